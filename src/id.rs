@@ -1,0 +1,187 @@
+//! Names of things: [`EntryId`] for entries, [`Pid`] for processes. Both are text to programs and cheap to clone here.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// `namespace:name`, split at the first `:`. Both parts are non-empty; both may contain dots.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryId {
+    text: Arc<str>,
+    colon: usize,
+}
+
+impl EntryId {
+    /// Parses a full id.
+    ///
+    /// # Errors
+    /// Invalid when a part is missing.
+    pub fn parse(text: &str) -> Result<EntryId> {
+        match text.find(':') {
+            Some(colon) if colon > 0 && colon + 1 < text.len() => Ok(EntryId {
+                text: text.into(),
+                colon,
+            }),
+            _ => Err(Error::invalid(format!(
+                "invalid entry id {text:?}: expected namespace:name"
+            ))),
+        }
+    }
+
+    /// Resolves a reference as entries write it: without `:` it names an entry of `namespace`.
+    ///
+    /// # Errors
+    /// Invalid when the resulting id has an empty part.
+    pub fn resolve(reference: &str, namespace: &str) -> Result<EntryId> {
+        if reference.contains(':') {
+            EntryId::parse(reference)
+        } else {
+            EntryId::parse(&format!("{namespace}:{reference}"))
+        }
+    }
+
+    pub fn new(namespace: &str, name: &str) -> EntryId {
+        EntryId {
+            text: format!("{namespace}:{name}").into(),
+            colon: namespace.len(),
+        }
+    }
+
+    pub fn namespace(&self) -> &str {
+        &self.text[..self.colon]
+    }
+
+    pub fn name(&self) -> &str {
+        &self.text[self.colon + 1..]
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The text as a shared string, without a copy.
+    pub fn shared(&self) -> Arc<str> {
+        self.text.clone()
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A process id, `{host|0x00001}`: the host's id and a counter that is never reused while the runtime lives.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Pid {
+    host: Arc<str>,
+    number: u64,
+}
+
+impl Pid {
+    pub fn new(host: Arc<str>, number: u64) -> Pid {
+        Pid { host, number }
+    }
+
+    /// Parses the text form. A node part (`node@host`) stays in the host text; of three segments the last one counts.
+    ///
+    /// # Errors
+    /// Invalid `invalid pid format: missing braces`, `… missing pipe`, or a text that names the bad number.
+    pub fn parse(text: &str) -> Result<Pid> {
+        let inner = text
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'))
+            .filter(|_| text.len() >= 3)
+            .ok_or_else(|| Error::invalid("invalid pid format: missing braces"))?;
+        let (front, number) = inner
+            .rsplit_once('|')
+            .ok_or_else(|| Error::invalid("invalid pid format: missing pipe"))?;
+        let host = front.split_once('|').map_or(front, |(host, _name)| host);
+        let number = number
+            .strip_prefix("0x")
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+            .ok_or_else(|| Error::invalid(format!("invalid pid format: {number:?} is not a 0x number")))?;
+        Ok(Pid {
+            host: host.into(),
+            number,
+        })
+    }
+
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The node-wide counter value; unique by itself.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = match self.number {
+            n if n <= 0xf_ffff => 5,
+            n if n <= 0xff_ffff => 6,
+            n if n <= 0xffff_ffff => 8,
+            _ => 16,
+        };
+        write!(f, "{{{}|0x{:0width$x}}}", self.host, self.number)
+    }
+}
+
+impl fmt::Debug for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pids_print_padded_and_parse_back() {
+        for (number, text) in [
+            (1, "{app:p|0x00001}"),
+            (0x2a, "{app:p|0x0002a}"),
+            (0x10_0000, "{app:p|0x100000}"),
+            (0x100_0000, "{app:p|0x01000000}"),
+            (0x1_0000_0000, "{app:p|0x0000000100000000}"),
+        ] {
+            let pid = Pid::new("app:p".into(), number);
+            assert_eq!(pid.to_string(), text);
+            assert_eq!(Pid::parse(text).unwrap(), pid);
+        }
+        assert_eq!(Pid::parse("{h|some.name|0x00007}").unwrap(), Pid::new("h".into(), 7));
+        assert_eq!(Pid::parse("{n@h|0x00007}").unwrap().host(), "n@h");
+    }
+
+    #[test]
+    fn bad_pids_say_what_is_missing() {
+        for (text, message) in [
+            ("", "invalid pid format: missing braces"),
+            ("{}", "invalid pid format: missing braces"),
+            ("app:p|0x1", "invalid pid format: missing braces"),
+            ("{app}", "invalid pid format: missing pipe"),
+        ] {
+            assert_eq!(Pid::parse(text).unwrap_err().message(), message, "{text}");
+        }
+    }
+
+    #[test]
+    fn ids_split_at_the_first_colon() {
+        let id = EntryId::parse("a.b:c:d").unwrap();
+        assert_eq!((id.namespace(), id.name()), ("a.b", "c:d"));
+        assert_eq!(EntryId::resolve("w", "app").unwrap().as_str(), "app:w");
+        for bad in ["", ":", "a:", ":b", "ab"] {
+            assert!(EntryId::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Wippy: Lua and WebAssembly processes that cannot hurt each other.
+
+pub mod duration;
+pub mod error;
+pub mod id;
+pub mod log;
+pub mod size;
+pub mod value;
