@@ -39,8 +39,11 @@ fn parse_units(text: &str) -> Option<i64> {
     if rest == "0" {
         return Some(0);
     }
+    if rest.is_empty() {
+        return None;
+    }
     let mut total: i128 = 0;
-    while !rest.is_empty() || total == 0 && rest.len() == text.len() {
+    while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, tail) = rest.split_at(end);
         let unit_end = tail
@@ -50,9 +53,6 @@ fn parse_units(text: &str) -> Option<i64> {
         let scale = UNITS.iter().find(|(name, _)| *name == unit)?.1;
         total += decimal(number, scale)?;
         rest = tail;
-        if rest.is_empty() {
-            break;
-        }
     }
     let total = if negative { -total } else { total };
     i64::try_from(total).ok()
