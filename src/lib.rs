@@ -6,3 +6,4 @@ pub mod id;
 pub mod log;
 pub mod size;
 pub mod value;
+pub mod wasm;

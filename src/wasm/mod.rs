@@ -1,0 +1,3 @@
+//! WebAssembly: what a guest is, what it may reach, and how values get in and out of it.
+
+pub mod value;
