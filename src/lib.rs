@@ -5,4 +5,5 @@ pub mod error;
 pub mod id;
 pub mod log;
 pub mod size;
+pub mod system;
 pub mod value;
