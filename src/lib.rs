@@ -4,5 +4,7 @@ pub mod duration;
 pub mod error;
 pub mod id;
 pub mod log;
+pub mod lua;
 pub mod size;
+pub mod system;
 pub mod value;

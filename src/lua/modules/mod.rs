@@ -1,0 +1,3 @@
+//! The Lua modules, one file each. Each has `open`, which builds its table.
+//!
+//! Leaves to `sandbox` which of them a process sees.
