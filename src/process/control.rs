@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Wake;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
@@ -47,6 +47,7 @@ pub(super) struct Identity {
     pub words: Arc<[String]>,
     pub parent: Option<Pid>,
     pub started_at: SystemTime,
+    pub max_execution: Option<Duration>,
 }
 
 /// Where a process is in the eyes of the scheduler.
@@ -183,6 +184,10 @@ impl Process {
 
     pub fn started_at(&self) -> SystemTime {
         self.identity.started_at
+    }
+
+    pub(super) fn max_execution(&self) -> Option<Duration> {
+        self.identity.max_execution
     }
 
     /// The terminal, on a terminal host.

@@ -263,6 +263,7 @@ impl Kernel {
             words: spawn.words,
             parent: spawn.parent.as_ref().map(|parent| parent.pid().clone()),
             started_at: SystemTime::now(),
+            max_execution: spawn.program.max_execution(),
         };
         let process = Arc::new(Process::new(identity, self.clone()));
         let start = Start {
@@ -276,7 +277,7 @@ impl Kernel {
             parent.mailbox().watch(number);
             process.relations().add_watcher(parent.pid().number());
         }
-        if let Some(allowed) = spawn.program.max_execution()
+        if let Some(allowed) = process.max_execution()
             && self.0.timers.deadline(&process, self.now() + allowed)
         {
             self.0.scheduler.timers_changed();
@@ -305,9 +306,10 @@ impl Kernel {
         if let Ok(pid) = Pid::parse(destination) {
             return Ok(pid);
         }
-        self.0.names.lookup(destination).ok_or_else(|| {
-            Error::not_found(format!("could not resolve '{destination}' as PID or registered name"))
-        })
+        self.0
+            .names
+            .lookup(destination)
+            .ok_or_else(|| Error::not_found(format!("could not resolve '{destination}' as PID or registered name")))
     }
 
     /// Registers a name for a living process; see [`Names`].
@@ -481,7 +483,9 @@ impl Kernel {
 
     fn tell_exit(&self, watcher: u64, ended: &Process, exit: &Arc<Exit>) {
         // A watcher that ended meanwhile has nobody left to tell.
-        let Some(watcher) = self.find_number(watcher) else { return };
+        let Some(watcher) = self.find_number(watcher) else {
+            return;
+        };
         let event = Event {
             kind: EventKind::Exit(exit.clone()),
             from: Some(ended.pid().clone()),

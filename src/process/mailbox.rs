@@ -109,7 +109,9 @@ impl Mailbox {
 
     /// Makes unread and later messages of the topic ordinary ones again.
     pub fn unlisten(&mut self, topic: &Topic) {
-        let Some(lane) = self.listened.remove(topic) else { return };
+        let Some(lane) = self.listened.remove(topic) else {
+            return;
+        };
         if lane.is_empty() {
             return;
         }
@@ -212,7 +214,10 @@ impl Mailbox {
 
     /// Queues the EXIT of a monitored process; false when the relation is gone.
     pub(super) fn push_exit(&mut self, event: Event) -> bool {
-        let owed = event.from.as_ref().is_some_and(|pid| self.watching.remove(&pid.number()));
+        let owed = event
+            .from
+            .as_ref()
+            .is_some_and(|pid| self.watching.remove(&pid.number()));
         owed && self.push_event(event).is_ok()
     }
 
@@ -225,7 +230,8 @@ impl Mailbox {
     pub(super) fn unwatch(&mut self, target: u64) {
         if !self.watching.remove(&target) {
             let is_its_exit = |event: &Event| {
-                matches!(event.kind, EventKind::Exit(_)) && event.from.as_ref().is_some_and(|pid| pid.number() == target)
+                matches!(event.kind, EventKind::Exit(_))
+                    && event.from.as_ref().is_some_and(|pid| pid.number() == target)
             };
             self.events.retain(|(_, event)| !is_its_exit(event));
         }
@@ -281,7 +287,9 @@ mod tests {
     fn filled() -> Mailbox {
         let mut mailbox = Mailbox::default();
         for (index, topic) in ["a", "b", "a", "c"].into_iter().enumerate() {
-            mailbox.push_message(message(topic, index as i64), Bound::default()).unwrap();
+            mailbox
+                .push_message(message(topic, index as i64), Bound::default())
+                .unwrap();
             if index == 1 {
                 mailbox.push_event(cancel("stop")).unwrap();
             }
@@ -337,7 +345,10 @@ mod tests {
         mailbox.push_event(cancel("")).unwrap();
         mailbox.take_message();
         mailbox.push_message(message("a", 3), bound).unwrap();
-        let tight = Bound { messages: 9, bytes: 100 };
+        let tight = Bound {
+            messages: 9,
+            bytes: 100,
+        };
         assert_eq!(mailbox.push_message(message("a", 4), tight), Err(Refused::Full));
     }
 

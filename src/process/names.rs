@@ -24,7 +24,9 @@ impl Names {
             return Err(Error::invalid("name cannot be empty"));
         }
         if Pid::parse(name).is_ok() {
-            return Err(Error::invalid(format!("name {name:?} reads as a pid: choose another one")));
+            return Err(Error::invalid(format!(
+                "name {name:?} reads as a pid: choose another one"
+            )));
         }
         let mut names = self.lock();
         match names.get(name) {
