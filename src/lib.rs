@@ -4,5 +4,6 @@ pub mod duration;
 pub mod error;
 pub mod id;
 pub mod log;
+pub mod lua;
 pub mod size;
 pub mod value;

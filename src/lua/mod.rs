@@ -1,0 +1,5 @@
+//! Lua processes.
+
+pub mod error;
+pub mod modules;
+pub mod tree;
