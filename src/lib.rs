@@ -6,4 +6,5 @@ pub mod id;
 pub mod log;
 pub mod lua;
 pub mod size;
+pub mod system;
 pub mod value;

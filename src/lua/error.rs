@@ -1,13 +1,13 @@
 //! The border post for errors: [`LuaError`] is the Error object that Lua code holds, and everything that turns a failure of
 //! mlua into [`Error`] or into what `pcall` sees is here and nowhere else.
 //!
-//! A host function raises with [`raised`] (an Error object) or [`mistake`] (a string that starts with the caller's place,
-//! like those of Lua's own functions). Both travel inside mlua's private failure value; whoever catches one passes it
+//! A host function raises with [`raise`](crate::lua::host::raise) (an Error object) or [`mistake`] (a string that starts
+//! with the caller's place, like those of Lua's own functions). Both travel inside mlua's private failure value; whoever catches one passes it
 //! through [`caught`], so that Lua code only ever sees a string or an Error object.
 
 use std::fmt;
 
-use mlua::{AnyUserData, Lua, MetaMethod, UserData, UserDataMethods, Value};
+use mlua::{Lua, MetaMethod, UserData, UserDataMethods, Value};
 
 use crate::error::{Error, Frame, Kind};
 use crate::lua::tree;
@@ -73,9 +73,12 @@ fn operand(lua: &Lua, value: Value) -> mlua::Result<Vec<u8>> {
     }
 }
 
-/// The Error object for Lua code, with the frames of the caller if the error has none.
-pub fn userdata(lua: &Lua, error: Error) -> mlua::Result<AnyUserData> {
-    lua.create_userdata(LuaError::new(lua, error))
+/// The Error object for `error`, with the frames of the caller if the error has none.
+///
+/// # Errors
+/// When the state has no memory for it.
+pub fn push(lua: &Lua, error: Error) -> mlua::Result<Value> {
+    lua.create_userdata(LuaError::new(lua, error)).map(Value::UserData)
 }
 
 /// The error in an Error object; none for every other value.
@@ -85,11 +88,6 @@ pub fn of_value(value: &Value) -> Option<Error> {
         Value::Error(failure) => Some(from_mlua(failure)),
         _ => None,
     }
-}
-
-/// Raises `error`: `pcall` receives an Error object.
-pub fn raised(error: Error) -> mlua::Error {
-    mlua::Error::external(error)
 }
 
 /// Raises a string that says what the calling code did wrong, prefixed by its place.
@@ -125,14 +123,14 @@ impl fmt::Display for Mistake {
 
 impl std::error::Error for Mistake {}
 
-/// What `pcall` may show of a raised value: mlua's own failures become an Error object or a string, all else stays.
-pub fn caught(lua: &Lua, value: Value) -> mlua::Result<Value> {
-    match value {
-        Value::Error(failure) => match Meaning::of(&failure) {
-            Meaning::Ours(error) => Ok(Value::UserData(userdata(lua, error)?)),
-            Meaning::Text { text, .. } => Ok(Value::String(lua.create_string(text)?)),
-        },
-        other => Ok(other),
+/// What `pcall` hands to user code for what a host function raised: an Error object, or a string.
+///
+/// # Errors
+/// When the state has no memory for it.
+pub fn caught(lua: &Lua, raised: &mlua::Error) -> mlua::Result<Value> {
+    match Meaning::of(raised) {
+        Meaning::Ours(error) => push(lua, error),
+        Meaning::Text { text, .. } => lua.create_string(text).map(Value::String),
     }
 }
 
@@ -350,7 +348,10 @@ mod tests {
     fn state() -> Lua {
         let lua = Lua::new();
         let caught = lua
-            .create_function(|lua, value: Value| super::caught(lua, value))
+            .create_function(|lua, value: Value| match &value {
+                Value::Error(raised) => super::caught(lua, raised),
+                _ => Ok(value),
+            })
             .unwrap();
         lua.globals().set("caught", caught).unwrap();
         lua.load("function try(f, ...) local ok, err = pcall(f, ...); return ok, caught(err) end")
@@ -390,7 +391,9 @@ mod tests {
     #[test]
     fn a_raised_error_reaches_pcall_as_the_error_object_with_frames() {
         let lua = state();
-        let fail = lua.create_function(|_, ()| Err::<(), _>(raised(gone()))).unwrap();
+        let fail = lua
+            .create_function(|_, ()| Err::<(), _>(crate::lua::host::raise(gone())))
+            .unwrap();
         lua.globals().set("fail", fail).unwrap();
         let (kind, stack): (String, String) = lua
             .load("local ok, e = try(function() fail() end)\nreturn e:kind(), e:stack()")
@@ -443,7 +446,7 @@ mod tests {
         let shown: Vec<String> = error.frames().iter().map(Frame::to_string).collect();
         assert_eq!(shown, ["src/a.lua:3: in f", "src/a.lua:9: in main chunk"]);
         assert_eq!(uncaught(&Value::Nil, "").message(), "nil");
-        let kept = uncaught(&Value::UserData(userdata(&lua, gone()).unwrap()), trace);
+        let kept = uncaught(&push(&lua, gone()).unwrap(), trace);
         assert_eq!((kept.kind(), kept.retryable()), (Kind::NotFound, Some(false)));
     }
 

@@ -23,7 +23,7 @@ fn lower(lua: &Lua, value: &Value, depth: usize) -> mlua::Result<LuaValue> {
         Value::Int(number) => LuaValue::Integer(*number),
         Value::Float(number) => LuaValue::Number(*number),
         Value::Str(bytes) => LuaValue::String(lua.create_string(bytes)?),
-        Value::Error(inner) => LuaValue::UserData(error::userdata(lua, inner.clone())?),
+        Value::Error(inner) => error::push(lua, inner.clone())?,
         Value::Table(_) if depth == 0 => LuaValue::Nil,
         Value::Table(table) => lower_table(lua, table, depth - 1)?,
     })

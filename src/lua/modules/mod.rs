@@ -1,3 +1,5 @@
-//! The modules that Lua code can `require`, one file each.
+//! The Lua modules, one file each. Each has `open`, which builds its table.
+//!
+//! Leaves to `sandbox` which of them a process sees.
 
 pub mod errors;
