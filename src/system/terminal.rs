@@ -1,0 +1,668 @@
+//! The console of a terminal host: stdin, stdout and stderr of the program, or captured bytes in a test.
+//!
+//! Nothing here blocks a worker thread. What is written goes into a bounded queue that one writer thread empties, in the
+//! order in which it was written, so that a line on stderr never overtakes an earlier one on stdout. Stdin is read by a
+//! thread of its own, only when somebody wants input, so that nothing is swallowed that nobody asked for; neither thread
+//! keeps the program alive. Who may use a terminal, and what its text means, is the business of the rooms above.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// Bytes that may wait for the writer thread, per stream.
+const QUEUE: usize = 64 << 10;
+/// How much one read of stdin takes.
+const CHUNK: usize = 16 << 10;
+/// The longest line `read_line` collects: input is not ours to bound, but memory is.
+const LONGEST_LINE: usize = 64 << 20;
+
+/// One of the two ways out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Out,
+    Err,
+}
+
+/// A console, shared by the process that owns it and by whatever else prints.
+pub struct Terminal {
+    output: Arc<Output>,
+    input: Arc<Input>,
+    raw: Mutex<Raw>,
+}
+
+impl Terminal {
+    /// The program's own stdin, stdout and stderr.
+    pub fn standard() -> Arc<Terminal> {
+        Terminal::over(Sink::Standard, Source::Standard)
+    }
+
+    /// A console that reads `stdin` and keeps what is written; for tests and embedders.
+    pub fn captured(stdin: Vec<u8>) -> Arc<Terminal> {
+        let terminal = Terminal::over(Sink::Captured([Vec::new(), Vec::new()]), Source::Captured);
+        {
+            let mut input = terminal.input.lock();
+            input.buffer = stdin.into();
+            input.ended = true;
+        }
+        terminal
+    }
+
+    fn over(sink: Sink, source: Source) -> Arc<Terminal> {
+        Arc::new(Terminal {
+            output: Arc::new(Output::new(sink)),
+            input: Arc::new(Input::new(source)),
+            raw: Mutex::new(Raw { depth: 0, saved: None }),
+        })
+    }
+
+    /// Takes as many bytes as fit into the queue now, possibly none.
+    ///
+    /// # Errors
+    /// `BrokenPipe` when the reader has gone, or whatever the last write failed with.
+    pub fn try_write(&self, stream: Stream, bytes: &[u8]) -> io::Result<usize> {
+        self.output.push(stream, bytes)
+    }
+
+    /// How many bytes [`Terminal::try_write`] would take now.
+    ///
+    /// # Errors
+    /// As [`Terminal::try_write`].
+    pub fn room(&self, stream: Stream) -> io::Result<usize> {
+        self.output.lock().room(stream)
+    }
+
+    /// Waits until there is room to write, or the stream is broken.
+    pub async fn writable(&self, stream: Stream) {
+        self.output
+            .until(|state| state.room(stream).map_or(true, |room| room > 0))
+            .await;
+    }
+
+    /// Queues all the bytes, waiting for room as often as necessary.
+    ///
+    /// # Errors
+    /// As [`Terminal::try_write`].
+    pub async fn write_all(&self, stream: Stream, bytes: Vec<u8>) -> io::Result<()> {
+        let mut rest = &bytes[..];
+        loop {
+            rest = &rest[self.try_write(stream, rest)?..];
+            if rest.is_empty() {
+                return Ok(());
+            }
+            self.writable(stream).await;
+        }
+    }
+
+    /// Waits until everything queued so far has been written.
+    ///
+    /// # Errors
+    /// What writing to stdout failed with, if it did.
+    pub async fn flush(&self) -> io::Result<()> {
+        self.output.until(OutputState::is_idle).await;
+        self.output.lock().room(Stream::Out).map(|_| ())
+    }
+
+    /// Waits, on an ordinary thread and at most that long, until everything queued has been written.
+    pub fn drain(&self, limit: Duration) {
+        self.output.drain(limit);
+    }
+
+    /// Resolves when whoever read our stdout has gone.
+    pub async fn hung_up(&self) {
+        let broken = |state: &OutputState| state.broken[0] == Some(io::ErrorKind::BrokenPipe);
+        self.output.until(broken).await;
+    }
+
+    /// Up to `max` bytes of input; empty at the end.
+    ///
+    /// # Errors
+    /// What reading failed with.
+    pub async fn read(&self, max: usize) -> io::Result<Vec<u8>> {
+        self.readable().await;
+        Ok(self.try_read(max)?.unwrap_or_default())
+    }
+
+    /// Input that is there already: `None` when there is none yet, empty at the end.
+    ///
+    /// # Errors
+    /// What reading failed with.
+    pub fn try_read(&self, max: usize) -> io::Result<Option<Vec<u8>>> {
+        self.input.lock().take(max)
+    }
+
+    /// Waits until there is input, or its end has come.
+    pub async fn readable(&self) {
+        self.input.until(|state| state.ended || !state.buffer.is_empty()).await;
+    }
+
+    /// The next line without its `\n` or `\r\n`; a last line need not have one. `None` at the end.
+    ///
+    /// # Errors
+    /// What reading failed with; `InvalidData` for a line beyond 64 MiB.
+    pub async fn read_line(&self) -> io::Result<Option<Vec<u8>>> {
+        self.input.until(|state| state.ended || state.has_line()).await;
+        self.input.lock().take_line()
+    }
+
+    pub fn is_tty_in(&self) -> bool {
+        self.input.is_tty()
+    }
+
+    pub fn is_tty(&self, stream: Stream) -> bool {
+        match (&self.output.lock().sink, stream) {
+            (Sink::Captured(_), _) => false,
+            (Sink::Standard, Stream::Out) => io::stdout().is_terminal(),
+            (Sink::Standard, Stream::Err) => io::stderr().is_terminal(),
+        }
+    }
+
+    /// Switches raw mode on or off; it stays on until every `true` has met its `false`.
+    ///
+    /// # Errors
+    /// `ENOTTY` when stdin is not a terminal.
+    pub fn raw(&self, on: bool) -> io::Result<()> {
+        if !self.is_tty_in() {
+            return Err(io::Error::from_raw_os_error(libc::ENOTTY));
+        }
+        lock(&self.raw).switch(on)
+    }
+
+    /// Gives the terminal the mode it had, whatever is still counted.
+    pub fn restore(&self) {
+        lock(&self.raw).restore();
+    }
+
+    /// What a captured terminal received on stdout.
+    pub fn output(&self) -> Vec<u8> {
+        self.output.lock().captured(Stream::Out)
+    }
+
+    /// What a captured terminal received on stderr.
+    pub fn errors(&self) -> Vec<u8> {
+        self.output.lock().captured(Stream::Err)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.restore();
+        self.output.close();
+        self.input.close();
+    }
+}
+
+/// A panic while one of these locks is held would have been ours; the data behind it is whole at every step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+enum Sink {
+    Standard,
+    Captured([Vec<u8>; 2]),
+}
+
+struct Output {
+    state: Mutex<OutputState>,
+    /// Wakes the writer thread: there is work, or the terminal is gone.
+    work: Condvar,
+    /// Wakes threads in [`Output::drain`].
+    idle: Condvar,
+    /// Wakes futures: room, idleness or breakage may have come.
+    changed: Notify,
+}
+
+struct OutputState {
+    sink: Sink,
+    queue: VecDeque<(Stream, Vec<u8>)>,
+    /// Bytes queued or being written, per stream.
+    pending: [usize; 2],
+    /// Why nothing can be written any more, per stream.
+    broken: [Option<io::ErrorKind>; 2],
+    /// The writer thread runs; it is started by the first byte.
+    started: bool,
+    closed: bool,
+}
+
+impl OutputState {
+    fn room(&self, stream: Stream) -> io::Result<usize> {
+        match self.broken[stream as usize] {
+            Some(kind) => Err(kind.into()),
+            None => Ok(QUEUE - self.pending[stream as usize].min(QUEUE)),
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.pending == [0, 0]
+    }
+
+    fn enqueue(&mut self, stream: Stream, bytes: &[u8]) {
+        self.pending[stream as usize] += bytes.len();
+        match self.queue.back_mut() {
+            Some((last, chunk)) if *last == stream => chunk.extend_from_slice(bytes),
+            _ => self.queue.push_back((stream, bytes.to_vec())),
+        }
+    }
+
+    fn written(&mut self, stream: Stream, length: usize, result: io::Result<()>) {
+        self.pending[stream as usize] -= length;
+        if let Err(error) = result {
+            self.broken[stream as usize] = Some(error.kind());
+            let gone = |(of, _): &(Stream, Vec<u8>)| *of != stream;
+            self.queue.retain(gone);
+            self.pending[stream as usize] = 0;
+        }
+    }
+
+    fn captured(&self, stream: Stream) -> Vec<u8> {
+        match &self.sink {
+            Sink::Captured(streams) => streams[stream as usize].clone(),
+            Sink::Standard => Vec::new(),
+        }
+    }
+}
+
+impl Output {
+    fn new(sink: Sink) -> Output {
+        Output {
+            state: Mutex::new(OutputState {
+                sink,
+                queue: VecDeque::new(),
+                pending: [0, 0],
+                broken: [None, None],
+                started: false,
+                closed: false,
+            }),
+            work: Condvar::new(),
+            idle: Condvar::new(),
+            changed: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, OutputState> {
+        lock(&self.state)
+    }
+
+    fn push(self: &Arc<Self>, stream: Stream, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.lock();
+        let length = bytes.len().min(state.room(stream)?);
+        if let Sink::Captured(streams) = &mut state.sink {
+            streams[stream as usize].extend_from_slice(bytes);
+            return Ok(bytes.len());
+        }
+        if length > 0 {
+            state.enqueue(stream, &bytes[..length]);
+            self.start(&mut state)?;
+            self.work.notify_one();
+        }
+        Ok(length)
+    }
+
+    fn start(self: &Arc<Self>, state: &mut OutputState) -> io::Result<()> {
+        if !state.started {
+            let files = [
+                File::from(io::stdout().as_fd().try_clone_to_owned()?),
+                File::from(io::stderr().as_fd().try_clone_to_owned()?),
+            ];
+            let output = self.clone();
+            std::thread::Builder::new()
+                .name("stdout".into())
+                .spawn(move || output.write_from_now_on(files))?;
+            state.started = true;
+        }
+        Ok(())
+    }
+
+    /// The writer thread: one chunk after the other, until the terminal is gone and nothing is left.
+    fn write_from_now_on(&self, mut files: [File; 2]) {
+        while let Some((stream, bytes)) = self.next_chunk() {
+            let result = write_patiently(&mut files[stream as usize], &bytes);
+            self.lock().written(stream, bytes.len(), result);
+            self.idle.notify_all();
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn next_chunk(&self) -> Option<(Stream, Vec<u8>)> {
+        let waiting = |state: &mut OutputState| state.queue.is_empty() && !state.closed;
+        let guard = self.work.wait_while(self.lock(), waiting);
+        guard.unwrap_or_else(PoisonError::into_inner).queue.pop_front()
+    }
+
+    fn drain(&self, limit: Duration) {
+        let end = Instant::now() + limit;
+        let mut state = self.lock();
+        while !state.is_idle() {
+            let Some(left) = end.checked_duration_since(Instant::now()) else {
+                return;
+            };
+            let waited = self.idle.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    async fn until(&self, done: impl Fn(&OutputState) -> bool) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if done(&self.lock()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.work.notify_all();
+    }
+}
+
+/// Writes everything, also to a descriptor that somebody has made non-blocking.
+fn write_patiently(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => bytes = &bytes[length..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for(file.as_fd(), libc::POLLOUT)?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn read_patiently(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for(file.as_fd(), libc::POLLIN)?,
+            result => return result,
+        }
+    }
+}
+
+fn wait_for(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<()> {
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events,
+        revents: 0,
+    };
+    // SAFETY: `poll` points to one initialised pollfd, and the borrowed descriptor stays open for the call.
+    match unsafe { libc::poll(&raw mut poll, 1, -1) } {
+        -1 if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+enum Source {
+    Standard,
+    Captured,
+}
+
+struct Input {
+    source: Source,
+    state: Mutex<InputState>,
+    /// Wakes the reader thread: somebody wants input, or the terminal is gone.
+    wanted: Condvar,
+    /// Wakes futures: input or its end has come.
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct InputState {
+    buffer: VecDeque<u8>,
+    /// No more will come: the end, or `failure`.
+    ended: bool,
+    failure: Option<io::ErrorKind>,
+    /// Somebody waits for more than is here.
+    wanted: bool,
+    /// The reader thread runs; it is started by the first wish.
+    started: bool,
+    closed: bool,
+}
+
+impl InputState {
+    fn take(&mut self, max: usize) -> io::Result<Option<Vec<u8>>> {
+        if self.buffer.is_empty() {
+            return self.end().map(|end| end.then(Vec::new));
+        }
+        let length = max.min(self.buffer.len());
+        Ok(Some(self.buffer.drain(..length).collect()))
+    }
+
+    /// Whether the end has come, or the failure that came instead.
+    fn end(&self) -> io::Result<bool> {
+        match self.failure {
+            Some(kind) => Err(kind.into()),
+            None => Ok(self.ended),
+        }
+    }
+
+    fn has_line(&self) -> bool {
+        self.buffer.len() >= LONGEST_LINE || self.buffer.contains(&b'\n')
+    }
+
+    fn take_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+            let mut line: Vec<u8> = self.buffer.drain(..=end).collect();
+            line.pop();
+            if line.last() == Some(&b'\r') {
+                line.pop();
+            }
+            return Ok(Some(line));
+        }
+        if self.buffer.len() >= LONGEST_LINE {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "line longer than 64MiB"));
+        }
+        if self.buffer.is_empty() {
+            return self.end().map(|_| None);
+        }
+        Ok(Some(self.buffer.drain(..).collect()))
+    }
+
+    fn arrive(&mut self, result: io::Result<usize>, chunk: &[u8]) {
+        self.wanted = false;
+        match result {
+            Ok(0) => self.ended = true,
+            Ok(length) => self.buffer.extend(&chunk[..length]),
+            Err(error) => {
+                self.ended = true;
+                self.failure = Some(error.kind());
+            }
+        }
+    }
+}
+
+impl Input {
+    fn new(source: Source) -> Input {
+        Input {
+            source,
+            state: Mutex::default(),
+            wanted: Condvar::new(),
+            arrived: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, InputState> {
+        lock(&self.state)
+    }
+
+    fn is_tty(&self) -> bool {
+        matches!(self.source, Source::Standard) && io::stdin().is_terminal()
+    }
+
+    async fn until(self: &Arc<Self>, done: impl Fn(&InputState) -> bool) {
+        loop {
+            let mut arrived = std::pin::pin!(self.arrived.notified());
+            arrived.as_mut().enable();
+            {
+                let mut state = self.lock();
+                if done(&state) {
+                    return;
+                }
+                self.want(&mut state);
+            }
+            arrived.await;
+        }
+    }
+
+    fn want(self: &Arc<Self>, state: &mut InputState) {
+        state.wanted = true;
+        if !state.started {
+            state.started = true;
+            if let Err(error) = self.start() {
+                state.arrive(Err(error), &[]);
+                self.arrived.notify_waiters();
+            }
+        }
+        self.wanted.notify_one();
+    }
+
+    fn start(self: &Arc<Self>) -> io::Result<()> {
+        let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let input = self.clone();
+        std::thread::Builder::new()
+            .name("stdin".into())
+            .spawn(move || input.read_when_wanted(file))?;
+        Ok(())
+    }
+
+    /// The reader thread: one read per wish, until the end of the input or of the terminal.
+    fn read_when_wanted(&self, mut file: File) {
+        let mut chunk = vec![0; CHUNK];
+        while self.is_wanted() {
+            let result = read_patiently(&mut file, &mut chunk);
+            self.lock().arrive(result, &chunk);
+            self.arrived.notify_waiters();
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        let waiting = |state: &mut InputState| !state.wanted && !state.closed && !state.ended;
+        let guard = self.wanted.wait_while(self.lock(), waiting);
+        let state = guard.unwrap_or_else(PoisonError::into_inner);
+        !state.closed && !state.ended
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.wanted.notify_all();
+    }
+}
+
+/// Raw mode of stdin, counted; `saved` is the mode to go back to.
+struct Raw {
+    depth: usize,
+    saved: Option<libc::termios>,
+}
+
+impl Raw {
+    fn switch(&mut self, on: bool) -> io::Result<()> {
+        if on {
+            if self.depth == 0 {
+                self.enter()?;
+            }
+            self.depth += 1;
+        } else if self.depth > 0 {
+            self.depth -= 1;
+            if self.depth == 0 {
+                self.restore();
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self) -> io::Result<()> {
+        // SAFETY: termios is plain data for which all zeroes is a valid value; tcgetattr fills it.
+        let mut mode: libc::termios = unsafe { std::mem::zeroed() };
+        // SAFETY: `mode` is a valid place for one termios.
+        if unsafe { libc::tcgetattr(libc::STDIN_FILENO, &raw mut mode) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        let saved = mode;
+        // SAFETY: `mode` was initialised by tcgetattr.
+        unsafe { libc::cfmakeraw(&raw mut mode) };
+        set_mode(&mode)?;
+        self.saved = Some(saved);
+        Ok(())
+    }
+
+    fn restore(&mut self) {
+        self.depth = 0;
+        if let Some(mode) = self.saved.take() {
+            // Fails only when the terminal itself has gone, and then there is nothing to restore.
+            let _ = set_mode(&mode);
+        }
+    }
+}
+
+fn set_mode(mode: &libc::termios) -> io::Result<()> {
+    // SAFETY: `mode` is an initialised termios that lives through the call.
+    match unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSAFLUSH, mode) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(future)
+    }
+
+    #[test]
+    fn lines_and_reads_share_one_buffer() {
+        let terminal = Terminal::captured(b"one\r\ntwo\n\nlast".to_vec());
+        run(async {
+            assert_eq!(terminal.read_line().await.unwrap().unwrap(), b"one");
+            assert_eq!(terminal.read(2).await.unwrap(), b"tw");
+            assert_eq!(terminal.read_line().await.unwrap().unwrap(), b"o");
+            assert_eq!(terminal.read_line().await.unwrap().unwrap(), b"");
+            assert_eq!(terminal.read_line().await.unwrap().unwrap(), b"last");
+            assert_eq!(terminal.read_line().await.unwrap(), None);
+            assert_eq!(terminal.read(10).await.unwrap(), b"");
+        });
+    }
+
+    #[test]
+    fn captured_output_is_kept_apart_by_stream() {
+        let terminal = Terminal::captured(Vec::new());
+        run(async {
+            terminal.write_all(Stream::Out, vec![b'x'; 3 * QUEUE]).await.unwrap();
+            terminal.write_all(Stream::Err, b"oops".to_vec()).await.unwrap();
+            terminal.flush().await.unwrap();
+        });
+        assert_eq!(terminal.output().len(), 3 * QUEUE);
+        assert_eq!(terminal.errors(), b"oops");
+    }
+
+    #[test]
+    fn a_captured_terminal_has_no_raw_mode() {
+        let terminal = Terminal::captured(Vec::new());
+        assert_eq!(terminal.raw(true).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+        assert!(!terminal.is_tty(Stream::Out) && !terminal.is_tty_in());
+    }
+
+    #[test]
+    fn the_queue_is_bounded_and_a_broken_stream_says_so() {
+        let mut state = Output::new(Sink::Standard).state.into_inner().unwrap();
+        state.enqueue(Stream::Out, &[0; QUEUE]);
+        assert_eq!(state.room(Stream::Out).unwrap(), 0);
+        assert_eq!(state.room(Stream::Err).unwrap(), QUEUE);
+        state.enqueue(Stream::Err, b"later");
+        let (stream, bytes) = state.queue.pop_front().unwrap();
+        state.written(stream, bytes.len(), Err(io::ErrorKind::BrokenPipe.into()));
+        assert_eq!(state.room(Stream::Out).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(state.queue.len(), 1, "the other stream is not concerned");
+    }
+}
