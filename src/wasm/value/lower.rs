@@ -103,7 +103,7 @@ impl Fault {
         self
     }
 
-    fn into_error(self: Box<Fault>, argument: usize, max_transfer: u64) -> Error {
+    fn into_error(&self, argument: usize, max_transfer: u64) -> Error {
         let place = Place(argument, &self.path);
         match &self.problem {
             Problem::Text(text) => Error::invalid(format!("{place}: {text}")),
