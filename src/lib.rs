@@ -5,6 +5,7 @@ pub mod error;
 pub mod id;
 pub mod log;
 pub mod lua;
+pub mod process;
 pub mod project;
 pub mod size;
 pub mod system;
