@@ -57,6 +57,21 @@ struct Mark {
     parts: Vec<usize>,
 }
 
+impl Mark {
+    fn key(&self) -> Stretch {
+        self.key.as_ref().map_or(self.value, |(_, stretch)| *stretch)
+    }
+
+    /// The parser puts a block scalar at its first line that is not blank; its header is on the key's line.
+    fn value(&self) -> Stretch {
+        if self.block { self.key() } else { self.value }
+    }
+
+    fn first_line(&self) -> u32 {
+        self.value().line + u32::from(self.block)
+    }
+}
+
 impl Source {
     pub fn new(file: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Source {
         Source {
@@ -75,7 +90,7 @@ impl Source {
 
     /// The value at the end of the path.
     pub fn value(&self, document: usize, path: &[Step]) -> Place {
-        self.place(document, path, |mark| mark.value)
+        self.place(document, path, Mark::value)
     }
 
     /// The second place of a key that is given twice.
@@ -96,7 +111,7 @@ impl Source {
     /// The line of the file at which the text of the scalar at that path starts.
     pub fn first_line(&self, document: usize, path: &[Step]) -> u32 {
         match self.find(document, path) {
-            (Some(at), true) => self.marks()[at].value.line + u32::from(self.marks()[at].block),
+            (Some(at), true) => self.marks()[at].first_line(),
             _ => 1,
         }
     }
@@ -110,16 +125,17 @@ impl Source {
         match self.find(document, path) {
             (Some(at), true) => self.stretch(pick(&self.marks()[at])),
             // Not found to the end: the key of what encloses it.
-            (Some(at), false) => {
-                let mark = &self.marks()[at];
-                self.stretch(mark.key.as_ref().map_or(mark.value, |(_, stretch)| *stretch))
-            }
+            (Some(at), false) => self.stretch(self.marks()[at].key()),
             (None, _) => self.at(1, 1, 1),
         }
     }
 
     fn stretch(&self, stretch: Stretch) -> Place {
-        self.at(stretch.line, stretch.column + 1, stretch.length.max(1))
+        let mut place = self.at(stretch.line, stretch.column + 1, stretch.length.max(1));
+        if let Some(length) = quoted_length(&place.text, stretch.column as usize) {
+            place.length = place.length.min(length);
+        }
+        place
     }
 
     /// The deepest mark on the path, and whether it is the path's end.
@@ -150,6 +166,37 @@ impl Source {
             Marking::default().run(&self.text)
         })
     }
+}
+
+/// Whether lists and maps in brackets are nested deeper than that. Cheap for texts with few brackets; a text with many
+/// open ones that the marking parser does not understand counts as deep.
+pub(super) fn is_nested_deeper(text: &str, limit: usize) -> bool {
+    let (mut open, mut most) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most > limit && is_really_deeper(text, limit).unwrap_or(most > 5_000)
+}
+
+/// None when the text has an error before it gets that deep.
+fn is_really_deeper(text: &str, limit: usize) -> Option<bool> {
+    let mut depth = 0_usize;
+    for event in Parser::new_from_str(text) {
+        match event.ok()?.0 {
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > limit {
+            return Some(true);
+        }
+    }
+    Some(false)
 }
 
 fn has_key(mark: &Mark, key: &str) -> bool {
@@ -231,6 +278,20 @@ impl Marking {
         self.marks[open.mark].parts.push(mark);
         mark
     }
+}
+
+/// The parser's span of a quoted scalar runs on to the next token: its own end is the closing quote.
+fn quoted_length(line: &str, column: usize) -> Option<u32> {
+    let mut chars = line.chars().skip(column);
+    let quote = chars.next().filter(|c| matches!(c, '"' | '\''))?;
+    let mut escaped = false;
+    for (at, c) in chars.enumerate() {
+        if c == quote && !escaped {
+            return u32::try_from(at + 2).ok();
+        }
+        escaped = quote == '"' && c == '\\' && !escaped;
+    }
+    None
 }
 
 fn stretch(span: Span) -> Stretch {
