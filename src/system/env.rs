@@ -286,12 +286,11 @@ impl FileStorage {
     fn get(&self, key: &str) -> Result<Option<String>> {
         let mut known = lock(&self.known);
         self.refresh(&mut known).map_err(|error| self.failed("read", &error))?;
-        let lines = known.iter().flat_map(|(_, lines)| lines).rev();
-        let mut values = lines.filter_map(|line| matches!(line, Line::Pair(name, _) if name == key).then_some(line));
-        Ok(match values.next() {
-            Some(Line::Pair(_, value)) => Some(value.clone()),
+        let mut lines = known.iter().flat_map(|(_, lines)| lines).rev();
+        Ok(lines.find_map(|line| match line {
+            Line::Pair(name, value) if name == key => Some(value.clone()),
             _ => None,
-        })
+        }))
     }
 
     fn set(&self, key: &str, value: &str) -> Result<()> {
