@@ -3,3 +3,5 @@
 //! Leaves to `sandbox` which of them a process sees.
 
 pub mod errors;
+pub mod json;
+pub mod time;
