@@ -7,4 +7,5 @@
 pub mod error;
 pub mod host;
 pub mod modules;
+pub mod syntax;
 pub mod tree;
