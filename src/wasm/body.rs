@@ -92,7 +92,7 @@ impl WasmBody {
             prepared,
             inputs: self.inputs.clone(),
         };
-        Ok(Box::pin(run.to_the_end(store, call, seat)))
+        Ok(Box::pin(run.finish(store, call, seat)))
     }
 
     fn store(&self, program: &WasmProgram, prepared: &Prepared) -> Result<Store<State>> {
@@ -107,7 +107,9 @@ impl WasmBody {
         store.epoch_deadline_callback(move |_| Ok(on_tick(&gauge)));
         if limits.max_fuel > 0 {
             // The engine of an entry with this limit counts fuel, so setting it cannot fail.
-            store.set_fuel(limits.max_fuel).map_err(|error| Error::internal(error.to_string()))?;
+            store
+                .set_fuel(limits.max_fuel)
+                .map_err(|error| Error::internal(error.to_string()))?;
         }
         if let Ok(bytes) = usize::try_from(limits.max_transfer)
             && bytes > 0
@@ -187,7 +189,7 @@ struct Run {
 type Fault = (wasmtime::Error, Phase);
 
 impl Run {
-    async fn to_the_end(self, mut store: Store<State>, call: Call, seat: Seat) -> Exit {
+    async fn finish(self, mut store: Store<State>, call: Call, seat: Seat) -> Exit {
         let result = match (&*self.prepared, call) {
             (Prepared::Component { pre, function }, Call::Component(args)) => {
                 self.component(&mut store, pre, function, &args).await
@@ -205,9 +207,8 @@ impl Run {
         // The seat outlives the store.
         drop(store);
         drop(seat);
-        result.unwrap_or_else(|(error, phase)| {
-            translate(&error, phase, self.program.bounds(), self.inputs.tail().text())
-        })
+        result
+            .unwrap_or_else(|(error, phase)| translate(&error, phase, self.program.bounds(), self.inputs.tail().text()))
     }
 
     async fn component(
@@ -217,14 +218,20 @@ impl Run {
         function: &ComponentExportIndex,
         args: &[component::Val],
     ) -> Result<Exit, Fault> {
-        let instance = pre.instantiate_async(store.as_context_mut()).await.map_err(instantiating)?;
+        let instance = pre
+            .instantiate_async(store.as_context_mut())
+            .await
+            .map_err(instantiating)?;
         let function = instance
             .get_func(store.as_context_mut(), function)
             .ok_or_else(|| calling(wasmtime::Error::msg("the method is not a function")))?;
         let mut results = [component::Val::Bool(false)];
         let count = usize::from(self.program.signature.result().is_some());
         let results = &mut results[..count];
-        function.call_async(store.as_context_mut(), args, results).await.map_err(calling)?;
+        function
+            .call_async(store.as_context_mut(), args, results)
+            .await
+            .map_err(calling)?;
         let failed = matches!(results, [component::Val::Result(Err(_))]);
         if self.program.is_command() && self.program.is_process() && failed {
             return Ok(super::error::exited(1));
@@ -243,18 +250,27 @@ impl Run {
         initialize: bool,
         args: &[wasmtime::Val],
     ) -> Result<Exit, Fault> {
-        let instance = pre.instantiate_async(store.as_context_mut()).await.map_err(instantiating)?;
+        let instance = pre
+            .instantiate_async(store.as_context_mut())
+            .await
+            .map_err(instantiating)?;
         if initialize {
             let start = instance.get_typed_func::<(), ()>(store.as_context_mut(), "_initialize");
             let start = start.map_err(instantiating)?;
-            start.call_async(store.as_context_mut(), ()).await.map_err(instantiating)?;
+            start
+                .call_async(store.as_context_mut(), ())
+                .await
+                .map_err(instantiating)?;
         }
         let function = instance
             .get_func(store.as_context_mut(), function)
             .ok_or_else(|| calling(wasmtime::Error::msg("the method is not a function")))?;
         let count = function.ty(&mut *store).results().len();
         let mut results = vec![wasmtime::Val::I32(0); count];
-        function.call_async(store.as_context_mut(), args, &mut results).await.map_err(calling)?;
+        function
+            .call_async(store.as_context_mut(), args, &mut results)
+            .await
+            .map_err(calling)?;
         Ok(returned(match self.program.is_process() {
             true => self.program.signature.outcome_core(&results),
             false => self.program.signature.lift_core(&results),

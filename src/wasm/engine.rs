@@ -176,7 +176,11 @@ impl Engines {
                 return Ok(Seat::new(alloc, made, permit));
             }
         }
-        let alloc = if home == Alloc::Fuel { Alloc::Fuel } else { Alloc::OnDemand };
+        let alloc = if home == Alloc::Fuel {
+            Alloc::Fuel
+        } else {
+            Alloc::OnDemand
+        };
         let made = self.get(alloc)?;
         made.used.fetch_add(1, Ordering::AcqRel);
         Ok(Seat::new(alloc, made, permit))

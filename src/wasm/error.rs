@@ -70,7 +70,10 @@ pub fn translate(error: &wasmtime::Error, phase: Phase, bounds: Bounds, stderr: 
         return trapped(*trap, error, stderr);
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        let error = Error::unavailable(format!("no room for another WebAssembly instance: {}", error.root_cause()));
+        let error = Error::unavailable(format!(
+            "no room for another WebAssembly instance: {}",
+            error.root_cause()
+        ));
         return Exit::failed(error.with_retryable(Some(true)));
     }
     let doing = match phase {

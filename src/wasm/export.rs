@@ -137,7 +137,9 @@ pub fn find<'a>(exports: &'a [Export], method: &str) -> Result<&'a Export> {
         return Ok(export);
     }
     match method.rsplit_once('#') {
-        Some((interface, function)) => find_in(exports, interface, function).map_err(|why| missing(exports, method, why)),
+        Some((interface, function)) => {
+            find_in(exports, interface, function).map_err(|why| missing(exports, method, why))
+        }
         None => Err(missing(exports, method, "")),
     }
 }

@@ -8,8 +8,8 @@ use std::io;
 
 use cap_fs_ext::OpenOptionsFollowExt;
 use cap_std::fs::{OpenOptions, OpenOptionsExt};
-use wasmtime::{AsContextMut, Caller, Extern, StoreContextMut};
 use wasmtime::component::{Linker, Resource};
+use wasmtime::{AsContextMut, Caller, Extern, StoreContextMut};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, File};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{WasiSnapshotPreview1, path_filestat_get, path_open};
@@ -183,7 +183,17 @@ async fn open_preview_1(mut caller: Caller<'_, State>, parameters: OpenParameter
     context.set_hostcall_fuel(fuel);
     let mut memory = GuestMemory::Unshared(memory);
     path_open(
-        context, &mut memory, folder, lookup, path, length, flags, rights, inheriting, status, result,
+        context,
+        &mut memory,
+        folder,
+        lookup,
+        path,
+        length,
+        flags,
+        rights,
+        inheriting,
+        status,
+        result,
     )
     .await
 }

@@ -16,11 +16,19 @@ pub fn findings(entry: &Entry, program: &WasmProgram) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for (what, grant) in missing(program) {
         let line = imports_line(written.iter().map(|name| name.trim()).chain([grant.name()]));
-        found.push(finding(entry, Code::MissingGrant, format!("{what} without the grant {grant}"), line));
+        found.push(finding(
+            entry,
+            Code::MissingGrant,
+            format!("{what} without the grant {grant}"),
+            line,
+        ));
     }
     for import in program.imports() {
         if import.callable && program.provision(import) == Provision::Missing(None) && !is_preview_1(import) {
-            let message = format!("{} is imported, and no grant provides it: calling it ends the run", import.name);
+            let message = format!(
+                "{} is imported, and no grant provides it: calling it ends the run",
+                import.name
+            );
             found.push(finding(entry, Code::MissingGrant, message, String::new()));
         }
     }

@@ -85,7 +85,10 @@ impl Grant {
         match package {
             "wasi:io" => known(&["error", "streams", "poll"], Grant::Io),
             "wasi:cli" if name.starts_with("terminal-") => Some(Grant::Cli),
-            "wasi:cli" => known(&["environment", "exit", "stdin", "stdout", "stderr", "types"], Grant::Cli),
+            "wasi:cli" => known(
+                &["environment", "exit", "stdin", "stdout", "stderr", "types"],
+                Grant::Cli,
+            ),
             "wasi:filesystem" => known(&["types", "preopens"], Grant::Filesystem),
             "wasi:clocks" => known(
                 &["wall-clock", "monotonic-clock", "system-clock", "timezone", "types"],

@@ -91,7 +91,9 @@ impl Importer<'_> {
         let error = match provision {
             Provision::Missing(Some(grant)) => {
                 let line = imports_line(self.imports.iter().map(|name| name.trim()).chain([grant.name()]));
-                Error::permission_denied(format!("{entry} called {import} without a grant; add to the entry: {line}"))
+                Error::permission_denied(format!(
+                    "{entry} called {import} without a grant; add to the entry: {line}"
+                ))
             }
             Provision::Unprovided(grant) => Error::unavailable(format!(
                 "{entry} called {import}: {grant} is granted, but this version of wippy does not provide it"

@@ -179,9 +179,8 @@ impl Wasm {
         }
         let (wasm, reading) = (self.clone(), slot.clone());
         let load = self.io.spawn_blocking(move || wasm.read_and_load(&reading));
-        load.await.unwrap_or_else(|error| {
-            Err(Error::internal(format!("failed to compile wasm module: {error}")))
-        })
+        load.await
+            .unwrap_or_else(|error| Err(Error::internal(format!("failed to compile wasm module: {error}"))))
     }
 
     fn read_and_load(&self, slot: &Slot) -> Result<Arc<WasmProgram>> {

@@ -75,7 +75,9 @@ impl Source {
         let failed = |error: std::io::Error| Error::internal(format!("failed to read file: {path}: {error}"));
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
-            return Err(Error::invalid(format!("failed to open file: {path}: not a regular file")));
+            return Err(Error::invalid(format!(
+                "failed to open file: {path}: not a regular file"
+            )));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
         file.read_to_end(&mut bytes).map_err(failed)?;

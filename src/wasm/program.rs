@@ -63,7 +63,9 @@ pub(super) enum Prepared {
 pub(super) fn source(spec: &WasmSpec) -> Result<(&EntryId, &str, &str)> {
     match &spec.source {
         WasmSource::File { fs, path, hash } => Ok((fs, path, hash)),
-        WasmSource::Text(_) => Err(Error::unavailable("WebAssembly text is not provided by this version of wippy")),
+        WasmSource::Text(_) => Err(Error::unavailable(
+            "WebAssembly text is not provided by this version of wippy",
+        )),
     }
 }
 
@@ -71,7 +73,10 @@ pub(super) fn source(spec: &WasmSpec) -> Result<(&EntryId, &str, &str)> {
 pub(super) fn spec(entry: &Entry) -> Result<&WasmSpec> {
     match &entry.spec {
         Spec::Wasm(spec) => Ok(spec),
-        _ => Err(Error::invalid(format!("{} is not a WebAssembly entry: {}", entry.id, entry.kind))),
+        _ => Err(Error::invalid(format!(
+            "{} is not a WebAssembly entry: {}",
+            entry.id, entry.kind
+        ))),
     }
 }
 
@@ -250,7 +255,11 @@ impl WasmProgram {
     fn index(&self, component: &Component) -> Result<ComponentExportIndex> {
         let missing = || Error::internal(format!("failed to call wasm method: {}", self.spec().method));
         let instance = match &self.name.interface {
-            Some(interface) => Some(component.get_export_index(None, interface.as_str()).ok_or_else(missing)?),
+            Some(interface) => Some(
+                component
+                    .get_export_index(None, interface.as_str())
+                    .ok_or_else(missing)?,
+            ),
             None => None,
         };
         component

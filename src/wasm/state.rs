@@ -72,9 +72,7 @@ fn bounded(mut context: WasiP1Ctx, handles: usize) -> Box<WasiP1Ctx> {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
-            ctx: self
-                .wasi
-                .get_or_insert_with(|| Box::new(self.inputs.plain().build())),
+            ctx: self.wasi.get_or_insert_with(|| Box::new(self.inputs.plain().build())),
             table: &mut self.table,
         }
     }

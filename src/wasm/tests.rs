@@ -11,9 +11,7 @@ use super::module::sha256;
 use super::*;
 use crate::error::Kind;
 use crate::log::{Level, Log, Record, Sink};
-use crate::process::{
-    Bound, Cause, Clock, Context, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Programs, Spawn,
-};
+use crate::process::{Cause, Clock, Context, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Programs, Spawn};
 use crate::project::Registry;
 use crate::project::entry::{Limits, Mount, Spec, StorageSpec, Transport, VariableSpec, WasiEnv, WasmSource, WasmSpec};
 use crate::system::Volume;
@@ -88,7 +86,9 @@ impl World {
         let mut on_terminal = HostSpec::new(EntryId::new("app", "terminal"));
         on_terminal.terminal = Some(terminal.clone());
         World {
-            host: kernel.add_host(HostSpec::new(EntryId::new("app", "processes"))).unwrap(),
+            host: kernel
+                .add_host(HostSpec::new(EntryId::new("app", "processes")))
+                .unwrap(),
             terminal_host: kernel.add_host(on_terminal).unwrap(),
             terminal,
             kernel,
@@ -185,7 +185,11 @@ fn system(data: &Path) -> System {
             default: None,
             read_only: false,
         };
-        Entry::made(EntryId::new("app", &name.to_lowercase()), "env.variable", Spec::Variable(spec))
+        Entry::made(
+            EntryId::new("app", &name.to_lowercase()),
+            "env.variable",
+            Spec::Variable(spec),
+        )
     };
     let entries = [
         Entry::made(EntryId::new("app", "static"), "env.storage.static", storage),
@@ -194,7 +198,9 @@ fn system(data: &Path) -> System {
     ];
     let system = System::new(&Registry::new(entries.into_iter().map(Arc::new)));
     for (name, path) in [("wasm", fixtures()), ("data", data)] {
-        system.volumes.add(Volume::ambient(EntryId::new("app", name), path).unwrap());
+        system
+            .volumes
+            .add(Volume::ambient(EntryId::new("app", name), path).unwrap());
     }
     system
 }
@@ -281,7 +287,11 @@ fn every_form_of_a_method_is_found() {
         ("core", "answer", &[], 42),
         ("core", "add64", &[1, -2], -1),
     ] {
-        assert_eq!(world.value(guest(name, method), &ints(args)), Value::Int(expected), "{method}");
+        assert_eq!(
+            world.value(guest(name, method), &ints(args)),
+            Value::Int(expected),
+            "{method}"
+        );
     }
 }
 
@@ -298,7 +308,10 @@ fn a_missing_export_is_answered_with_those_that_exist() {
     );
     let error = world.program(guest("methods", "calc#op")).err().unwrap();
     assert!(error.message().contains("several interfaces have that name"), "{error}");
-    let error = world.program(guest("resources", "acme:resources/shop#[constructor]counter")).err().unwrap();
+    let error = world
+        .program(guest("resources", "acme:resources/shop#[constructor]counter"))
+        .err()
+        .unwrap();
     assert!(error.message().starts_with("failed to call wasm method"), "{error}");
     assert!(!error.message().contains("[method]"), "{error}");
 }
@@ -310,9 +323,13 @@ fn core_modules_take_their_signature_from_wit_or_from_themselves() {
     assert_eq!(pair, Value::array(ints(&[7, 8_589_934_592])));
     assert_eq!(world.value(guest("core", "initialized"), &[]), Value::Int(1));
     assert_eq!(world.value(guest("core", "nothing"), &[]), Value::Nil);
-    let typed = guest_with("core", "add", |spec| spec.wit = Some("add: func(a: s8, b: u8) -> s32;".into()));
+    let typed = guest_with("core", "add", |spec| {
+        spec.wit = Some("add: func(a: s8, b: u8) -> s32;".into())
+    });
     assert_eq!(world.value(typed, &ints(&[-1, 3])), Value::Int(2));
-    let wrong = guest_with("core", "add", |spec| spec.wit = Some("add: func(a: s64) -> s32;".into()));
+    let wrong = guest_with("core", "add", |spec| {
+        spec.wit = Some("add: func(a: s64) -> s32;".into())
+    });
     assert_eq!(world.program(wrong).err().unwrap().kind(), Kind::Invalid);
 }
 
@@ -326,7 +343,12 @@ fn the_hash_of_the_very_bytes_decides() {
     let error = hash("sha256:...");
     assert!(error.message().contains("placeholder"), "{error}");
     let error = hash(&format!("sha256:{}", "0".repeat(64)));
-    assert!(error.message().starts_with("hash verification failed: hash mismatch: expected 000"), "{error}");
+    assert!(
+        error
+            .message()
+            .starts_with("hash verification failed: hash mismatch: expected 000"),
+        "{error}"
+    );
     assert_eq!(error.kind(), Kind::Invalid);
 }
 
@@ -338,7 +360,10 @@ fn missing_files_and_volumes_are_not_found() {
         ("wasm", "x.wasm", "failed to open file: x.wasm"),
         ("wasm", "../../Cargo.toml", "failed to open file: ../../Cargo.toml"),
     ] {
-        let error = world.program(made(wasm_spec(fs, path, "sha256:00".into(), "f"))).err().unwrap();
+        let error = world
+            .program(made(wasm_spec(fs, path, "sha256:00".into(), "f")))
+            .err()
+            .unwrap();
         assert_eq!(error.kind(), Kind::NotFound);
         assert!(error.message().starts_with(message), "{error}");
     }
@@ -383,7 +408,10 @@ fn many_who_ask_at_once_wait_for_one_load() {
 #[test]
 fn a_result_at_the_top_is_the_outcome_of_the_process() {
     let world = World::new();
-    assert_eq!(world.value(guest("types", "check"), &[Value::Bool(true)]), Value::from("fine"));
+    assert_eq!(
+        world.value(guest("types", "check"), &[Value::Bool(true)]),
+        Value::from("fine")
+    );
     let error = world.failure(guest("types", "check"), &[Value::Bool(false)]);
     assert_eq!(
         (error.kind(), error.message(), error.retryable()),
@@ -408,7 +436,10 @@ fn traps_have_names_and_frames() {
         let exit = world.run(guest("trapper", method), &ints(args));
         let error = exit.error().unwrap();
         assert_eq!(error.message(), format!("wasm trap: {name}"));
-        assert_eq!((exit.cause, error.kind(), error.retryable()), (Cause::Trap, Kind::Internal, None));
+        assert_eq!(
+            (exit.cause, error.kind(), error.retryable()),
+            (Cause::Trap, Kind::Internal, None)
+        );
         assert_eq!(error.details().unwrap().get("trap"), Some(&Value::from(name)));
     }
     let error = world.failure(guest("trapper", "trap-unreachable"), &[]);
@@ -417,7 +448,10 @@ fn traps_have_names_and_frames() {
     let Some(Value::Table(frames)) = error.details().unwrap().get("frames") else {
         panic!("{error:?}")
     };
-    assert!(matches!(frames.array[0].get("offset"), Some(Value::Int(_))), "{frames:?}");
+    assert!(
+        matches!(frames.array[0].get("offset"), Some(Value::Int(_))),
+        "{frames:?}"
+    );
     assert_eq!(world.wasm.engines().living(), 0);
 }
 
@@ -445,7 +479,10 @@ fn the_memory_limit_ends_the_run_unseen_by_the_guest() {
     ] {
         let exit = world.run(eater(method, limit), &ints(args));
         let error = exit.error().unwrap();
-        assert_eq!((exit.cause, error.kind(), error.retryable()), (Cause::Limit, Kind::LimitExceeded, None));
+        assert_eq!(
+            (exit.cause, error.kind(), error.retryable()),
+            (Cause::Limit, Kind::LimitExceeded, None)
+        );
         let details = error.details().unwrap();
         assert_eq!(details.get("limit"), Some(&Value::from("max_memory")), "{method}");
         assert_eq!(details.get("allowed"), Some(&Value::Int(i64::try_from(limit).unwrap())));
@@ -455,13 +492,15 @@ fn the_memory_limit_ends_the_run_unseen_by_the_guest() {
 #[test]
 fn the_time_limit_ends_busy_loops_and_sleeps() {
     let world = World::new();
-    let limited = |name: &str, method: &str| {
-        guest_with(name, method, |spec| spec.limits.max_execution_ms = 30)
-    };
+    let limited = |name: &str, method: &str| guest_with(name, method, |spec| spec.limits.max_execution_ms = 30);
     for (name, method, args) in [("spin", "spin", &[][..]), ("sleeper", "sleep-ms", &[600_000])] {
         let exit = world.run(limited(name, method), &ints(args));
         let error = exit.error().unwrap();
-        assert_eq!((exit.cause, error.kind()), (Cause::TimeLimit, Kind::Timeout), "{method}");
+        assert_eq!(
+            (exit.cause, error.kind()),
+            (Cause::TimeLimit, Kind::Timeout),
+            "{method}"
+        );
         assert_eq!(error.message(), "execution time limit exceeded: 30 ms");
         assert!(error.details().unwrap().get("stderr").is_some());
     }
@@ -491,7 +530,9 @@ fn terminate_ends_busy_and_sleeping_guests() {
 #[test]
 fn busy_guests_leave_room_for_others() {
     let world = World::new();
-    let spinning: Vec<_> = (0..4).map(|_| world.spawn(guest("spin", "spin"), &[]).unwrap()).collect();
+    let spinning: Vec<_> = (0..4)
+        .map(|_| world.spawn(guest("spin", "spin"), &[]).unwrap())
+        .collect();
     assert_eq!(world.value(guest("compute", "compute"), &ints(&[2, 3])), Value::Int(6));
     assert!(spinning.iter().all(|process| process.exit().is_none()));
 }
@@ -546,7 +587,10 @@ fn a_command_gets_words_environment_and_stdin() {
     });
     let (exit, out, err) = world.command(entry, &["--stderr", "careful"]);
     assert_eq!(value(&exit), Value::Nil);
-    assert_eq!(out, "arg 0: guest\narg 1: fixed\narg 2: --stderr\narg 3: careful\nP=> \ntyped\n");
+    assert_eq!(
+        out,
+        "arg 0: guest\narg 1: fixed\narg 2: --stderr\narg 3: careful\nP=> \ntyped\n"
+    );
     assert_eq!(err, "careful\n");
 }
 
@@ -592,7 +636,10 @@ fn without_the_grant_a_command_sees_nothing_and_writes_to_the_log() {
     let exit = world.run(entry, &[]);
     assert_eq!(value(&exit), Value::Nil);
     let records = lock(&world.records);
-    let lines: Vec<(Level, &str)> = records.iter().map(|record| (record.level, record.message.as_str())).collect();
+    let lines: Vec<(Level, &str)> = records
+        .iter()
+        .map(|record| (record.level, record.message.as_str()))
+        .collect();
     assert!(lines.contains(&(Level::Info, "arg 0: guest")), "{lines:?}");
     assert_eq!(&lines[lines.len() - 2..], [(Level::Warn, "one"), (Level::Warn, "two")]);
     assert_eq!(records[0].fields, [("stream".to_owned(), Value::from("stdout"))]);
@@ -633,7 +680,10 @@ fn a_trap_carries_the_last_of_stderr() {
 #[test]
 fn stubs_name_the_line_to_write() {
     let world = World::new();
-    assert_eq!(world.value(granted("needs-sockets", "fine", &["wasi:io"]), &[]), Value::Int(7));
+    assert_eq!(
+        world.value(granted("needs-sockets", "fine", &["wasi:io"]), &[]),
+        Value::Int(7)
+    );
     let error = world.failure(granted("needs-sockets", "call-it", &["wasi:io"]), &[]);
     assert_eq!(error.kind(), Kind::PermissionDenied);
     assert_eq!(
@@ -641,7 +691,10 @@ fn stubs_name_the_line_to_write() {
         "app:guest called wasi:sockets/instance-network.instance-network without a grant; add to the entry: \
          imports: [wasi:io, wasi:sockets]"
     );
-    assert_eq!(world.value(granted("needs-sockets", "call-it", &["wasi:sockets"]), &[]), Value::Int(1));
+    assert_eq!(
+        world.value(granted("needs-sockets", "call-it", &["wasi:sockets"]), &[]),
+        Value::Int(1)
+    );
     for (name, method, call) in [
         ("needs", "call-it", "acme:db/query.run"),
         ("needs-resource", "call-it", "acme:db/pool.connection"),
@@ -650,7 +703,10 @@ fn stubs_name_the_line_to_write() {
         assert_eq!(world.value(guest(name, "fine"), &[]), Value::Int(7), "{name}");
         let error = world.failure(guest(name, method), &[]);
         assert_eq!(error.kind(), Kind::PermissionDenied);
-        assert_eq!(error.message(), format!("app:guest called {call}, which no grant provides"));
+        assert_eq!(
+            error.message(),
+            format!("app:guest called {call}, which no grant provides")
+        );
     }
 }
 
@@ -741,7 +797,13 @@ fn nothing_outside_a_mount_is_reached_and_no_fifo_opened() {
     let fifo = std::ffi::CString::new(inside("fifo").to_str().unwrap()).unwrap();
     // SAFETY: the path is a C string that lives across the call.
     assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
-    for path in ["/data/out", "/data/etc/passwd", "/data/../etc/passwd", "/etc/passwd", "/data/fifo"] {
+    for path in [
+        "/data/out",
+        "/data/etc/passwd",
+        "/data/../etc/passwd",
+        "/etc/passwd",
+        "/data/fifo",
+    ] {
         for (name, method) in [("fsprobe", "run"), ("fsprobe-p1", "_start")] {
             let (exit, out, err) = world.command(probe(name, method, false, &["read", path]), &[]);
             assert_eq!(exit.cause, Cause::Code(1), "{name} {path}: {out} {err}");

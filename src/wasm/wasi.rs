@@ -66,10 +66,18 @@ impl Inputs {
         let cli = grants.has(Grant::Cli);
         let terminal = process.terminal().filter(|_| cli).cloned();
         Ok(Inputs {
-            args: if cli { arguments(spec, name_first, process) } else { Vec::new() },
+            args: if cli {
+                arguments(spec, name_first, process)
+            } else {
+                Vec::new()
+            },
             env: if cli { env } else { Vec::new() },
             cwd: cli.then(|| spec.cwd.clone()),
-            mounts: if grants.has(Grant::Filesystem) { mounts } else { Vec::new() },
+            mounts: if grants.has(Grant::Filesystem) {
+                mounts
+            } else {
+                Vec::new()
+            },
             terminal,
             process: process.clone(),
             tail: Arc::default(),
@@ -94,13 +102,15 @@ impl Inputs {
         let mut builder = self.plain();
         for mount in &self.mounts {
             let path = mount.host_path();
-            builder.preopened_dir(path, &mount.guest, mount.perms).map_err(|error| {
-                Error::internal(format!(
-                    "failed to mount {} at {}: {error:#}",
-                    mount.volume.id(),
-                    mount.guest
-                ))
-            })?;
+            builder
+                .preopened_dir(path, &mount.guest, mount.perms)
+                .map_err(|error| {
+                    Error::internal(format!(
+                        "failed to mount {} at {}: {error:#}",
+                        mount.volume.id(),
+                        mount.guest
+                    ))
+                })?;
         }
         Ok(builder)
     }
@@ -174,7 +184,11 @@ fn mounts(wanted: &[Mount], system: &System) -> Result<Vec<MountPoint>> {
         Ok(MountPoint {
             volume,
             guest: mount.guest.clone(),
-            perms: if read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite },
+            perms: if read_only {
+                FsPerms::ReadOnly
+            } else {
+                FsPerms::ReadWrite
+            },
         })
     };
     wanted.iter().map(mount).collect()
@@ -183,7 +197,11 @@ fn mounts(wanted: &[Mount], system: &System) -> Result<Vec<MountPoint>> {
 impl MountPoint {
     /// A path that leads to the open folder itself, whatever became of its name since boot.
     fn host_path(&self) -> String {
-        let prefix = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+        let prefix = if cfg!(target_os = "linux") {
+            "/proc/self/fd"
+        } else {
+            "/dev/fd"
+        };
         format!("{prefix}/{}", self.volume.dir().as_raw_fd())
     }
 }
@@ -409,7 +427,11 @@ mod tests {
         tail.push("ä".repeat(TAIL).as_bytes());
         tail.push(b"!");
         let text = String::from_utf8(tail.text()).unwrap();
-        assert!(text.len() < TAIL && text.len() > TAIL - 3 && text.ends_with("ä!"), "{}", text.len());
+        assert!(
+            text.len() < TAIL && text.len() > TAIL - 3 && text.ends_with("ä!"),
+            "{}",
+            text.len()
+        );
     }
 
     #[test]
