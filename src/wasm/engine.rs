@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::runtime::Handle;
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::cache::Cache;
 use crate::error::{Error, Result};
 
 /// What is set for all guests of a runtime.
@@ -26,6 +27,8 @@ pub struct Settings {
     pub max_stack: usize,
     /// The program runs a single guest: pools are not worth making.
     pub oneshot: bool,
+    /// Where compiled code is kept between runs, if anywhere.
+    pub cache: Option<Cache>,
 }
 
 impl Default for Settings {
@@ -34,6 +37,7 @@ impl Default for Settings {
             max_instances: None,
             max_stack: 128 << 10,
             oneshot: false,
+            cache: None,
         }
     }
 }
