@@ -1,4 +1,4 @@
-//! What the author of a Lua module sees: how a host function waits, fails and raises.
+//! What the author of a Lua module sees: how a host function waits, fails and raises, and whose state it runs in.
 //!
 //! A host function is a plain mlua function. One that has to wait is made with [`waiting`]: it hands back a future, the
 //! driver suspends the calling coroutine (at any depth, inside `pcall` and user coroutines too) and later runs the
@@ -6,11 +6,43 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, MultiValue, Value};
 
 use crate::error::Error;
+use crate::id::EntryId;
+use crate::lua::driver::{self, Visible};
+use crate::lua::engine::LuaEngine;
 use crate::lua::error;
+use crate::process::Process;
+
+/// Whose state it is.
+pub struct StateContext {
+    pub process: Arc<Process>,
+    pub engine: Arc<LuaEngine>,
+    pub visible: Arc<Visible>,
+}
+
+impl StateContext {
+    pub fn entry(&self) -> &EntryId {
+        self.process.entry()
+    }
+
+    /// The namespace in which names without one are looked up.
+    pub fn namespace(&self) -> &str {
+        self.process.entry().namespace()
+    }
+}
+
+/// The context of the state that calls.
+///
+/// # Errors
+/// In a state that no process made.
+pub fn context(lua: &Lua) -> mlua::Result<Arc<StateContext>> {
+    let context = lua.app_data_ref::<Arc<StateContext>>().map(|context| context.clone());
+    context.ok_or_else(|| raise(Error::internal("no process context")))
+}
 
 /// Builds the results of a call that waited. Runs on the state, in the coroutine that called.
 pub type Finish = Box<dyn FnOnce(&Lua) -> mlua::Result<MultiValue> + Send>;
@@ -54,16 +86,21 @@ pub fn waiting<A: FromLuaMulti>(
     lua: &Lua,
     f: impl Fn(&Lua, A) -> mlua::Result<Call> + Send + 'static,
 ) -> mlua::Result<Function> {
-    lua.create_function(move |lua, args: A| match f(lua, args)? {
-        Call::Ready(values) => Ok(values),
-        Call::Wait(future) => blocking(future)(lua),
-    })
-}
-
-/// Until the driver is in place: waits on the spot, which only unit tests of modules do.
-fn blocking(future: Pin<Box<dyn Future<Output = Finish> + Send>>) -> Finish {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a tokio runtime").block_on(future)
+    let inner = lua.create_function(move |lua, args: MultiValue| {
+        let caller = driver::attached(lua);
+        if let Some(finish) = caller.as_ref().and_then(driver::Caller::finish) {
+            return finish(lua);
+        }
+        match (f(lua, A::from_lua_multi(args, lua)?)?, caller) {
+            (Call::Ready(values), _) => Ok(values),
+            (Call::Wait(future), Some(caller)) => {
+                caller.begin(future);
+                Ok(MultiValue::new())
+            }
+            (Call::Wait(_), None) => Err(raise(Error::internal("cannot wait outside of a process"))),
+        }
+    })?;
+    driver::suspending(lua, inner)
 }
 
 /// The results `nil, err`.

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use super::memory::{Memory, allocate};
 use super::raw::*;
-use super::{Driver, channel, coroutine, process, protect, text};
+use super::{Driver, channel, coroutine, process, protect, text, timer};
 use crate::lua::modules::Module;
 
 /// How a global comes into a state.
@@ -67,11 +67,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The globals among those words, or all of them.
-    pub fn new(words: &BTreeSet<String>, all: bool) -> Plan {
+    /// The globals and declared modules among those words, or all of them.
+    pub fn new(words: &BTreeSet<String>, declared: &[Module], all: bool) -> Plan {
         let wanted = |name: &CStr| all || name.to_str().is_ok_and(|name| words.contains(name));
+        let declared = declared.iter().map(|module| (module.c_name(), Opening::Module(*module)));
+        let known = globals().iter().copied().chain(declared);
         Plan {
-            globals: globals().iter().filter(|(name, _)| wanted(name)).copied().collect(),
+            globals: known.filter(|(name, _)| wanted(name)).collect(),
         }
     }
 }
@@ -115,9 +117,51 @@ pub unsafe fn push_global(l: Lua, driver: &mut Driver, name: &str) -> bool {
                 return false;
             };
             push(l, driver, name, *opening);
+            lua_pushvalue(l, -1);
+            set_field_at(l, -3, name);
         }
         lua_remove(l, -2);
         true
+    }
+}
+
+static LOADED: u8 = 0;
+
+/// Pushes a registry table, making it the first time.
+///
+/// # Safety
+/// Inside [`host`].
+pub unsafe fn push_registry_table(l: Lua, place: &'static u8) {
+    // SAFETY: as stated.
+    unsafe {
+        if lua_rawgetp(l, LUA_REGISTRYINDEX, key(place)) != LUA_TTABLE {
+            lua_pop(l, 1);
+            lua_createtable(l, 0, 0);
+            lua_pushvalue(l, -1);
+            lua_rawsetp(l, LUA_REGISTRYINDEX, key(place));
+        }
+    }
+}
+
+/// Pushes a module, opening it the first time.
+///
+/// # Safety
+/// Inside [`host`].
+pub unsafe fn push_module(l: Lua, driver: &mut Driver, module: Module) {
+    // SAFETY: as stated.
+    unsafe {
+        push_registry_table(l, &LOADED);
+        if lua_getfield(l, -1, module.c_name().as_ptr()) == LUA_TNIL {
+            lua_pop(l, 1);
+            let value = module.open(driver.mlua());
+            push_mlua(l, driver, value);
+            if module == Module::Time {
+                add_functions(l, &timer::FUNCTIONS);
+            }
+            lua_pushvalue(l, -1);
+            set_field_at(l, -3, module.c_name());
+        }
+        lua_remove(l, -2);
     }
 }
 
@@ -128,10 +172,7 @@ unsafe fn push(l: Lua, driver: &mut Driver, name: &CStr, opening: Opening) {
             Opening::Base => lua_pushcfunction(l, originals().base[name]),
             Opening::Own(function) => lua_pushcfunction(l, function),
             Opening::Library(open) => open(l),
-            Opening::Module(module) => {
-                let value = module.open(driver.mlua());
-                push_mlua(l, driver, value);
-            }
+            Opening::Module(module) => push_module(l, driver, module),
         }
     }
 }
