@@ -97,10 +97,22 @@ pub fn waiting<A: FromLuaMulti>(
                 caller.begin(future);
                 Ok(MultiValue::new())
             }
-            (Call::Wait(_), None) => Err(raise(Error::internal("cannot wait outside of a process"))),
+            (Call::Wait(future), None) => without_process(future)?(lua),
         }
     })?;
     driver::suspending(lua, inner)
+}
+
+/// A state that no process made (modules under test) has no driver: it waits on the spot.
+#[cfg(test)]
+fn without_process(future: Pin<Box<dyn Future<Output = Finish> + Send>>) -> mlua::Result<Finish> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
+}
+
+#[cfg(not(test))]
+fn without_process(_: Pin<Box<dyn Future<Output = Finish> + Send>>) -> mlua::Result<Finish> {
+    Err(raise(Error::internal("cannot wait outside of a process")))
 }
 
 /// The results `nil, err`.

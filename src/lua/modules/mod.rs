@@ -1,9 +1,11 @@
 //! The Lua modules, one file each. Each has `open`, which builds its table.
 //!
 //! [`Module`] drives everything: which names exist, how each is opened. Leaves to `driver::sandbox` and
-//! `driver::require` which of them a process sees.
+//! `driver::require` which of them a process sees. What waits in `time` is added by `driver::timer`.
 
 pub mod errors;
+pub mod json;
+pub mod time;
 
 use std::ffi::CStr;
 
@@ -13,6 +15,8 @@ use mlua::{Lua, Value};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Module {
     Errors,
+    Json,
+    Time,
 }
 
 impl Module {
@@ -20,7 +24,7 @@ impl Module {
     pub const GLOBAL: &'static [Module] = &[Module::Errors];
 
     /// To be declared under `modules:`, or required by scripts.
-    pub const PROVIDED: &'static [Module] = &[];
+    pub const PROVIDED: &'static [Module] = &[Module::Json, Module::Time];
 
     /// The provided module of that name.
     pub fn find(name: &str) -> Option<Module> {
@@ -30,6 +34,8 @@ impl Module {
     pub const fn c_name(self) -> &'static CStr {
         match self {
             Module::Errors => c"errors",
+            Module::Json => c"json",
+            Module::Time => c"time",
         }
     }
 
@@ -42,8 +48,11 @@ impl Module {
     /// # Errors
     /// When the state has no memory for it.
     pub fn open(self, lua: &Lua) -> mlua::Result<Value> {
-        match self {
-            Module::Errors => errors::open(lua).map(Value::Table),
-        }
+        let table = match self {
+            Module::Errors => errors::open(lua),
+            Module::Json => json::open(lua),
+            Module::Time => time::open(lua),
+        };
+        table.map(Value::Table)
     }
 }

@@ -23,7 +23,7 @@ pub use shape::Shape;
 
 use crate::error::{Error, Kind, Result};
 use crate::value::Value;
-use shape::{Labelled, separated};
+use shape::{Labelled, TOO_LARGE, separated};
 
 /// A function's name and types.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +69,13 @@ impl Signature {
         self.refused.map_or(Ok(()), |word| Err(refused(word)))
     }
 
+    /// Refuses a type anywhere that cannot cross, where none has any use.
+    fn check_all(&self) -> Result<()> {
+        self.check_result()?;
+        let word = self.params.iter().find_map(|(_, shape)| shape.refused());
+        word.map_or(Ok(()), |word| Err(refused(word)))
+    }
+
     /// `2 arguments (a: s32, b: s32)`.
     fn expected_arguments(&self) -> String {
         match self.params.len() {
@@ -103,6 +110,7 @@ impl fmt::Display for Params<'_> {
 fn refused(word: &str) -> Error {
     match word {
         "v128" | "reference" => Error::invalid(format!("{word} values cannot cross into Lua")),
+        TOO_LARGE => Error::invalid(format!("a {word} cannot cross into Lua")),
         _ => Error::invalid("resources cannot cross into Lua"),
     }
 }
@@ -117,3 +125,6 @@ fn transfer_exceeded(allowed: u64) -> Error {
         .with_details(details)
         .with_retryable(None)
 }
+
+#[cfg(test)]
+mod tests;
