@@ -17,7 +17,7 @@ use crate::lua::driver::{Boot, Driver, Image, Main, Plan, Stage, Visible};
 use crate::lua::host::StateContext;
 use crate::lua::modules::Module;
 use crate::process::{Body, Exit, Program, Progress, Start, StepContext};
-use crate::project::{Entry, LuaSpec, Registry, Spec};
+use crate::project::{Entry, Limits, LuaSpec, Registry, Spec};
 use crate::system::System;
 use crate::value::Packed;
 
@@ -71,6 +71,20 @@ impl LuaEngine {
     /// # Errors
     /// Invalid for a syntax error or bytecode.
     pub fn script(self: &Arc<Self>, path: &Path, text: &str, folders: Vec<PathBuf>) -> Result<Arc<dyn Program>> {
+        self.script_within(path, text, folders, crate::project::Limits::default())
+    }
+
+    /// The same with limits of its own.
+    ///
+    /// # Errors
+    /// As [`LuaEngine::script`].
+    pub fn script_within(
+        self: &Arc<Self>,
+        path: &Path,
+        text: &str,
+        folders: Vec<PathBuf>,
+        limits: Limits,
+    ) -> Result<Arc<dyn Program>> {
         let name = path.file_stem().map_or("script".into(), |stem| stem.to_string_lossy());
         let chunk = path.display().to_string();
         let mut build = Build::new(self);
@@ -90,8 +104,8 @@ impl LuaEngine {
             kind: "script",
             image: build.finish(Main::Chunk),
             visible: Arc::new(visible),
-            max_memory: crate::project::Limits::default().max_memory,
-            max_execution: None,
+            max_memory: limits.max_memory,
+            max_execution: milliseconds(limits.max_execution_ms),
         }))
     }
 
@@ -107,7 +121,10 @@ impl LuaEngine {
 fn lua_spec(entry: &Entry) -> Result<&LuaSpec> {
     match &entry.spec {
         Spec::Lua(spec) => Ok(spec),
-        _ => Err(Error::invalid(format!("{} is not a Lua entry but {}", entry.id, entry.kind))),
+        _ => Err(Error::invalid(format!(
+            "{} is not a Lua entry but {}",
+            entry.id, entry.kind
+        ))),
     }
 }
 
@@ -148,7 +165,11 @@ impl<'a> Build<'a> {
     fn entry(&mut self, entry: &Entry, spec: &LuaSpec) -> Result<Vec<(String, usize)>> {
         if self.open.contains(&entry.id) {
             let path: Vec<&str> = self.open.iter().map(EntryId::as_str).collect();
-            return Err(Error::invalid(format!("import cycle: {} -> {}", path.join(" -> "), entry.id)));
+            return Err(Error::invalid(format!(
+                "import cycle: {} -> {}",
+                path.join(" -> "),
+                entry.id
+            )));
         }
         self.open.push(entry.id.clone());
         let mut imports = Vec::new();

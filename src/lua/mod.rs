@@ -13,6 +13,10 @@ pub mod host;
 mod message;
 pub mod modules;
 mod stack;
+#[cfg(test)]
+mod test_support;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 
 pub use engine::LuaEngine;

@@ -115,7 +115,10 @@ impl Packing {
             return None;
         }
         // SAFETY: the limit is lifted.
-        unsafe { to_mlua(self.l, driver, index) }.ok().as_ref().and_then(error::of_value)
+        unsafe { to_mlua(self.l, driver, index) }
+            .ok()
+            .as_ref()
+            .and_then(error::of_value)
     }
 
     /// Begins the table on top, or writes a reference to it and drops it.
@@ -257,7 +260,10 @@ struct Seen {
 impl Seen {
     fn get(&self, address: *const std::ffi::c_void) -> Option<TableMark> {
         if self.many.is_empty() {
-            self.few.iter().find(|(seen, _)| *seen == address).map(|(_, mark)| *mark)
+            self.few
+                .iter()
+                .find(|(seen, _)| *seen == address)
+                .map(|(_, mark)| *mark)
         } else {
             self.many.get(&address).copied()
         }
@@ -280,7 +286,9 @@ impl Seen {
 pub unsafe fn push(l: Lua, driver: &mut Driver, packed: &Packed) {
     // SAFETY: as stated.
     unsafe {
-        let Ok(count) = c_int::try_from(packed.len()) else { return };
+        let Ok(count) = c_int::try_from(packed.len()) else {
+            return;
+        };
         if lua_checkstack(l, count.saturating_add(SLOTS)) == 0 {
             return;
         }
@@ -322,7 +330,10 @@ unsafe fn push_one(l: Lua, driver: &mut Driver, reader: &mut Reader<'_>, made: O
                 store(l, &mut open);
             }
             // Tables that are full are values of the table around them.
-            while open.last().is_some_and(|table| table.next > table.array && table.pairs == 0 && !table.has_key) {
+            while open
+                .last()
+                .is_some_and(|table| table.next > table.array && table.pairs == 0 && !table.has_key)
+            {
                 open.pop();
                 if open.is_empty() {
                     return;
@@ -457,7 +468,10 @@ unsafe fn to_kebab(l: Lua) -> bool {
     unsafe {
         match bytes(l, 2) {
             Some(name) if name.contains(&b'_') => {
-                let kebab: Vec<u8> = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
+                let kebab: Vec<u8> = name
+                    .iter()
+                    .map(|byte| if *byte == b'_' { b'-' } else { *byte })
+                    .collect();
                 push_bytes(l, &kebab);
                 true
             }

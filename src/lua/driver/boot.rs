@@ -87,9 +87,8 @@ unsafe fn find_main(l: Lua) -> c_int {
     // SAFETY: the chunk's result is on top; reading a field may run a metamethod, with nothing of Rust alive.
     unsafe {
         if lua_type(l, -1) == LUA_TTABLE {
-            let driver = Driver::of(l);
-            host(l, |_| {
-                if let Main::Method(name) = &(*driver).boot.image.main {
+            host(l, |driver| {
+                if let Main::Method(name) = &driver.boot.image.main {
                     push_bytes(l, name.as_bytes());
                 }
                 Act::Return(0)
@@ -165,7 +164,11 @@ impl Driver {
                 Main::Method(name) => name.as_str(),
                 Main::Chunk => "",
             };
-            push_error(l, self, Error::not_found(format!("method \"{method}\" not found in module")));
+            push_error(
+                l,
+                self,
+                Error::not_found(format!("method \"{method}\" not found in module")),
+            );
             Act::Raise
         }
     }

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::ffi::{CStr, c_int, c_void};
 
-use super::coroutine::luaL_typeerror;
+use super::coroutine::type_error;
 use super::mailbox::Source;
 use super::raw::*;
 use super::sandbox::{add_functions, push_library};
@@ -171,7 +171,11 @@ pub unsafe fn of_type(l: Lua, index: c_int, meta: *const c_void) -> *mut c_void 
         }
         let same = lua_topointer(l, -1) == meta;
         lua_pop(l, 1);
-        if same { lua_touserdata(l, index) } else { std::ptr::null_mut() }
+        if same {
+            lua_touserdata(l, index)
+        } else {
+            std::ptr::null_mut()
+        }
     }
 }
 
@@ -190,7 +194,7 @@ unsafe fn check(l: Lua, index: c_int) -> *mut Channel {
     unsafe {
         let channel = at(l, Driver::of(l), index);
         if channel.is_null() {
-            luaL_typeerror(l, index, c"channel");
+            type_error(l, index, c"channel");
         }
         channel
     }
@@ -199,7 +203,11 @@ unsafe fn check(l: Lua, index: c_int) -> *mut Channel {
 unsafe extern "C-unwind" fn new(l: Lua) -> c_int {
     // SAFETY: the check raises with nothing alive.
     unsafe {
-        let capacity = if lua_type(l, 1) <= LUA_TNIL { 0.0 } else { luaL_checknumber(l, 1) };
+        let capacity = if lua_type(l, 1) <= LUA_TNIL {
+            0.0
+        } else {
+            luaL_checknumber(l, 1)
+        };
         host(l, |driver| {
             push_new(l, driver, capacity.max(0.0) as usize);
             Act::Return(1)
@@ -219,7 +227,10 @@ unsafe extern "C-unwind" fn send(l: Lua) -> c_int {
             }
             Tried::Closed => mistake(l, CLOSED),
             Tried::NotReady => {
-                let what = What::Channels { channels: vec![channel], select: false };
+                let what = What::Channels {
+                    channels: vec![channel],
+                    select: false,
+                };
                 let (act, waiter) = driver.wait(l, what, sent);
                 (*channel).senders.extend(waiter);
                 act
@@ -258,7 +269,10 @@ unsafe extern "C-unwind" fn receive(l: Lua) -> c_int {
                 Act::Return(2)
             }
             Tried::NotReady => {
-                let what = What::Channels { channels: vec![channel], select: false };
+                let what = What::Channels {
+                    channels: vec![channel],
+                    select: false,
+                };
                 let (act, waiter) = driver.wait(l, what, received);
                 (*channel).receivers.extend(waiter);
                 act
@@ -396,7 +410,10 @@ unsafe fn gather(l: Lua, driver: &Driver) -> Vec<Open> {
                 lua_rawseti(l, CASES, key + 1);
                 lua_getiuservalue(l, -1, 2);
                 lua_rawseti(l, CASES, key + 2);
-                cases.push(Open { channel, sends: (*case).sends });
+                cases.push(Open {
+                    channel,
+                    sends: (*case).sends,
+                });
             }
             lua_pop(l, 1);
         }
@@ -409,7 +426,11 @@ unsafe extern "C-unwind" fn selected(l: Lua, _: c_int, _: lua_KContext) -> c_int
     // SAFETY: as every C function of ours.
     unsafe {
         host(l, |driver| match driver.take_chosen() {
-            Chosen { sent: true, open: false, .. } => mistake(l, CLOSED),
+            Chosen {
+                sent: true,
+                open: false,
+                ..
+            } => mistake(l, CLOSED),
             Chosen { sent: true, case, .. } => {
                 lua_rawgeti(l, CASES, 2 * i64::from(case) + 2);
                 push_selected(l, case.into(), true)
@@ -456,13 +477,21 @@ impl Driver {
     fn take_chosen(&mut self) -> Chosen {
         let current = self.current;
         let chosen = self.task(current).map(|task| task.chosen);
-        chosen.unwrap_or(Chosen { case: 0, sent: false, open: false })
+        chosen.unwrap_or(Chosen {
+            case: 0,
+            sent: false,
+            open: false,
+        })
     }
 
     /// Completes a wait on a channel.
     pub(super) fn choose(&mut self, waiter: Waiter, sent: bool, open: bool) {
         if let Some(task) = self.task(waiter.task) {
-            task.chosen = Chosen { case: waiter.case, sent, open };
+            task.chosen = Chosen {
+                case: waiter.case,
+                sent,
+                open,
+            };
         }
         self.complete(waiter);
     }
@@ -519,7 +548,11 @@ impl Driver {
             if (*channel).source.is_some() && self.take_mail(l, channel) {
                 return Tried::Done;
             }
-            if (*channel).closed { Tried::Closed } else { Tried::NotReady }
+            if (*channel).closed {
+                Tried::Closed
+            } else {
+                Tried::NotReady
+            }
         }
     }
 
@@ -578,7 +611,10 @@ impl Driver {
             let (act, waiter) = self.wait(l, What::Channels { channels, select: true }, selected);
             let Some(waiter) = waiter else { return act };
             for (index, case) in cases.iter().enumerate() {
-                let waiter = Waiter { case: index as u32, ..waiter };
+                let waiter = Waiter {
+                    case: index as u32,
+                    ..waiter
+                };
                 let queue = match case.sends {
                     true => &mut (*case.channel).senders,
                     false => &mut (*case.channel).receivers,

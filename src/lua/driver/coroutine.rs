@@ -27,7 +27,7 @@ unsafe fn coroutine(l: Lua, index: c_int) -> Lua {
     unsafe {
         let co = lua_tothread(l, index);
         if co.is_null() {
-            luaL_typeerror(l, index, c"coroutine");
+            type_error(l, index, c"coroutine");
         }
         co
     }
@@ -37,7 +37,7 @@ unsafe fn coroutine(l: Lua, index: c_int) -> Lua {
 ///
 /// # Safety
 /// In a C function, nothing with a destructor alive.
-pub unsafe fn luaL_typeerror(l: Lua, index: c_int, expected: &'static CStr) -> c_int {
+pub unsafe fn type_error(l: Lua, index: c_int, expected: &'static CStr) -> c_int {
     // SAFETY: format and arguments fit each other.
     unsafe {
         let got = luaL_typename(l, index);

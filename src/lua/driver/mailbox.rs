@@ -22,7 +22,10 @@ pub enum Source {
     Inbox,
     Events,
     /// The messages of a topic: their values, or Message objects.
-    Topic { topic: Topic, messages: bool },
+    Topic {
+        topic: Topic,
+        messages: bool,
+    },
 }
 
 /// The channels that are windows to the mailbox, kept alive by the registry.
@@ -56,7 +59,8 @@ impl Mail {
 
     fn waits(&self, source: &Source) -> bool {
         // SAFETY: the registry keeps the channel alive.
-        self.find(source).is_some_and(|window| unsafe { (*window.channel).has_receiver() })
+        self.find(source)
+            .is_some_and(|window| unsafe { (*window.channel).has_receiver() })
     }
 }
 
@@ -88,7 +92,11 @@ impl Driver {
             (*channel).source = Some(source.clone());
             lua_pushvalue(l, index);
             let anchor = luaL_ref(l, LUA_REGISTRYINDEX);
-            self.mail.windows.push(Window { source, channel, anchor });
+            self.mail.windows.push(Window {
+                source,
+                channel,
+                anchor,
+            });
         }
     }
 
@@ -103,7 +111,9 @@ impl Driver {
             _ => window.channel == channel,
         });
         if taken {
-            return Err(Error::already_exists(format!("topic or channel is already subscribed: {topic}")));
+            return Err(Error::already_exists(format!(
+                "topic or channel is already subscribed: {topic}"
+            )));
         }
         // SAFETY: inside `host`.
         unsafe { self.attach(l, channel, index, Source::Topic { topic, messages: false }) };
@@ -112,9 +122,11 @@ impl Driver {
 
     /// Takes the channel's topic away. False when it has none.
     pub(super) unsafe fn unbind(&mut self, l: Lua, channel: *mut Channel) -> bool {
-        let place = self.mail.windows.iter().position(|window| {
-            window.channel == channel && matches!(window.source, Source::Topic { .. })
-        });
+        let place = self
+            .mail
+            .windows
+            .iter()
+            .position(|window| window.channel == channel && matches!(window.source, Source::Topic { .. }));
         let Some(place) = place else { return false };
         let window = self.mail.windows.swap_remove(place);
         if let Source::Topic { topic, .. } = &window.source {
@@ -195,7 +207,12 @@ impl Driver {
     }
 
     /// Parks the running task in `process.receive`.
-    pub(super) unsafe fn park_receive(&mut self, l: Lua, timeout: Option<std::time::Duration>, then: Continuation) -> Act {
+    pub(super) unsafe fn park_receive(
+        &mut self,
+        l: Lua,
+        timeout: Option<std::time::Duration>,
+        then: Continuation,
+    ) -> Act {
         // SAFETY: inside `host`.
         let (act, waiter) = unsafe { self.wait(l, What::Receive, then) };
         if let Some(waiter) = waiter {

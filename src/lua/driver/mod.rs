@@ -83,7 +83,10 @@ struct WaitState {
 enum What {
     Sleep,
     /// A send or receive on one of these channels.
-    Channels { channels: Vec<*mut channel::Channel>, select: bool },
+    Channels {
+        channels: Vec<*mut channel::Channel>,
+        select: bool,
+    },
     /// `process.receive`.
     Receive,
     Host(Pending),
@@ -202,7 +205,12 @@ impl Driver {
     /// The state was made by [`Driver::new`] and lives.
     pub(in crate::lua) unsafe fn of(l: Lua) -> *mut Driver {
         // SAFETY: new coroutines copy the extra space of the main one; the lowest bit marks held ones.
-        unsafe { lua_getextraspace(l).cast::<*mut Driver>().read().map_addr(|address| address & !1) }
+        unsafe {
+            lua_getextraspace(l)
+                .cast::<*mut Driver>()
+                .read()
+                .map_addr(|address| address & !1)
+        }
     }
 
     /// Marks a coroutine as one whose task is suspended inside it.
@@ -221,10 +229,6 @@ impl Driver {
 
     fn process(&self) -> &Arc<Process> {
         &self.context.process
-    }
-
-    pub(in crate::lua) fn context(&self) -> &Arc<StateContext> {
-        &self.context
     }
 
     /// Bytes that the state holds.
@@ -291,7 +295,11 @@ impl Driver {
             anchor,
             args,
             wait: None,
-            chosen: channel::Chosen { case: 0, sent: false, open: true },
+            chosen: channel::Chosen {
+                case: 0,
+                sent: false,
+                open: true,
+            },
             woken: None,
         };
         let number = match self.free.pop() {
@@ -378,8 +386,12 @@ impl Driver {
         if !self.waker.will_wake(waker) {
             self.waker = waker.clone();
         }
-        let exit = self.lifted(Driver::collect).is_none();
-        if exit || self.is_doomed() {
+        let failed = self.lifted(Driver::collect).is_none();
+        if self.memory.is_over() {
+            // SAFETY: nothing of the state runs.
+            unsafe { squeeze(self.main_state, self) };
+        }
+        if failed || self.is_doomed() {
             return Progress::Ended(self.reason());
         }
         slice::signalled(|| self.run())

@@ -292,7 +292,7 @@ unsafe extern "C-unwind" fn unlisten(l: Lua) -> c_int {
     // SAFETY: type errors raise with nothing alive.
     unsafe {
         if channel::at(l, Driver::of(l), 1).is_null() {
-            return super::coroutine::luaL_typeerror(l, 1, c"channel");
+            return super::coroutine::type_error(l, 1, c"channel");
         }
         host(l, |driver| {
             let channel = channel::at(l, driver, 1);
@@ -328,7 +328,11 @@ unsafe extern "C-unwind" fn cancel(l: Lua) -> c_int {
         }
         host(l, |driver| {
             if lua_gettop(l) == 0 {
-                return nil_error(l, driver, Error::invalid("cancel requires at least destination argument"));
+                return nil_error(
+                    l,
+                    driver,
+                    Error::invalid("cancel requires at least destination argument"),
+                );
             }
             let reason = text(l, 2).unwrap_or_default();
             let result = driver.destination(l, 1).and_then(|pid| {
@@ -636,7 +640,10 @@ impl Driver {
     /// Pushes the channel of a topic. The same topic gives the same channel, whatever the options say.
     unsafe fn push_topic_window(&mut self, l: Lua, topic: &str, messages: bool) {
         let topic = Topic::from(topic);
-        let other = Source::Topic { topic: topic.clone(), messages: !messages };
+        let other = Source::Topic {
+            topic: topic.clone(),
+            messages: !messages,
+        };
         // SAFETY: inside `host`.
         unsafe {
             match self.has_window(&other) {

@@ -5,7 +5,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use super::coroutine::luaL_typeerror;
+use super::coroutine::type_error;
 use super::raw::*;
 use super::{Driver, bytecode};
 use crate::lua::error;
@@ -250,7 +250,7 @@ unsafe extern "C-unwind" fn integer(l: Lua) -> c_int {
     // SAFETY: a check that raises with nothing alive.
     unsafe {
         if lua_isinteger(l, 1) == 0 {
-            return luaL_typeerror(l, 1, c"integer");
+            return type_error(l, 1, c"integer");
         }
         lua_settop(l, 1);
     }
@@ -275,7 +275,7 @@ pub unsafe fn cast(l: Lua, wanted: c_int, name: &'static CStr) -> c_int {
     // SAFETY: as stated.
     unsafe {
         if lua_type(l, 1) != wanted {
-            return luaL_typeerror(l, 1, name);
+            return type_error(l, 1, name);
         }
         lua_settop(l, 1);
     }

@@ -24,8 +24,6 @@ pub enum Act {
     Return(c_int),
     /// Raises the value on top of the stack.
     Raise,
-    /// Raises `bad argument #n to 'function' (text)`, the text being on top of the stack.
-    BadArgument(c_int),
     /// Suspends the task; the continuation is called with the height of the stack as its context.
     Park(Continuation),
     /// Nothing of this process may run any more.
@@ -59,8 +57,11 @@ pub unsafe fn host(l: Lua, code: impl FnOnce(&mut Driver) -> Act) -> c_int {
 }
 
 /// Host code went beyond the memory limit: what a full collection does not bring back is too much.
+///
+/// # Safety
+/// `l` is a coroutine of that driver.
 #[cold]
-unsafe fn squeeze(l: Lua, driver: &mut Driver) {
+pub unsafe fn squeeze(l: Lua, driver: &mut Driver) {
     driver.memory.lift();
     // SAFETY: a collection runs no Lua code (there are no finalizers of the user's) and does not raise.
     unsafe { lua_gc(l, LUA_GCCOLLECT) };
@@ -76,7 +77,6 @@ unsafe fn perform(l: Lua, act: Act) -> c_int {
         match act {
             Act::Return(count) => count,
             Act::Raise => lua_error(l),
-            Act::BadArgument(number) => luaL_argerror(l, number, lua_tolstring(l, -1, std::ptr::null_mut())),
             Act::Park(continuation) => park(l, continuation),
             Act::Die => die(l),
         }
@@ -86,14 +86,10 @@ unsafe fn perform(l: Lua, act: Act) -> c_int {
 /// Suspends the running task by a yield that user code never sees.
 ///
 /// # Safety
-/// As for a C function's last call; no value with a destructor is alive.
-pub unsafe fn park(l: Lua, continuation: Continuation) -> c_int {
+/// As for a C function's last call, after [`Driver::wait`]; no value with a destructor is alive.
+unsafe fn park(l: Lua, continuation: Continuation) -> c_int {
     // SAFETY: the driver outlives the state.
     unsafe {
-        if !(*Driver::of(l)).can_yield(l) {
-            (*Driver::of(l)).forget_wait();
-            return luaL_error(l, c"cannot wait here: a C function is on the stack".as_ptr());
-        }
         (*Driver::of(l)).host_yield = true;
         lua_yieldk(l, 0, lua_gettop(l) as lua_KContext, Some(continuation))
     }
@@ -164,17 +160,6 @@ pub unsafe fn push_bytes(l: Lua, bytes: &[u8]) {
 pub unsafe fn set_field(l: Lua, name: &CStr) {
     // SAFETY: as stated.
     unsafe { lua_setfield(l, -2, name.as_ptr()) };
-}
-
-/// What `type` calls the value.
-///
-/// # Safety
-/// `index` is acceptable.
-pub unsafe fn type_name(l: Lua, index: c_int) -> &'static str {
-    // SAFETY: the names are static strings.
-    unsafe { CStr::from_ptr(lua_typename(l, lua_type(l, index))) }
-        .to_str()
-        .unwrap_or("value")
 }
 
 /// Pushes the Error object for `error`, with the frames of `l` when it has none.

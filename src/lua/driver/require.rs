@@ -29,15 +29,59 @@ pub struct Visible {
 
 /// Modules of Wippy that this runtime does not have.
 const ABSENT: &[&str] = &[
-    "base64", "cdc", "cloudstorage", "compress", "contract", "crypto", "ctx", "eval_runner", "events", "excel", "exec",
-    "expr", "funcs", "hash", "html", "http", "http_client", "hub", "metrics", "pg", "queue", "registry", "security",
-    "sql", "store", "stream", "supervisor", "system", "templates", "test", "text", "treesitter", "tty", "uuid",
-    "websocket", "workflow", "yaml",
+    "base64",
+    "cdc",
+    "cloudstorage",
+    "compress",
+    "contract",
+    "crypto",
+    "ctx",
+    "eval_runner",
+    "events",
+    "excel",
+    "exec",
+    "expr",
+    "funcs",
+    "hash",
+    "html",
+    "http",
+    "http_client",
+    "hub",
+    "metrics",
+    "pg",
+    "queue",
+    "registry",
+    "security",
+    "sql",
+    "store",
+    "stream",
+    "supervisor",
+    "system",
+    "templates",
+    "test",
+    "text",
+    "treesitter",
+    "tty",
+    "uuid",
+    "websocket",
+    "workflow",
+    "yaml",
 ];
 
 /// Global tables that `require` returns.
 const TABLES: [&str; 13] = [
-    "process", "channel", "payload", "os", "errors", "package", "table", "math", "string", "coroutine", "utf8", "debug",
+    "process",
+    "channel",
+    "payload",
+    "os",
+    "errors",
+    "package",
+    "table",
+    "math",
+    "string",
+    "coroutine",
+    "utf8",
+    "debug",
     "_G",
 ];
 
@@ -128,7 +172,11 @@ impl Driver {
                     sandbox::push_module(l, self, module);
                     Act::Return(1)
                 }
-                Some(_) => raise(l, self, undeclared(name, self.process().entry().as_str(), &visible.written)),
+                Some(_) => raise(
+                    l,
+                    self,
+                    undeclared(name, self.process().entry().as_str(), &visible.written),
+                ),
                 None => match &visible.files {
                     Some(folders) => self.require_file(l, name, folders),
                     None => raise(l, self, absent(name)),
@@ -210,10 +258,17 @@ fn find(name: &str, folders: &[PathBuf]) -> Result<Found> {
             tried.push(folder.join(&file).display().to_string());
         }
     }
-    Err(Error::not_found(format!("module '{name}' not found; looked at: {}", tried.join(", "))))
+    Err(Error::not_found(format!(
+        "module '{name}' not found; looked at: {}",
+        tried.join(", ")
+    )))
 }
 
 fn compiled(file: &str, text: &str) -> Result<Found> {
-    let source = Source { text, chunk: file, first_line: 1 };
+    let source = Source {
+        text,
+        chunk: file,
+        first_line: 1,
+    };
     compile::compile(&source).map(|chunk| Found { code: chunk.code })
 }

@@ -30,8 +30,20 @@ pub enum Opening {
 pub type Global = (&'static CStr, Opening);
 
 const BASE: [&CStr; 14] = [
-    c"type", c"tonumber", c"assert", c"error", c"pairs", c"ipairs", c"next", c"select", c"getmetatable", c"rawset",
-    c"rawget", c"rawequal", c"rawlen", c"unpack",
+    c"type",
+    c"tonumber",
+    c"assert",
+    c"error",
+    c"pairs",
+    c"ipairs",
+    c"next",
+    c"select",
+    c"getmetatable",
+    c"rawset",
+    c"rawget",
+    c"rawequal",
+    c"rawlen",
+    c"unpack",
 ];
 
 /// The libraries; `string` is opened apart.
@@ -55,8 +67,14 @@ pub fn globals() -> &'static [Global] {
         let own = own.map(|(name, function)| (*name, Opening::Own(*function)));
         let require = (c"require", Opening::Own(super::require::require as lua_CFunction));
         let libraries = LIBRARIES.iter().map(|(name, open)| (*name, Opening::Library(*open)));
-        let modules = Module::GLOBAL.iter().map(|module| (module.c_name(), Opening::Module(*module)));
-        base.chain(own).chain([require]).chain(libraries).chain(modules).collect()
+        let modules = Module::GLOBAL
+            .iter()
+            .map(|module| (module.c_name(), Opening::Module(*module)));
+        base.chain(own)
+            .chain([require])
+            .chain(libraries)
+            .chain(modules)
+            .collect()
     })
 }
 
@@ -70,7 +88,9 @@ impl Plan {
     /// The globals and declared modules among those words, or all of them.
     pub fn new(words: &BTreeSet<String>, declared: &[Module], all: bool) -> Plan {
         let wanted = |name: &CStr| all || name.to_str().is_ok_and(|name| words.contains(name));
-        let declared = declared.iter().map(|module| (module.c_name(), Opening::Module(*module)));
+        let declared = declared
+            .iter()
+            .map(|module| (module.c_name(), Opening::Module(*module)));
         let known = globals().iter().copied().chain(declared);
         Plan {
             globals: known.filter(|(name, _)| wanted(name)).collect(),
@@ -111,7 +131,9 @@ pub unsafe fn push_global(l: Lua, driver: &mut Driver, name: &str) -> bool {
         push_bytes(l, name.as_bytes());
         if lua_rawget(l, -2) == LUA_TNIL {
             lua_pop(l, 1);
-            let found = globals().iter().find(|(global, _)| global.to_bytes() == name.as_bytes());
+            let found = globals()
+                .iter()
+                .find(|(global, _)| global.to_bytes() == name.as_bytes());
             let Some((name, opening)) = found else {
                 lua_pop(l, 1);
                 return false;

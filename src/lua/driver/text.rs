@@ -69,7 +69,12 @@ pub unsafe fn open(l: Lua) {
     let library = LIBRARY.get_or_init(|| {
         let kept = [c"char", c"pack", c"packsize", c"unpack"];
         let kept = kept.iter().map(|name| (*name, originals().libraries["string"][*name]));
-        WRAPPED.iter().copied().chain(kept).chain([(c"gsub", gsub as lua_CFunction)]).collect()
+        WRAPPED
+            .iter()
+            .copied()
+            .chain(kept)
+            .chain([(c"gsub", gsub as lua_CFunction)])
+            .collect()
     });
     let meta = META.get_or_init(|| {
         let meta = originals().string_meta.iter();

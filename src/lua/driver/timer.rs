@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_int};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::channel::{self, Channel};
-use super::coroutine::luaL_typeerror;
+use super::coroutine::type_error;
 use super::raw::*;
 use super::sandbox::push_library;
 use super::{Driver, Waiter, What, mistake};
@@ -29,7 +29,11 @@ enum Due {
     /// A wait is over: a sleep, or a `receive` without a message.
     Wait(Waiter),
     /// A channel gets the time.
-    Channel { channel: *mut Channel, anchor: c_int, period: Option<Duration> },
+    Channel {
+        channel: *mut Channel,
+        anchor: c_int,
+        period: Option<Duration>,
+    },
 }
 
 impl Timers {
@@ -90,7 +94,14 @@ impl Driver {
             lua_pushvalue(l, index);
             let anchor = luaL_ref(l, LUA_REGISTRYINDEX);
             let at = self.process().kernel().now() + delay.min(FOREVER);
-            (*channel).timer = Some(self.timers.add(at, Due::Channel { channel, anchor, period }));
+            (*channel).timer = Some(self.timers.add(
+                at,
+                Due::Channel {
+                    channel,
+                    anchor,
+                    period,
+                },
+            ));
         }
     }
 
@@ -119,7 +130,11 @@ impl Driver {
                 // SAFETY: the limit is lifted, nothing of the state runs.
                 Due::Wait(waiter) => unsafe { self.time_out(waiter) },
                 // SAFETY: as above.
-                Due::Channel { channel, anchor, period } => unsafe { self.tick(key, channel, anchor, period, now) },
+                Due::Channel {
+                    channel,
+                    anchor,
+                    period,
+                } => unsafe { self.tick(key, channel, anchor, period, now) },
             }
         }
     }
@@ -150,7 +165,14 @@ impl Driver {
                     // Ticks that were missed are not made up for.
                     let next = key.0 + period;
                     let at = if next <= now { now + period } else { next };
-                    (*channel).timer = Some(self.timers.add(at, Due::Channel { channel, anchor, period: Some(period) }));
+                    (*channel).timer = Some(self.timers.add(
+                        at,
+                        Due::Channel {
+                            channel,
+                            anchor,
+                            period: Some(period),
+                        },
+                    ));
                 }
                 None => {
                     (*channel).timer = None;
@@ -226,7 +248,9 @@ unsafe extern "C-unwind" fn sleep(l: Lua) -> c_int {
     // SAFETY: as every C function of ours.
     unsafe {
         host(l, |driver| match driver.duration_at(l, 1) {
-            Ok(Some(nanoseconds)) if nanoseconds > 0 => driver.sleep(l, Duration::from_nanos(nanoseconds.unsigned_abs())),
+            Ok(Some(nanoseconds)) if nanoseconds > 0 => {
+                driver.sleep(l, Duration::from_nanos(nanoseconds.unsigned_abs()))
+            }
             Ok(Some(_)) => Act::Return(0),
             Ok(None) => nil_error(l, driver, Error::invalid("time.sleep: duration required")),
             Err(error) => nil_error(l, driver, error),
@@ -288,7 +312,7 @@ unsafe fn own_channel(l: Lua) -> bool {
         };
         let is_ticker = lua_type(l, 1) == LUA_TUSERDATA && is(&TICKER);
         if !is_ticker && !(lua_type(l, 1) == LUA_TUSERDATA && is(&TIMER)) {
-            luaL_typeerror(l, 1, c"time.Timer");
+            type_error(l, 1, c"time.Timer");
         }
         lua_getiuservalue(l, 1, 1);
         lua_replace(l, 1);

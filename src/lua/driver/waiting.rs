@@ -69,7 +69,7 @@ struct Bell {
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.rung.store(true, Ordering::Release);
-        self.process.wake();
+        Process::wake(&self.process);
     }
 }
 
@@ -186,13 +186,22 @@ impl Driver {
         let Some(task) = self.task(number) else {
             return true;
         };
-        let Some(super::WaitState { what: What::Host(pending), ticket, .. }) = &mut task.wait else {
+        let Some(super::WaitState {
+            what: What::Host(pending),
+            ticket,
+            ..
+        }) = &mut task.wait
+        else {
             return true;
         };
         let Poll::Ready(woken) = pending.poll() else {
             return false;
         };
-        let waiter = super::Waiter { task: number, ticket: *ticket, case: 0 };
+        let waiter = super::Waiter {
+            task: number,
+            ticket: *ticket,
+            case: 0,
+        };
         task.woken = Some(woken);
         self.complete(waiter);
         true
