@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
-use crate::log::Log;
 use crate::lua::compile::{Cache, Chunk, Source};
 use crate::lua::driver::{Boot, Driver, Image, Main, Plan, Stage, Visible};
 use crate::lua::host::StateContext;
@@ -25,16 +24,14 @@ use crate::value::Packed;
 pub struct LuaEngine {
     pub registry: Arc<Registry>,
     pub system: Arc<System>,
-    pub log: Log,
     cache: Cache,
 }
 
 impl LuaEngine {
-    pub fn new(registry: Arc<Registry>, system: Arc<System>, log: Log) -> Arc<LuaEngine> {
+    pub fn new(registry: Arc<Registry>, system: Arc<System>) -> Arc<LuaEngine> {
         Arc::new(LuaEngine {
             registry,
             system,
-            log,
             cache: Cache::default(),
         })
     }

@@ -100,7 +100,10 @@ pub fn waiting<A: FromLuaMulti>(
             (Call::Wait(future), None) => without_process(future)?(lua),
         }
     })?;
-    driver::suspending(lua, inner)
+    match driver::attached(lua) {
+        Some(_) => driver::suspending(lua, inner),
+        None => Ok(inner),
+    }
 }
 
 /// A state that no process made (modules under test) has no driver: it waits on the spot.

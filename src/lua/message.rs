@@ -4,7 +4,7 @@ use mlua::{Lua, MetaMethod, UserData, UserDataMethods, Value};
 
 use crate::lua::driver::Driver;
 use crate::lua::driver::raw;
-use crate::lua::tree;
+use crate::lua::{modules::payload, tree};
 use crate::process;
 
 /// A message as an object; its payloads are unpacked when asked for.
@@ -15,7 +15,7 @@ impl Message {
         let values = self.0.payload.to_values().map_err(mlua::Error::external)?;
         let mut wrappers = Vec::with_capacity(values.len());
         for value in &values {
-            wrappers.push(tree::to_lua(lua, value)?);
+            wrappers.push(payload::wrap(lua, tree::to_lua(lua, value)?)?);
         }
         match wrappers.len() {
             0 => Ok(Value::Nil),

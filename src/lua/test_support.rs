@@ -61,7 +61,7 @@ impl World {
         World {
             kernel,
             host,
-            engine: LuaEngine::new(registry, system, Log::none()),
+            engine: LuaEngine::new(registry, system),
             programs,
         }
     }

@@ -12,7 +12,7 @@ use super::waiting::Woken;
 use super::{Bytecode, Driver, boot, mistake};
 use crate::error::{Error, Result};
 use crate::lua::compile::{self, Source};
-use crate::lua::modules::Module;
+use crate::lua::modules::{Module, NOT_PROVIDED};
 
 /// What a process may require beside the global tables.
 #[derive(Clone, Debug, Default)]
@@ -27,46 +27,8 @@ pub struct Visible {
     pub files: Option<Vec<PathBuf>>,
 }
 
-/// Modules of Wippy that this runtime does not have.
-const ABSENT: &[&str] = &[
-    "base64",
-    "cdc",
-    "cloudstorage",
-    "compress",
-    "contract",
-    "crypto",
-    "ctx",
-    "eval_runner",
-    "events",
-    "excel",
-    "exec",
-    "expr",
-    "funcs",
-    "hash",
-    "html",
-    "http",
-    "http_client",
-    "hub",
-    "metrics",
-    "pg",
-    "queue",
-    "registry",
-    "security",
-    "sql",
-    "store",
-    "stream",
-    "supervisor",
-    "system",
-    "templates",
-    "test",
-    "text",
-    "treesitter",
-    "tty",
-    "uuid",
-    "websocket",
-    "workflow",
-    "yaml",
-];
+/// Modules of the contract that are still to come.
+const TO_COME: [&str; 7] = ["ctx", "funcs", "registry", "security", "supervisor", "test", "uuid"];
 
 /// Global tables that `require` returns.
 const TABLES: [&str; 13] = [
@@ -198,7 +160,7 @@ impl Driver {
                 let path = self.loading[at..].join(" -> ");
                 return raise(l, self, Error::invalid(format!("module cycle: {path} -> {name}")));
             }
-            if ABSENT.contains(&name) {
+            if is_absent(name) {
                 return raise(l, self, absent(name));
             }
             let folders = folders.to_vec();
@@ -231,8 +193,12 @@ fn undeclared(name: &str, entry: &str, written: &[String]) -> Error {
     ))
 }
 
+fn is_absent(name: &str) -> bool {
+    NOT_PROVIDED.contains(&name) || TO_COME.contains(&name)
+}
+
 fn absent(name: &str) -> Error {
-    match ABSENT.contains(&name) {
+    match is_absent(name) {
         true => Error::not_found(format!("module '{name}' not found: this runtime does not provide it")),
         false => Error::not_found(format!("module '{name}' not found")),
     }
@@ -242,7 +208,7 @@ fn absent(name: &str) -> Error {
 fn find(name: &str, folders: &[PathBuf]) -> Result<Found> {
     let parts: Vec<&str> = name.split('.').collect();
     let plain = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
-    if !parts.iter().all(|part| plain(&part)) {
+    if !parts.iter().all(plain) {
         return Err(Error::not_found(format!("module '{name}' not found")));
     }
     let path = parts.join("/");

@@ -21,10 +21,13 @@ pub enum Opening {
     /// One of ours.
     Own(lua_CFunction),
     /// Leaves the library's table on the stack.
-    Library(unsafe fn(Lua)),
+    Library(Open),
     /// A module that is written with mlua; a function when its value is one.
     Module(Module),
 }
+
+/// Leaves a library's table on the stack; called with the memory limit lifted.
+type Open = unsafe fn(Lua);
 
 /// A global by its name.
 pub type Global = (&'static CStr, Opening);
@@ -47,7 +50,7 @@ const BASE: [&CStr; 14] = [
 ];
 
 /// The libraries; `string` is opened apart.
-const LIBRARIES: [(&CStr, unsafe fn(Lua)); 8] = [
+const LIBRARIES: [(&CStr, Open); 8] = [
     (c"table", open_table),
     (c"math", open_math),
     (c"coroutine", open_coroutine),

@@ -2,11 +2,12 @@
 //!
 //! [`Shape`] is a WIT type, [`Signature`] a function's types, both made once per loaded module. `lower` goes towards
 //! the guest, `lift` comes back; `numbers` does both for core modules, whose signatures `wit` reads from WIT text;
-//! [`words`] turns command-line words into arguments and [`json`] a result into text. Which function is called, and
-//! how, is left to the engine.
+//! [`words`] turns command-line words into arguments and [`json`] a result into text. Whole byte strings have a way
+//! of their own, `bytes`. Which function is called, and when, is left to the engine.
 //!
 //! Invariant: what `lift` makes, `lower` takes back unchanged. Nothing here panics on a value, however wrong or large.
 
+mod bytes;
 pub mod json;
 mod lift;
 mod lower;
@@ -19,6 +20,7 @@ use std::fmt;
 
 use wasmtime::component::types::ComponentFunc;
 
+pub use bytes::{Arguments, Returned};
 pub use shape::Shape;
 
 use crate::error::{Error, Kind, Result};
@@ -79,7 +81,7 @@ impl Signature {
     /// `2 arguments (a: s32, b: s32)`.
     fn expected_arguments(&self) -> String {
         match self.params.len() {
-            0 => "no arguments".to_owned(),
+            0 => "0 arguments".to_owned(),
             1 => format!("1 argument ({})", Params(&self.params)),
             count => format!("{count} arguments ({})", Params(&self.params)),
         }
