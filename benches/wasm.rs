@@ -90,7 +90,7 @@ impl Bare {
         let mut store = Store::new(&self.engine, ());
         store.set_epoch_deadline(u64::MAX / 2);
         let instance = self.pre.instantiate_async(&mut store).await.expect("an instance");
-        let function = instance.get_func(&mut store, &self.function).expect("a function");
+        let function = instance.get_func(&mut store, self.function).expect("a function");
         let mut results = [Val::Bool(false)];
         function
             .call_async(&mut store, args, &mut results)
