@@ -42,27 +42,44 @@ fn stop<T>(message: impl Into<String>) -> Result<T, Stop> {
     Err(Stop::Data(Error::internal(message)))
 }
 
-fn finish(lua: &Lua, result: Result<Value, Stop>) -> mlua::Result<MultiValue> {
+/// The data's error beside the value, the state's error raised.
+fn settle<T>(result: Result<T, Stop>) -> mlua::Result<Result<T, Error>> {
     match result {
-        Ok(value) => Ok(MultiValue::from_iter([value, Value::Nil])),
-        Err(Stop::Data(error)) => failure(lua, error),
+        Ok(value) => Ok(Ok(value)),
+        Err(Stop::Data(error)) => Ok(Err(error)),
         Err(Stop::State(raised)) => Err(raised),
     }
 }
 
-fn encode(lua: &Lua, value: Value) -> mlua::Result<MultiValue> {
-    finish(lua, to_text(lua, &value))
+/// `value, nil` or `nil, err`.
+fn finish(lua: &Lua, result: Result<Value, Error>) -> mlua::Result<MultiValue> {
+    match result {
+        Ok(value) => Ok(MultiValue::from_iter([value, Value::Nil])),
+        Err(error) => failure(lua, error),
+    }
 }
 
-fn to_text(lua: &Lua, value: &Value) -> Result<Value, Stop> {
+fn encode(lua: &Lua, value: Value) -> mlua::Result<MultiValue> {
+    let text = match write(lua, &value)? {
+        Ok(text) => Ok(Value::String(lua.create_string(text)?)),
+        Err(error) => Err(error),
+    };
+    finish(lua, text)
+}
+
+/// The value as JSON text; the inner error is Internal.
+///
+/// # Errors
+/// When the state has no memory for it.
+pub fn write(lua: &Lua, value: &Value) -> mlua::Result<Result<Vec<u8>, Error>> {
     let mut encoder = Encoder {
         empty_objects: lua.named_registry_value(EMPTY_OBJECTS)?,
         text: Vec::new(),
         open: Vec::new(),
         tables: 0,
     };
-    encoder.value(value)?;
-    Ok(Value::String(lua.create_string(&encoder.text)?))
+    let done = encoder.value(value);
+    settle(done.map(|()| encoder.text))
 }
 
 struct Encoder {
@@ -238,14 +255,22 @@ fn decode(lua: &Lua, text: Value) -> mlua::Result<MultiValue> {
             return failure(lua, Error::invalid(problem));
         }
     };
-    let bytes = text.as_bytes();
+    let value = read(lua, &text.as_bytes())?;
+    finish(lua, value)
+}
+
+/// The value of a JSON text; the inner error is Internal and names the place.
+///
+/// # Errors
+/// When the state has no memory for it.
+pub fn read(lua: &Lua, bytes: &[u8]) -> mlua::Result<Result<Value, Error>> {
     let mut decoder = Decoder {
         lua,
-        bytes: &bytes,
+        bytes,
         at: 0,
         depth: 0,
     };
-    finish(lua, decoder.document())
+    settle(decoder.document())
 }
 
 struct Decoder<'a> {

@@ -3,8 +3,8 @@
 //! Leaves everything that waits (sleep, after, timers, tickers) to `lua::timing`, which takes its arguments through
 //! [`duration_argument`] and delivers through [`time_value`]. Quantities that are whole by meaning are Lua integers.
 
-mod layout;
-mod moment;
+pub(super) mod layout;
+pub(super) mod moment;
 
 use mlua::{IntoLuaMulti, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, UserDataRef, Value};
 

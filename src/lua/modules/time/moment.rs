@@ -28,11 +28,13 @@ pub enum Zone {
     },
 }
 
-/// What clocks show at an instant: seconds east of Greenwich, and the abbreviation (`CET`, may be empty).
+/// What clocks show at an instant: seconds east of Greenwich, the abbreviation (`CET`, may be empty), and the season.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shift {
     pub seconds: i32,
     pub abbreviation: String,
+    /// Summer time.
+    pub summer: bool,
 }
 
 fn local() -> &'static TimeZone {
@@ -72,16 +74,19 @@ impl Zone {
             Zone::Utc => Shift {
                 seconds: 0,
                 abbreviation: "UTC".to_owned(),
+                summer: false,
             },
             Zone::Fixed { name, offset } => Shift {
                 seconds: *offset,
                 abbreviation: name.to_string(),
+                summer: false,
             },
             Zone::Local | Zone::Named(_) => {
                 let info = self.rules().to_offset_info(timestamp(seconds));
                 Shift {
                     seconds: info.offset().seconds(),
                     abbreviation: info.abbreviation().to_owned(),
+                    summer: info.dst().is_dst(),
                 }
             }
         }
