@@ -5,6 +5,7 @@ pub mod error;
 pub mod id;
 pub mod log;
 pub mod lua;
+pub mod process;
 pub mod size;
 pub mod system;
 pub mod value;

@@ -1,0 +1,168 @@
+//! What an engine gives to the kernel: a [`Program`] that can be started, and the [`Body`] of each process made from it.
+//!
+//! The kernel knows neither Lua nor wasm; both are bodies to it. A body lives through init (its first step), steps and
+//! close (its drop). Invariant: a body is stepped by one thread at a time and never after it has ended or was doomed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::Process;
+use crate::error::{Error, Kind, Result};
+use crate::id::EntryId;
+use crate::value::{Packed, Value};
+
+/// Finds the program behind an entry id. Implemented where the engines meet (`runtime`).
+pub trait Programs: Send + Sync {
+    fn resolve(&self, id: &EntryId) -> Resolved;
+}
+
+/// The answer of [`Programs::resolve`].
+pub enum Resolved {
+    Ready(Result<Arc<dyn Program>>),
+    /// The program has to be loaded first; whoever asked waits without holding a worker.
+    Pending(Pin<Box<dyn Future<Output = Result<Arc<dyn Program>>> + Send>>),
+}
+
+/// A loaded entry, ready to start any number of processes.
+pub trait Program: Send + Sync {
+    fn entry(&self) -> &EntryId;
+
+    /// The entry's kind as written in YAML, `process.lua` for one.
+    fn kind(&self) -> &'static str;
+
+    /// How long a process of it may live, waiting included. The kernel ends it at that time.
+    fn max_execution(&self) -> Option<Duration>;
+
+    /// Makes the body. Quick and without waiting: it runs on the thread of the spawner. Making the state or instance
+    /// belongs to the first step.
+    ///
+    /// # Errors
+    /// Whatever makes a start impossible: arguments that do not fit, a required variable that is missing, no room left.
+    fn start(&self, start: Start) -> Result<Box<dyn Body>>;
+}
+
+/// What a body is started with.
+pub struct Start {
+    pub process: Arc<Process>,
+    /// The arguments of main.
+    pub args: Packed,
+}
+
+/// The running side of a process. Dropping it closes everything it held.
+pub trait Body: Send {
+    /// Runs until it waits, ends, or its slice of about a millisecond is over.
+    fn step(&mut self, cx: &mut StepContext<'_>) -> Progress;
+
+    /// Bytes held: the Lua heap, or the guest's linear memories.
+    fn memory(&self) -> u64;
+
+    /// Called once in place of a further step when the process was doomed: a last chance to add what only the body knows
+    /// (the last lines of stderr) to the reason.
+    fn doomed(&mut self, exit: Exit) -> Exit {
+        exit
+    }
+}
+
+/// What a step may use.
+pub struct StepContext<'a> {
+    pub process: &'a Arc<Process>,
+    /// Makes the process ready again. A wake during the step is not lost.
+    pub waker: &'a Waker,
+}
+
+/// How a step ended.
+#[derive(Debug)]
+pub enum Progress {
+    Waiting(Wait),
+    /// The slice is over; there is more to do.
+    Preempted,
+    Ended(Exit),
+}
+
+/// What a waiting process waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Messages or events alone: nothing but its mailbox can wake it.
+    Mailbox,
+    /// A timer, a file, a host call …
+    Other,
+}
+
+/// How a process ended, and with what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exit {
+    pub cause: Cause,
+    /// The value of main, or the error. Several values are several items.
+    pub result: Result<Packed>,
+}
+
+/// Why a process ended. Programs see only the result; the command line turns the cause into its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Main returned, with a value or with an error.
+    Returned,
+    /// An error that nobody caught.
+    Failed,
+    Terminated,
+    LinkBroken,
+    /// `max_execution_ms`.
+    TimeLimit,
+    /// Memory, fuel, stack or another limit.
+    Limit,
+    /// A trap of a guest.
+    Trap,
+    /// The exit code that a guest chose.
+    Code(i32),
+}
+
+impl Exit {
+    pub fn returned(result: Packed) -> Exit {
+        Exit {
+            cause: Cause::Returned,
+            result: Ok(result),
+        }
+    }
+
+    /// An uncaught error.
+    pub fn failed(error: Error) -> Exit {
+        Exit::because(Cause::Failed, error)
+    }
+
+    pub fn because(cause: Cause, error: Error) -> Exit {
+        Exit {
+            cause,
+            result: Err(error.crossing()),
+        }
+    }
+
+    pub fn terminated() -> Exit {
+        let error = Error::internal("process terminated").with_retryable(None);
+        Exit::because(Cause::Terminated, error)
+    }
+
+    /// A limit of the entry was exceeded: `Timeout` for [`Cause::TimeLimit`], else `LimitExceeded`.
+    pub fn limit(cause: Cause, name: &str, allowed: i64, message: impl Into<String>) -> Exit {
+        let kind = match cause {
+            Cause::TimeLimit => Kind::Timeout,
+            _ => Kind::LimitExceeded,
+        };
+        let details = Value::map([("limit", Value::from(name)), ("allowed", Value::Int(allowed))]);
+        let error = Error::new(kind, message).with_retryable(None).with_details(details);
+        Exit::because(cause, error)
+    }
+
+    /// The process outlived its `max_execution_ms`.
+    pub fn out_of_time(allowed: Duration) -> Exit {
+        let allowed = i64::try_from(allowed.as_millis()).unwrap_or(i64::MAX);
+        let message = format!("execution time limit exceeded: {allowed} ms");
+        Exit::limit(Cause::TimeLimit, "max_execution_ms", allowed, message)
+    }
+
+    /// The error, when it failed.
+    pub fn error(&self) -> Option<&Error> {
+        self.result.as_ref().err()
+    }
+}

@@ -1,0 +1,348 @@
+//! The control block of one process: what the kernel knows of it, and the handle by which everybody else reaches it.
+//!
+//! Ways of ending and who is told live in [`Kernel`](super::Kernel); when a body is stepped, in `scheduler`.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Wake;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::Notify;
+
+use super::timer::Armed;
+use super::{Body, Context, Exit, Host, Kernel, Mailbox, Wait};
+use crate::id::{EntryId, Pid};
+use crate::system::terminal::Terminal;
+
+/// A process. Lives as long as somebody holds it; whether its program still runs is another matter.
+pub struct Process {
+    pub(super) identity: Identity,
+    pub(super) kernel: Kernel,
+    /// A [`phase`].
+    pub(super) phase: AtomicU8,
+    /// What it waits for, while it waits: a [`Wait`] as number.
+    waits_for: AtomicU8,
+    pub(super) steps: AtomicU64,
+    memory: AtomicU64,
+    /// Whether a CANCEL would be read. A stop terminates the others.
+    hears_cancel: AtomicBool,
+    /// Whether somebody will look at the exit though no process monitors it.
+    observed: AtomicBool,
+    mailbox: Mutex<Mailbox>,
+    relations: Mutex<Relations>,
+    armed: Mutex<Armed>,
+    pub(super) body: Mutex<Option<Box<dyn Body>>>,
+    /// Set once: the process is to end for this reason, and nothing of it runs again.
+    doom: OnceLock<Exit>,
+    exit: OnceLock<Arc<Exit>>,
+    exited: Notify,
+}
+
+pub(super) struct Identity {
+    pub pid: Pid,
+    pub entry: EntryId,
+    pub kind: &'static str,
+    pub host: Arc<Host>,
+    pub context: Arc<Context>,
+    pub words: Arc<[String]>,
+    pub parent: Option<Pid>,
+    pub started_at: SystemTime,
+    pub max_execution: Option<Duration>,
+}
+
+/// Where a process is in the eyes of the scheduler.
+pub(super) mod phase {
+    /// Being made: not yet to be run.
+    pub const NEW: u8 = 0;
+    /// Waits; a wake puts it into a queue.
+    pub const IDLE: u8 = 1;
+    /// In a run queue.
+    pub const QUEUED: u8 = 2;
+    /// Being stepped.
+    pub const RUNNING: u8 = 3;
+    /// Being stepped, and woken meanwhile.
+    pub const WOKEN: u8 = 4;
+    pub const ENDED: u8 = 5;
+}
+
+/// What the program is doing, as `process.info` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Starting,
+    /// Could run, waits for a worker.
+    Ready,
+    Running,
+    Waiting,
+    Exiting,
+}
+
+impl State {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Ready => "ready",
+            State::Running => "running",
+            State::Waiting => "waiting",
+            State::Exiting => "exiting",
+        }
+    }
+}
+
+/// Who has to hear of the end, and what is freed by it.
+#[derive(Default)]
+pub(super) struct Relations {
+    closed: bool,
+    /// Numbers of the processes that monitor this one.
+    watchers: Vec<u64>,
+    names: Vec<String>,
+}
+
+impl Relations {
+    /// False when the process has ended.
+    pub(super) fn add_watcher(&mut self, watcher: u64) -> bool {
+        if !self.closed {
+            self.watchers.push(watcher);
+        }
+        !self.closed
+    }
+
+    pub(super) fn remove_watcher(&mut self, watcher: u64) {
+        if let Some(index) = self.watchers.iter().position(|number| *number == watcher) {
+            self.watchers.swap_remove(index);
+        }
+    }
+
+    pub(super) fn add_name(&mut self, name: &str) -> bool {
+        if !self.closed {
+            self.names.push(name.to_owned());
+        }
+        !self.closed
+    }
+
+    /// Watchers and names; nothing can be added from now on.
+    pub(super) fn close(&mut self) -> (Vec<u64>, Vec<String>) {
+        self.closed = true;
+        (std::mem::take(&mut self.watchers), std::mem::take(&mut self.names))
+    }
+}
+
+impl Process {
+    pub(super) fn new(identity: Identity, kernel: Kernel) -> Process {
+        Process {
+            identity,
+            kernel,
+            phase: AtomicU8::new(phase::NEW),
+            waits_for: AtomicU8::new(Wait::Other as u8),
+            steps: AtomicU64::new(0),
+            memory: AtomicU64::new(0),
+            hears_cancel: AtomicBool::new(false),
+            observed: AtomicBool::new(false),
+            mailbox: Mutex::default(),
+            relations: Mutex::default(),
+            armed: Mutex::default(),
+            body: Mutex::new(None),
+            doom: OnceLock::new(),
+            exit: OnceLock::new(),
+            exited: Notify::new(),
+        }
+    }
+
+    pub fn pid(&self) -> &Pid {
+        &self.identity.pid
+    }
+
+    pub fn entry(&self) -> &EntryId {
+        &self.identity.entry
+    }
+
+    /// The entry's kind, `process.lua` for one.
+    pub fn kind(&self) -> &'static str {
+        self.identity.kind
+    }
+
+    pub fn host(&self) -> &Arc<Host> {
+        &self.identity.host
+    }
+
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    pub fn context(&self) -> &Arc<Context> {
+        &self.identity.context
+    }
+
+    /// The words of the command line it was started with.
+    pub fn words(&self) -> &[String] {
+        &self.identity.words
+    }
+
+    /// Who spawned it.
+    pub fn parent(&self) -> Option<&Pid> {
+        self.identity.parent.as_ref()
+    }
+
+    pub fn started_at(&self) -> SystemTime {
+        self.identity.started_at
+    }
+
+    pub(super) fn max_execution(&self) -> Option<Duration> {
+        self.identity.max_execution
+    }
+
+    /// The terminal, on a terminal host.
+    pub fn terminal(&self) -> Option<&Arc<Terminal>> {
+        self.host().terminal()
+    }
+
+    pub fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+        lock(&self.mailbox)
+    }
+
+    /// Makes it ready, if it waits. A wake while it runs makes it run once more.
+    pub fn wake(self: &Arc<Self>) {
+        let mut seen = self.phase.load(Ordering::SeqCst);
+        loop {
+            let next = match seen {
+                phase::IDLE => phase::QUEUED,
+                phase::RUNNING => phase::WOKEN,
+                _ => return,
+            };
+            match self
+                .phase
+                .compare_exchange_weak(seen, next, Ordering::SeqCst, Ordering::SeqCst)
+            {
+                Ok(phase::IDLE) => return self.kernel.scheduler().woken(self.clone()),
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Asks to be woken at that time, or a little before it for nothing; one such wish is kept. `None` changes nothing.
+    pub fn wake_at(self: &Arc<Self>, at: Option<Instant>) {
+        if let Some(at) = at
+            && self.kernel.timers().wake_at(self, at)
+        {
+            self.kernel.scheduler().timers_changed();
+        }
+    }
+
+    /// Whether it is to end: nothing of its program may run any more.
+    pub fn is_doomed(&self) -> bool {
+        self.doom.get().is_some()
+    }
+
+    /// Ends it, whatever it does. The first reason stays.
+    pub fn doom(self: &Arc<Self>, exit: Exit) {
+        if self.doom.set(exit).is_ok() {
+            self.wake();
+        }
+    }
+
+    pub(super) fn reason(&self) -> Option<&Exit> {
+        self.doom.get()
+    }
+
+    /// Whether it would read a CANCEL. A stop terminates a process that would not.
+    pub fn set_hears_cancel(&self, hears: bool) {
+        self.hears_cancel.store(hears, Ordering::SeqCst);
+    }
+
+    pub(super) fn hears_cancel(&self) -> bool {
+        self.hears_cancel.load(Ordering::SeqCst)
+    }
+
+    /// Somebody will look at its exit: a failure needs no log record.
+    pub fn set_observed(&self) {
+        self.observed.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_observed(&self) -> bool {
+        self.observed.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_wait(&self, wait: Wait) {
+        self.waits_for.store(wait as u8, Ordering::SeqCst);
+    }
+
+    pub(super) fn set_memory(&self, bytes: u64) {
+        self.memory.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether nothing but a message or an event can wake it, and it has left its CANCEL unread.
+    pub(super) fn is_idle_orphan(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) == phase::IDLE
+            && self.waits_for.load(Ordering::SeqCst) == Wait::Mailbox as u8
+            && self.mailbox().has_cancel()
+    }
+
+    pub fn state(&self) -> State {
+        match self.phase.load(Ordering::SeqCst) {
+            phase::ENDED => State::Exiting,
+            _ if self.is_doomed() => State::Exiting,
+            phase::RUNNING | phase::WOKEN => State::Running,
+            _ if self.steps() == 0 => State::Starting,
+            phase::IDLE => State::Waiting,
+            _ => State::Ready,
+        }
+    }
+
+    /// How often it was scheduled.
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// Bytes held after its last step.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// How it ended, once it has.
+    pub fn exit(&self) -> Option<&Arc<Exit>> {
+        self.exit.get()
+    }
+
+    /// Waits for the end. Counts as looking at it.
+    pub fn exited(self: &Arc<Self>) -> impl Future<Output = Arc<Exit>> + Send + 'static {
+        self.set_observed();
+        let process = self.clone();
+        async move {
+            loop {
+                let told = process.exited.notified();
+                if let Some(exit) = process.exit.get() {
+                    return exit.clone();
+                }
+                told.await;
+            }
+        }
+    }
+
+    pub(super) fn set_exit(&self, exit: Arc<Exit>) {
+        let first = self.exit.set(exit).is_ok();
+        debug_assert!(first, "a process ends once");
+        self.exited.notify_waiters();
+    }
+
+    pub(super) fn relations(&self) -> MutexGuard<'_, Relations> {
+        lock(&self.relations)
+    }
+
+    pub(super) fn armed(&self) -> MutexGuard<'_, Armed> {
+        lock(&self.armed)
+    }
+}
+
+impl Wake for Process {
+    fn wake(self: Arc<Self>) {
+        Process::wake(&self);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        Process::wake(self);
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,152 @@
+//! Hosts: where processes live. A host bounds how many of its processes run at once, how full their mailboxes get, and
+//! how long it waits for them when it stops. A terminal host takes one process at a time and lends it the terminal.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::Process;
+use super::mailbox::Bound;
+use crate::error::{Error, Result};
+use crate::id::EntryId;
+use crate::system::terminal::Terminal;
+
+/// What a host is made from.
+pub struct HostSpec {
+    pub id: EntryId,
+    /// How many of its processes run at once; 0: as many as there are workers.
+    pub workers: usize,
+    pub mailbox: Bound,
+    /// How long a stop waits for processes to answer CANCEL.
+    pub stop_timeout: Duration,
+    /// Makes it a terminal host.
+    pub terminal: Option<Arc<Terminal>>,
+}
+
+impl HostSpec {
+    pub fn new(id: EntryId) -> HostSpec {
+        HostSpec {
+            id,
+            workers: 0,
+            mailbox: Bound::default(),
+            stop_timeout: Duration::from_secs(10),
+            terminal: None,
+        }
+    }
+}
+
+/// A running host.
+pub struct Host {
+    id: EntryId,
+    name: Arc<str>,
+    workers: usize,
+    pub(super) mailbox: Bound,
+    pub(super) stop_timeout: Duration,
+    terminal: Option<Arc<Terminal>>,
+    /// Set for good when the host begins to stop; nothing is spawned on it any more.
+    stopping: AtomicBool,
+    /// Told when a process of it ends or begins to wait, while it stops.
+    pub(super) changed: Notify,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    alive: usize,
+    running: usize,
+    /// Ready, but the host's bound is reached.
+    held_back: VecDeque<Arc<Process>>,
+}
+
+impl Host {
+    pub(super) fn new(spec: HostSpec) -> Host {
+        Host {
+            name: spec.id.shared(),
+            id: spec.id,
+            workers: spec.workers,
+            mailbox: spec.mailbox,
+            stop_timeout: spec.stop_timeout,
+            terminal: spec.terminal,
+            stopping: AtomicBool::new(false),
+            changed: Notify::new(),
+            inner: Mutex::default(),
+        }
+    }
+
+    pub fn id(&self) -> &EntryId {
+        &self.id
+    }
+
+    /// The id as the host part of a pid.
+    pub(super) fn name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
+    pub fn terminal(&self) -> Option<&Arc<Terminal>> {
+        self.terminal.as_ref()
+    }
+
+    /// Living processes.
+    pub fn alive(&self) -> usize {
+        self.lock().alive
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn begin_stop(&self) {
+        let _inner = self.lock();
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Counts a new process in.
+    pub(super) fn admit(&self) -> Result<()> {
+        let mut inner = self.lock();
+        if self.is_stopping() {
+            return Err(Error::unavailable(format!("host {} is stopping", self.id)));
+        }
+        if self.terminal.is_some() && inner.alive > 0 {
+            return Err(Error::unavailable("terminal host is busy"));
+        }
+        inner.alive += 1;
+        Ok(())
+    }
+
+    pub(super) fn dismiss(&self) {
+        self.lock().alive -= 1;
+        self.changed.notify_waiters();
+    }
+
+    /// Takes one of the host's places, or keeps the process until one is free.
+    pub(super) fn enter(&self, process: &Arc<Process>) -> bool {
+        if self.workers == 0 {
+            return true;
+        }
+        let mut inner = self.lock();
+        let free = inner.running < self.workers;
+        if free {
+            inner.running += 1;
+        } else {
+            inner.held_back.push_back(process.clone());
+        }
+        free
+    }
+
+    /// Gives the place back; the process that may go on instead.
+    pub(super) fn leave(&self) -> Option<Arc<Process>> {
+        if self.workers == 0 {
+            return None;
+        }
+        let mut inner = self.lock();
+        inner.running -= 1;
+        inner.held_back.pop_front()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,536 @@
+//! The kernel: the table of processes and everything that is done to them from outside.
+//!
+//! Order of an end (`finish`): the pid stops resolving, names are released, the mailbox is discarded, the body is
+//! dropped; then EXIT goes to every monitor. Relations are closed under their own lock, so whoever monitors at the same
+//! moment either gets the EXIT or the error that the process is gone, never neither.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::runtime::Handle;
+
+use super::control::{Identity, phase};
+use super::mailbox::Refused;
+use super::scheduler::{Scheduler, panicked};
+use super::ticker::{self, Ticked};
+use super::timer::{Clock, Timers};
+use super::{
+    Cause, Context, Event, EventKind, Exit, Host, HostSpec, Message, Names, Process, Program, Programs, Start, Topic,
+};
+use crate::error::{Error, Kind, Result};
+use crate::id::{EntryId, Pid};
+use crate::log::{Level, Log, Record};
+use crate::value::{Packed, Value};
+
+/// A body that held at least this much is dropped off the workers: freeing a large state takes longer than a slice.
+const HEAVY: u64 = 4 << 20;
+
+const SHARDS: usize = 64;
+
+/// A handle to one kernel. Clones are the same kernel.
+#[derive(Clone)]
+pub struct Kernel(Arc<Core>);
+
+/// What a kernel is made with.
+pub struct KernelOptions {
+    /// Threads that run processes; 0: one per processor.
+    pub workers: usize,
+    pub log: Log,
+    /// Where guests' I/O, blocking calls and other futures run.
+    pub io: Handle,
+    pub programs: Arc<dyn Programs>,
+    pub clock: Clock,
+}
+
+/// A process to be.
+pub struct Spawn {
+    pub program: Arc<dyn Program>,
+    pub host: Arc<Host>,
+    pub args: Packed,
+    /// Who spawns; what the child's parent is, and its watcher if `monitored`.
+    pub parent: Option<Arc<Process>>,
+    /// Installs the monitor of `parent` before the child's first step.
+    pub monitored: bool,
+    /// Words of the command line.
+    pub words: Arc<[String]>,
+    pub context: Arc<Context>,
+}
+
+type Shard = Mutex<HashMap<u64, Arc<Process>>>;
+type TickHook = Arc<dyn Fn() + Send + Sync>;
+
+struct Core {
+    table: [Shard; SHARDS],
+    numbers: AtomicU64,
+    hosts: RwLock<HashMap<EntryId, Arc<Host>>>,
+    names: Names,
+    timers: Timers,
+    scheduler: Scheduler,
+    programs: Arc<dyn Programs>,
+    io: Handle,
+    log: Log,
+    tick_hooks: RwLock<Vec<TickHook>>,
+    /// Keeps the registration with the ticker alive.
+    beat: OnceLock<Arc<Beat>>,
+}
+
+/// Passes the tick on without keeping the kernel alive.
+struct Beat(Weak<Core>);
+
+impl Ticked for Beat {
+    fn tick(&self, now: u64) -> bool {
+        self.0.upgrade().is_some_and(|core| Kernel(core).tick(now))
+    }
+}
+
+impl Kernel {
+    pub fn new(options: KernelOptions) -> Kernel {
+        let workers = match options.workers {
+            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            count => count,
+        };
+        let kernel = Kernel(Arc::new(Core {
+            table: std::array::from_fn(|_| Shard::default()),
+            numbers: AtomicU64::new(1),
+            hosts: RwLock::default(),
+            names: Names::default(),
+            timers: Timers::new(options.clock),
+            scheduler: Scheduler::new(workers),
+            programs: options.programs,
+            io: options.io,
+            log: options.log,
+            tick_hooks: RwLock::default(),
+            beat: OnceLock::new(),
+        }));
+        let beat = kernel.0.beat.get_or_init(|| Arc::new(Beat(Arc::downgrade(&kernel.0))));
+        let beat: Arc<dyn Ticked> = beat.clone();
+        ticker::register(Arc::downgrade(&beat));
+        kernel.0.scheduler.start(&kernel);
+        kernel
+    }
+
+    pub fn programs(&self) -> &Arc<dyn Programs> {
+        &self.0.programs
+    }
+
+    /// tokio, for what has to wait elsewhere.
+    pub fn io(&self) -> &Handle {
+        &self.0.io
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.0.log
+    }
+
+    pub fn names(&self) -> &Names {
+        &self.0.names
+    }
+
+    /// The kernel's clock, the one that timers follow.
+    pub fn now(&self) -> Instant {
+        self.0.timers.clock.now()
+    }
+
+    /// Moves a manual clock and fires what is due. Does nothing to a real one.
+    pub fn advance(&self, by: Duration) {
+        self.0.timers.clock.advance(by);
+        self.0.scheduler.timers_changed();
+    }
+
+    /// Has `hook` called at every beat while a worker is busy. It must be quick.
+    pub fn on_tick(&self, hook: impl Fn() + Send + Sync + 'static) {
+        let mut hooks = self.0.tick_hooks.write().unwrap_or_else(PoisonError::into_inner);
+        hooks.push(Arc::new(hook));
+    }
+
+    pub(super) fn timers(&self) -> &Timers {
+        &self.0.timers
+    }
+
+    pub(super) fn scheduler(&self) -> &Scheduler {
+        &self.0.scheduler
+    }
+
+    fn tick(&self, now: u64) -> bool {
+        let busy = self.0.scheduler.tick(self, now);
+        if busy {
+            let hooks = self.0.tick_hooks.read().unwrap_or_else(PoisonError::into_inner);
+            hooks.iter().for_each(|hook| hook());
+        }
+        busy
+    }
+}
+
+/// Hosts.
+impl Kernel {
+    /// Adds a host and has it take processes.
+    ///
+    /// # Errors
+    /// AlreadyExists when one of that id runs.
+    pub fn add_host(&self, spec: HostSpec) -> Result<Arc<Host>> {
+        let mut hosts = self.0.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        if hosts.contains_key(&spec.id) {
+            return Err(Error::already_exists(format!("host {} is already running", spec.id)));
+        }
+        let host = Arc::new(Host::new(spec));
+        hosts.insert(host.id().clone(), host.clone());
+        Ok(host)
+    }
+
+    pub fn host(&self, id: &EntryId) -> Option<Arc<Host>> {
+        let hosts = self.0.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        hosts.get(id).cloned()
+    }
+
+    pub fn hosts(&self) -> Vec<Arc<Host>> {
+        let hosts = self.0.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        hosts.values().cloned().collect()
+    }
+
+    /// Stops a host: CANCEL `scheduler shutdown` to every process that would read it, the end to the others; what is
+    /// left after the host's stop timeout is terminated. The wait ends early when only processes are left that wait for
+    /// their mailbox alone and have not taken their CANCEL.
+    pub async fn stop_host(&self, host: &Arc<Host>) {
+        host.begin_stop();
+        for process in self.processes_of(host) {
+            self.ask_to_stop(&process, "scheduler shutdown");
+        }
+        let emptied = self.wait_until(host, |left| left.iter().all(|process| process.is_idle_orphan()));
+        // A timeout is an outcome here, not an error: what is left is terminated below.
+        let _ = tokio::time::timeout(host.stop_timeout, emptied).await;
+        for process in self.processes_of(host) {
+            process.doom(Exit::terminated());
+        }
+        self.wait_until(host, |left| left.is_empty()).await;
+        let mut hosts = self.0.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        hosts.remove(host.id());
+    }
+
+    /// Sends CANCEL to a process that would read it, and ends one that would not.
+    pub fn ask_to_stop(&self, process: &Arc<Process>, reason: &str) {
+        if process.hears_cancel() {
+            self.push_event(process, EventKind::Cancel(reason.into()), None);
+        } else {
+            process.doom(Exit::terminated());
+        }
+    }
+
+    async fn wait_until(&self, host: &Arc<Host>, done: impl Fn(&[Arc<Process>]) -> bool) {
+        loop {
+            let changed = host.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let left = self.processes_of(host);
+            if left.is_empty() && host.alive() == 0 || !left.is_empty() && done(&left) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn processes_of(&self, host: &Arc<Host>) -> Vec<Arc<Process>> {
+        self.living(|process| Arc::ptr_eq(process.host(), host))
+    }
+}
+
+/// Processes.
+impl Kernel {
+    /// Starts a process.
+    ///
+    /// # Errors
+    /// Unavailable when the host takes none, and whatever [`Program::start`] refuses.
+    pub fn spawn(&self, spawn: Spawn) -> Result<Arc<Process>> {
+        spawn.host.admit()?;
+        let host = spawn.host.clone();
+        let result = self.start(spawn);
+        if result.is_err() {
+            host.dismiss();
+        }
+        result
+    }
+
+    fn start(&self, spawn: Spawn) -> Result<Arc<Process>> {
+        let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
+        let identity = Identity {
+            pid: Pid::new(spawn.host.name(), number),
+            entry: spawn.program.entry().clone(),
+            kind: spawn.program.kind(),
+            host: spawn.host,
+            context: spawn.context,
+            words: spawn.words,
+            parent: spawn.parent.as_ref().map(|parent| parent.pid().clone()),
+            started_at: SystemTime::now(),
+            max_execution: spawn.program.max_execution(),
+        };
+        let process = Arc::new(Process::new(identity, self.clone()));
+        let start = Start {
+            process: process.clone(),
+            args: spawn.args,
+        };
+        let body = spawn.program.start(start)?;
+        *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        self.shard(number).insert(number, process.clone());
+        if let Some(parent) = spawn.parent.filter(|_| spawn.monitored) {
+            parent.mailbox().watch(number);
+            process.relations().add_watcher(parent.pid().number());
+        }
+        if let Some(allowed) = process.max_execution()
+            && self.0.timers.deadline(&process, self.now() + allowed)
+        {
+            self.0.scheduler.timers_changed();
+        }
+        process.phase.store(phase::IDLE, Ordering::SeqCst);
+        process.wake();
+        Ok(process)
+    }
+
+    /// The living process of that pid.
+    pub fn find(&self, pid: &Pid) -> Option<Arc<Process>> {
+        let process = self.find_number(pid.number())?;
+        (process.pid() == pid).then_some(process)
+    }
+
+    /// Every living process, oldest first.
+    pub fn processes(&self) -> Vec<Arc<Process>> {
+        self.living(|_| true)
+    }
+
+    /// Reads a destination: a pid, else a registered name.
+    ///
+    /// # Errors
+    /// NotFound `could not resolve '<x>' as PID or registered name`.
+    pub fn resolve(&self, destination: &str) -> Result<Pid> {
+        if let Ok(pid) = Pid::parse(destination) {
+            return Ok(pid);
+        }
+        self.0
+            .names
+            .lookup(destination)
+            .ok_or_else(|| Error::not_found(format!("could not resolve '{destination}' as PID or registered name")))
+    }
+
+    /// Registers a name for a living process; see [`Names`].
+    ///
+    /// # Errors
+    /// Invalid, AlreadyExists, NotFound.
+    pub fn register(&self, name: &str, pid: &Pid) -> Result<()> {
+        let process = self.find(pid).ok_or_else(|| not_found(pid))?;
+        self.0.names.register(name, &process)
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// NotFound for a pid that does not live; Unavailable and retryable when its mailbox is full.
+    pub fn send(&self, from: Option<&Pid>, to: &Pid, topic: Topic, payload: Packed) -> Result<()> {
+        let target = self.find(to).ok_or_else(|| not_found(to))?;
+        let message = Message {
+            from: from.cloned(),
+            topic,
+            payload,
+        };
+        let pushed = target.mailbox().push_message(message, target.host().mailbox);
+        match pushed {
+            Ok(()) => {
+                target.wake();
+                Ok(())
+            }
+            Err(Refused::Closed) => Err(not_found(to)),
+            Err(Refused::Full) => {
+                Err(Error::unavailable(format!("mailbox of {to} is full")).with_retryable(Some(true)))
+            }
+        }
+    }
+
+    /// Has `watcher` told of the end of `target`, once.
+    ///
+    /// # Errors
+    /// Invalid for oneself; NotFound for a pid that does not live; AlreadyExists when it is monitored already.
+    pub fn monitor(&self, watcher: &Arc<Process>, target: &Pid) -> Result<()> {
+        if watcher.pid() == target {
+            return Err(Error::invalid("a process cannot monitor itself"));
+        }
+        let target = self.find(target).ok_or_else(|| not_found(target))?;
+        if !watcher.mailbox().watch(target.pid().number()) {
+            return Err(Error::already_exists(format!("already monitoring {}", target.pid())));
+        }
+        if !target.relations().add_watcher(watcher.pid().number()) {
+            watcher.mailbox().unwatch(target.pid().number());
+            return Err(not_found(target.pid()));
+        }
+        Ok(())
+    }
+
+    /// Undoes [`Kernel::monitor`]: no EXIT of that process is seen any more, not even one that is queued already.
+    pub fn unmonitor(&self, watcher: &Arc<Process>, target: &Pid) {
+        watcher.mailbox().unwatch(target.number());
+        if let Some(target) = self.find(target) {
+            target.relations().remove_watcher(watcher.pid().number());
+        }
+    }
+
+    /// Ends a process, whatever it does.
+    ///
+    /// # Errors
+    /// NotFound for a pid that does not live.
+    pub fn terminate(&self, target: &Pid) -> Result<()> {
+        let target = self.find(target).ok_or_else(|| not_found(target))?;
+        target.doom(Exit::terminated());
+        Ok(())
+    }
+
+    /// Queues a CANCEL event.
+    ///
+    /// # Errors
+    /// NotFound for a pid that does not live.
+    pub fn cancel(&self, from: Option<&Pid>, target: &Pid, reason: &str) -> Result<()> {
+        let process = self.find(target).ok_or_else(|| not_found(target))?;
+        if self.push_event(&process, EventKind::Cancel(reason.into()), from.cloned()) {
+            Ok(())
+        } else {
+            Err(not_found(target))
+        }
+    }
+
+    /// Ends every process at once, then the workers. Must not be called from a process.
+    pub fn close(&self) {
+        for process in self.processes() {
+            process.doom(Exit::terminated());
+        }
+        self.0.scheduler.close();
+        for process in self.processes() {
+            self.finish(&process, Exit::terminated(), false);
+        }
+    }
+
+    fn push_event(&self, process: &Arc<Process>, kind: EventKind, from: Option<Pid>) -> bool {
+        let at = unix_seconds();
+        let pushed = process.mailbox().push_event(Event { kind, from, at }).is_ok();
+        process.wake();
+        pushed
+    }
+
+    fn find_number(&self, number: u64) -> Option<Arc<Process>> {
+        self.shard(number).get(&number).cloned()
+    }
+
+    fn shard(&self, number: u64) -> MutexGuard<'_, HashMap<u64, Arc<Process>>> {
+        let shard = &self.0.table[(number % SHARDS as u64) as usize];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn living(&self, wanted: impl Fn(&Process) -> bool) -> Vec<Arc<Process>> {
+        let mut processes = Vec::new();
+        for shard in &self.0.table {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            processes.extend(shard.values().filter(|process| wanted(process)).cloned());
+        }
+        processes.sort_by_key(|process| process.pid().number());
+        processes
+    }
+}
+
+/// The end of a process.
+impl Kernel {
+    pub(super) fn out_of_time(&self, process: &Arc<Process>) {
+        let Some(allowed) = process.max_execution() else { return };
+        process.doom(Exit::out_of_time(allowed));
+    }
+
+    /// Ends a process that is not being stepped. `doomed`: the reason came from outside its body.
+    pub(super) fn finish(&self, process: &Arc<Process>, exit: Exit, doomed: bool) {
+        if process.phase.swap(phase::ENDED, Ordering::SeqCst) == phase::ENDED {
+            return;
+        }
+        let body = process.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (kernel, ended) = (self.clone(), process.clone());
+        let close = move || kernel.close_process(&ended, body, exit, doomed);
+        if process.memory() >= HEAVY && Handle::try_current().is_ok() {
+            self.0.io.spawn_blocking(close);
+        } else {
+            close();
+        }
+    }
+
+    fn close_process(&self, process: &Arc<Process>, body: Option<Box<dyn super::Body>>, exit: Exit, doomed: bool) {
+        let number = process.pid().number();
+        self.shard(number).remove(&number);
+        let (watchers, names) = process.relations().close();
+        self.0.names.release(&names, process.pid());
+        self.stop_watching(process);
+        self.0.timers.forget(process);
+        let exit = Arc::new(drop_body(body, exit, doomed));
+        self.report(process, &exit, &watchers);
+        process.host().dismiss();
+        process.set_exit(exit.clone());
+        for watcher in watchers {
+            self.tell_exit(watcher, process, &exit);
+        }
+    }
+
+    /// Discards the mailbox and takes the process off the lists of those it monitored.
+    fn stop_watching(&self, process: &Process) {
+        let watching = process.mailbox().close();
+        for target in watching {
+            if let Some(target) = self.find_number(target) {
+                target.relations().remove_watcher(process.pid().number());
+            }
+        }
+    }
+
+    fn tell_exit(&self, watcher: u64, ended: &Process, exit: &Arc<Exit>) {
+        // A watcher that ended meanwhile has nobody left to tell.
+        let Some(watcher) = self.find_number(watcher) else {
+            return;
+        };
+        let event = Event {
+            kind: EventKind::Exit(exit.clone()),
+            from: Some(ended.pid().clone()),
+            at: unix_seconds(),
+        };
+        let owed = watcher.mailbox().push_exit(event);
+        if owed {
+            watcher.wake();
+        }
+    }
+
+    /// A failure that nobody is told of leaves a record.
+    fn report(&self, process: &Process, exit: &Exit, watchers: &[u64]) {
+        let Some(error) = exit.error() else { return };
+        let stopped = exit.cause == Cause::Terminated && process.host().is_stopping();
+        if !watchers.is_empty() || process.is_observed() || stopped {
+            return;
+        }
+        let frames = error.frames().iter().map(|frame| Value::from(frame.to_string()));
+        let record = Record::new(Level::Error, "process failed")
+            .about(process.pid(), process.entry())
+            .field("kind", error.kind().as_str())
+            .field("error", error.to_string())
+            .field("frames", Value::array(frames));
+        self.0.log.record(record);
+    }
+}
+
+/// Closes a body; a panic while it does so is that process's own fault.
+fn drop_body(body: Option<Box<dyn super::Body>>, exit: Exit, doomed: bool) -> Exit {
+    let Some(mut body) = body else { return exit };
+    let closed = catch_unwind(AssertUnwindSafe(|| {
+        let exit = if doomed { body.doomed(exit) } else { exit };
+        drop(body);
+        exit
+    }));
+    closed.unwrap_or_else(|panic| Exit::failed(panicked(&*panic)))
+}
+
+fn not_found(pid: &Pid) -> Error {
+    Error::new(Kind::NotFound, format!("process not found: {pid}"))
+}
+
+fn unix_seconds() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() as i64)
+}

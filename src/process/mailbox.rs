@@ -1,0 +1,371 @@
+//! The mailbox: one queue of messages and events per process, in order of arrival.
+//!
+//! To the program it is one queue; here it is kept as one lane per reader (unlistened messages, each listened topic,
+//! events), every item with its arrival number, so that each kind of reader finds its oldest item at once. It also holds
+//! whom the process monitors: an EXIT is queued and an `unmonitor` takes effect under the same lock, so no event of a
+//! relation can be seen after the relation was undone. Waking the owner is left to [`Process`](super::Process).
+//!
+//! Invariant: every queued item is in exactly one lane, and lanes are sorted by arrival.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use super::Exit;
+use crate::id::Pid;
+use crate::value::Packed;
+
+/// The topic of a message.
+pub type Topic = Arc<str>;
+
+/// Bytes counted for a message beside its payload and topic.
+const OVERHEAD: usize = 64;
+
+/// A message as queued.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// The sender, when a process sent it.
+    pub from: Option<Pid>,
+    pub topic: Topic,
+    pub payload: Packed,
+}
+
+/// Something the runtime tells a process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub kind: EventKind,
+    /// The process that ended, or the one that cancels.
+    pub from: Option<Pid>,
+    /// Unix seconds.
+    pub at: i64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventKind {
+    Exit(Arc<Exit>),
+    LinkDown(Arc<Exit>),
+    /// With the reason, empty when none was given.
+    Cancel(Arc<str>),
+}
+
+/// An item in the order of arrival.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Taken {
+    Message(Message),
+    Event(Event),
+}
+
+/// How much a mailbox may hold. Events do not count.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    pub messages: usize,
+    pub bytes: usize,
+}
+
+impl Default for Bound {
+    fn default() -> Bound {
+        Bound {
+            messages: 100_000,
+            bytes: 64 << 20,
+        }
+    }
+}
+
+type Lane<T> = VecDeque<(u64, T)>;
+
+/// See the module page.
+#[derive(Default)]
+pub struct Mailbox {
+    arrivals: u64,
+    messages: Lane<Message>,
+    events: Lane<Event>,
+    listened: HashMap<Topic, Lane<Message>>,
+    count: usize,
+    bytes: usize,
+    closed: bool,
+    /// Numbers of the processes whose EXIT is still owed to this one.
+    watching: HashSet<u64>,
+}
+
+/// Why an item was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Full,
+    /// The process has ended.
+    Closed,
+}
+
+impl Mailbox {
+    /// Gives the topic a lane of its own, with what is queued of it already.
+    pub fn listen(&mut self, topic: &Topic) {
+        if self.listened.contains_key(topic) {
+            return;
+        }
+        let (own, rest) = std::mem::take(&mut self.messages)
+            .into_iter()
+            .partition(|(_, message)| message.topic == *topic);
+        self.messages = rest;
+        self.listened.insert(topic.clone(), own);
+    }
+
+    /// Makes unread and later messages of the topic ordinary ones again.
+    pub fn unlisten(&mut self, topic: &Topic) {
+        let Some(lane) = self.listened.remove(topic) else {
+            return;
+        };
+        if lane.is_empty() {
+            return;
+        }
+        self.messages.extend(lane);
+        self.messages.make_contiguous().sort_by_key(|(arrival, _)| *arrival);
+    }
+
+    /// The oldest message of a topic that nobody listens to.
+    pub fn take_message(&mut self) -> Option<Message> {
+        let (_, message) = self.messages.pop_front()?;
+        Some(self.taken(message))
+    }
+
+    /// The oldest message of a listened topic.
+    pub fn take_listened(&mut self, topic: &Topic) -> Option<Message> {
+        let (_, message) = self.listened.get_mut(topic)?.pop_front()?;
+        Some(self.taken(message))
+    }
+
+    /// The oldest event.
+    pub fn take_event(&mut self) -> Option<Event> {
+        self.events.pop_front().map(|(_, event)| event)
+    }
+
+    /// The oldest item among unlistened messages and events, as far as each kind is allowed.
+    pub fn take_any(&mut self, messages: bool, events: bool) -> Option<Taken> {
+        let arrival = |wanted: bool, front: Option<u64>| front.filter(|_| wanted).unwrap_or(u64::MAX);
+        let message = arrival(messages, self.messages.front().map(|item| item.0));
+        let event = arrival(events, self.events.front().map(|item| item.0));
+        if message < event {
+            self.take_message().map(Taken::Message)
+        } else if event < u64::MAX {
+            self.take_event().map(Taken::Event)
+        } else {
+            None
+        }
+    }
+
+    pub fn has_message(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
+    pub fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    pub fn has_listened(&self, topic: &Topic) -> bool {
+        self.listened.get(topic).is_some_and(|lane| !lane.is_empty())
+    }
+
+    /// Whether a CANCEL lies there unread.
+    pub fn has_cancel(&self) -> bool {
+        self.events
+            .iter()
+            .any(|(_, event)| matches!(event.kind, EventKind::Cancel(_)))
+    }
+
+    /// Items queued and not yet taken.
+    pub fn len(&self) -> usize {
+        self.count + self.events.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The processes whose EXIT is owed.
+    pub fn watching(&self) -> impl Iterator<Item = u64> {
+        self.watching.iter().copied()
+    }
+
+    pub(super) fn push_message(&mut self, message: Message, bound: Bound) -> Result<(), Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        let size = size(&message);
+        if self.count >= bound.messages || self.bytes.saturating_add(size) > bound.bytes {
+            return Err(Refused::Full);
+        }
+        self.count += 1;
+        self.bytes += size;
+        let arrival = self.arrival();
+        let lane = if self.listened.is_empty() {
+            &mut self.messages
+        } else {
+            self.listened.get_mut(&message.topic).unwrap_or(&mut self.messages)
+        };
+        lane.push_back((arrival, message));
+        Ok(())
+    }
+
+    pub(super) fn push_event(&mut self, event: Event) -> Result<(), Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        let arrival = self.arrival();
+        self.events.push_back((arrival, event));
+        Ok(())
+    }
+
+    /// Queues the EXIT of a monitored process; false when the relation is gone.
+    pub(super) fn push_exit(&mut self, event: Event) -> bool {
+        let owed = event
+            .from
+            .as_ref()
+            .is_some_and(|pid| self.watching.remove(&pid.number()));
+        owed && self.push_event(event).is_ok()
+    }
+
+    /// Notes that an EXIT is owed; false when it was already.
+    pub(super) fn watch(&mut self, target: u64) -> bool {
+        self.watching.insert(target)
+    }
+
+    /// Undoes a relation: an EXIT that lies unread is withdrawn too.
+    pub(super) fn unwatch(&mut self, target: u64) {
+        if !self.watching.remove(&target) {
+            let is_its_exit = |event: &Event| {
+                matches!(event.kind, EventKind::Exit(_))
+                    && event.from.as_ref().is_some_and(|pid| pid.number() == target)
+            };
+            self.events.retain(|(_, event)| !is_its_exit(event));
+        }
+    }
+
+    /// Discards everything and takes nothing any more. Gives back whose EXIT was still owed.
+    pub(super) fn close(&mut self) -> HashSet<u64> {
+        let watching = std::mem::take(&mut self.watching);
+        *self = Mailbox {
+            closed: true,
+            ..Mailbox::default()
+        };
+        watching
+    }
+
+    fn arrival(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals
+    }
+
+    fn taken(&mut self, message: Message) -> Message {
+        self.count -= 1;
+        self.bytes -= size(&message);
+        message
+    }
+}
+
+fn size(message: &Message) -> usize {
+    message.payload.size() + message.topic.len() + OVERHEAD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Value;
+
+    fn message(topic: &str, number: i64) -> Message {
+        Message {
+            from: None,
+            topic: topic.into(),
+            payload: Packed::from_value(&Value::Int(number)),
+        }
+    }
+
+    fn cancel(reason: &str) -> Event {
+        Event {
+            kind: EventKind::Cancel(reason.into()),
+            from: None,
+            at: 0,
+        }
+    }
+
+    fn filled() -> Mailbox {
+        let mut mailbox = Mailbox::default();
+        for (index, topic) in ["a", "b", "a", "c"].into_iter().enumerate() {
+            mailbox
+                .push_message(message(topic, index as i64), Bound::default())
+                .unwrap();
+            if index == 1 {
+                mailbox.push_event(cancel("stop")).unwrap();
+            }
+        }
+        mailbox
+    }
+
+    fn drain(mailbox: &mut Mailbox) -> Vec<String> {
+        std::iter::from_fn(|| mailbox.take_any(true, true))
+            .map(|taken| match taken {
+                Taken::Message(message) => message.topic.to_string(),
+                Taken::Event(_) => "event".to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn items_come_in_the_order_of_arrival() {
+        assert_eq!(drain(&mut filled()), ["a", "b", "event", "a", "c"]);
+    }
+
+    #[test]
+    fn listen_takes_what_is_queued_and_unlisten_puts_it_back_in_place() {
+        let mut mailbox = filled();
+        let topic: Topic = "a".into();
+        mailbox.listen(&topic);
+        assert!(mailbox.has_listened(&topic));
+        assert_eq!(mailbox.take_listened(&topic), Some(message("a", 0)));
+        mailbox.push_message(message("a", 9), Bound::default()).unwrap();
+        mailbox.unlisten(&topic);
+        assert_eq!(drain(&mut mailbox), ["b", "event", "a", "c", "a"]);
+        assert_eq!(mailbox.len(), 0);
+    }
+
+    #[test]
+    fn claimed_kinds_stay_queued() {
+        let mut mailbox = filled();
+        assert_eq!(mailbox.take_any(false, true), Some(Taken::Event(cancel("stop"))));
+        assert_eq!(mailbox.take_any(false, true), None);
+        assert_eq!(mailbox.len(), 4);
+    }
+
+    #[test]
+    fn a_full_mailbox_refuses_messages_but_never_events() {
+        let bound = Bound {
+            messages: 2,
+            bytes: 1 << 20,
+        };
+        let mut mailbox = Mailbox::default();
+        mailbox.push_message(message("a", 1), bound).unwrap();
+        mailbox.push_message(message("a", 2), bound).unwrap();
+        assert_eq!(mailbox.push_message(message("a", 3), bound), Err(Refused::Full));
+        mailbox.push_event(cancel("")).unwrap();
+        mailbox.take_message();
+        mailbox.push_message(message("a", 3), bound).unwrap();
+        let tight = Bound {
+            messages: 9,
+            bytes: 100,
+        };
+        assert_eq!(mailbox.push_message(message("a", 4), tight), Err(Refused::Full));
+    }
+
+    #[test]
+    fn an_exit_is_owed_once_and_unwatch_withdraws_it() {
+        let exit = |number| Event {
+            kind: EventKind::Exit(Arc::new(Exit::terminated())),
+            from: Some(Pid::new("h".into(), number)),
+            at: 0,
+        };
+        let mut mailbox = Mailbox::default();
+        assert!(mailbox.watch(1) && mailbox.watch(2) && !mailbox.watch(1));
+        assert!(mailbox.push_exit(exit(1)));
+        assert!(!mailbox.push_exit(exit(1)), "only once");
+        mailbox.unwatch(1);
+        assert!(!mailbox.has_event());
+        mailbox.unwatch(2);
+        assert!(!mailbox.push_exit(exit(2)));
+    }
+}

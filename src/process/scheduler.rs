@@ -1,0 +1,434 @@
+//! Which process runs when, and on which worker.
+//!
+//! Workers are OS threads of our own. Each has a ready queue with two priorities: processes that were just woken, and
+//! processes whose slice ended. A woken one goes first; a preempted one waits at most two beats of the tick while others
+//! are woken all the time. A worker wakes and feeds its own neighbours' chatter itself (a message over threads costs more
+//! than a step), and calls an idle neighbour only when more than one process waits behind the one it runs.
+//!
+//! Why not a task per worker on tokio's threads: tokio's cooperative budget is counted per task and would be shared by
+//! all processes of a worker, its driver is polled only between polls, and the thread to signal would move. Here tokio
+//! keeps one thread for guests' I/O, and Lua's timers are fired by the workers themselves.
+//!
+//! Invariants: a process is in at most one queue, and only in phase QUEUED; whoever moves it out of IDLE queues it; a
+//! pusher looks for idle workers after its push, a worker looks for work again after it has declared itself idle.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+use std::thread::{self, JoinHandle, Thread};
+
+use super::control::phase;
+use super::slice::Slot;
+use super::timer::Purpose;
+use super::{Exit, Kernel, Process, Progress, StepContext, ticker};
+use crate::error::Error;
+
+/// Beats for which woken processes may keep a preempted one waiting.
+const PREEMPTED_WAITS: u64 = 2;
+
+/// Own pops after which the common queue is looked at even though there is more of one's own.
+const FAIRNESS: u64 = 16;
+
+pub(super) struct Scheduler {
+    workers: Box<[Worker]>,
+    /// Woken from threads that are not workers.
+    common: Mutex<VecDeque<Arc<Process>>>,
+    common_len: AtomicUsize,
+    idle: Mutex<Vec<usize>>,
+    idle_count: AtomicUsize,
+    closing: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Worker {
+    queue: Mutex<Queue>,
+    /// Length of both priorities together, to look at without the lock.
+    len: AtomicUsize,
+    /// The beat in which its current step began; 0 between steps.
+    busy_since: AtomicU64,
+    slot: Arc<Slot>,
+    thread: OnceLock<Thread>,
+}
+
+#[derive(Default)]
+struct Queue {
+    woken: VecDeque<Arc<Process>>,
+    preempted: VecDeque<Arc<Process>>,
+    /// The beat in which a preempted one was taken last.
+    preempted_at: u64,
+}
+
+/// Which worker of which scheduler the current thread is.
+struct Here {
+    scheduler: *const Scheduler,
+    index: usize,
+}
+
+thread_local! {
+    static HERE: RefCell<Option<Here>> = const { RefCell::new(None) };
+}
+
+impl Scheduler {
+    pub(super) fn new(workers: usize) -> Scheduler {
+        Scheduler {
+            workers: (0..workers.max(1)).map(|_| Worker::default()).collect(),
+            common: Mutex::default(),
+            common_len: AtomicUsize::new(0),
+            idle: Mutex::default(),
+            idle_count: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            threads: Mutex::default(),
+        }
+    }
+
+    pub(super) fn start(&self, kernel: &Kernel) {
+        let mut threads = lock(&self.threads);
+        for index in 0..self.workers.len() {
+            let kernel = kernel.clone();
+            let thread = thread::Builder::new()
+                .name(format!("wippy-{index}"))
+                .spawn(move || run(&kernel, index))
+                .expect("a thread for a worker");
+            threads.push(thread);
+        }
+    }
+
+    /// Ends the workers and waits for them. Processes that still live are dropped with the queues.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        for worker in &self.workers {
+            if let Some(thread) = worker.thread.get() {
+                thread.unpark();
+            }
+        }
+        let here = thread::current().id();
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
+            if thread.thread().id() != here && thread.join().is_err() {
+                debug_assert!(false, "workers catch panics");
+            }
+        }
+        lock(&self.common).clear();
+        for worker in &self.workers {
+            let mut queue = lock(&worker.queue);
+            queue.woken.clear();
+            queue.preempted.clear();
+        }
+    }
+
+    /// Queues a process that has just left IDLE.
+    pub(super) fn woken(&self, process: Arc<Process>) {
+        match self.here() {
+            Some(index) => self.push(index, process, true),
+            None => {
+                let mut common = lock(&self.common);
+                common.push_back(process);
+                self.common_len.store(common.len(), Ordering::SeqCst);
+                drop(common);
+                self.call_idle();
+            }
+        }
+    }
+
+    /// The nearest timer moved forward: a parked worker has to look at it.
+    pub(super) fn timers_changed(&self) {
+        if self.here().is_none() {
+            self.call_idle();
+        }
+    }
+
+    /// One beat: signals what overran its slice and wakes a neighbour for what waits behind a long step.
+    pub(super) fn tick(&self, kernel: &Kernel, now: u64) -> bool {
+        let idle = self.idle_count.load(Ordering::SeqCst);
+        if idle == self.workers.len() {
+            return false;
+        }
+        for worker in &self.workers {
+            worker.slot.check(now);
+        }
+        if idle > 0 && (self.has_waiting() || kernel.timers().is_due()) {
+            self.call_idle();
+        }
+        true
+    }
+
+    fn push(&self, index: usize, process: Arc<Process>, woken: bool) {
+        let worker = &self.workers[index];
+        let mut queue = lock(&worker.queue);
+        if woken {
+            queue.woken.push_back(process);
+        } else {
+            queue.preempted.push_back(process);
+        }
+        let len = queue.len();
+        worker.len.store(len, Ordering::SeqCst);
+        drop(queue);
+        if len > 1 && self.idle_count.load(Ordering::SeqCst) > 0 {
+            self.call_idle();
+        }
+    }
+
+    fn next(&self, index: usize, turn: u64) -> Option<Arc<Process>> {
+        if turn % FAIRNESS == 0
+            && let Some(process) = self.pop_common()
+        {
+            return Some(process);
+        }
+        self.pop(index, true)
+            .or_else(|| self.pop_common())
+            .or_else(|| self.pop(index, false))
+            .or_else(|| self.steal(index))
+    }
+
+    fn pop(&self, index: usize, only_urgent: bool) -> Option<Arc<Process>> {
+        let worker = &self.workers[index];
+        if worker.len.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let mut queue = lock(&worker.queue);
+        let process = queue.pop(only_urgent);
+        worker.len.store(queue.len(), Ordering::SeqCst);
+        process
+    }
+
+    fn pop_common(&self) -> Option<Arc<Process>> {
+        if self.common_len.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let mut common = lock(&self.common);
+        let process = common.pop_front();
+        self.common_len.store(common.len(), Ordering::SeqCst);
+        process
+    }
+
+    /// Half of what a neighbour has, if it has more than it will come to soon.
+    fn steal(&self, thief: usize) -> Option<Arc<Process>> {
+        let count = self.workers.len();
+        for victim in (1..count).map(|offset| (thief + offset) % count) {
+            if !self.workers[victim].is_behind() {
+                continue;
+            }
+            let mut taken = {
+                let mut queue = lock(&self.workers[victim].queue);
+                let taken = queue.split();
+                self.workers[victim].len.store(queue.len(), Ordering::SeqCst);
+                taken
+            };
+            let first = taken.pop_first();
+            if first.is_some() {
+                let mut own = lock(&self.workers[thief].queue);
+                own.woken.append(&mut taken.woken);
+                own.preempted.append(&mut taken.preempted);
+                self.workers[thief].len.store(own.len(), Ordering::SeqCst);
+                return first;
+            }
+        }
+        None
+    }
+
+    /// Whether something is queued that no worker comes to soon.
+    fn has_waiting(&self) -> bool {
+        self.common_len.load(Ordering::SeqCst) > 0 || self.workers.iter().any(Worker::is_behind)
+    }
+
+    fn call_idle(&self) {
+        if self.idle_count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let index = {
+            let mut idle = lock(&self.idle);
+            let index = idle.pop();
+            self.idle_count.store(idle.len(), Ordering::SeqCst);
+            index
+        };
+        if let Some(thread) = index.and_then(|index| self.workers[index].thread.get()) {
+            thread.unpark();
+        }
+    }
+
+    /// Sleeps until called, or until the nearest timer.
+    fn park(&self, kernel: &Kernel, index: usize) {
+        {
+            let mut idle = lock(&self.idle);
+            idle.push(index);
+            self.idle_count.store(idle.len(), Ordering::SeqCst);
+        }
+        let own = self.workers[index].len.load(Ordering::SeqCst) > 0;
+        let ready = own || self.has_waiting() || kernel.timers().is_due() || self.closing.load(Ordering::SeqCst);
+        if !ready {
+            match kernel.timers().until_next() {
+                Some(wait) => thread::park_timeout(wait),
+                None => thread::park(),
+            }
+        }
+        let mut idle = lock(&self.idle);
+        idle.retain(|parked| *parked != index);
+        self.idle_count.store(idle.len(), Ordering::SeqCst);
+        drop(idle);
+        ticker::wake();
+    }
+
+    fn here(&self) -> Option<usize> {
+        HERE.with_borrow(|here| {
+            here.as_ref()
+                .filter(|here| std::ptr::eq(here.scheduler, self))
+                .map(|here| here.index)
+        })
+    }
+}
+
+impl Worker {
+    /// Whether it has more queued than the next process, or its step has lasted over a beat.
+    fn is_behind(&self) -> bool {
+        match self.len.load(Ordering::SeqCst) {
+            0 => false,
+            1 => {
+                let since = self.busy_since.load(Ordering::SeqCst);
+                since != 0 && since < ticker::now()
+            }
+            _ => true,
+        }
+    }
+}
+
+impl Queue {
+    fn len(&self) -> usize {
+        self.woken.len() + self.preempted.len()
+    }
+
+    fn pop(&mut self, only_urgent: bool) -> Option<Arc<Process>> {
+        let overdue = !self.preempted.is_empty() && ticker::now() >= self.preempted_at + PREEMPTED_WAITS;
+        if !overdue && let Some(process) = self.woken.pop_front() {
+            return Some(process);
+        }
+        if overdue || !only_urgent {
+            self.preempted_at = ticker::now();
+            return self.preempted.pop_front();
+        }
+        None
+    }
+
+    /// The older half of each priority.
+    fn split(&mut self) -> Queue {
+        let front = |lane: &mut VecDeque<Arc<Process>>| {
+            let rest = lane.split_off(lane.len().div_ceil(2));
+            std::mem::replace(lane, rest)
+        };
+        Queue {
+            woken: front(&mut self.woken),
+            preempted: front(&mut self.preempted),
+            preempted_at: 0,
+        }
+    }
+
+    fn pop_first(&mut self) -> Option<Arc<Process>> {
+        self.woken.pop_front().or_else(|| self.preempted.pop_front())
+    }
+}
+
+fn run(kernel: &Kernel, index: usize) {
+    let scheduler = kernel.scheduler();
+    let worker = &scheduler.workers[index];
+    let _io = kernel.io().enter();
+    worker.thread.get_or_init(thread::current);
+    worker.slot.enter();
+    HERE.set(Some(Here { scheduler, index }));
+    ticker::wake();
+    let mut turn = 0;
+    while !scheduler.closing.load(Ordering::SeqCst) {
+        if kernel.timers().is_due() {
+            fire(kernel);
+        }
+        turn += 1;
+        match scheduler.next(index, turn) {
+            Some(process) => serve(kernel, worker, index, process),
+            None => scheduler.park(kernel, index),
+        }
+    }
+    HERE.set(None);
+    worker.slot.leave();
+}
+
+fn fire(kernel: &Kernel) {
+    for (purpose, process) in kernel.timers().take_due() {
+        match purpose {
+            Purpose::Wake => process.wake(),
+            Purpose::Deadline => kernel.out_of_time(&process),
+        }
+    }
+}
+
+/// Steps one process, within its host's bound.
+fn serve(kernel: &Kernel, worker: &Worker, index: usize, process: Arc<Process>) {
+    let host = process.host().clone();
+    if !host.enter(&process) {
+        return;
+    }
+    worker.busy_since.store(ticker::now(), Ordering::SeqCst);
+    step(kernel, index, &process);
+    worker.busy_since.store(0, Ordering::SeqCst);
+    if let Some(next) = host.leave() {
+        kernel.scheduler().push(index, next, true);
+    }
+}
+
+fn step(kernel: &Kernel, index: usize, process: &Arc<Process>) {
+    process.phase.store(phase::RUNNING, Ordering::SeqCst);
+    let progress = match process.reason() {
+        Some(_) => None,
+        None => Some(step_body(process)),
+    };
+    match (progress, process.reason()) {
+        (_, Some(reason)) => kernel.finish(process, reason.clone(), true),
+        (Some(Progress::Ended(exit)), None) => kernel.finish(process, exit, false),
+        (Some(Progress::Waiting(wait)), None) => rest(kernel, index, process, wait),
+        (Some(Progress::Preempted) | None, None) => {
+            process.phase.store(phase::QUEUED, Ordering::SeqCst);
+            kernel.scheduler().push(index, process.clone(), false);
+        }
+    }
+}
+
+fn step_body(process: &Arc<Process>) -> Progress {
+    let waker = Waker::from(process.clone());
+    let mut cx = StepContext { process, waker: &waker };
+    let mut body = lock(&process.body);
+    let Some(body) = body.as_mut() else {
+        return Progress::Ended(Exit::failed(Error::internal("process has no body")));
+    };
+    let progress = catch_unwind(AssertUnwindSafe(|| body.step(&mut cx)));
+    process.steps.fetch_add(1, Ordering::Relaxed);
+    process.set_memory(body.memory());
+    progress.unwrap_or_else(|panic| Progress::Ended(Exit::failed(panicked(&*panic))))
+}
+
+/// Puts a process that waits to rest, unless it was woken meanwhile.
+fn rest(kernel: &Kernel, index: usize, process: &Arc<Process>, wait: super::Wait) {
+    process.set_wait(wait);
+    let idle = process
+        .phase
+        .compare_exchange(phase::RUNNING, phase::IDLE, Ordering::SeqCst, Ordering::SeqCst);
+    if idle.is_err() {
+        process.phase.store(phase::QUEUED, Ordering::SeqCst);
+        kernel.scheduler().push(index, process.clone(), true);
+    } else if process.host().is_stopping() {
+        process.host().changed.notify_waiters();
+    }
+}
+
+/// The error of a process whose body panicked: a fault of ours, felt by that process alone.
+pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("unknown panic");
+    Error::internal(format!("internal fault of the runtime, please report it: {text}"))
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

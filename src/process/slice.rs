@@ -1,0 +1,73 @@
+//! Time slices of code that has to be interrupted by a signal: which worker runs such code since which beat.
+//!
+//! A body brackets that code with [`signalled`]; the kernel's tick sends SIGURG to the worker's thread once the bracket is
+//! older than a slice. Invariant: a thread is only signalled while its slot is registered, and it unregisters under the
+//! same lock before it ends, so no signal is ever sent to a thread that is gone.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::ticker;
+
+/// Beats that a bracket may last: one full millisecond and what was left of the beat in which it began.
+const SLICE: u64 = 2;
+
+/// The slot of one worker thread.
+#[derive(Default)]
+pub(super) struct Slot {
+    /// The beat in which the bracket began; 0 outside of one.
+    since: AtomicU64,
+    /// The thread to signal, while it lives.
+    thread: Mutex<Option<libc::pthread_t>>,
+}
+
+thread_local! {
+    static SLOT: RefCell<Option<Arc<Slot>>> = const { RefCell::new(None) };
+}
+
+/// Runs `code`; if it outlasts a slice, this thread gets SIGURG until it is done. Outside of a worker it just runs.
+pub fn signalled<T>(code: impl FnOnce() -> T) -> T {
+    struct Reset(Option<Arc<Slot>>);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            if let Some(slot) = &self.0 {
+                slot.since.store(0, Ordering::Release);
+            }
+        }
+    }
+    let slot = SLOT.with_borrow(Clone::clone);
+    if let Some(slot) = &slot {
+        slot.since.store(ticker::now(), Ordering::Release);
+    }
+    let _reset = Reset(slot);
+    code()
+}
+
+impl Slot {
+    /// Makes the calling thread the one to signal.
+    pub(super) fn enter(self: &Arc<Self>) {
+        // SAFETY: pthread_self has no preconditions.
+        let thread = unsafe { libc::pthread_self() };
+        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        SLOT.set(Some(self.clone()));
+    }
+
+    /// Must be called by the thread before it ends.
+    pub(super) fn leave(&self) {
+        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        SLOT.set(None);
+    }
+
+    /// Signals the thread when its bracket has outlasted a slice.
+    pub(super) fn check(&self, now: u64) {
+        let since = self.since.load(Ordering::Acquire);
+        if since == 0 || now < since + SLICE {
+            return;
+        }
+        if let Some(thread) = *self.thread.lock().unwrap_or_else(PoisonError::into_inner) {
+            // SAFETY: the thread is alive: it clears its slot under this lock before it ends.
+            unsafe { libc::pthread_kill(thread, libc::SIGURG) };
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Timers of the kernel: at most one wake-up and one deadline per process, fired by the workers between two steps.
+//!
+//! A body keeps its own timers and asks only for the nearest one ([`Process::wake_at`](super::Process::wake_at)); so the
+//! number of entries here is bounded by the number of processes. An entry that became too early is left in place: it
+//! wakes its process once for nothing, which is cheaper than moving it at every receive with a timeout.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Process;
+
+/// Where the kernel's time comes from.
+#[derive(Clone)]
+pub struct Clock {
+    base: Instant,
+    /// Nanoseconds since `base`, when time stands still until it is advanced.
+    manual: Option<Arc<AtomicU64>>,
+}
+
+impl Clock {
+    /// The machine's monotonic clock.
+    pub fn real() -> Clock {
+        Clock {
+            base: Instant::now(),
+            manual: None,
+        }
+    }
+
+    /// A clock that moves only by [`Kernel::advance`](super::Kernel::advance).
+    pub fn manual() -> Clock {
+        Clock {
+            manual: Some(Arc::default()),
+            ..Clock::real()
+        }
+    }
+
+    pub fn now(&self) -> Instant {
+        match &self.manual {
+            None => Instant::now(),
+            Some(passed) => self.base + Duration::from_nanos(passed.load(Ordering::SeqCst)),
+        }
+    }
+
+    pub(super) fn is_manual(&self) -> bool {
+        self.manual.is_some()
+    }
+
+    pub(super) fn advance(&self, by: Duration) {
+        if let Some(passed) = &self.manual {
+            passed.fetch_add(nanos(by), Ordering::SeqCst);
+        }
+    }
+
+    fn since_base(&self, at: Instant) -> u64 {
+        nanos(at.saturating_duration_since(self.base))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX - 1)
+}
+
+/// What an entry is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Purpose {
+    Wake,
+    /// `max_execution_ms`.
+    Deadline,
+}
+
+type Key = (Instant, u64, Purpose);
+
+/// The nearest entry's time as nanoseconds since the clock's base; this stands for "none".
+const NEVER: u64 = u64::MAX;
+
+pub(super) struct Timers {
+    pub(super) clock: Clock,
+    entries: Mutex<BTreeMap<Key, Arc<Process>>>,
+    next: AtomicU64,
+}
+
+/// What a process remembers of its entries, to find them again.
+#[derive(Default)]
+pub(super) struct Armed {
+    wake: Option<Instant>,
+    deadline: Option<Instant>,
+}
+
+impl Timers {
+    pub(super) fn new(clock: Clock) -> Timers {
+        Timers {
+            clock,
+            entries: Mutex::default(),
+            next: AtomicU64::new(NEVER),
+        }
+    }
+
+    /// Wakes the process at that time or before. True when the nearest time of all moved forward.
+    pub(super) fn wake_at(&self, process: &Arc<Process>, at: Instant) -> bool {
+        let mut armed = process.armed();
+        if armed.wake.is_some_and(|armed| armed <= at) {
+            return false;
+        }
+        let mut entries = self.lock();
+        if let Some(before) = armed.wake.replace(at) {
+            entries.remove(&key(before, process, Purpose::Wake));
+        }
+        entries.insert(key(at, process, Purpose::Wake), process.clone());
+        self.publish(&entries)
+    }
+
+    /// Ends the process at that time.
+    pub(super) fn deadline(&self, process: &Arc<Process>, at: Instant) -> bool {
+        process.armed().deadline = Some(at);
+        let mut entries = self.lock();
+        entries.insert(key(at, process, Purpose::Deadline), process.clone());
+        self.publish(&entries)
+    }
+
+    /// Forgets a process that ended.
+    pub(super) fn forget(&self, process: &Process) {
+        let armed = std::mem::take(&mut *process.armed());
+        if armed.wake.is_none() && armed.deadline.is_none() {
+            return;
+        }
+        let mut entries = self.lock();
+        let keys = [
+            armed.wake.map(|at| key(at, process, Purpose::Wake)),
+            armed.deadline.map(|at| key(at, process, Purpose::Deadline)),
+        ];
+        for key in keys.into_iter().flatten() {
+            entries.remove(&key);
+        }
+        self.publish(&entries);
+    }
+
+    /// Whether something is due. Costs one load when nothing is armed.
+    pub(super) fn is_due(&self) -> bool {
+        let next = self.next.load(Ordering::SeqCst);
+        next != NEVER && next <= self.clock.since_base(self.clock.now())
+    }
+
+    /// Takes what is due, earliest first.
+    pub(super) fn take_due(&self) -> Vec<(Purpose, Arc<Process>)> {
+        let now = self.clock.now();
+        let due: Vec<_> = {
+            let mut entries = self.lock();
+            let later = entries.split_off(&(now, u64::MAX, Purpose::Deadline));
+            let due = std::mem::replace(&mut *entries, later);
+            self.publish(&entries);
+            due.into_iter().map(|(key, process)| (key, process)).collect()
+        };
+        due.into_iter()
+            .map(|((at, _, purpose), process)| {
+                process.armed().disarm(purpose, at);
+                (purpose, process)
+            })
+            .collect()
+    }
+
+    /// How long until the nearest entry; none when there is none, or when time stands still.
+    pub(super) fn until_next(&self) -> Option<Duration> {
+        let next = self.next.load(Ordering::SeqCst);
+        if next == NEVER || self.clock.is_manual() {
+            return None;
+        }
+        let now = self.clock.since_base(self.clock.now());
+        Some(Duration::from_nanos(next.saturating_sub(now)))
+    }
+
+    fn publish(&self, entries: &BTreeMap<Key, Arc<Process>>) -> bool {
+        let next = entries
+            .first_key_value()
+            .map_or(NEVER, |((at, ..), _)| self.clock.since_base(*at));
+        self.next.swap(next, Ordering::SeqCst) > next
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Process>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Armed {
+    fn disarm(&mut self, purpose: Purpose, at: Instant) {
+        let slot = match purpose {
+            Purpose::Wake => &mut self.wake,
+            Purpose::Deadline => &mut self.deadline,
+        };
+        if *slot == Some(at) {
+            *slot = None;
+        }
+    }
+}
+
+fn key(at: Instant, process: &Process, purpose: Purpose) -> Key {
+    (at, process.pid().number(), purpose)
+}
