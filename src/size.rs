@@ -36,7 +36,7 @@ pub fn parse(text: &str) -> Result<u64> {
 /// Prints a size in its largest whole binary unit: `64MiB`, `1GiB`, `1500B`.
 pub fn format(bytes: u64) -> String {
     for (unit, scale) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
-        if bytes >= scale && bytes % scale == 0 {
+        if bytes >= scale && bytes.is_multiple_of(scale) {
             return format!("{}{unit}", bytes / scale);
         }
     }

@@ -23,8 +23,11 @@ pub trait Programs: Send + Sync {
 pub enum Resolved {
     Ready(Result<Arc<dyn Program>>),
     /// The program has to be loaded first; whoever asked waits without holding a worker.
-    Pending(Pin<Box<dyn Future<Output = Result<Arc<dyn Program>>> + Send>>),
+    Pending(Loading),
 }
+
+/// A program on its way.
+pub type Loading = Pin<Box<dyn Future<Output = Result<Arc<dyn Program>>> + Send>>;
 
 /// A loaded entry, ready to start any number of processes.
 pub trait Program: Send + Sync {

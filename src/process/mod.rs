@@ -38,7 +38,7 @@ mod timer;
 #[cfg(test)]
 mod tests;
 
-pub use body::{Body, Cause, Exit, Program, Programs, Progress, Resolved, Start, StepContext, Wait};
+pub use body::{Body, Cause, Exit, Loading, Program, Programs, Progress, Resolved, Start, StepContext, Wait};
 pub use context::Context;
 pub use control::{Process, State};
 pub use host::{Host, HostSpec};

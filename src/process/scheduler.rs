@@ -172,7 +172,7 @@ impl Scheduler {
     }
 
     fn next(&self, index: usize, turn: u64) -> Option<Arc<Process>> {
-        if turn % FAIRNESS == 0
+        if turn.is_multiple_of(FAIRNESS)
             && let Some(process) = self.pop_common()
         {
             return Some(process);

@@ -221,6 +221,19 @@ async fn yield_now(process: &Arc<Process>) {
     .await
 }
 
+/// What `parent` asks for to have `program` run beside it.
+fn child_of(parent: &Arc<Process>, program: Plain, monitored: bool) -> Spawn {
+    Spawn {
+        program: Arc::new(program),
+        host: parent.host().clone(),
+        args: Packed::empty(),
+        parent: Some(parent.clone()),
+        monitored,
+        words: Arc::new([]),
+        context: parent.context().clone(),
+    }
+}
+
 fn send(process: &Arc<Process>, to: &Pid, number: i64) -> Result<()> {
     let payload = Packed::from_value(&Value::Int(number));
     process.kernel().send(Some(process.pid()), to, "n".into(), payload)
@@ -251,11 +264,9 @@ fn exit_of(taken: Taken) -> (Pid, Arc<Exit>) {
 fn messages_from_one_sender_arrive_in_order() {
     const COUNT: i64 = 10_000;
     let world = World::new();
-    let received = world.run(|receiver| {
-        let me = receiver.pid().clone();
-        let host = receiver.host().clone();
+    let received = world.run(|receiver| async move {
         for sender in 0..2 {
-            let me = me.clone();
+            let me = receiver.pid().clone();
             let program = World::program(move |process, _| {
                 let me = me.clone();
                 async move {
@@ -268,25 +279,14 @@ fn messages_from_one_sender_arrive_in_order() {
                     done()
                 }
             });
-            let spawn = Spawn {
-                program: Arc::new(program),
-                host: host.clone(),
-                args: Packed::empty(),
-                parent: None,
-                monitored: false,
-                words: Arc::new([]),
-                context: Arc::default(),
-            };
-            receiver.kernel().spawn(spawn).unwrap();
+            receiver.kernel().spawn(child_of(&receiver, program, false)).unwrap();
         }
-        async move {
-            let mut lanes = [Vec::new(), Vec::new()];
-            for _ in 0..2 * COUNT {
-                let number = number(receive(&receiver).await);
-                lanes[(number / COUNT) as usize].push(number % COUNT);
-            }
-            lanes
+        let mut lanes = [Vec::new(), Vec::new()];
+        for _ in 0..2 * COUNT {
+            let number = number(receive(&receiver).await);
+            lanes[(number / COUNT) as usize].push(number % COUNT);
         }
+        lanes
     });
     for lane in received {
         assert_eq!(lane, (0..COUNT).collect::<Vec<_>>());
@@ -317,18 +317,10 @@ where
     F: Future<Output = Exit> + Send + 'static,
 {
     world.run(move |watcher| {
-        let mut spawn = Spawn {
-            program: Arc::new(World::program(make.clone())),
-            host: watcher.host().clone(),
-            args: Packed::empty(),
-            parent: Some(watcher.clone()),
-            monitored: true,
-            words: Arc::new([]),
-            context: Arc::default(),
-        };
-        spawn.context = watcher.context().clone();
-        let child = watcher.kernel().spawn(spawn).unwrap();
+        let make = make.clone();
         async move {
+            let program = World::program(make);
+            let child = watcher.kernel().spawn(child_of(&watcher, program, true)).unwrap();
             let (from, exit) = exit_of(receive(&watcher).await);
             assert_eq!(&from, child.pid());
             assert!(watcher.kernel().find(child.pid()).is_none(), "the pid is gone");
@@ -377,16 +369,7 @@ fn whoever_has_read_the_exit_finds_the_names_gone() {
                 process.kernel().register("worker", process.pid()).unwrap();
                 done()
             });
-            let spawn = Spawn {
-                program: Arc::new(program),
-                host: watcher.host().clone(),
-                args: Packed::empty(),
-                parent: Some(watcher.clone()),
-                monitored: true,
-                words: Arc::new([]),
-                context: Arc::default(),
-            };
-            kernel.spawn(spawn).unwrap();
+            kernel.spawn(child_of(&watcher, program, true)).unwrap();
             exit_of(receive(&watcher).await);
             assert_eq!(kernel.names().lookup("worker"), None);
         }
@@ -427,16 +410,7 @@ fn exit_comes_after_the_last_message_that_the_process_sent() {
                     done()
                 }
             });
-            let spawn = Spawn {
-                program: Arc::new(program),
-                host: watcher.host().clone(),
-                args: Packed::empty(),
-                parent: Some(watcher.clone()),
-                monitored: true,
-                words: Arc::new([]),
-                context: Arc::default(),
-            };
-            watcher.kernel().spawn(spawn).unwrap();
+            watcher.kernel().spawn(child_of(&watcher, program, true)).unwrap();
             assert_eq!(number(receive(&watcher).await), round);
             exit_of(receive(&watcher).await);
         }

@@ -150,7 +150,7 @@ impl Timers {
             let later = entries.split_off(&(now, u64::MAX, Purpose::Deadline));
             let due = std::mem::replace(&mut *entries, later);
             self.publish(&entries);
-            due.into_iter().map(|(key, process)| (key, process)).collect()
+            due.into_iter().collect()
         };
         due.into_iter()
             .map(|((at, _, purpose), process)| {

@@ -1,0 +1,17 @@
+//! From a folder of files to typed entries.
+//!
+//! [`yaml`] makes trees, [`place`] knows where in a file a path stands, [`kinds`] types what the entries hold,
+//! [`check`] looks at entries together, [`load`] runs it all, [`Registry`] holds the result. Nothing here starts
+//! anything, and nothing stops at a problem: problems are collected as [`Diagnostic`]s, and an entry with one fails only
+//! itself.
+
+pub mod diagnostic;
+pub mod entry;
+mod load;
+pub mod place;
+mod registry;
+pub mod yaml;
+
+pub use diagnostic::{Code, Diagnostic, Place, Severity};
+pub use entry::*;
+pub use registry::Registry;

@@ -1,0 +1,391 @@
+//! Where in a file is this path? The one question the marking parser answers, and only when a diagnostic needs it.
+//!
+//! What a document means is decided in [`yaml`](super::yaml). Should the two parsers disagree, or a part come from an
+//! alias or a merge key, the answer is the nearest enclosing thing that was found: a place may be coarse, never wrong.
+
+use std::sync::{Arc, OnceLock};
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+use super::diagnostic::Place;
+
+/// One step from a document's root to a part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Key(Arc<str>),
+    Index(usize),
+}
+
+impl From<&str> for Step {
+    fn from(key: &str) -> Step {
+        Step::Key(key.into())
+    }
+}
+
+/// Texts beyond this are not marked: their diagnostics point at the file.
+const LARGEST: usize = 4 << 20;
+
+/// A file that was read: its text, and its marks once somebody asks.
+pub struct Source {
+    /// Relative to the project folder, with `/`.
+    pub file: Arc<str>,
+    pub text: Arc<str>,
+    marks: OnceLock<Vec<Mark>>,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.file)
+    }
+}
+
+#[derive(Clone, Copy, Default, Debug)]
+struct Stretch {
+    line: u32,
+    /// From 0.
+    column: u32,
+    length: u32,
+}
+
+/// A part of a document: where its key stands, where its value stands, and its parts.
+#[derive(Default, Debug)]
+struct Mark {
+    key: Option<(String, Stretch)>,
+    value: Stretch,
+    /// A block scalar: its text starts on the line below.
+    block: bool,
+    parts: Vec<usize>,
+}
+
+impl Mark {
+    fn key(&self) -> Stretch {
+        self.key.as_ref().map_or(self.value, |(_, stretch)| *stretch)
+    }
+
+    /// The parser puts a block scalar at its first line that is not blank; its header is on the key's line.
+    fn value(&self) -> Stretch {
+        if self.block { self.key() } else { self.value }
+    }
+
+    fn first_line(&self) -> u32 {
+        self.value().line + u32::from(self.block)
+    }
+}
+
+impl Source {
+    pub fn new(file: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Source {
+        Source {
+            file: file.into(),
+            text: text.into(),
+            marks: OnceLock::new(),
+        }
+    }
+
+    /// The key at the end of the path, or for an item of a list the item.
+    pub fn key(&self, document: usize, path: &[Step]) -> Place {
+        self.place(document, path, |mark| {
+            mark.key.as_ref().map_or(mark.value, |(_, stretch)| *stretch)
+        })
+    }
+
+    /// The value at the end of the path.
+    pub fn value(&self, document: usize, path: &[Step]) -> Place {
+        self.place(document, path, Mark::value)
+    }
+
+    /// The second place of a key that is given twice.
+    pub fn second_key(&self, document: usize, map: &[Step], key: &str) -> Place {
+        let (parent, _) = self.find(document, map);
+        let is_key = |at: &&usize| self.marks()[**at].key.as_ref().is_some_and(|(text, _)| text == key);
+        let Some(second) = parent.and_then(|parent| self.marks()[parent].parts.iter().filter(is_key).nth(1)) else {
+            return self.key(document, map);
+        };
+        self.stretch(
+            self.marks()[*second]
+                .key
+                .as_ref()
+                .map_or_else(Stretch::default, |(_, stretch)| *stretch),
+        )
+    }
+
+    /// The line of the file at which the text of the scalar at that path starts.
+    pub fn first_line(&self, document: usize, path: &[Step]) -> u32 {
+        match self.find(document, path) {
+            (Some(at), true) => self.marks()[at].first_line(),
+            _ => 1,
+        }
+    }
+
+    /// A place that is known as line and column, counted from 1.
+    pub fn at(&self, line: u32, column: u32, length: u32) -> Place {
+        Place::in_text(self.file.clone(), &self.text, line, column, length)
+    }
+
+    fn place(&self, document: usize, path: &[Step], pick: impl Fn(&Mark) -> Stretch) -> Place {
+        match self.find(document, path) {
+            (Some(at), true) => self.stretch(pick(&self.marks()[at])),
+            // Not found to the end: the key of what encloses it.
+            (Some(at), false) => self.stretch(self.marks()[at].key()),
+            (None, _) => self.at(1, 1, 1),
+        }
+    }
+
+    fn stretch(&self, stretch: Stretch) -> Place {
+        let mut place = self.at(stretch.line, stretch.column + 1, stretch.length.max(1));
+        if let Some(length) = quoted_length(&place.text, stretch.column as usize) {
+            place.length = place.length.min(length);
+        }
+        place
+    }
+
+    /// The deepest mark on the path, and whether it is the path's end.
+    fn find(&self, document: usize, path: &[Step]) -> (Option<usize>, bool) {
+        let marks = self.marks();
+        let Some(mut at) = marks.first().and_then(|root| root.parts.get(document)).copied() else {
+            return (None, false);
+        };
+        for step in path {
+            let parts = &marks[at].parts;
+            let next = match step {
+                Step::Index(index) => parts.get(*index).copied().filter(|part| marks[*part].key.is_none()),
+                Step::Key(key) => parts.iter().copied().find(|part| has_key(&marks[*part], key)),
+            };
+            match next {
+                Some(part) => at = part,
+                None => return (Some(at), false),
+            }
+        }
+        (Some(at), true)
+    }
+
+    fn marks(&self) -> &[Mark] {
+        self.marks.get_or_init(|| {
+            if self.text.len() > LARGEST {
+                return Vec::new();
+            }
+            Marking::default().run(&self.text)
+        })
+    }
+}
+
+/// Whether lists and maps in brackets are nested deeper than that. Cheap for texts with few brackets; a text with many
+/// open ones that the marking parser does not understand counts as deep.
+pub(super) fn is_nested_deeper(text: &str, limit: usize) -> bool {
+    let (mut open, mut most) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most > limit && is_really_deeper(text, limit).unwrap_or(most > 5_000)
+}
+
+/// None when the text has an error before it gets that deep.
+fn is_really_deeper(text: &str, limit: usize) -> Option<bool> {
+    let mut depth = 0_usize;
+    for event in Parser::new_from_str(text) {
+        match event.ok()?.0 {
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > limit {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
+fn has_key(mark: &Mark, key: &str) -> bool {
+    mark.key.as_ref().is_some_and(|(text, _)| text == key)
+}
+
+/// Builds the marks from the parser's events; the first mark is the file, its parts are the documents.
+#[derive(Default)]
+struct Marking {
+    marks: Vec<Mark>,
+    /// Open lists and maps, with the key that waits for its value.
+    open: Vec<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    mark: usize,
+    is_map: bool,
+    key: Option<(String, Stretch)>,
+}
+
+impl Marking {
+    fn run(mut self, text: &str) -> Vec<Mark> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        self.marks.push(Mark::default());
+        self.open.push(Open::default());
+        // What was understood before an error is kept.
+        for (event, span) in Parser::new_from_str(text).map_while(Result::ok) {
+            self.event(event, span);
+        }
+        self.marks
+    }
+
+    fn event(&mut self, event: Event<'_>, span: Span) {
+        match event {
+            Event::Scalar(text, style, ..) => {
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                self.value(Some(&text), stretch(span), block);
+            }
+            Event::Alias(_) => {
+                self.value(None, stretch(span), false);
+            }
+            Event::SequenceStart(..) => self.enter(span, false),
+            Event::MappingStart(..) => self.enter(span, true),
+            Event::SequenceEnd | Event::MappingEnd => {
+                if self.open.len() > 1 {
+                    self.open.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn enter(&mut self, span: Span, is_map: bool) {
+        let mut start = stretch(span);
+        start.length = 1;
+        let mark = self.value(None, start, false);
+        self.open.push(Open {
+            mark,
+            is_map,
+            key: None,
+        });
+    }
+
+    /// A key if one is due, else a value under the key that waits for it.
+    fn value(&mut self, text: Option<&str>, at: Stretch, block: bool) -> usize {
+        let Some(open) = self.open.last_mut() else { return 0 };
+        if open.is_map && open.key.is_none() {
+            open.key = Some((text.unwrap_or_default().to_owned(), at));
+            return 0;
+        }
+        let mark = self.marks.len();
+        self.marks.push(Mark {
+            key: open.key.take(),
+            value: at,
+            block,
+            parts: Vec::new(),
+        });
+        self.marks[open.mark].parts.push(mark);
+        mark
+    }
+}
+
+/// The parser's span of a quoted scalar runs on to the next token: its own end is the closing quote.
+fn quoted_length(line: &str, column: usize) -> Option<u32> {
+    let mut chars = line.chars().skip(column);
+    let quote = chars.next().filter(|c| matches!(c, '"' | '\''))?;
+    let mut escaped = false;
+    for (at, c) in chars.enumerate() {
+        if c == quote && !escaped {
+            return u32::try_from(at + 2).ok();
+        }
+        escaped = quote == '"' && c == '\\' && !escaped;
+    }
+    None
+}
+
+fn stretch(span: Span) -> Stretch {
+    let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let same_line = span.start.line() == span.end.line();
+    let length = if same_line {
+        span.end.index().saturating_sub(span.start.index())
+    } else {
+        usize::MAX
+    };
+    Stretch {
+        line: small(span.start.line()),
+        column: small(span.start.col()),
+        length: small(length),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+namespace: app
+entries:
+  - name: \"worker\" # the one
+    metod: compute
+    source: |
+
+      print(1)
+    list: [a, {b: c}]
+    same: 1
+    same: 2
+---
+other: true
+";
+
+    fn path(steps: &[&str]) -> Vec<Step> {
+        let step = |step: &&str| step.parse().map_or_else(|_| Step::from(*step), Step::Index);
+        steps.iter().map(step).collect()
+    }
+
+    #[test]
+    fn keys_and_values_are_found() {
+        let source = Source::new("a.yaml", TEXT);
+        let spot = |place: Place| (place.line, place.column, place.length);
+        for (steps, key, value) in [
+            (&["namespace"][..], (1, 1, 9), (1, 12, 3)),
+            (&["entries", "0", "name"], (3, 5, 4), (3, 11, 8)),
+            (&["entries", "0", "metod"], (4, 5, 5), (4, 12, 7)),
+            (&["entries", "0", "list", "1", "b"], (8, 16, 1), (8, 19, 1)),
+            // Not there: the key of what encloses it.
+            (&["entries", "0", "list", "1", "x"], (8, 15, 1), (8, 15, 1)),
+            (&["entries", "7"], (2, 1, 7), (2, 1, 7)),
+        ] {
+            assert_eq!(spot(source.key(0, &path(steps))), key, "{steps:?}");
+            assert_eq!(spot(source.value(0, &path(steps))), value, "{steps:?}");
+        }
+        assert_eq!(spot(source.second_key(0, &path(&["entries", "0"]), "same")), (10, 5, 4));
+        assert_eq!(spot(source.key(1, &path(&["other"]))), (12, 1, 5));
+        assert_eq!(
+            source.key(0, &path(&["entries", "0", "metod"])).text,
+            "    metod: compute"
+        );
+    }
+
+    #[test]
+    fn inline_text_knows_its_first_line() {
+        let source = Source::new("a.yaml", TEXT);
+        assert_eq!(source.first_line(0, &path(&["entries", "0", "source"])), 6);
+        assert_eq!(source.first_line(0, &path(&["entries", "0", "name"])), 3);
+    }
+
+    #[test]
+    fn texts_that_do_not_parse_give_coarse_places() {
+        for text in [
+            "",
+            "a: [1",
+            "\t\u{0}",
+            "{[a]: b, ? {c: d} : e}",
+            "&a [*a]",
+            "- - - - x",
+            "{{{{",
+        ] {
+            let source = Source::new("a.yaml", text);
+            for document in 0..2 {
+                source.key(document, &path(&["a", "0", "b"]));
+                source.value(document, &path(&["a", "0"]));
+            }
+        }
+    }
+
+    #[test]
+    fn deep_nesting_does_not_overflow() {
+        let source = Source::new("a.yaml", "[".repeat(50_000));
+        source.key(0, &path(&["0", "0"]));
+    }
+}

@@ -1,0 +1,119 @@
+//! Values in and out of a guest: between the packed plain data that crosses processes and the values of a wasm call.
+//!
+//! [`Shape`] is a WIT type, [`Signature`] a function's types, both made once per loaded module. `lower` goes towards
+//! the guest, `lift` comes back; `numbers` does both for core modules, whose signatures `wit` reads from WIT text;
+//! [`words`] turns command-line words into arguments and [`json`] a result into text. Which function is called, and
+//! how, is left to the engine.
+//!
+//! Invariant: what `lift` makes, `lower` takes back unchanged. Nothing here panics on a value, however wrong or large.
+
+pub mod json;
+mod lift;
+mod lower;
+mod numbers;
+pub mod shape;
+mod wit;
+pub mod words;
+
+use std::fmt;
+
+use wasmtime::component::types::ComponentFunc;
+
+pub use shape::Shape;
+
+use crate::error::{Error, Kind, Result};
+use crate::value::Value;
+use shape::{Labelled, separated};
+
+/// A function's name and types.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signature {
+    name: String,
+    params: Vec<(String, Shape)>,
+    result: Option<Shape>,
+    /// The name of a type in the result that cannot cross, found once.
+    refused: Option<&'static str>,
+}
+
+impl Signature {
+    /// `name` is what errors call the function: the `method` of the entry.
+    pub fn new(name: &str, params: Vec<(String, Shape)>, result: Option<Shape>) -> Signature {
+        Signature {
+            name: name.to_owned(),
+            refused: result.as_ref().and_then(Shape::refused),
+            params,
+            result,
+        }
+    }
+
+    /// The signature of a component's function.
+    pub fn of_component(name: &str, ty: &ComponentFunc) -> Signature {
+        let params = ty.params().map(|(name, ty)| (name.to_owned(), Shape::of(&ty)));
+        Signature::new(name, params.collect(), ty.results().next().map(|ty| Shape::of(&ty)))
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn params(&self) -> &[(String, Shape)] {
+        &self.params
+    }
+
+    pub fn result(&self) -> Option<&Shape> {
+        self.result.as_ref()
+    }
+
+    /// A result that cannot cross is refused before the guest runs, not after it has done its work.
+    fn check_result(&self) -> Result<()> {
+        self.refused.map_or(Ok(()), |word| Err(refused(word)))
+    }
+
+    /// `2 arguments (a: s32, b: s32)`.
+    fn expected_arguments(&self) -> String {
+        match self.params.len() {
+            0 => "no arguments".to_owned(),
+            1 => format!("1 argument ({})", Params(&self.params)),
+            count => format!("{count} arguments ({})", Params(&self.params)),
+        }
+    }
+}
+
+/// The signature as WIT writes it: `compute: func(a: s32, b: s32) -> s32`.
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: func({})", self.name, Params(&self.params))?;
+        match &self.result {
+            Some(result) => write!(f, " -> {result}"),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Params<'a>(&'a [(String, Shape)]);
+
+impl fmt::Display for Params<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let param = |(name, shape): &'_ (String, Shape)| Labelled((name.as_str(), shape)).to_string();
+        separated(f, self.0.iter().map(param))
+    }
+}
+
+/// A type that has no form in Lua.
+fn refused(word: &str) -> Error {
+    match word {
+        "v128" | "reference" => Error::invalid(format!("{word} values cannot cross into Lua")),
+        _ => Error::invalid("resources cannot cross into Lua"),
+    }
+}
+
+/// The end of a call whose values take too much memory. Like every limit it leaves `retryable` unset.
+fn transfer_exceeded(allowed: u64) -> Error {
+    let details = Value::map([
+        ("limit", Value::from("max_transfer")),
+        ("allowed", Value::Int(i64::try_from(allowed).unwrap_or(i64::MAX))),
+    ]);
+    Error::new(Kind::LimitExceeded, format!("transfer limit exceeded: {allowed} bytes"))
+        .with_details(details)
+        .with_retryable(None)
+}
