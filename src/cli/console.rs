@@ -85,7 +85,15 @@ pub struct Paint {
     on: bool,
 }
 
+/// Text as it is.
+#[cfg(test)]
+pub const PLAIN: Paint = Paint { on: false };
+
 impl Paint {
+    pub fn is_on(self) -> bool {
+        self.on
+    }
+
     pub fn red(self, text: &str) -> String {
         self.wrap("1;31", text)
     }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use super::console::Paint;
 use crate::error::{Error, Frame, Kind};
 use crate::id::{EntryId, Pid};
-use crate::process::{Cause, Exit};
+use crate::process::Cause;
 use crate::project::diagnostic::{Code, Diagnostic, Style, to_text};
 use crate::value::Value;
 
@@ -34,6 +34,8 @@ pub struct Failure {
     /// Who failed.
     process: Option<(EntryId, Pid)>,
     diagnostics: Vec<Diagnostic>,
+    /// How the program is called.
+    usage: Option<String>,
     /// What to do about it; may have several lines.
     help: Option<String>,
 }
@@ -45,6 +47,7 @@ impl Failure {
             error: Some(error),
             process: None,
             diagnostics: Vec::new(),
+            usage: None,
             help: None,
         }
     }
@@ -61,13 +64,13 @@ impl Failure {
         Failure::new(code::USAGE, Error::invalid(message))
     }
 
-    /// An entry that cannot be used: its hash, or any other error.
+    /// An entry that cannot be used: its hash, or any other error. What was found in its files says more than the error.
     pub fn entry(error: Error, diagnostics: &[Diagnostic]) -> Failure {
         let found: Vec<Diagnostic> = diagnostics.iter().filter(|found| found.is_error()).cloned().collect();
         let code = if found.iter().any(|found| is_hash(found.code)) { code::HASH } else { code::PROJECT };
         Failure {
-            diagnostics: found,
-            ..Failure::new(code, error)
+            error: found.is_empty().then_some(error),
+            ..Failure::silent(code).with_diagnostics(found)
         }
     }
 
@@ -95,6 +98,19 @@ impl Failure {
         self
     }
 
+    /// The line that shows how the program is called.
+    #[must_use]
+    pub fn with_usage(mut self, usage: impl Into<String>) -> Failure {
+        self.usage = Some(usage.into());
+        self
+    }
+
+    #[must_use]
+    pub fn with_diagnostics(mut self, diagnostics: Vec<Diagnostic>) -> Failure {
+        self.diagnostics = diagnostics;
+        self
+    }
+
     #[must_use]
     pub fn with_code(mut self, code: u8) -> Failure {
         self.code = code;
@@ -107,11 +123,14 @@ impl Failure {
         for diagnostic in &self.diagnostics {
             text.push_str(&to_text(diagnostic, paint.style()));
         }
-        if let Some(error) = self.error.as_ref().filter(|_| self.diagnostics.is_empty()) {
+        if let Some(error) = &self.error {
             text.push_str(&head(error, self.process.as_ref(), paint));
             for frame in frames(error) {
                 let _ = writeln!(text, "    at {frame}");
             }
+        }
+        if let Some(usage) = &self.usage {
+            let _ = writeln!(text, "{usage}");
         }
         for (at, line) in self.help.iter().flat_map(|help| help.lines()).enumerate() {
             let lead = if at == 0 { "  = help: " } else { "          " };
@@ -122,7 +141,7 @@ impl Failure {
 }
 
 /// The one line that says what went wrong.
-pub fn head(error: &Error, process: Option<&(EntryId, Pid)>, paint: Paint) -> String {
+fn head(error: &Error, process: Option<&(EntryId, Pid)>, paint: Paint) -> String {
     let title = match error.kind() {
         Kind::Unknown => "error".to_owned(),
         kind => format!("error[{}]", kind.as_str()),
@@ -153,11 +172,6 @@ fn guest_frame(frame: &Value) -> Option<String> {
 
 fn is_hash(found: Code) -> bool {
     matches!(found, Code::HashMismatch | Code::HashPlaceholder)
-}
-
-/// What an exit event means for the command line: an integer from 0 to 255, or a failure.
-pub fn from_exit(entry: &EntryId, pid: &Pid, exit: &Exit) -> Option<Failure> {
-    exit.error().map(|error| Failure::process(entry, pid, exit.cause, error))
 }
 
 impl Paint {

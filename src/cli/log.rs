@@ -28,7 +28,7 @@ struct State {
     format: LogFormat,
     paint: Paint,
     lowest: Level,
-    /// A terminal host with `hide_logs` has a process.
+    /// The terminal host has `hide_logs`.
     hidden: AtomicBool,
     dropped: AtomicU64,
 }
@@ -50,9 +50,9 @@ impl ConsoleLog {
         }))
     }
 
-    /// Shows nothing while a program has the screen for itself.
-    pub fn hide(&self, hidden: bool) {
-        self.0.hidden.store(hidden, Ordering::Relaxed);
+    /// Shows nothing from now on: the program has the screen for itself.
+    pub fn hide(&self) {
+        self.0.hidden.store(true, Ordering::Relaxed);
     }
 }
 

@@ -148,6 +148,13 @@ impl Call {
         self
     }
 
+    /// Runs in a folder below.
+    #[must_use]
+    pub fn within(mut self, folder: &str) -> Call {
+        self.command.current_dir(self.folder.join(folder));
+        self
+    }
+
     pub fn run(self) -> Outcome {
         self.start().wait()
     }

@@ -119,5 +119,6 @@ fn hosts_can_be_chosen() {
 fn the_project_is_found_from_a_folder_below_it() {
     let folder = lua("return function() return 5 end");
     folder.write("src/deep/er/note.txt", "");
-    folder.wippy("-C src/deep/er run main").run().code(5);
+    folder.wippy("run main").within("src/deep/er").run().code(5);
+    folder.wippy("-C ../../.. run main").within("src/deep/er").run().code(5);
 }

@@ -67,7 +67,7 @@ fn help_run_shows_the_parameters() {
         .wippy("help run main")
         .run()
         .code(0)
-        .stdout_has("a: s32, b: s32");
+        .stdout_has("usage: wippy run main <a: s32> <b: s32>");
     lua("return function() end").wippy("help run main").run().code(0).stdout_has("app:main");
     lua("return function() end").wippy("help run nothing").run().code(4);
 }

@@ -30,7 +30,7 @@ fn words_become_parameters_and_the_result_is_printed() {
 fn words_that_do_not_fit_show_the_usage() {
     let folder = wasm("compute", "compute", "");
     for words in ["run main", "run main 6", "run main 6 7 8", "run main 6 seven", "run main 6 99999999999"] {
-        folder.wippy(words).run().code(2).stdout("").stderr_has("a: s32, b: s32");
+        folder.wippy(words).run().code(2).stdout("").stderr_has("usage: wippy run main <a: s32> <b: s32>");
     }
     wasm("types", "echo-color", "").wippy("run main grey").run().code(2).stderr_has("green");
     wasm("types", "echo-point", "").wippy("run main {").run().code(2);

@@ -1,0 +1,113 @@
+//! A Lua file as a program: the entry it becomes, and the hosts and the folder it brings when there is no project.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::args::Globals;
+use super::failure::{Failure, code};
+use super::run::{Job, Settings};
+use super::{open, target};
+use crate::error::Error;
+use crate::id::EntryId;
+use crate::project::{DirectorySpec, Entry, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
+
+/// Of entries that scripts bring with them.
+const NAMESPACE: &str = "script";
+
+pub fn is_script(name: &str) -> bool {
+    name.ends_with(".lua")
+}
+
+pub fn missing(name: &str) -> Failure {
+    Failure::new(code::UNKNOWN, Error::not_found(format!("no such file: {name}")))
+}
+
+/// The script as something to run, with the project around it if there is one.
+///
+/// # Errors
+/// Exit 3 for a file that cannot be read or is no text, exit 4 for a host that does not exist.
+pub fn job(name: String, words: Vec<String>, globals: &Globals) -> Result<Job, Failure> {
+    let file = Path::new(&name);
+    let project = open::find(globals)?;
+    let shutdown_timeout = project.as_ref().map_or(Duration::from_secs(30), |project| project.config.shutdown_timeout);
+    let registry = project.map(|project| project.registry).unwrap_or_default();
+    let entry = entry(file, &name)?;
+    let mut more = vec![entry, folder(file)?];
+    more.extend(own_hosts(&registry));
+    let registry = registry.with(more);
+    let id = id_of(file);
+    Ok(Job {
+        terminal: target::terminal_host(&registry, globals.host.as_deref())?,
+        entry: registry.usable(&id).map_err(|error| Failure::new(code::PROJECT, error))?,
+        registry,
+        words,
+        name,
+        settings: Settings { shutdown_timeout },
+    })
+}
+
+fn id_of(file: &Path) -> EntryId {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    EntryId::new(NAMESPACE, &stem)
+}
+
+fn entry(file: &Path, name: &str) -> Result<Entry, Failure> {
+    let bytes = std::fs::read(file).map_err(|error| unreadable(name, &error))?;
+    let source = String::from_utf8(bytes).map_err(|_| {
+        let error = Error::invalid(format!("{name} is not UTF-8 text"));
+        Failure::new(code::PROJECT, error)
+    })?;
+    let spec = crate::lua::script(source.into(), name);
+    Ok(Entry::made(id_of(file), "process.lua", Spec::Lua(spec)))
+}
+
+fn folder(file: &Path) -> Result<Entry, Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let path = folder.canonicalize().map_err(|error| unreadable(&folder.display().to_string(), &error))?;
+    let spec = DirectorySpec {
+        path,
+        written: folder.display().to_string(),
+        auto_init: false,
+        mode: 0o755,
+    };
+    Ok(Entry::made(EntryId::new(NAMESPACE, "dir"), "fs.directory", Spec::Directory(spec)))
+}
+
+/// The hosts that the project lacks.
+fn own_hosts(registry: &Registry) -> Vec<Entry> {
+    let terminal = (
+        "terminal",
+        "terminal.host",
+        Spec::TerminalHost(TerminalHostSpec::default()),
+    );
+    let processes = ("processes", "process.host", Spec::ProcessHost(ProcessHostSpec::default()));
+    [terminal, processes]
+        .into_iter()
+        .filter(|(_, kind, _)| registry.of_kind(kind).next().is_none())
+        .map(|(name, kind, spec)| Entry::made(EntryId::new(NAMESPACE, name), kind, spec))
+        .collect()
+}
+
+fn unreadable(name: &str, error: &std::io::Error) -> Failure {
+    Failure::new(code::PROJECT, Error::internal(format!("cannot read {name}: {error}")))
+}
+
+/// The hosts of a registry by id, for tests.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_brings_the_hosts_that_are_missing() {
+        let own = own_hosts(&Registry::default());
+        let ids: Vec<_> = own.iter().map(|entry| entry.id.as_str()).collect();
+        assert_eq!(ids, ["script:terminal", "script:processes"]);
+        let registry = Registry::default().with(own);
+        assert!(own_hosts(&registry).is_empty());
+    }
+
+    #[test]
+    fn a_script_is_named_after_its_file() {
+        assert_eq!(id_of(Path::new("a/b.lua")).as_str(), "script:b");
+    }
+}
