@@ -241,10 +241,8 @@ impl Marking {
             }
             Event::SequenceStart(..) => self.enter(span, false),
             Event::MappingStart(..) => self.enter(span, true),
-            Event::SequenceEnd | Event::MappingEnd => {
-                if self.open.len() > 1 {
-                    self.open.pop();
-                }
+            Event::SequenceEnd | Event::MappingEnd if self.open.len() > 1 => {
+                self.open.pop();
             }
             _ => {}
         }

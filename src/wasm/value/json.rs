@@ -91,6 +91,8 @@ fn table(shape: &Shape, head: TableHead, reader: &mut Reader<'_>, out: &mut Stri
         }),
         Shape::Result(arms) => object(head, reader, out, |key| arm(arms, key)),
         Shape::Flags(_) => object(head, reader, out, |_| Some(&Shape::Bool)),
+        // The `{}` of `err(none)`.
+        _ if (head.array, head.pairs) == (0, 0) => object(head, reader, out, |_| None),
         shape => Err(unfit(shape)),
     }
 }

@@ -35,7 +35,7 @@ impl Signature {
             } else {
                 lowering.absent(shape, reader)
             };
-            lowered.map_err(|fault| fault.into_error(index + 1, max_transfer))
+            lowered.map_err(|fault| fault.to_error(index + 1, max_transfer))
         };
         self.params.iter().enumerate().map(&mut lower).collect()
     }
@@ -69,6 +69,8 @@ enum Step {
     Field(String),
     /// A position, counted from 1.
     Index(u64),
+    /// A key of a map, as errors show values.
+    Key(String),
 }
 
 enum Problem {
@@ -103,7 +105,7 @@ impl Fault {
         self
     }
 
-    fn into_error(&self, argument: usize, max_transfer: u64) -> Error {
+    fn to_error(&self, argument: usize, max_transfer: u64) -> Error {
         let place = Place(argument, &self.path);
         match &self.problem {
             Problem::Text(text) => Error::invalid(format!("{place}: {text}")),
@@ -125,6 +127,7 @@ impl fmt::Display for Place<'_> {
         self.1.iter().rev().try_for_each(|step| match step {
             Step::Field(name) => write!(f, ".{name}"),
             Step::Index(index) => write!(f, "[{index}]"),
+            Step::Key(key) => write!(f, "[{key}]"),
         })
     }
 }
@@ -280,8 +283,11 @@ impl<'a> Lowering<'a> {
     }
 
     fn entry(&mut self, types: &(Shape, Shape), key: Item<'a>, content: &mut Reader<'a>) -> Lowered<(Val, Val)> {
-        let text = got(&key);
-        let place = |fault: Box<Fault>| fault.field(&text);
+        let name = key.clone();
+        let place = |mut fault: Box<Fault>| {
+            fault.path.push(Step::Key(got(&name)));
+            fault
+        };
         let key = self.item(&types.0, key, content).map_err(place)?;
         let value = self.value(&types.1, content).map_err(place)?;
         Ok((key, value))

@@ -117,3 +117,6 @@ fn transfer_exceeded(allowed: u64) -> Error {
         .with_details(details)
         .with_retryable(None)
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ impl Signature {
 }
 
 /// Checks WIT text without a module.
-fn parse(text: &str) -> Result<Resolve> {
+pub(super) fn parse(text: &str) -> Result<Resolve> {
     // The last semicolon may be missing. What is wrong otherwise is said about the text as it was written.
     try_parse(&format!("{HEAD}{text}\n}}"))
         .or_else(|error| try_parse(&format!("{HEAD}{text}\n;}}")).map_err(|_| error))
@@ -47,7 +47,7 @@ fn try_parse(source: &str) -> Result<Resolve, String> {
 }
 
 /// The function of that name. WIT has kebab-case names only, core modules often have snake_case exports.
-fn find<'a>(resolve: &'a Resolve, name: &str) -> Result<&'a Function> {
+pub(super) fn find<'a>(resolve: &'a Resolve, name: &str) -> Result<&'a Function> {
     let functions = || {
         resolve
             .interfaces
@@ -63,7 +63,7 @@ fn find<'a>(resolve: &'a Resolve, name: &str) -> Result<&'a Function> {
         })
 }
 
-fn convert(resolve: &Resolve, name: &str, function: &Function) -> Signature {
+pub(super) fn convert(resolve: &Resolve, name: &str, function: &Function) -> Signature {
     let params = function
         .params
         .iter()

@@ -68,7 +68,7 @@ fn unsigned(number: u64) -> Value {
 
 /// JSON as plain data. The type is needed for what JSON writes differently: `u64` is unsigned, keys are strings.
 /// Whether the value fits is not asked here.
-fn from_json(json: Json, shape: Option<&Shape>) -> Result<Value, String> {
+pub(super) fn from_json(json: Json, shape: Option<&Shape>) -> Result<Value, String> {
     Ok(match json {
         Json::Null => Value::Nil,
         Json::Bool(flag) => Value::Bool(flag),
@@ -97,13 +97,21 @@ fn table(pairs: Vec<(Value, Value)>) -> Value {
 }
 
 fn from_number(number: &serde_json::Number, shape: Option<&Shape>) -> Result<Value, String> {
-    if matches!(shape, Some(Shape::Int(Int::U64))) {
+    if matches!(shape.map(present), Some(Shape::Int(Int::U64))) {
         let wrong = || format!("expected u64 (0..{}), got {number}", u64::MAX);
         return number.as_u64().map(unsigned).ok_or_else(wrong);
     }
     let float = || number.as_f64().map(Value::Float);
     let value = number.as_i64().map(Value::Int).or_else(float);
     value.ok_or_else(|| format!("expected a number, got {number}"))
+}
+
+/// The type that a value other than null has.
+fn present(shape: &Shape) -> &Shape {
+    match shape {
+        Shape::Option(inner) => present(inner),
+        shape => shape,
+    }
 }
 
 /// The type of a position in a JSON array.

@@ -1,0 +1,216 @@
+//! Folders that entries name, opened once and held by handle.
+//!
+//! Invariant: what happens to the path afterwards (a rename, a symlink in its place) changes nothing for programs; every
+//! path below a volume is resolved from its handle, which cannot be left. Errors show the path as the entry has it,
+//! never the host's.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+
+use crate::error::{Error, Result};
+use crate::id::EntryId;
+use crate::project::{DirectorySpec, Entry, Registry, Spec, check, diagnostic};
+
+/// An open folder.
+#[derive(Debug)]
+pub struct Volume {
+    id: EntryId,
+    dir: Dir,
+    mode: u32,
+    path: PathBuf,
+}
+
+impl Volume {
+    /// Opens a folder that no entry names, with all permissions.
+    ///
+    /// # Errors
+    /// NotFound when it is not there or not a folder.
+    pub fn ambient(id: EntryId, path: &Path) -> Result<Volume> {
+        let dir = Dir::open_ambient_dir(path, ambient_authority())
+            .map_err(|error| Error::not_found(format!("cannot open folder {}: {error}", path.display())))?;
+        Ok(Volume {
+            id,
+            dir,
+            mode: 0o755,
+            path: path.to_owned(),
+        })
+    }
+
+    fn open(entry: &Entry, spec: &DirectorySpec) -> Result<Volume> {
+        let dir = open_dir(spec).map_err(|error| {
+            let found = check::folder_problem(entry, spec, &error);
+            diagnostic::refusal(&entry.id, &[found]).unwrap_or_else(|| Error::internal(error.to_string()))
+        })?;
+        Ok(Volume {
+            id: entry.id.clone(),
+            dir,
+            mode: spec.mode,
+            path: spec.path.clone(),
+        })
+    }
+
+    pub fn id(&self) -> &EntryId {
+        &self.id
+    }
+
+    /// The handle every path is resolved from.
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Permission bits that bound everything in it; x stands wherever r does.
+    pub fn mode(&self) -> u32 {
+        self.mode
+    }
+
+    /// Permissions of a new file: 0644 within the entry's mode.
+    pub fn file_mode(&self) -> u32 {
+        0o644 & self.mode
+    }
+
+    /// Permissions of a new folder: 0755 within the entry's mode.
+    pub fn dir_mode(&self) -> u32 {
+        0o755 & self.mode
+    }
+
+    /// Where the folder was when it was opened. For the host's own use; never for opening what a program named.
+    pub fn host_path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn open_dir(spec: &DirectorySpec) -> io::Result<Dir> {
+    if spec.auto_init {
+        std::fs::create_dir_all(&spec.path)?;
+    }
+    Dir::open_ambient_dir(&spec.path, ambient_authority())
+}
+
+/// All volumes of a runtime.
+#[derive(Debug, Default)]
+pub struct Volumes {
+    /// Every `fs.directory`, broken ones included.
+    entries: HashMap<EntryId, Arc<Entry>>,
+    open: RwLock<HashMap<EntryId, Arc<Volume>>>,
+}
+
+impl Volumes {
+    pub fn new(registry: &Registry) -> Volumes {
+        let entries = registry.of_kind("fs.directory");
+        Volumes {
+            entries: entries.map(|entry| (entry.id.clone(), entry.clone())).collect(),
+            open: RwLock::default(),
+        }
+    }
+
+    /// Opens every folder that can be opened; the error of another one comes from [`Volumes::get`].
+    pub fn open_all(&self) {
+        for id in self.entries.keys() {
+            // Not swallowed: `get` meets the same error when somebody needs this folder.
+            let _ = self.get(id);
+        }
+    }
+
+    /// The volume of that id.
+    ///
+    /// # Errors
+    /// NotFound `filesystem not found: <id>`, or the entry's own error.
+    pub fn get(&self, id: &EntryId) -> Result<Arc<Volume>> {
+        if let Some(volume) = self.open.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Ok(volume.clone());
+        }
+        let missing = || Error::not_found(format!("filesystem not found: {id}"));
+        let entry = self.entries.get(id).ok_or_else(missing)?;
+        if let Some(error) = diagnostic::refusal(id, &entry.problems) {
+            return Err(error);
+        }
+        let Spec::Directory(spec) = &entry.spec else {
+            return Err(missing());
+        };
+        let volume = Arc::new(Volume::open(entry, spec)?);
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(open.entry(id.clone()).or_insert(volume).clone())
+    }
+
+    /// Adds a volume that no entry declares, such as `script:dir`. One of the same id is replaced.
+    pub fn add(&self, volume: Volume) -> Arc<Volume> {
+        let volume = Arc::new(volume);
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        open.insert(volume.id.clone(), volume.clone());
+        volume
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn entry(name: &str, path: &Path, auto_init: bool) -> Arc<Entry> {
+        let spec = DirectorySpec {
+            path: path.to_owned(),
+            written: "./there".to_owned(),
+            auto_init,
+            mode: 0o700,
+        };
+        Arc::new(Entry::made(
+            EntryId::new("app", name),
+            "fs.directory",
+            Spec::Directory(spec),
+        ))
+    }
+
+    #[test]
+    fn a_folder_is_held_by_handle_and_opened_once() {
+        let temp = tempfile::tempdir().unwrap();
+        let (old, new) = (temp.path().join("old"), temp.path().join("new"));
+        std::fs::create_dir(&old).unwrap();
+        std::fs::write(old.join("a"), "1").unwrap();
+        let volumes = Volumes::new(&Registry::new([entry("v", &old, false)]));
+        volumes.open_all();
+        std::fs::rename(&old, &new).unwrap();
+        let volume = volumes.get(&EntryId::new("app", "v")).unwrap();
+        assert_eq!(volume.dir().read_to_string("a").unwrap(), "1");
+        assert!(volume.dir().open("../new/a").is_err());
+        assert_eq!((volume.file_mode(), volume.dir_mode()), (0o600, 0o700));
+    }
+
+    #[test]
+    fn missing_folders_and_unknown_ids() {
+        let temp = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(&Registry::new([
+            entry("gone", &temp.path().join("gone"), false),
+            entry("made", &temp.path().join("a/b"), true),
+        ]));
+        let error = volumes.get(&EntryId::new("app", "gone")).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.message()),
+            (Kind::NotFound, "app:gone: folder not found: ./there")
+        );
+        let error = volumes.get(&EntryId::new("app", "nobody")).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.message()),
+            (Kind::NotFound, "filesystem not found: app:nobody")
+        );
+        volumes.get(&EntryId::new("app", "made")).unwrap();
+        assert!(temp.path().join("a/b").is_dir());
+    }
+
+    #[test]
+    fn a_script_brings_its_own_folder() {
+        let temp = tempfile::tempdir().unwrap();
+        let volumes = Volumes::default();
+        let id = EntryId::new("script", "dir");
+        volumes.add(Volume::ambient(id.clone(), temp.path()).unwrap());
+        assert_eq!(volumes.get(&id).unwrap().host_path(), temp.path());
+        assert_eq!(
+            Volume::ambient(id, &temp.path().join("x")).unwrap_err().kind(),
+            Kind::NotFound
+        );
+    }
+}

@@ -1,0 +1,1155 @@
+//! Both directions over every WIT type, with arguments written as JSON and types as WIT.
+//!
+//! Real modules come in at the end: everything the guest `types` exports is called there.
+
+use wasmtime::component::{Component, Linker, Val};
+use wasmtime::{Engine, Store};
+
+use super::{Shape, Signature, json, wit, words};
+use crate::error::{Error, Kind};
+use crate::value::{Item, Packed, Packer, Table, Value};
+
+const PLENTY: u64 = 128 << 20;
+
+/// The types that the tables below use by name.
+const TYPES: &str = "
+    record point { x: s32, y: s32 }
+    record user { name: string, tag-count: option<u32>, at: option<point> }
+    record nobody { a: option<u8>, b: option<u8> }
+    enum color { red, green, light-blue }
+    flags perms { read, write, run-it }
+    variant shape {
+        empty, circle(f64), rect(point), maybe(option<u32>), deep(option<option<u32>>), many(list<u32>),
+        outcome(result<u32, string>)
+    }
+    resource file;
+";
+
+/// `f: func(v: T) -> T`.
+fn echo(ty: &str) -> Signature {
+    signature(&format!("f: func(v: {ty}) -> {ty}"))
+}
+
+fn signature(function: &str) -> Signature {
+    let resolve = wit::parse(&format!("{TYPES} {function};")).unwrap();
+    let name = function.split(':').next().unwrap();
+    wit::convert(&resolve, name, wit::find(&resolve, name).unwrap())
+}
+
+/// A value out of JSON. An object's key `"#5"` is the integer 5.
+fn value(text: &str) -> Value {
+    integer_keys(words::from_json(serde_json::from_str(text).unwrap(), None).unwrap())
+}
+
+fn integer_keys(value: Value) -> Value {
+    let Value::Table(table) = value else { return value };
+    let key = |key: Value| match key.as_str().and_then(|text| text.strip_prefix('#')) {
+        Some(number) => Value::Int(number.parse().unwrap()),
+        None => key,
+    };
+    let pairs = table.pairs.into_iter();
+    Value::Table(Box::new(Table {
+        array: table.array.into_iter().map(integer_keys).collect(),
+        pairs: pairs.map(|(name, item)| (key(name), integer_keys(item))).collect(),
+        record: table.record,
+    }))
+}
+
+fn args(text: &str) -> Packed {
+    match value(text) {
+        Value::Table(table) => Packed::from_values(&table.array),
+        _ => panic!("arguments are an array"),
+    }
+}
+
+/// What comes back when `given` goes in and straight out again.
+fn through(signature: &Signature, given: &Packed) -> Result<Value, Error> {
+    let vals = signature.lower(given, PLENTY)?;
+    signature.lift(&vals)?.to_value()
+}
+
+fn failure(signature: &Signature, given: &str) -> String {
+    let error = through(signature, &args(given)).expect_err(given);
+    assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    error.to_string()
+}
+
+#[test]
+fn values_go_in_and_come_back() {
+    // Type, what goes in, what comes back as far as it is written differently.
+    let table: &[(&str, &str, &str)] = &[
+        ("bool", "true", "true"),
+        ("s8", "-128", "-128"),
+        ("s16", "32767", "32767"),
+        ("s32", "-2147483648", "-2147483648"),
+        ("s64", "-9223372036854775808", "-9223372036854775808"),
+        ("s64", "-9223372036854775808.0", "-9223372036854775808"),
+        ("u8", "255", "255"),
+        ("u8", "255.0", "255"),
+        ("u16", "65535", "65535"),
+        ("u32", "4294967295", "4294967295"),
+        ("u64", "-1", "-1"),
+        ("u64", "9223372036854775808.0", "-9223372036854775808"),
+        ("u64", "3.0", "3"),
+        ("f32", "0.5", "0.5"),
+        ("f32", "3", "3.0"),
+        ("f64", "0.1", "0.1"),
+        ("f64", "7", "7.0"),
+        ("char", "\"λ\"", "\"λ\""),
+        ("string", "\"\"", "\"\""),
+        ("string", "\"zwölf\"", "\"zwölf\""),
+        ("list<u8>", "\"ab\"", "\"ab\""),
+        ("list<u8>", "[97, 98.0]", "\"ab\""),
+        ("list<u8>", "{}", "\"\""),
+        ("list<u8, 2>", "\"ab\"", "\"ab\""),
+        ("list<u32>", "[1, 2]", "{1: 1, 2: 2}"),
+        ("list<u32>", "{}", "{}"),
+        ("list<u32>", "{\"#1\": 5, \"#2\": 6}", "{1: 5, 2: 6}"),
+        ("list<u32>", "{\"#1\": 5, \"n\": 1}", "{1: 5}"),
+        ("list<u32, 2>", "[1, 2]", "{1: 1, 2: 2}"),
+        ("list<list<u8>>", "[\"a\", [98]]", "{1: \"a\", 2: \"b\"}"),
+        ("list<option<u32>>", "[1, null, 3]", "{1: 1, 2: nil, 3: 3, \"n\": 3}"),
+        ("list<option<u32>>", "{\"n\": 2}", "{1: nil, 2: nil, \"n\": 2}"),
+        (
+            "list<option<u32>>",
+            "{\"#1\": 1, \"#3\": 3, \"n\": 4}",
+            "{1: 1, 2: nil, 3: 3, 4: nil, \"n\": 4}",
+        ),
+        ("list<option<u32>>", "{\"#2\": 1, \"n\": 1}", "{1: nil, \"n\": 1}"),
+        ("list<option<u32>>", "{\"#2\": 1}", "{1: nil, 2: 1, \"n\": 2}"),
+        (
+            "list<option<option<u32>>>",
+            "[null, {}, {\"some\": 1}]",
+            "{1: nil, 2: {}, 3: {\"some\": 1}, \"n\": 3}",
+        ),
+        ("map<string, u32>", "{\"a\": 1}", "{\"a\": 1}"),
+        ("map<u32, string>", "[\"a\", \"b\"]", "{1: \"a\", 2: \"b\"}"),
+        ("map<u32, string>", "{\"#7\": \"a\"}", "{7: \"a\"}"),
+        ("tuple<u32, string>", "[1, \"a\"]", "{1: 1, 2: \"a\"}"),
+        ("tuple<option<u32>, u32>", "[null, 1]", "{1: nil, 2: 1, \"n\": 2}"),
+        ("tuple<u32, option<u32>>", "[1]", "{1: 1, 2: nil, \"n\": 2}"),
+        (
+            "tuple<u32, option<u32>>",
+            "{\"#1\": 1, \"n\": 2}",
+            "{1: 1, 2: nil, \"n\": 2}",
+        ),
+        ("point", "{\"x\": 1, \"y\": 2}", "{\"x\": 1, \"y\": 2}"),
+        ("point", "{\"y\": 2, \"x\": 1}", "{\"x\": 1, \"y\": 2}"),
+        ("user", "{\"name\": \"a\"}", "{\"name\": \"a\"}"),
+        (
+            "user",
+            "{\"tag_count\": 1, \"name\": \"a\"}",
+            "{\"name\": \"a\", \"tag-count\": 1}",
+        ),
+        (
+            "user",
+            "{\"tag-count\": 1, \"name\": \"a\", \"at\": null}",
+            "{\"name\": \"a\", \"tag-count\": 1}",
+        ),
+        (
+            "user",
+            "{\"name\": \"a\", \"at\": {\"x\": 1, \"y\": 2}}",
+            "{\"name\": \"a\", \"at\": {\"x\": 1, \"y\": 2}}",
+        ),
+        ("nobody", "{}", "{}"),
+        ("option<u32>", "null", "nil"),
+        ("option<u32>", "1", "1"),
+        ("option<option<u32>>", "null", "nil"),
+        ("option<option<u32>>", "{}", "{}"),
+        ("option<option<u32>>", "{\"some\": 1}", "{\"some\": 1}"),
+        ("option<option<option<u32>>>", "{\"some\": {}}", "{\"some\": {}}"),
+        (
+            "option<option<option<u32>>>",
+            "{\"some\": {\"some\": 1}}",
+            "{\"some\": {\"some\": 1}}",
+        ),
+        ("option<list<u32>>", "{}", "{}"),
+        ("result<u32, string>", "{\"ok\": 1}", "{\"ok\": 1}"),
+        ("result<u32, string>", "{\"err\": \"a\"}", "{\"err\": \"a\"}"),
+        ("result<_, string>", "{\"ok\": true}", "{\"ok\": true}"),
+        ("result<u32>", "{\"err\": true}", "{\"err\": true}"),
+        ("result", "{\"ok\": true}", "{\"ok\": true}"),
+        ("result", "{\"err\": true}", "{\"err\": true}"),
+        ("result<option<u32>, option<u32>>", "{}", "{}"),
+        ("result<option<u32>, option<u32>>", "{\"ok\": 1}", "{\"ok\": 1}"),
+        ("result<option<u32>, option<u32>>", "{\"err\": {}}", "{\"err\": {}}"),
+        ("result<option<u32>, option<u32>>", "{\"err\": 1}", "{\"err\": 1}"),
+        ("result<option<option<u32>>, u8>", "{\"ok\": {}}", "{\"ok\": {}}"),
+        ("color", "\"light-blue\"", "\"light-blue\""),
+        ("shape", "\"empty\"", "\"empty\""),
+        ("shape", "{\"circle\": 1}", "{\"circle\": 1.0}"),
+        (
+            "shape",
+            "{\"rect\": {\"x\": 1, \"y\": 2}}",
+            "{\"rect\": {\"x\": 1, \"y\": 2}}",
+        ),
+        ("shape", "\"maybe\"", "\"maybe\""),
+        ("shape", "{\"maybe\": 1}", "{\"maybe\": 1}"),
+        ("shape", "\"deep\"", "\"deep\""),
+        ("shape", "{\"deep\": {}}", "{\"deep\": {}}"),
+        ("shape", "{\"many\": {}}", "{\"many\": {}}"),
+        (
+            "shape",
+            "{\"outcome\": {\"err\": \"a\"}}",
+            "{\"outcome\": {\"err\": \"a\"}}",
+        ),
+        ("perms", "{}", "{}"),
+        (
+            "perms",
+            "{\"write\": true, \"read\": true}",
+            "{\"read\": true, \"write\": true}",
+        ),
+        ("perms", "{\"write\": false, \"run-it\": true}", "{\"run-it\": true}"),
+        ("perms", "[\"write\", \"write\"]", "{\"write\": true}"),
+    ];
+    for (ty, given, expected) in table {
+        let signature = echo(ty);
+        let packed = Packed::from_value(&value(given));
+        let back = through(&signature, &packed).unwrap_or_else(|error| panic!("{ty} {given}: {error}"));
+        assert_eq!(format!("{back:?}"), *expected, "{ty} {given}");
+        let again = through(&signature, &Packed::from_value(&back)).unwrap();
+        assert_eq!(again, back, "{ty} {given}: what came back goes in again");
+    }
+}
+
+#[test]
+fn records_bear_the_mark_that_makes_snake_case_work() {
+    let signature = echo("list<user>");
+    let back = through(&signature, &args(r#"[[{"name": "a", "at": {"x": 1, "y": 2}}]]"#)).unwrap();
+    let Value::Table(list) = back else { panic!("{back:?}") };
+    let Value::Table(user) = &list.array[0] else {
+        panic!("{list:?}")
+    };
+    let Some(Value::Table(at)) = user.get("at") else {
+        panic!("{user:?}")
+    };
+    assert_eq!((list.record, user.record, at.record), (false, true, true));
+}
+
+#[test]
+fn numbers_that_are_not_numbers_cross_as_floats() {
+    for number in [f64::NAN, f64::INFINITY, -0.0] {
+        let back = through(&echo("f64"), &Packed::from_value(&Value::Float(number))).unwrap();
+        let Value::Float(back) = back else { panic!("{back:?}") };
+        assert_eq!(back.to_bits(), number.to_bits());
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let table: &[(&str, &str, &str)] = &[
+        ("u8", "300", "argument 1: expected u8 (0..255), got 300"),
+        ("u8", "-1", "argument 1: expected u8 (0..255), got -1"),
+        ("s8", "128.0", "argument 1: expected s8 (-128..127), got 128.0"),
+        (
+            "s32",
+            "1e300",
+            "argument 1: expected s32 (-2147483648..2147483647), got 1e300",
+        ),
+        (
+            "u64",
+            "-1.0",
+            "argument 1: expected u64 (0..18446744073709551615), got -1.0",
+        ),
+        (
+            "u64",
+            "18446744073709551616.0",
+            "argument 1: expected u64 (0..18446744073709551615), got 1.8446744073709552e19",
+        ),
+        ("u32", "1.5", "argument 1: expected u32, got 1.5"),
+        ("u32", "\"1\"", "argument 1: expected u32, got string"),
+        ("u32", "null", "argument 1: expected u32, got nil"),
+        ("bool", "1", "argument 1: expected bool, got number"),
+        ("f64", "\"1\"", "argument 1: expected f64, got string"),
+        ("char", "\"ab\"", "argument 1: expected char, got \"ab\""),
+        ("char", "\"\"", "argument 1: expected char, got \"\""),
+        ("char", "5", "argument 1: expected char, got number"),
+        ("string", "{}", "argument 1: expected string, got table"),
+        ("string", "true", "argument 1: expected string, got boolean"),
+        ("list<u8>", "[1, 256]", "argument 1 [2]: expected u8 (0..255), got 256"),
+        ("list<u8>", "5", "argument 1: expected list<u8>, got number"),
+        ("list<u32>", "\"ab\"", "argument 1: expected list<u32>, got string"),
+        ("list<u32>", "[1, null, 3]", "argument 1 [2]: expected u32, got nil"),
+        (
+            "list<u32>",
+            "{\"#1\": 1, \"#3\": 3}",
+            "argument 1 [2]: expected u32, got nil",
+        ),
+        (
+            "list<u32>",
+            "{\"#1000000000000\": 3}",
+            "argument 1 [1]: expected u32, got nil",
+        ),
+        (
+            "list<u32>",
+            "{\"#0\": 3}",
+            "argument 1: expected list<u32>, got a table with field 0",
+        ),
+        (
+            "list<u32>",
+            "{\"a\": 3}",
+            "argument 1: expected list<u32>, got a table with field \"a\"",
+        ),
+        (
+            "list<option<u32>>",
+            "{\"n\": -1}",
+            "argument 1 .n: expected a length, got -1",
+        ),
+        ("list<u8, 2>", "\"a\"", "argument 1: expected list<u8, 2>, got 1 value"),
+        (
+            "list<point>",
+            "[{\"x\": 1, \"y\": 2}, {\"x\": 1, \"y\": \"a\"}]",
+            "argument 1 [2].y: expected s32, got string",
+        ),
+        (
+            "map<string, u32>",
+            "{\"a\": \"b\"}",
+            "argument 1 [\"a\"]: expected u32, got string",
+        ),
+        (
+            "map<u32, u32>",
+            "{\"a\": 1}",
+            "argument 1 [\"a\"]: expected u32, got string",
+        ),
+        ("tuple<u32, u32>", "[1]", "argument 1 [2]: expected u32, got nil"),
+        (
+            "tuple<u32, u32>",
+            "[1, 2, 3]",
+            "argument 1: expected tuple<u32, u32>, got 3 values",
+        ),
+        ("point", "{\"x\": 1}", "argument 1 .y: expected s32, got nil"),
+        ("point", "\"a\"", "argument 1: expected record, got string"),
+        (
+            "point",
+            "{\"x\": 1, \"y\": 2, \"z\": 3}",
+            "argument 1: expected fields x, y, got unknown field \"z\"",
+        ),
+        (
+            "point",
+            "[1, 2]",
+            "argument 1: expected fields x, y, got unknown field 1",
+        ),
+        (
+            "user",
+            "{\"name\": \"a\", \"tag-count\": 1, \"tag_count\": 1}",
+            "argument 1 .tag-count: expected one spelling, got both tag-count and tag_count",
+        ),
+        ("option<u32>", "\"a\"", "argument 1: expected u32, got string"),
+        (
+            "option<option<u32>>",
+            "5",
+            "argument 1: expected {some = value}, {} or nil, got number",
+        ),
+        (
+            "option<option<u32>>",
+            "{\"some\": \"a\"}",
+            "argument 1 .some: expected u32, got string",
+        ),
+        (
+            "option<option<u32>>",
+            "{\"a\": 1}",
+            "argument 1: expected {some = value}, {} or nil, got another field",
+        ),
+        (
+            "result<u32, string>",
+            "5",
+            "argument 1: expected {ok = value} or {err = value}, got number",
+        ),
+        (
+            "result<u32, string>",
+            "{}",
+            "argument 1: expected {ok = value} or {err = value}, got an empty table",
+        ),
+        (
+            "result<u32, string>",
+            "{\"ok\": 1, \"err\": \"a\"}",
+            "argument 1: expected {ok = value} or {err = value}, got a table of 2 values",
+        ),
+        (
+            "result<u32, string>",
+            "{\"okay\": 1}",
+            "argument 1: expected {ok = value} or {err = value}, got field \"okay\"",
+        ),
+        (
+            "result<u32, string>",
+            "{\"err\": 1}",
+            "argument 1 .err: expected string, got number",
+        ),
+        ("result", "{\"ok\": 1}", "argument 1 .ok: expected true, got 1"),
+        (
+            "color",
+            "\"blue\"",
+            "argument 1: expected one of red, green, light-blue, got \"blue\"",
+        ),
+        (
+            "color",
+            "5",
+            "argument 1: expected one of red, green, light-blue, got 5",
+        ),
+        (
+            "color",
+            "null",
+            "argument 1: expected one of red, green, light-blue, got nil",
+        ),
+        ("shape", "\"circle\"", "argument 1 .circle: expected f64, got nil"),
+        (
+            "shape",
+            "{\"circle\": \"a\"}",
+            "argument 1 .circle: expected f64, got string",
+        ),
+        (
+            "shape",
+            "{\"empty\": 1}",
+            "argument 1 .empty: expected no payload, got number",
+        ),
+        (
+            "shape",
+            "{\"rect\": {\"x\": 1}}",
+            "argument 1 .rect.y: expected s32, got nil",
+        ),
+        (
+            "list<tuple<u32, list<u32>>>",
+            "[[1, [2, \"a\"]]]",
+            "argument 1 [1][2][2]: expected u32, got string",
+        ),
+        ("perms", "\"read\"", "argument 1: expected flags, got string"),
+        (
+            "perms",
+            "{\"fly\": true}",
+            "argument 1: expected one of read, write, run-it, got \"fly\"",
+        ),
+        (
+            "perms",
+            "[\"read\", 5]",
+            "argument 1 [2]: expected one of read, write, run-it, got 5",
+        ),
+        ("perms", "{\"read\": 1}", "argument 1 .read: expected bool, got number"),
+    ];
+    for (ty, given, expected) in table {
+        assert_eq!(failure(&echo(ty), &format!("[{given}]")), *expected, "{ty} {given}");
+    }
+    let cases = "empty, circle, rect, maybe, deep, many, outcome";
+    for (given, got) in [("\"dot\"", "\"dot\""), ("{}", "an empty table"), ("[1, 2]", "an array")] {
+        let expected = format!("argument 1: expected one of {cases}, got {got}");
+        assert_eq!(failure(&echo("shape"), &format!("[{given}]")), expected);
+    }
+}
+
+#[test]
+fn the_path_leads_to_the_value() {
+    let signature = signature("f: func(a: u32, b: tuple<list<user>, list<color>>)");
+    assert_eq!(
+        failure(
+            &signature,
+            r#"[1, [[{"name": "a"}, {"name": "b"}, {"tag-count": 1}], []]]"#
+        ),
+        "argument 2 [1][3].name: expected string, got nil"
+    );
+    let long = "x".repeat(100);
+    assert_eq!(
+        failure(&signature, &format!(r#"[1, [[], ["red", "{long}"]]]"#)),
+        format!(
+            "argument 2 [2][2]: expected one of red, green, light-blue, got \"{}\"…",
+            &long[..40]
+        )
+    );
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_no_string() {
+    let packed = Packed::from_value(&Value::Str(vec![b'a', 0xff]));
+    let error = through(&echo("string"), &packed).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "argument 1: expected string, got bytes that are not UTF-8 (at byte 2)"
+    );
+    assert_eq!(
+        through(&echo("list<u8>"), &packed).unwrap(),
+        Value::Str(vec![b'a', 0xff])
+    );
+}
+
+#[test]
+fn arguments_are_counted() {
+    let table: &[(&str, &str, &str)] = &[
+        (
+            "compute: func(a: s32, b: s32)",
+            "[1]",
+            "compute: expected 2 arguments (a: s32, b: s32), got 1",
+        ),
+        (
+            "compute: func(a: s32)",
+            "[1, 2]",
+            "compute: expected 1 argument (a: s32), got 2",
+        ),
+        ("compute: func()", "[1]", "compute: expected no arguments, got 1"),
+        (
+            "compute: func(a: s32, b: option<s32>)",
+            "[]",
+            "compute: expected 2 arguments (a: s32, b: option<s32>), got 0",
+        ),
+        (
+            "compute: func(a: option<s32>, b: s32)",
+            "[1]",
+            "compute: expected 2 arguments (a: option<s32>, b: s32), got 1",
+        ),
+    ];
+    for (function, given, expected) in table {
+        assert_eq!(failure(&signature(function), given), *expected);
+    }
+    let optional = signature("f: func(a: s32, b: option<s32>, c: option<s32>)");
+    let vals = optional.lower(&args("[1, 2]"), PLENTY).unwrap();
+    assert_eq!(
+        vals,
+        [Val::S32(1), Val::Option(Some(Box::new(Val::S32(2)))), Val::Option(None)]
+    );
+}
+
+#[test]
+fn resources_do_not_cross() {
+    let text = "resources cannot cross into Lua";
+    let error = signature("f: func(a: list<borrow<file>>)")
+        .lower(&args("[[1]]"), PLENTY)
+        .unwrap_err();
+    assert_eq!((error.kind(), error.message()), (Kind::Invalid, text));
+    assert_eq!(error.to_string(), format!("argument 1 [1]: {text}"));
+    let error = signature("f: func() -> option<file>")
+        .lower(&args("[]"), PLENTY)
+        .unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), (Kind::Invalid, text));
+    assert!(
+        signature("f: func(a: option<file>)")
+            .lower(&args("[null]"), PLENTY)
+            .is_ok()
+    );
+}
+
+#[test]
+fn values_that_multiply_end_at_the_bound() {
+    // Five tables, each of which holds the next one a hundred times.
+    let mut laughs = Packer::new();
+    let mut marks = vec![laughs.open(false)];
+    for _ in 0..4 {
+        marks.push(laughs.open(false));
+    }
+    let mut inner = marks.pop().unwrap();
+    laughs.close(inner, 0, 0);
+    for mark in marks.into_iter().rev() {
+        (0..99).for_each(|_| laughs.reference(inner));
+        laughs.close(mark, 100, 0);
+        inner = mark;
+    }
+    let error = echo("list<list<list<list<list<u32>>>>>")
+        .lower(&laughs.finish(), 1 << 20)
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::LimitExceeded);
+    assert_eq!(error.message(), "transfer limit exceeded: 1048576 bytes");
+    assert_eq!(error.retryable(), None);
+    let details = Value::map([("limit", Value::from("max_transfer")), ("allowed", Value::Int(1 << 20))]);
+    assert_eq!(error.details(), Some(&details));
+}
+
+#[test]
+fn a_cycle_is_as_deep_as_its_type() {
+    let mut cycle = Packer::new();
+    let own = cycle.open(false);
+    cycle.reference(own);
+    cycle.close(own, 1, 0);
+    let error = echo("list<list<list<u32>>>")
+        .lower(&cycle.finish(), PLENTY)
+        .unwrap_err();
+    assert_eq!(error.message(), "argument 1 [1][1][1]: expected u32, got table");
+}
+
+#[test]
+fn a_length_is_no_allocation() {
+    let huge = args(r#"[{"n": 1000000000000000000}]"#);
+    let error = echo("list<option<u32>>").lower(&huge, PLENTY).unwrap_err();
+    assert_eq!(error.kind(), Kind::LimitExceeded);
+    let huge = args(r##"[{"#9223372036854775807": 1}]"##);
+    let error = echo("list<option<u32>>").lower(&huge, PLENTY).unwrap_err();
+    assert_eq!(error.kind(), Kind::LimitExceeded);
+}
+
+#[test]
+fn a_shared_table_is_read_where_it_stands() {
+    let mut packer = Packer::new();
+    let outer = packer.open(false);
+    let point = packer.open(false);
+    packer.str(b"x");
+    packer.int(1);
+    packer.str(b"y");
+    packer.int(2);
+    packer.close(point, 0, 2);
+    packer.reference(point);
+    packer.reference(point);
+    packer.close(outer, 3, 0);
+    let back = through(&echo("list<point>"), &packer.finish()).unwrap();
+    let point = "{\"x\": 1, \"y\": 2}";
+    assert_eq!(format!("{back:?}"), format!("{{1: {point}, 2: {point}, 3: {point}}}"));
+}
+
+#[test]
+fn types_are_written_as_in_wit() {
+    for ty in [
+        "list<tuple<u8, string>>",
+        "list<u8, 4>",
+        "map<string, option<char>>",
+        "result",
+        "result<u32>",
+        "result<_, string>",
+        "result<u32, string>",
+    ] {
+        assert_eq!(echo(ty).to_string(), format!("f: func(v: {ty}) -> {ty}"));
+    }
+    assert_eq!(echo("point").result().unwrap().to_string(), "record {x: s32, y: s32}");
+    assert_eq!(
+        echo("color").result().unwrap().to_string(),
+        "enum {red, green, light-blue}"
+    );
+    assert_eq!(
+        echo("perms").result().unwrap().to_string(),
+        "flags {read, write, run-it}"
+    );
+    assert_eq!(
+        signature("g: func(s: shape)").to_string(),
+        "g: func(s: variant {empty, circle(f64), rect(record {x: s32, y: s32}), maybe(option<u32>), \
+         deep(option<option<u32>>), many(list<u32>), outcome(result<u32, string>)})"
+    );
+}
+
+/// What a process ends with when its function returns what `given` is lowered to.
+fn outcome(ty: &str, given: &str) -> Result<Value, Error> {
+    let signature = echo(ty);
+    let vals = signature.lower(&args(&format!("[{given}]")), PLENTY).unwrap();
+    signature.outcome(&vals)?.to_value()
+}
+
+#[test]
+fn a_result_at_the_top_is_the_outcome_of_a_process() {
+    assert_eq!(outcome("result<u32, string>", "{\"ok\": 1}").unwrap(), Value::Int(1));
+    assert_eq!(outcome("result", "{\"ok\": true}").unwrap(), Value::Nil);
+    assert_eq!(outcome("u32", "5").unwrap(), Value::Int(5));
+    let table: &[(&str, &str, &str, &str)] = &[
+        (
+            "result<u32, string>",
+            "{\"err\": \"bad\"}",
+            "bad",
+            "{\"value\": \"bad\"}",
+        ),
+        (
+            "result<_, point>",
+            "{\"err\": {\"x\": 1, \"y\": 2}}",
+            "{\"x\":1,\"y\":2}",
+            "{\"value\": {\"x\": 1, \"y\": 2}}",
+        ),
+        ("result<_, color>", "{\"err\": \"red\"}", "red", "{\"value\": \"red\"}"),
+        (
+            "result<_, u64>",
+            "{\"err\": -1}",
+            "18446744073709551615",
+            "{\"value\": -1}",
+        ),
+        (
+            "result",
+            "{\"err\": true}",
+            "the function returned err",
+            "{\"value\": true}",
+        ),
+    ];
+    for (ty, given, message, details) in table {
+        let error = outcome(ty, given).unwrap_err();
+        assert_eq!((error.kind(), error.retryable()), (Kind::Internal, Some(false)));
+        assert_eq!(error.message(), *message);
+        assert_eq!(format!("{:?}", error.details().unwrap()), *details);
+    }
+}
+
+#[test]
+fn functions_without_result_give_nil() {
+    let packed = signature("f: func()").lift(&[]).unwrap();
+    assert_eq!((packed.len(), packed.to_value().unwrap()), (1, Value::Nil));
+}
+
+#[test]
+fn results_are_printed_as_a_line() {
+    let table: &[(&str, &str, &str)] = &[
+        ("u32", "5", "5\n"),
+        ("u64", "-1", "18446744073709551615\n"),
+        ("f32", "0.1", "0.1\n"),
+        ("f64", "3", "3.0\n"),
+        ("bool", "true", "true\n"),
+        ("char", "\"a\"", "\"a\"\n"),
+        ("string", "\"a\\\"b\"", "a\"b\n"),
+        ("string", "\"line\\n\"", "line\n"),
+        ("option<string>", "\"a\"", "a\n"),
+        ("option<string>", "null", ""),
+        ("list<u8>", "\"a\"", "a"),
+        ("list<u8>", "[255]", "\u{fffd}"),
+        ("list<list<u8>>", "[\"a\", [255]]", "[\"a\",[255]]\n"),
+        ("list<u64>", "[-1, 1]", "[18446744073709551615,1]\n"),
+        ("list<u64>", "{}", "[]\n"),
+        ("list<option<u64>>", "[null, -1]", "[null,18446744073709551615]\n"),
+        (
+            "list<option<option<u64>>>",
+            "[null, {}, {\"some\": -1}]",
+            "[null,{},{\"some\":18446744073709551615}]\n",
+        ),
+        ("map<u64, bool>", "{\"#5\": true}", "{\"5\":true}\n"),
+        ("tuple<u8, string>", "[1, \"a\"]", "[1,\"a\"]\n"),
+        (
+            "user",
+            "{\"name\": \"a\", \"tag-count\": 1}",
+            "{\"name\":\"a\",\"tag-count\":1}\n",
+        ),
+        ("nobody", "{}", "{}\n"),
+        ("color", "\"red\"", "\"red\"\n"),
+        ("shape", "\"maybe\"", "\"maybe\"\n"),
+        ("shape", "{\"outcome\": {\"ok\": 1}}", "{\"outcome\":{\"ok\":1}}\n"),
+        ("perms", "{}", "{}\n"),
+        ("perms", "[\"read\"]", "{\"read\":true}\n"),
+        ("result<u64, string>", "{\"ok\": -1}", "18446744073709551615\n"),
+        ("result<_, string>", "{\"ok\": true}", ""),
+        ("tuple<result>", "[{\"err\": true}]", "[{\"err\":true}]\n"),
+    ];
+    for (ty, given, expected) in table {
+        let signature = echo(ty);
+        let vals = signature.lower(&args(&format!("[{given}]")), PLENTY).unwrap();
+        let printed = signature.print(&signature.outcome(&vals).unwrap()).unwrap();
+        assert_eq!(String::from_utf8_lossy(&printed), *expected, "{ty} {given}");
+    }
+    assert_eq!(
+        json::text(&Shape::F64, &Packed::from_value(&Value::Float(f64::NAN))).unwrap(),
+        "null"
+    );
+}
+
+fn parse_words(function: &str, words: &[&str]) -> Result<String, String> {
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let args = signature(function).parse_words(&words, PLENTY);
+    let args = args.map_err(|error| error.to_string())?;
+    Ok(format!("{:?}", args.to_values().unwrap()))
+}
+
+#[test]
+fn words_become_arguments() {
+    let table: &[(&str, &[&str], &str)] = &[
+        (
+            "f: func(a: s32, b: f64, c: bool)",
+            &["-7", "1", "true"],
+            "[-7, 1.0, true]",
+        ),
+        ("f: func(a: u64, b: u64)", &["18446744073709551615", "1"], "[-1, 1]"),
+        (
+            "f: func(a: string, b: char, c: color)",
+            &["5", "λ", "red"],
+            "[\"5\", \"λ\", \"red\"]",
+        ),
+        ("f: func(a: list<u64>)", &["[18446744073709551615]"], "[{1: -1}]"),
+        (
+            "f: func(a: list<u8>, b: list<u8>)",
+            &["\"ab\"", "[1]"],
+            "[\"ab\", {1: 1}]",
+        ),
+        (
+            "f: func(a: user)",
+            &["{\"name\": \"a\", \"tag_count\": 1}"],
+            "[{\"name\": \"a\", \"tag_count\": 1}]",
+        ),
+        (
+            "f: func(a: map<u64, u8>)",
+            &["{\"18446744073709551615\": 1}"],
+            "[{-1: 1}]",
+        ),
+        ("f: func(a: option<u64>, b: option<u64>)", &["null"], "[nil]"),
+        (
+            "f: func(a: option<option<u64>>)",
+            &["{\"some\": 18446744073709551615}"],
+            "[{\"some\": -1}]",
+        ),
+        ("f: func(a: shape)", &["\"empty\""], "[\"empty\"]"),
+        (
+            "f: func(a: result<u64, u64>)",
+            &["{\"err\": 18446744073709551615}"],
+            "[{\"err\": -1}]",
+        ),
+        ("f: func()", &[], "[]"),
+    ];
+    for (function, words, expected) in table {
+        assert_eq!(parse_words(function, words).as_deref(), Ok(*expected), "{function}");
+    }
+}
+
+#[test]
+fn words_that_do_not_fit_are_named() {
+    let table: &[(&str, &[&str], &str)] = &[
+        ("f: func(a: s32)", &["x"], "argument 1: expected s32, got \"x\""),
+        (
+            "f: func(a: s32)",
+            &["3000000000"],
+            "argument 1: expected s32 (-2147483648..2147483647), got 3000000000",
+        ),
+        ("f: func(a: u64)", &["-1"], "argument 1: expected u64, got \"-1\""),
+        ("f: func(a: bool)", &["yes"], "argument 1: expected bool, got \"yes\""),
+        ("f: func(a: char)", &["ab"], "argument 1: expected char, got \"ab\""),
+        (
+            "f: func(a: s32, b: color)",
+            &["1", "blue"],
+            "argument 2: expected one of red, green, light-blue, got \"blue\"",
+        ),
+        (
+            "f: func(a: list<u64>)",
+            &["[-1]"],
+            "argument 1: expected u64 (0..18446744073709551615), got -1",
+        ),
+        (
+            "f: func(a: list<s64>)",
+            &["[18446744073709551615]"],
+            "argument 1 [1]: expected s64 (-9223372036854775808..9223372036854775807), got 1.8446744073709552e19",
+        ),
+        (
+            "f: func(a: point)",
+            &["{\"x\": 1}"],
+            "argument 1 .y: expected s32, got nil",
+        ),
+        ("f: func(a: s32)", &[], "f: expected 1 argument (a: s32), got 0"),
+        ("f: func(a: s32)", &["1", "2"], "f: expected 1 argument (a: s32), got 2"),
+    ];
+    for (function, words, expected) in table {
+        assert_eq!(parse_words(function, words), Err((*expected).to_owned()), "{function}");
+    }
+    let error = parse_words("f: func(a: list<u8>)", &["[1"]).unwrap_err();
+    assert!(error.starts_with("argument 1: expected list<u8> as JSON: "), "{error}");
+}
+
+#[test]
+fn usage_shows_names_and_types() {
+    let signature = signature("add: func(a: s32, b: list<string>, c: option<u8>)");
+    assert_eq!(
+        signature.usage("add"),
+        "usage: wippy run add <a: s32> <b: list<string>> [c: option<u8>]"
+    );
+}
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    fn bits(&mut self) -> u64 {
+        self.roll(1 << 31) << 33 ^ self.roll(1 << 31) << 16 ^ self.roll(1 << 31)
+    }
+
+    fn names(&mut self) -> Vec<String> {
+        (0..=self.roll(5)).map(|index| format!("n{index}-name")).collect()
+    }
+
+    fn shape(&mut self, depth: u32) -> Shape {
+        let sides = if depth == 0 { 9 } else { 17 };
+        match self.roll(sides) {
+            0 => Shape::Bool,
+            1..=3 => Shape::Int(self.int()),
+            4 => Shape::F32,
+            5 => Shape::F64,
+            6 => Shape::Char,
+            7 => Shape::String,
+            8 => Shape::Enum(super::shape::Names::new(self.names())),
+            9 => Shape::Flags(super::shape::Names::new(self.names())),
+            10 | 11 => Shape::list(self.shape(depth - 1), None),
+            12 => Shape::Tuple((0..=self.roll(3)).map(|_| self.shape(depth - 1)).collect()),
+            13 => {
+                let names = self.names();
+                Shape::record(names.into_iter().map(|name| (name, self.shape(depth - 1))))
+            }
+            14 => {
+                let names = self.names();
+                Shape::variant(names.into_iter().map(|name| (name, self.payload(depth))))
+            }
+            15 => Shape::Option(Box::new(self.shape(depth - 1))),
+            _ => self.result(depth),
+        }
+    }
+
+    fn int(&mut self) -> super::shape::Int {
+        use super::shape::Int::*;
+        [S8, U8, S16, U16, S32, U32, S64, U64][self.roll(8) as usize]
+    }
+
+    fn payload(&mut self, depth: u32) -> Option<Shape> {
+        (self.roll(3) > 0).then(|| self.shape(depth - 1))
+    }
+
+    /// `err` of an option whose value may be an empty table is left out: it cannot be told from `err(none)`.
+    fn result(&mut self, depth: u32) -> Shape {
+        let err = self.payload(depth).filter(|shape| match shape {
+            Shape::Option(inner) => matches!(**inner, Shape::Bool | Shape::Int(_) | Shape::F64 | Shape::String),
+            _ => true,
+        });
+        Shape::result(self.payload(depth), err)
+    }
+
+    fn val(&mut self, shape: &Shape) -> Val {
+        use super::shape::Int::*;
+        let bits = self.bits();
+        match shape {
+            Shape::Bool => Val::Bool(bits & 1 == 0),
+            Shape::Int(S8) => Val::S8(bits as i8),
+            Shape::Int(U8) => Val::U8(bits as u8),
+            Shape::Int(S16) => Val::S16(bits as i16),
+            Shape::Int(U16) => Val::U16(bits as u16),
+            Shape::Int(S32) => Val::S32(bits as i32),
+            Shape::Int(U32) => Val::U32(bits as u32),
+            Shape::Int(S64) => Val::S64(bits as i64),
+            Shape::Int(U64) => Val::U64(bits),
+            Shape::F32 => Val::Float32(f32::from_bits(bits as u32)),
+            Shape::F64 => Val::Float64(f64::from_bits(bits)),
+            Shape::Char => Val::Char(char::from_u32(bits as u32 % 0x11_0000).unwrap_or('x')),
+            Shape::String => Val::String("λ".repeat(self.roll(200) as usize)),
+            Shape::Enum(names) => Val::Enum(names.get(self.roll(names.len() as u64) as usize).to_owned()),
+            Shape::Flags(names) => {
+                let set = names.iter().filter(|_| self.roll(2) == 0);
+                Val::Flags(set.map(str::to_owned).collect())
+            }
+            Shape::List(list) => Val::List((0..self.roll(5)).map(|_| self.val(&list.element)).collect()),
+            Shape::Tuple(members) => Val::Tuple(members.iter().map(|member| self.val(member)).collect()),
+            Shape::Record(record) => {
+                let fields = record.names.iter().zip(&record.fields);
+                Val::Record(fields.map(|(name, field)| (name.to_owned(), self.val(field))).collect())
+            }
+            Shape::Variant(variant) => {
+                let case = self.roll(variant.names.len() as u64) as usize;
+                Val::Variant(variant.names.get(case).to_owned(), self.boxed(&variant.payloads[case]))
+            }
+            Shape::Option(inner) if self.roll(2) == 0 => Val::Option(Some(Box::new(self.val(inner)))),
+            Shape::Option(_) => Val::Option(None),
+            Shape::Result(arms) if self.roll(2) == 0 => Val::Result(Ok(self.boxed(&arms.ok))),
+            Shape::Result(arms) => Val::Result(Err(self.boxed(&arms.err))),
+            Shape::Map(_) | Shape::Refused(_) => unreachable!("not rolled"),
+        }
+    }
+
+    fn boxed(&mut self, shape: &Option<Shape>) -> Option<Box<Val>> {
+        shape.as_ref().map(|shape| Box::new(self.val(shape)))
+    }
+}
+
+#[test]
+fn what_comes_out_goes_in_again_whatever_the_type() {
+    let mut dice = Dice(2026);
+    for round in 0..20_000 {
+        let shape = dice.shape(4);
+        let signature = Signature::new("f", vec![("v".to_owned(), shape.clone())], Some(shape.clone()));
+        let val = dice.val(&shape);
+        let packed = signature.lift(std::slice::from_ref(&val)).unwrap();
+        let back = signature
+            .lower(&packed, PLENTY)
+            .unwrap_or_else(|error| panic!("{round} {shape}: {error}"));
+        assert_eq!(back, [val], "{round} {shape} {packed:?}");
+        json::text(&shape, &packed)
+            .map(|text| serde_json::from_str::<serde_json::Value>(&text).expect(&text))
+            .unwrap();
+    }
+}
+
+#[test]
+fn wrong_values_are_errors_and_no_panics() {
+    let mut dice = Dice(7);
+    for _ in 0..20_000 {
+        let (one, other) = (dice.shape(3), dice.shape(3));
+        let source = Signature::new("f", vec![], Some(other.clone()));
+        let packed = source.lift(&[dice.val(&other)]).unwrap();
+        let signature = Signature::new("f", vec![("v".to_owned(), one.clone())], None);
+        if let Err(error) = signature.lower(&packed, 10_000) {
+            assert!(
+                [Kind::Invalid, Kind::LimitExceeded].contains(&error.kind()),
+                "{error:?}"
+            );
+        }
+        let _ = json::text(&one, &packed);
+    }
+}
+
+/// A module of `fixtures/wasm`.
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/fixtures/wasm/{name}.wasm", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// The guest `types`, instantiated.
+struct Guest {
+    store: Store<()>,
+    instance: wasmtime::component::Instance,
+}
+
+impl Guest {
+    fn new() -> Guest {
+        let engine = Engine::default();
+        let component = Component::new(&engine, fixture("types")).unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = Linker::new(&engine).instantiate(&mut store, &component).unwrap();
+        Guest { store, instance }
+    }
+
+    fn call(&mut self, name: &str, args: &Packed) -> Result<(Signature, Vec<Val>), Error> {
+        let func = self.instance.get_func(&mut self.store, name).expect(name);
+        let signature = Signature::of_component(name, &func.ty(&self.store));
+        let params = signature.lower(args, PLENTY)?;
+        let mut results = vec![Val::Bool(false); usize::from(signature.result().is_some())];
+        func.call(&mut self.store, &params, &mut results).expect(name);
+        Ok((signature, results))
+    }
+
+    fn lifted(&mut self, name: &str, given: &str) -> String {
+        let (signature, results) = self.call(name, &args(given)).expect(name);
+        format!("{:?}", signature.lift(&results).unwrap().to_value().unwrap())
+    }
+}
+
+#[test]
+fn a_guest_gives_back_what_it_gets() {
+    let mut guest = Guest::new();
+    let item = r#"{"id": 1, "display-name": "a", "tag-count": 2, "position": {"x": -1, "y": 2}, "tags": {1: "t"}}"#;
+    let table: &[(&str, &str)] = &[
+        ("echo-bool", "true"),
+        ("echo-s8", "-128"),
+        ("echo-s16", "-32768"),
+        ("echo-s32", "-2147483648"),
+        ("echo-s64", "-9223372036854775808"),
+        ("echo-u8", "255"),
+        ("echo-u16", "65535"),
+        ("echo-u32", "4294967295"),
+        ("echo-u64", "-1"),
+        ("echo-f32", "0.5"),
+        ("echo-f64", "0.1"),
+        ("echo-char", "\"λ\""),
+        ("echo-string", "\"zwölf\""),
+        ("echo-list-u8", "\"ab\""),
+        ("echo-list-u32", "{1: 1, 2: 2}"),
+        ("echo-list-f64", "{1: 1.5}"),
+        ("echo-list-string", "{1: \"a\", 2: \"\"}"),
+        ("echo-list-option", "{1: nil, 2: 5, 3: nil, \"n\": 3}"),
+        ("echo-list-option-option", "{1: nil, 2: {}, 3: {\"some\": 1}, \"n\": 3}"),
+        ("echo-list-point", "{1: {\"x\": 1, \"y\": 2}}"),
+        ("echo-list-list", "{1: {1: 1}, 2: {}}"),
+        ("echo-list-bytes", "{1: \"a\", 2: \"\"}"),
+        ("echo-list-result", "{1: {\"ok\": 1}, 2: {\"err\": \"a\"}}"),
+        ("echo-tuple", "{1: 1, 2: \"a\"}"),
+        ("echo-tuple-option", "{1: nil, 2: 1, 3: nil, \"n\": 3}"),
+        ("echo-point", "{\"x\": 1, \"y\": 2}"),
+        ("echo-item", item),
+        ("echo-option", "nil"),
+        ("echo-option", "5"),
+        ("echo-option-string", "\"a\""),
+        ("echo-option-option", "nil"),
+        ("echo-option-option", "{}"),
+        ("echo-option-option", "{\"some\": 5}"),
+        ("echo-option-point", "{\"x\": 1, \"y\": 2}"),
+        ("echo-result", "{\"ok\": 1}"),
+        ("echo-result", "{\"err\": \"a\"}"),
+        ("echo-result-err", "{\"ok\": true}"),
+        ("echo-result-err", "{\"err\": \"a\"}"),
+        ("echo-result-ok", "{\"ok\": 1}"),
+        ("echo-result-ok", "{\"err\": true}"),
+        ("echo-result-empty", "{\"ok\": true}"),
+        ("echo-result-empty", "{\"err\": true}"),
+        ("echo-result-options", "{}"),
+        ("echo-result-options", "{\"err\": {}}"),
+        ("echo-result-options", "{\"ok\": 1}"),
+        (
+            "echo-nested-results",
+            "{1: {\"ok\": 1}, 2: {\"ok\": true}, 3: {\"err\": true}, 4: {\"err\": true}, 5: {}}",
+        ),
+        ("echo-color", "\"green\""),
+        ("echo-shape", "\"empty\""),
+        ("echo-shape", "{\"circle\": 0.5}"),
+        ("echo-shape", "{\"rect\": {\"x\": 1, \"y\": 2}}"),
+        ("echo-shape", "{\"label\": \"a\"}"),
+        ("echo-shape", "\"maybe\""),
+        ("echo-shape", "{\"maybe\": 5}"),
+        ("echo-shape", "{\"many\": {}}"),
+        ("echo-shape", "{\"outcome\": {\"err\": \"a\"}}"),
+        ("echo-list-shape", "{1: \"empty\", 2: {\"many\": {1: 1}}}"),
+        ("echo-perms", "{\"read\": true, \"execute\": true}"),
+        ("echo-features", "{\"f0\": true, \"long-name\": true}"),
+        ("echo-wide", "{\"b0\": true, \"b19\": true}"),
+        ("echo-wide", "{}"),
+    ];
+    for (name, text) in table {
+        assert_eq!(
+            guest.lifted(name, &format!("[{}]", debug_to_json(text))),
+            *text,
+            "{name}"
+        );
+    }
+}
+
+/// What Debug writes, `{1: nil}`, as JSON, `{"#1": null}`.
+fn debug_to_json(text: &str) -> String {
+    (1..=5).fold(text.replace("nil", "null"), |text, key| {
+        let text = text.replace(&format!("{{{key}: "), &format!("{{\"#{key}\": "));
+        text.replace(&format!(", {key}: "), &format!(", \"#{key}\": "))
+    })
+}
+
+#[test]
+fn a_guest_is_called_with_several_arguments_and_none() {
+    let mut guest = Guest::new();
+    let table: &[(&str, &str, &str)] = &[
+        ("add", "[2, 3]", "5"),
+        (
+            "mixed",
+            "[true, 5, \"a\", 0.5, \"blue\"]",
+            "{1: \"blue\", 2: 0.5, 3: \"a\", 4: 5, 5: true}",
+        ),
+        (
+            "sum-many",
+            "[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]",
+            "18",
+        ),
+        ("greet-opt", "[\"Ada\"]", "\"Ada\""),
+        ("greet-opt", "[\"Ada\", \"Lady\"]", "\"Lady Ada\""),
+        ("sum-opt", "[1]", "1"),
+        ("sum-opt", "[1, null, 3]", "4"),
+        ("sum-early-opt", "[null, 2]", "2"),
+        ("nothing", "[]", "nil"),
+        ("take", "[1]", "nil"),
+        ("count-bytes", "[\"abc\"]", "3"),
+        ("make-bytes", "[3]", "\"\\0\\u{1}\\u{2}\""),
+        ("check", "[true]", "{\"ok\": \"fine\"}"),
+        (
+            "transform-users",
+            "[[{\"id\": 1, \"name\": \"ada\", \"tags\": [\"a\"], \"active\": true}]]",
+            "{1: {\"id\": 2, \"name\": \"ADA\", \"tags\": {1: \"a\", 2: \"seen\"}, \"active\": false}}",
+        ),
+    ];
+    for (name, given, expected) in table {
+        assert_eq!(guest.lifted(name, given), *expected, "{name}");
+    }
+    let error = guest.call("add", &args("[1]")).err().unwrap();
+    assert_eq!(error.message(), "add: expected 2 arguments (a: s32, b: s32), got 1");
+}
+
+#[test]
+fn a_guests_err_is_the_error_of_its_process() {
+    let mut guest = Guest::new();
+    let mut outcome = |name: &str, given: &str| {
+        let (signature, results) = guest.call(name, &args(given)).unwrap();
+        signature
+            .outcome(&results)
+            .map(|packed| packed.reader().item() == Item::Nil)
+    };
+    assert_eq!(outcome("check", "[false]").unwrap_err().message(), "not fine");
+    let error = outcome("check-record", "[3]").unwrap_err();
+    assert_eq!(error.message(), r#"{"code":3,"message":"it failed","path":["a","b"]}"#);
+    assert_eq!(
+        format!("{:?}", error.details().unwrap()),
+        r#"{"value": {"code": 3, "message": "it failed", "path": {1: "a", 2: "b"}}}"#
+    );
+    assert!(outcome("check-enum", "[true]").unwrap());
+}
