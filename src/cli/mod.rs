@@ -13,6 +13,7 @@ mod list;
 mod log;
 mod open;
 mod outcome;
+mod race;
 mod run;
 mod script;
 mod services;

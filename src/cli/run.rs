@@ -10,6 +10,7 @@ use super::console::Console;
 use super::failure::{Failure, code};
 use super::log::ConsoleLog;
 use super::outcome::{Stopped, settle};
+use super::race::{First, first};
 use super::signals::Signals;
 use super::{open, script, target};
 use crate::error::{Error, Result as Outcome};
@@ -136,11 +137,10 @@ pub fn warn(problems: &[Diagnostic], globals: &Globals, console: &Console) {
 
 async fn session(runtime: &Runtime, job: &Job, console: &Console) -> Result<u8, Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
-    let loaded = tokio::select! {
-        loaded = Loaded::load(runtime, &job.entry.id) => loaded,
-        signal = signals.next() => return Err(Failure::silent(signal.code())),
+    let loaded = match first(Loaded::load(runtime, &job.entry.id), signals.next()).await {
+        First::Left(loaded) => loaded.map_err(|error| unloadable(error, &job.entry))?,
+        First::Right(signal) => return Err(Failure::silent(signal.code())),
     };
-    let loaded = loaded.map_err(|error| unloadable(error, &job.entry))?;
     let process = loaded.start(runtime, job)?;
     let (exit, stopped) = attend(runtime, &process, &mut signals, console).await;
     settle(&process, &exit, stopped, loaded.wasm.as_deref(), console)
@@ -153,11 +153,11 @@ async fn attend(
     signals: &mut Signals,
     console: &Console,
 ) -> (Arc<Exit>, Option<Stopped>) {
-    let stopped = tokio::select! {
-        biased;
-        _ = process.exited() => None,
-        signal = signals.next() => Some(Stopped::By(signal)),
-        () = console.terminal().hung_up() => Some(Stopped::Unread),
+    let asked = first(signals.next(), console.terminal().hung_up());
+    let stopped = match first(process.exited(), asked).await {
+        First::Left(_) => None,
+        First::Right(First::Left(signal)) => Some(Stopped::By(signal)),
+        First::Right(First::Right(())) => Some(Stopped::Unread),
     };
     stop(runtime, signals).await;
     (process.exited().await, stopped)
@@ -165,11 +165,7 @@ async fn attend(
 
 /// The orderly stop, which a further signal cuts short.
 pub async fn stop(runtime: &Runtime, signals: &mut Signals) {
-    let cut = tokio::select! {
-        () = runtime.stop() => false,
-        _ = signals.next() => true,
-    };
-    if cut {
+    if let First::Right(_) = first(runtime.stop(), signals.next()).await {
         runtime.terminate().await;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::race::{First, first};
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 /// What asked the program to stop.
@@ -41,9 +42,9 @@ impl Signals {
 
     /// The next signal.
     pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
+        match first(self.interrupt.recv(), self.terminate.recv()).await {
+            First::Left(_) => Signal::Interrupt,
+            First::Right(_) => Signal::Terminate,
         }
     }
 }
