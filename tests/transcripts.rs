@@ -74,7 +74,11 @@ fn readme() -> Result<(), Failed> {
         }
         run += 1;
     }
-    if run == 0 { Err("the README has no block to run".into()) } else { Ok(()) }
+    if run == 0 {
+        Err("the README has no block to run".into())
+    } else {
+        Ok(())
+    }
 }
 
 fn replay_block(block: &Block, folder: &Folder) -> Result<(), Failed> {
@@ -162,7 +166,11 @@ impl Transcript {
         let mut text = self.preamble.clone();
         for (command, expected) in &self.steps {
             let printed = printed(&folder.shell(command));
-            let kept = if matches_text(expected, &printed) { expected } else { &printed };
+            let kept = if matches_text(expected, &printed) {
+                expected
+            } else {
+                &printed
+            };
             let _ = write!(text, "$ {command}\n{kept}");
         }
         text

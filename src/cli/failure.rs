@@ -67,7 +67,11 @@ impl Failure {
     /// An entry that cannot be used: its hash, or any other error. What was found in its files says more than the error.
     pub fn entry(error: Error, diagnostics: &[Diagnostic]) -> Failure {
         let found: Vec<Diagnostic> = diagnostics.iter().filter(|found| found.is_error()).cloned().collect();
-        let code = if found.iter().any(|found| is_hash(found.code)) { code::HASH } else { code::PROJECT };
+        let code = if found.iter().any(|found| is_hash(found.code)) {
+            code::HASH
+        } else {
+            code::PROJECT
+        };
         Failure {
             error: found.is_empty().then_some(error),
             ..Failure::silent(code).with_diagnostics(found)
@@ -146,7 +150,9 @@ fn head(error: &Error, process: Option<&(EntryId, Pid)>, paint: Paint) -> String
         Kind::Unknown => "error".to_owned(),
         kind => format!("error[{}]", kind.as_str()),
     };
-    let who = process.map(|(entry, pid)| format!(" ({entry} {pid})")).unwrap_or_default();
+    let who = process
+        .map(|(entry, pid)| format!(" ({entry} {pid})"))
+        .unwrap_or_default();
     format!("{}: {error}{}\n", paint.red(&title), paint.dim(&who))
 }
 

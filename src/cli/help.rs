@@ -26,7 +26,10 @@ fn ours(words: &[String]) -> Result<String, Failure> {
     command.build();
     let mut at = &mut command;
     for word in words {
-        let known: Vec<String> = at.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        let known: Vec<String> = at
+            .get_subcommands()
+            .map(|command| command.get_name().to_owned())
+            .collect();
         at = at.find_subcommand_mut(word).ok_or_else(|| {
             let failure = Failure::usage(format!("no command `{word}`"));
             match target::nearest(word, known.iter().map(String::as_str)) {
@@ -44,9 +47,17 @@ fn program(name: &str, globals: &Globals, console: &Console) -> Result<(), Failu
     if let Err(error) = project.registry.usable(&entry.id) {
         return Err(Failure::entry(error, &entry.problems));
     }
-    let short = entry.command.as_ref().map(|command| command.short.clone()).unwrap_or_default();
+    let short = entry
+        .command
+        .as_ref()
+        .map(|command| command.short.clone())
+        .unwrap_or_default();
     let usage = usage(project, &entry, name, console)?;
-    let lead = if short.is_empty() { short } else { format!("{short}\n\n") };
+    let lead = if short.is_empty() {
+        short
+    } else {
+        format!("{short}\n\n")
+    };
     console.answer(&format!("{lead}{usage}\n\nEntry: {} ({})\n", entry.id, entry.kind));
     Ok(())
 }

@@ -11,7 +11,11 @@ use crate::system::terminal::Stream;
 
 pub fn run(as_json: bool, globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let project = open::project(globals)?;
-    let text = if as_json { to_json(&project) } else { to_text(&project, console.paint(Stream::Out)) };
+    let text = if as_json {
+        to_json(&project)
+    } else {
+        to_text(&project, console.paint(Stream::Out))
+    };
     console.answer(&text);
     Ok(code::SUCCESS)
 }
@@ -35,7 +39,9 @@ fn to_text(project: &Project, paint: Paint) -> String {
         return String::new();
     }
     let head = [("NAME", "WHAT IT DOES", "ENTRY")];
-    let rows = commands.iter().map(|(command, entry)| (command.name.as_str(), command.short.as_str(), entry.id.as_str()));
+    let rows = commands
+        .iter()
+        .map(|(command, entry)| (command.name.as_str(), command.short.as_str(), entry.id.as_str()));
     let rows: Vec<_> = head.into_iter().chain(rows).collect();
     let width = |column: fn(&(&str, &str, &str)) -> usize| rows.iter().map(column).max().unwrap_or(0);
     let name = width(|row| row.0.chars().count());

@@ -96,7 +96,11 @@ fn text(record: &Record, paint: Paint) -> String {
         line.push_str(&format!(" {}{}", paint.dim(&format!("{name}=")), json::compact(value)));
     }
     if let Some(pid) = &record.pid {
-        let entry = record.entry.as_ref().map(|entry| format!("{entry} ")).unwrap_or_default();
+        let entry = record
+            .entry
+            .as_ref()
+            .map(|entry| format!("{entry} "))
+            .unwrap_or_default();
         line.push_str(&format!(" {}", paint.dim(&format!("[{entry}{pid}]"))));
     }
     split(&line)
@@ -150,7 +154,10 @@ fn json_line(record: &Record) -> String {
         put("pid", pid.to_string());
     }
     if !record.fields.is_empty() {
-        let fields = record.fields.iter().map(|(name, value)| (name.clone(), json::from(value)));
+        let fields = record
+            .fields
+            .iter()
+            .map(|(name, value)| (name.clone(), json::from(value)));
         object.insert("fields".to_owned(), Json::Object(fields.collect()));
     }
     format!("{}\n", Json::Object(object))

@@ -39,5 +39,8 @@ fn folder(globals: &Globals) -> Result<Option<PathBuf>, Failure> {
 }
 
 fn unreadable(error: std::io::Error) -> Failure {
-    Failure::new(code::PROJECT, Error::internal(format!("cannot read the project folder: {error}")))
+    Failure::new(
+        code::PROJECT,
+        Error::internal(format!("cannot read the project folder: {error}")),
+    )
 }

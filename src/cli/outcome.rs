@@ -43,7 +43,9 @@ pub fn settle(
 }
 
 fn print(program: &WasmProgram, value: &Packed, console: &Console) -> Result<(), Failure> {
-    let text = program.print(value).map_err(|error| Failure::new(code::FAILED, error))?;
+    let text = program
+        .print(value)
+        .map_err(|error| Failure::new(code::FAILED, error))?;
     console.answer_bytes(&text);
     Ok(())
 }

@@ -68,7 +68,9 @@ pub fn named(words: Vec<OsString>, globals: &Globals, console: &Console) -> Resu
 /// As [`named`].
 pub fn entry(what: Option<What>, globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let Some(What::Program(words)) = what else {
-        return Err(Failure::usage("-x needs the id of an entry: wippy run -x NS:NAME [ARGS…]"));
+        return Err(Failure::usage(
+            "-x needs the id of an entry: wippy run -x NS:NAME [ARGS…]",
+        ));
     };
     let (name, words) = split(words)?;
     let project = open::project(globals)?;
@@ -76,7 +78,13 @@ pub fn entry(what: Option<What>, globals: &Globals, console: &Console) -> Result
     process(job(project, entry, name, words, globals)?, globals, console)
 }
 
-fn job(project: Project, entry: Arc<Entry>, name: String, words: Vec<String>, globals: &Globals) -> Result<Job, Failure> {
+fn job(
+    project: Project,
+    entry: Arc<Entry>,
+    name: String,
+    words: Vec<String>,
+    globals: &Globals,
+) -> Result<Job, Failure> {
     if let Err(error) = project.registry.usable(&entry.id) {
         return Err(Failure::entry(error, &entry.problems));
     }
@@ -136,7 +144,8 @@ pub fn warn(problems: &[Diagnostic], globals: &Globals, console: &Console) {
 }
 
 async fn session(runtime: &Runtime, job: &Job, console: &Console) -> Result<u8, Failure> {
-    let mut signals = Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
+    let mut signals =
+        Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
     let loaded = match first(Loaded::load(runtime, &job.entry.id), signals.next()).await {
         First::Left(loaded) => loaded.map_err(|error| unloadable(error, &job.entry))?,
         First::Right(signal) => return Err(Failure::silent(signal.code())),

@@ -29,7 +29,9 @@ pub fn missing(name: &str) -> Failure {
 pub fn job(name: String, words: Vec<String>, globals: &Globals) -> Result<Job, Failure> {
     let file = Path::new(&name);
     let project = open::find(globals)?;
-    let shutdown_timeout = project.as_ref().map_or(Duration::from_secs(30), |project| project.config.shutdown_timeout);
+    let shutdown_timeout = project
+        .as_ref()
+        .map_or(Duration::from_secs(30), |project| project.config.shutdown_timeout);
     let registry = project.map(|project| project.registry).unwrap_or_default();
     let entry = entry(file, &name)?;
     let mut more = vec![entry, folder(file)?];
@@ -38,7 +40,9 @@ pub fn job(name: String, words: Vec<String>, globals: &Globals) -> Result<Job, F
     let id = id_of(file);
     Ok(Job {
         terminal: target::terminal_host(&registry, globals.host.as_deref())?,
-        entry: registry.usable(&id).map_err(|error| Failure::new(code::PROJECT, error))?,
+        entry: registry
+            .usable(&id)
+            .map_err(|error| Failure::new(code::PROJECT, error))?,
         registry,
         words,
         name,
@@ -62,15 +66,24 @@ fn entry(file: &Path, name: &str) -> Result<Entry, Failure> {
 }
 
 fn folder(file: &Path) -> Result<Entry, Failure> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let path = folder.canonicalize().map_err(|error| unreadable(&folder.display().to_string(), &error))?;
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let path = folder
+        .canonicalize()
+        .map_err(|error| unreadable(&folder.display().to_string(), &error))?;
     let spec = DirectorySpec {
         path,
         written: folder.display().to_string(),
         auto_init: false,
         mode: 0o755,
     };
-    Ok(Entry::made(EntryId::new(NAMESPACE, "dir"), "fs.directory", Spec::Directory(spec)))
+    Ok(Entry::made(
+        EntryId::new(NAMESPACE, "dir"),
+        "fs.directory",
+        Spec::Directory(spec),
+    ))
 }
 
 /// The hosts that the project lacks.
@@ -80,7 +93,11 @@ fn own_hosts(registry: &Registry) -> Vec<Entry> {
         "terminal.host",
         Spec::TerminalHost(TerminalHostSpec::default()),
     );
-    let processes = ("processes", "process.host", Spec::ProcessHost(ProcessHostSpec::default()));
+    let processes = (
+        "processes",
+        "process.host",
+        Spec::ProcessHost(ProcessHostSpec::default()),
+    );
     [terminal, processes]
         .into_iter()
         .filter(|(_, kind, _)| registry.of_kind(kind).next().is_none())

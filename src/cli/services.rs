@@ -25,7 +25,8 @@ pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
     run::warn(&project.diagnostics, globals, console);
     if !has_anything_to_start(&project) {
         let error = Error::not_found("nothing to start: no service and no host has `auto_start`");
-        let help = format!("add a service to the entries of a YAML file, or name a command (wippy run list):\n{SERVICE}");
+        let help =
+            format!("add a service to the entries of a YAML file, or name a command (wippy run list):\n{SERVICE}");
         return Err(Failure::new(code::PROJECT, error).help(help));
     }
     let log = Log::new(ConsoleLog::new(console, globals));
@@ -52,7 +53,8 @@ fn has_anything_to_start(project: &Project) -> bool {
 }
 
 async fn until_signal(runtime: &Runtime, log: &Log) -> Result<u8, Failure> {
-    let mut signals = Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
+    let mut signals =
+        Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
     log.record(Record::new(Level::Info, "running; stop with Ctrl-C"));
     let signal = signals.next().await;
     run::stop(runtime, &mut signals).await;

@@ -60,11 +60,23 @@ pub fn terminal_host(registry: &Registry, asked: Option<&str>) -> Result<Arc<Ent
     };
     match (chosen, registry.of_kind("process.host").next()) {
         (Some(terminal), Some(_)) => Ok(terminal.clone()),
-        (Some(_), None) => Err(missing_host("process.host", "add to the entries of a YAML file", &[PROCESSES])),
-        (None, Some(_)) => Err(missing_host("terminal.host", "add to the entries of a YAML file", &[TERMINAL])),
+        (Some(_), None) => Err(missing_host(
+            "process.host",
+            "add to the entries of a YAML file",
+            &[PROCESSES],
+        )),
+        (None, Some(_)) => Err(missing_host(
+            "terminal.host",
+            "add to the entries of a YAML file",
+            &[TERMINAL],
+        )),
         (None, None) => {
             let both = [TERMINAL, PROCESSES];
-            Err(missing_host("terminal.host and no process.host", "add to the entries of a YAML file", &both))
+            Err(missing_host(
+                "terminal.host and no process.host",
+                "add to the entries of a YAML file",
+                &both,
+            ))
         }
     }
 }
@@ -78,13 +90,17 @@ fn missing_host(what: &str, how: &str, lines: &[&str]) -> Failure {
 }
 
 fn chosen_host<'a>(terminals: &[&'a Arc<Entry>], text: &str) -> Result<&'a Arc<Entry>, Failure> {
-    terminals.iter().find(|entry| entry.id.as_str() == text).copied().ok_or_else(|| {
-        let failure = unknown(format!("no terminal host {text}"));
-        match nearest(text, terminals.iter().map(|entry| entry.id.as_str())) {
-            Some(near) => failure.help(format!("did you mean {near}?")),
-            None => failure,
-        }
-    })
+    terminals
+        .iter()
+        .find(|entry| entry.id.as_str() == text)
+        .copied()
+        .ok_or_else(|| {
+            let failure = unknown(format!("no terminal host {text}"));
+            match nearest(text, terminals.iter().map(|entry| entry.id.as_str())) {
+                Some(near) => failure.help(format!("did you mean {near}?")),
+                None => failure,
+            }
+        })
 }
 
 fn unknown(message: String) -> Failure {
@@ -99,7 +115,10 @@ fn by_id(registry: &Registry, text: &str) -> Option<EntryId> {
 /// Findings about whole files: what they would have held is not known.
 fn unread(project: &Project) -> Vec<Diagnostic> {
     let found = project.diagnostics.iter();
-    found.filter(|found| found.is_error() && found.entry.is_none()).cloned().collect()
+    found
+        .filter(|found| found.is_error() && found.entry.is_none())
+        .cloned()
+        .collect()
 }
 
 /// The word that was probably meant.

@@ -9,6 +9,8 @@ mod programs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::Log;
@@ -42,8 +44,9 @@ pub struct Runtime {
     registry: Arc<Registry>,
     engines: Arc<Engines>,
     shutdown_timeout: Duration,
-    /// Last, so that it outlives what runs on it.
-    io: tokio::runtime::Runtime,
+    io: Handle,
+    /// Behind `io`; taken at the end, which does not wait for a file or a compilation that takes long.
+    threads: Option<tokio::runtime::Runtime>,
 }
 
 impl Runtime {
@@ -52,14 +55,15 @@ impl Runtime {
     /// # Errors
     /// Internal when the operating system refuses a thread.
     pub fn boot(options: Options) -> Result<Runtime> {
-        let io = io_thread()?;
+        let threads = io_thread()?;
+        let io = threads.handle().clone();
         let settings = settings(&options.registry, options.oneshot);
-        let wasm = Wasm::new(settings, options.system.clone(), io.handle().clone());
+        let wasm = Wasm::new(settings, options.system.clone(), io.clone());
         let engines = Arc::new(Engines::new(options.registry.clone(), wasm.clone()));
         let kernel = Kernel::new(KernelOptions {
             workers: options.workers,
             log: options.log,
-            io: io.handle().clone(),
+            io: io.clone(),
             programs: engines.clone(),
             clock: Clock::real(),
         });
@@ -71,6 +75,7 @@ impl Runtime {
             engines,
             shutdown_timeout: options.shutdown_timeout,
             io,
+            threads: Some(threads),
         };
         runtime.add_hosts(&options.terminal)?;
         Ok(runtime)
@@ -160,7 +165,7 @@ impl Runtime {
         let mut stopping = tokio::task::JoinSet::new();
         for host in hosts {
             let kernel = self.kernel.clone();
-            stopping.spawn_on(async move { kernel.stop_host(&host).await }, self.io.handle());
+            stopping.spawn_on(async move { kernel.stop_host(&host).await }, &self.io);
         }
         stopping.join_all().await;
     }
@@ -179,6 +184,9 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         self.kernel.close();
         self.engines.release();
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
     }
 }
 

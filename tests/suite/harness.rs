@@ -71,9 +71,10 @@ impl Folder {
     /// One line for a shell, in which `wippy` and the README's `cargo run` are the built binary.
     pub fn shell(&self, line: &str) -> Outcome {
         let mut command = Command::new("sh");
-        command
-            .arg("-c")
-            .arg(line.replace("cargo run -q --", "wippy").replace("cargo run --", "wippy"));
+        command.arg("-c").arg(
+            line.replace("cargo run -q --", "wippy")
+                .replace("cargo run --", "wippy"),
+        );
         self.call(command, line.to_owned()).run()
     }
 
@@ -290,7 +291,10 @@ impl Outcome {
 
     #[track_caller]
     pub fn stdout(self, expected: &str) -> Outcome {
-        assert!(self.stdout == expected.as_bytes(), "expected stdout {expected:?}\n{self}");
+        assert!(
+            self.stdout == expected.as_bytes(),
+            "expected stdout {expected:?}\n{self}"
+        );
         self
     }
 

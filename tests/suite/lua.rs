@@ -70,7 +70,11 @@ fn limits_have_exit_codes_of_their_own() {
         "{ max_memory: 8MiB }",
         "local t = {} while true do pcall(function() t[#t + 1] = ('x'):rep(100000) end) end",
     );
-    eater.wippy("run main").run().code(137).stderr_has("error[LimitExceeded]");
+    eater
+        .wippy("run main")
+        .run()
+        .code(137)
+        .stderr_has("error[LimitExceeded]");
 }
 
 #[test]

@@ -46,7 +46,12 @@ fn a_broken_entry_fails_only_itself() {
          function() return 7 end\n",
     );
     folder.wippy("run good").run().code(7);
-    folder.wippy("run bad").run().code(3).stdout("").stderr_has("nowhere.lua");
+    folder
+        .wippy("run bad")
+        .run()
+        .code(3)
+        .stdout("")
+        .stderr_has("nowhere.lua");
     folder.wippy("check").run().code(3).stdout_has("missing-file");
 }
 
@@ -110,9 +115,17 @@ fn hosts_can_be_chosen() {
     let folder = lua("return function() io.print(process.pid()) end");
     let index = folder.read("src/_index.yaml") + "  - name: second\n    kind: terminal.host\n";
     folder.write("src/_index.yaml", index);
-    folder.wippy("--host app:second run main").run().code(0).stdout_has("{app:second|");
+    folder
+        .wippy("--host app:second run main")
+        .run()
+        .code(0)
+        .stdout_has("{app:second|");
     folder.wippy("run main").run().code(0).stdout_has("{app:terminal|");
-    folder.wippy("--host app:nowhere run main").run().code(4).stderr_has("app:nowhere");
+    folder
+        .wippy("--host app:nowhere run main")
+        .run()
+        .code(4)
+        .stderr_has("app:nowhere");
 }
 
 #[test]

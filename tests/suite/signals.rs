@@ -11,13 +11,19 @@ fn the_first_signal_cancels_and_sets_the_exit_code() {
         let mut running = lua(POLITE).wippy("run main").start_open();
         running.until("ready");
         running.signal(signal);
-        running.wait().code(code).stdout("ready\nCANCEL\tscheduler shutdown\n").quiet();
+        running
+            .wait()
+            .code(code)
+            .stdout("ready\nCANCEL\tscheduler shutdown\n")
+            .quiet();
     }
 }
 
 #[test]
 fn a_program_that_cannot_hear_is_ended() {
-    let mut running = lua("return function() print('ready') while true do end end").wippy("run main").start_open();
+    let mut running = lua("return function() print('ready') while true do end end")
+        .wippy("run main")
+        .start_open();
     running.until("ready");
     running.signal("TERM");
     running.wait().code(143);
@@ -47,7 +53,10 @@ fn a_stop_has_a_deadline() {
                     events:receive() end\nend";
     let folder = lua(stubborn);
     let index = folder.read("src/_index.yaml");
-    let short = index.replace("kind: terminal.host", "kind: terminal.host\n    lifecycle: { stop_timeout: 300ms }");
+    let short = index.replace(
+        "kind: terminal.host",
+        "kind: terminal.host\n    lifecycle: { stop_timeout: 300ms }",
+    );
     folder.write("src/_index.yaml", short);
     let mut running = folder.wippy("run main").start_open();
     running.until("ready");
@@ -59,7 +68,10 @@ fn a_stop_has_a_deadline() {
 fn hosts_alone_run_until_a_signal() {
     let folder = lua("return function() end");
     let index = folder.read("src/_index.yaml");
-    let started = index.replace("kind: process.host", "kind: process.host\n    lifecycle: { auto_start: true }");
+    let started = index.replace(
+        "kind: process.host",
+        "kind: process.host\n    lifecycle: { auto_start: true }",
+    );
     folder.write("src/_index.yaml", started);
     let running = folder.wippy("run").start_open();
     std::thread::sleep(std::time::Duration::from_millis(500));

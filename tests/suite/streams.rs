@@ -5,7 +5,9 @@ use crate::projects::{lua, project};
 
 #[test]
 fn a_reader_that_leaves_ends_the_program_quietly() {
-    let mut running = lua("return function() while true do print(('x'):rep(1000)) end end").wippy("run main").start_open();
+    let mut running = lua("return function() while true do print(('x'):rep(1000)) end end")
+        .wippy("run main")
+        .start_open();
     running.until("x");
     running.hang_up();
     running.wait().code(0).quiet();
@@ -13,7 +15,9 @@ fn a_reader_that_leaves_ends_the_program_quietly() {
 
 #[test]
 fn a_reader_that_leaves_early_changes_no_exit_code() {
-    let mut running = lua("return function() io.readline() print('late') return 6 end").wippy("run main").start_open();
+    let mut running = lua("return function() io.readline() print('late') return 6 end")
+        .wippy("run main")
+        .start_open();
     running.hang_up();
     drop(running.child.stdin.take());
     let outcome = running.wait().quiet();
@@ -22,8 +26,10 @@ fn a_reader_that_leaves_early_changes_no_exit_code() {
 
 #[test]
 fn lines_and_bytes_share_one_buffer() {
-    lua("return function()\n  print(io.readline())\n  print(io.read(3))\n  print(io.readline())\n  \
-         print(io.readline())\n  local line, err = io.readline()\n  print(line, tostring(err))\nend")
+    lua(
+        "return function()\n  print(io.readline())\n  print(io.read(3))\n  print(io.readline())\n  \
+         print(io.readline())\n  local line, err = io.readline()\n  print(line, tostring(err))\nend",
+    )
     .wippy("run main")
     .stdin("one\r\ntwothree\nlast")
     .run()
@@ -45,14 +51,25 @@ fn output_is_complete_and_in_order() {
 
 #[test]
 fn bytes_that_are_no_text_pass_unchanged() {
-    let outcome = lua("return function() io.write('a\\xff\\0b') end").wippy("run main").run().code(0);
+    let outcome = lua("return function() io.write('a\\xff\\0b') end")
+        .wippy("run main")
+        .run()
+        .code(0);
     assert_eq!(outcome.stdout, b"a\xff\0b", "{outcome}");
 }
 
 #[test]
 fn log_records_go_to_stderr_as_asked() {
-    let folder = lua("local logger = require('logger')\nreturn function() logger:info('hello', { n = 1 }) logger:debug('more') end");
-    folder.wippy("run main").run().code(0).stdout("").stderr_has("info").stderr_has("hello");
+    let folder = lua(
+        "local logger = require('logger')\nreturn function() logger:info('hello', { n = 1 }) logger:debug('more') end",
+    );
+    folder
+        .wippy("run main")
+        .run()
+        .code(0)
+        .stdout("")
+        .stderr_has("info")
+        .stderr_has("hello");
     folder.wippy("-v run main").run().code(0).stderr_has("more");
     folder.wippy("-s run main").run().code(0).quiet();
     let outcome = folder.wippy("--log-format json run main").run().code(0);

@@ -12,9 +12,19 @@ fn help_has_worked_calls_and_goes_to_stdout() {
         .code(0)
         .quiet()
         .stdout_has("wippy run greet World");
-    folder.wippy("run --help").run().code(0).quiet().stdout_has("wippy run list");
+    folder
+        .wippy("run --help")
+        .run()
+        .code(0)
+        .quiet()
+        .stdout_has("wippy run list");
     folder.wippy("help check").run().code(0).quiet().stdout_has("--strict");
-    folder.wippy("--version").run().code(0).quiet().stdout_has("wippy 0.1.0");
+    folder
+        .wippy("--version")
+        .run()
+        .code(0)
+        .quiet()
+        .stdout_has("wippy 0.1.0");
 }
 
 #[test]
@@ -56,7 +66,11 @@ fn the_list_is_aligned_text_or_json() {
 #[test]
 fn words_after_the_name_belong_to_the_program() {
     let folder = lua("return function(...) io.print(table.concat({...}, '|')) end");
-    folder.wippy("run main -v --help list").run().code(0).stdout("-v|--help|list\n");
+    folder
+        .wippy("run main -v --help list")
+        .run()
+        .code(0)
+        .stdout("-v|--help|list\n");
     folder.wippy("run main -- -v -- x").run().code(0).stdout("-v|--|x\n");
     folder.wippy("run -x app:main a b").run().code(0).stdout("a|b\n");
 }
@@ -68,7 +82,11 @@ fn help_run_shows_the_parameters() {
         .run()
         .code(0)
         .stdout_has("usage: wippy run main <a: s32> <b: s32>");
-    lua("return function() end").wippy("help run main").run().code(0).stdout_has("app:main");
+    lua("return function() end")
+        .wippy("help run main")
+        .run()
+        .code(0)
+        .stdout_has("app:main");
     lua("return function() end").wippy("help run nothing").run().code(4);
 }
 

@@ -23,8 +23,10 @@ const ATTEMPTS: [&str; 4] = [
 
 #[test]
 fn lua_cannot_leave_its_volume() {
-    let folder = lua("return function(path)\n  local text, err = fs.get('app:data'):readfile(path)\n  print(text)\n  \
-                      io.eprint(tostring(err))\nend");
+    let folder = lua(
+        "return function(path)\n  local text, err = fs.get('app:data'):readfile(path)\n  print(text)\n  \
+                      io.eprint(tostring(err))\nend",
+    );
     let index = folder.read("src/_index.yaml") + "  - name: data\n    kind: fs.directory\n    directory: ./data\n";
     folder.write("src/_index.yaml", index);
     secret(&folder);
@@ -48,7 +50,11 @@ fn a_guest_cannot_leave_its_mounts() {
             .stdout("")
             .stderr_has("error: E");
     }
-    folder.wippy("run main read /data/inside.txt").run().code(0).stdout_has("inside");
+    folder
+        .wippy("run main read /data/inside.txt")
+        .run()
+        .code(0)
+        .stdout_has("inside");
     folder.wippy("run main read /etc/passwd").run().code(1).stdout("");
 }
 
@@ -68,10 +74,18 @@ fn a_read_only_mount_cannot_be_changed() {
         "truncate /data/inside.txt 0",
         "utimes /data/inside.txt",
     ] {
-        folder.wippy(&format!("run main {attempt}")).run().code(1).stderr_has("error: E");
+        folder
+            .wippy(&format!("run main {attempt}"))
+            .run()
+            .code(1)
+            .stderr_has("error: E");
     }
     assert_eq!(folder.read("data/inside.txt"), "inside");
-    folder.wippy("run main read /data/inside.txt").run().code(0).stdout_has("inside");
+    folder
+        .wippy("run main read /data/inside.txt")
+        .run()
+        .code(0)
+        .stdout_has("inside");
 }
 
 fn guest_with_mount(mount: &str) -> Folder {

@@ -7,15 +7,28 @@ const WASI: &str = "    imports: [wasi:io, wasi:cli, wasi:filesystem, wasi:clock
 
 #[test]
 fn words_become_parameters_and_the_result_is_printed() {
-    wasm("compute", "compute", "").wippy("run main 6 -7").run().code(0).stdout("-42\n").quiet();
-    wasm("greet", "greet", "").wippy("run main World").run().code(0).stdout("Hello, World!\n");
+    wasm("compute", "compute", "")
+        .wippy("run main 6 -7")
+        .run()
+        .code(0)
+        .stdout("-42\n")
+        .quiet();
+    wasm("greet", "greet", "")
+        .wippy("run main World")
+        .run()
+        .code(0)
+        .stdout("Hello, World!\n");
     let point = wasm("types", "echo-point", "");
     point
         .wippy_args(&["run", "main", r#"{"x": 1, "y": -2}"#])
         .run()
         .code(0)
         .stdout("{\"x\":1,\"y\":-2}\n");
-    wasm("types", "echo-color", "").wippy("run main green").run().code(0).stdout("\"green\"\n");
+    wasm("types", "echo-color", "")
+        .wippy("run main green")
+        .run()
+        .code(0)
+        .stdout("\"green\"\n");
     wasm("types", "echo-u64", "")
         .wippy("run main 18446744073709551615")
         .run()
@@ -29,16 +42,35 @@ fn words_become_parameters_and_the_result_is_printed() {
 #[test]
 fn words_that_do_not_fit_show_the_usage() {
     let folder = wasm("compute", "compute", "");
-    for words in ["run main", "run main 6", "run main 6 7 8", "run main 6 seven", "run main 6 99999999999"] {
-        folder.wippy(words).run().code(2).stdout("").stderr_has("usage: wippy run main <a: s32> <b: s32>");
+    for words in [
+        "run main",
+        "run main 6",
+        "run main 6 7 8",
+        "run main 6 seven",
+        "run main 6 99999999999",
+    ] {
+        folder
+            .wippy(words)
+            .run()
+            .code(2)
+            .stdout("")
+            .stderr_has("usage: wippy run main <a: s32> <b: s32>");
     }
-    wasm("types", "echo-color", "").wippy("run main grey").run().code(2).stderr_has("green");
+    wasm("types", "echo-color", "")
+        .wippy("run main grey")
+        .run()
+        .code(2)
+        .stderr_has("green");
     wasm("types", "echo-point", "").wippy("run main {").run().code(2);
 }
 
 #[test]
 fn results_at_the_top_are_unwrapped() {
-    wasm("types", "check", "").wippy("run main true").run().code(0).stdout("fine\n");
+    wasm("types", "check", "")
+        .wippy("run main true")
+        .run()
+        .code(0)
+        .stdout("fine\n");
     wasm("types", "check", "")
         .wippy("run main false")
         .run()
@@ -61,7 +93,10 @@ fn guests_exit_with_their_own_code() {
         .code(0)
         .stdout("arg 0: main\narg 1: one\narg 2: two\nfrom stdin\n")
         .quiet();
-    wasm("exit", "quit-with", "    imports: [wasi:cli]\n").wippy("run main 42").run().code(42);
+    wasm("exit", "quit-with", "    imports: [wasi:cli]\n")
+        .wippy("run main 42")
+        .run()
+        .code(42);
 }
 
 #[test]
@@ -79,9 +114,16 @@ fn a_trap_is_134_with_the_frames_of_the_guest() {
 #[test]
 fn limits_end_busy_and_sleeping_guests() {
     let time = "    limits: { max_execution_ms: 300 }\n";
-    wasm("spin", "spin", time).wippy("run main").run().code(124).stderr_has("execution time limit exceeded: 300 ms");
+    wasm("spin", "spin", time)
+        .wippy("run main")
+        .run()
+        .code(124)
+        .stderr_has("execution time limit exceeded: 300 ms");
     let sleeper = format!("    imports: [wasi:io, wasi:clocks]\n{time}");
-    wasm("sleeper", "sleep-ms", &sleeper).wippy("run main 60000").run().code(124);
+    wasm("sleeper", "sleep-ms", &sleeper)
+        .wippy("run main 60000")
+        .run()
+        .code(124);
     wasm("eater", "eat-forever", "    limits: { max_memory: 16MiB }\n")
         .wippy("run main")
         .run()
@@ -94,13 +136,20 @@ fn hashes_are_checked_before_anything_runs() {
     let folder = wasm("compute", "compute", "");
     let index = folder.read("src/_index.yaml");
     let with = |hash: &str| {
-        let line = index.lines().find(|line| line.trim().starts_with("hash:")).expect("a hash");
+        let line = index
+            .lines()
+            .find(|line| line.trim().starts_with("hash:"))
+            .expect("a hash");
         folder.write("src/_index.yaml", index.replace(line, &format!("    hash: {hash}")));
         folder.wippy("run main 6 7").run().stdout("")
     };
     let zeros = "0".repeat(64);
-    with(&format!("sha256:{zeros}")).code(5).stderr_has("hash verification failed: hash mismatch");
-    with("sha256:...").code(5).stderr_has(&format!("hash: {}", crate::harness::hash("compute")));
+    with(&format!("sha256:{zeros}"))
+        .code(5)
+        .stderr_has("hash verification failed: hash mismatch");
+    with("sha256:...")
+        .code(5)
+        .stderr_has(&format!("hash: {}", crate::harness::hash("compute")));
     with("nonsense").code(3).stderr_has("invalid hash format: nonsense");
     with("md5:00").code(3).stderr_has("unsupported hash algorithm: md5");
 }
@@ -134,9 +183,15 @@ fn a_file_that_is_no_module_is_named() {
     let folder = wasm("compute", "compute", "");
     folder.write("wasm/guest.wasm", "no module");
     let sum = sha256(b"no module");
-    let index = folder.read("src/_index.yaml").replace(&crate::harness::hash("compute"), &sum);
+    let index = folder
+        .read("src/_index.yaml")
+        .replace(&crate::harness::hash("compute"), &sum);
     folder.write("src/_index.yaml", index);
-    folder.wippy("run main 6 7").run().code(3).stderr_has("failed to compile wasm module");
+    folder
+        .wippy("run main 6 7")
+        .run()
+        .code(3)
+        .stderr_has("failed to compile wasm module");
 }
 
 #[test]
@@ -155,5 +210,7 @@ fn a_required_variable_that_is_missing_prevents_the_start() {
 fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(bytes);
-    digest.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    digest
+        .iter()
+        .fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
