@@ -62,6 +62,9 @@ pub struct Globals {
     /// Colours
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN", global = true)]
     pub color: Color,
+    /// Sets a field of an entry for this run
+    #[arg(short = 'o', long = "override", value_name = "NS:NAME:FIELD=VALUE", global = true)]
+    pub overrides: Vec<String>,
     /// The terminal host to run on, when a project has several
     #[arg(long, value_name = "ID", global = true)]
     pub host: Option<String>,

@@ -9,6 +9,7 @@ use super::console::Console;
 use super::failure::{Failure, code};
 use super::{open, target};
 use crate::log::Log;
+use crate::project::near::nearest;
 use crate::project::{Entry, Project, Spec};
 use crate::runtime::{Options, Runtime};
 use crate::system::System;
@@ -32,7 +33,7 @@ fn ours(words: &[String]) -> Result<String, Failure> {
             .collect();
         at = at.find_subcommand_mut(word).ok_or_else(|| {
             let failure = Failure::usage(format!("no command `{word}`"));
-            match target::nearest(word, known.iter().map(String::as_str)) {
+            match nearest(word, known.iter().map(String::as_str)) {
                 Some(near) => failure.help(format!("did you mean `{near}`?")),
                 None => failure,
             }
@@ -68,7 +69,7 @@ fn usage(project: Project, entry: &Arc<Entry>, name: &str, console: &Console) ->
     if !matches!(entry.spec, Spec::Wasm(_)) {
         return Ok(any);
     }
-    let registry = Arc::new(project.registry);
+    let registry = project.registry;
     let runtime = Runtime::boot(Options {
         system: Arc::new(System::new(&registry)),
         registry,

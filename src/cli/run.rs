@@ -27,7 +27,7 @@ use crate::wasm::WasmProgram;
 
 /// What is to run, on what.
 pub struct Job {
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     pub entry: Arc<Entry>,
     pub terminal: Arc<Entry>,
     pub words: Vec<String>,
@@ -121,7 +121,7 @@ fn process(job: Job, globals: &Globals, console: &Console) -> Result<u8, Failure
     if matches!(&job.terminal.spec, Spec::TerminalHost(spec) if spec.hide_logs) {
         log.hide();
     }
-    let registry = Arc::new(job.registry.clone());
+    let registry = job.registry.clone();
     let runtime = Runtime::boot(Options {
         system: Arc::new(System::new(&registry)),
         registry,

@@ -1,7 +1,7 @@
 //! A Lua file as a program: the entry it becomes, and the hosts and the folder it brings when there is no project.
 
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::args::Globals;
 use super::failure::{Failure, code};
@@ -36,7 +36,7 @@ pub fn job(name: String, words: Vec<String>, globals: &Globals) -> Result<Job, F
     let entry = entry(file, &name)?;
     let mut more = vec![entry, folder(file)?];
     more.extend(own_hosts(&registry));
-    let registry = registry.with(more);
+    let registry = Arc::new(registry.with(more));
     let id = id_of(file);
     Ok(Job {
         terminal: target::terminal_host(&registry, globals.host.as_deref())?,
@@ -46,7 +46,9 @@ pub fn job(name: String, words: Vec<String>, globals: &Globals) -> Result<Job, F
         registry,
         words,
         name,
-        settings: Settings { shutdown_timeout },
+        settings: Settings {
+            shutdown_timeout: project.config.shutdown_timeout,
+        },
     })
 }
 

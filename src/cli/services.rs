@@ -30,7 +30,7 @@ pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
         return Err(Failure::new(code::PROJECT, error).help(help));
     }
     let log = Log::new(ConsoleLog::new(console, globals));
-    let registry = Arc::new(project.registry);
+    let registry = project.registry;
     let runtime = Runtime::boot(Options {
         system: Arc::new(System::new(&registry)),
         registry,

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use super::failure::{Failure, code};
 use crate::error::Error;
 use crate::id::EntryId;
+use crate::project::near::nearest;
 use crate::project::{Diagnostic, Entry, Project, Registry, Spec};
-
-/// How different a word may be to be offered as the one that was meant.
-const NEAR: f64 = 0.7;
 
 /// The entry of a command.
 ///
@@ -114,28 +112,5 @@ fn by_id(registry: &Registry, text: &str) -> Option<EntryId> {
 
 /// Findings about whole files: what they would have held is not known.
 fn unread(project: &Project) -> Vec<Diagnostic> {
-    let found = project.diagnostics.iter();
-    found
-        .filter(|found| found.is_error() && found.entry.is_none())
-        .cloned()
-        .collect()
-}
-
-/// The word that was probably meant.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |known: &&str| strsim::jaro_winkler(word, known);
-    let best = known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(&best) >= NEAR).then_some(best)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_near_is_offered() {
-        assert_eq!(nearest("gret", ["compute", "greet"]), Some("greet"));
-        assert_eq!(nearest("zzz", ["compute", "greet"]), None);
-        assert_eq!(nearest("x", []), None);
-    }
+    project.about_files().filter(|found| found.is_error()).cloned().collect()
 }
