@@ -175,12 +175,12 @@ fn with_file(folder: &Path, name: &str, found: &mut Vec<Diagnostic>, read: impl 
     }
     let text = match files::read_text(&path, name) {
         Ok(text) => text,
-        Err(problem) => return found.push(problem),
+        Err(problem) => return found.push(*problem),
     };
     let source = Arc::new(Source::new(name, text));
     let mut documents = match files::parse(&source, false) {
         Ok(documents) => documents,
-        Err(problem) => return found.push(problem),
+        Err(problem) => return found.push(*problem),
     };
     let origin = Origin::file(source);
     let reader = Reader::new(&origin, None);

@@ -93,6 +93,7 @@ pub(super) struct Fields<'a> {
     prefix: String,
 }
 
+const OCTAL: &str = "an octal number as a string, like \"0755\"";
 const NO_MAP: Option<&Map> = None;
 
 impl<'a> Fields<'a> {
@@ -136,7 +137,8 @@ impl<'a> Fields<'a> {
 
     fn wrong_type(&self, steps: &[Step], path: &str, expected: &str, node: &Node) {
         let message = format!("`{path}` must be {expected}, not {}", node.type_name());
-        let quote = expected.contains("string") && matches!(node, Node::Bool(_) | Node::Int(_) | Node::Float(_));
+        let quote =
+            matches!(expected, "a string" | OCTAL) && matches!(node, Node::Bool(_) | Node::Int(_) | Node::Float(_));
         let label = if quote { "put it in quotes" } else { "" };
         self.reader
             .report_value(steps, Diagnostic::new(Code::WrongType, message).label(label));
@@ -258,7 +260,7 @@ impl<'a> Fields<'a> {
 
     /// Permission bits as octal text.
     pub fn mode(&self, name: &str) -> Option<u32> {
-        let text = self.expect(name, "an octal number as a string, like \"0755\"", text_of)?;
+        let text = self.expect(name, OCTAL, text_of)?;
         let digits = text.strip_prefix("0o").unwrap_or(&text);
         let bits = u32::from_str_radix(digits, 8)
             .ok()

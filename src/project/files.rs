@@ -81,8 +81,8 @@ pub(super) fn shown(root: &Root, file: &Path) -> String {
 }
 
 /// The text of an entry file; a byte order mark is dropped.
-pub(super) fn read_text(path: &Path, shown: &str) -> Result<String, Diagnostic> {
-    let problem = |message: String| Diagnostic::new(Code::YamlSyntax, message).at(Place::file(shown));
+pub(super) fn read_text(path: &Path, shown: &str) -> Result<String, Box<Diagnostic>> {
+    let problem = |message: String| Box::new(Diagnostic::new(Code::YamlSyntax, message).at(Place::file(shown)));
     let bytes = read_bounded(path, LARGEST_YAML).map_err(|error| problem(format!("cannot read the file: {error}")))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
@@ -93,21 +93,23 @@ pub(super) fn read_text(path: &Path, shown: &str) -> Result<String, Diagnostic> 
             let mut place = Place::file(shown);
             place.line = u32::try_from(line).unwrap_or(u32::MAX);
             place.column = u32::try_from(column).unwrap_or(u32::MAX);
-            Err(Diagnostic::new(Code::YamlSyntax, "the file is not UTF-8 text").at(place))
+            Err(Box::new(
+                Diagnostic::new(Code::YamlSyntax, "the file is not UTF-8 text").at(place),
+            ))
         }
     }
 }
 
-pub(super) fn parse(source: &Source, json: bool) -> Result<Vec<Node>, Diagnostic> {
+pub(super) fn parse(source: &Source, json: bool) -> Result<Vec<Node>, Box<Diagnostic>> {
     yaml::parse(&source.text, json).map_err(|error| {
         let found = Diagnostic::new(Code::YamlSyntax, error.message).at(source.at(error.line, error.column, 1));
         let line = found.place.as_ref().map_or("", |place| place.text.as_str());
         let has_tab = !json && line.trim_start_matches(' ').starts_with('\t');
-        found.label(if has_tab {
+        Box::new(found.label(if has_tab {
             "YAML is indented with spaces, not tabs"
         } else {
             ""
-        })
+        }))
     })
 }
 
@@ -131,10 +133,10 @@ pub(super) struct Inlined {
 }
 
 /// Reads what `file://…` names: relative to the folder of the YAML file, or with `file:///` to the root.
-pub(super) fn inline(root: &Root, yaml: &Path, reference: &str) -> Result<Inlined, Diagnostic> {
+pub(super) fn inline(root: &Root, yaml: &Path, reference: &str) -> Result<Inlined, Box<Diagnostic>> {
     let path = reference.strip_prefix("file://").unwrap_or(reference);
     if path.trim().is_empty() {
-        return Err(Diagnostic::new(Code::BadValue, "`file://` needs a path"));
+        return Err(Box::new(Diagnostic::new(Code::BadValue, "`file://` needs a path")));
     }
     let folder = match path.starts_with('/') {
         true => root.folder.clone(),
@@ -149,17 +151,18 @@ pub(super) fn inline(root: &Root, yaml: &Path, reference: &str) -> Result<Inline
             error.to_string()
         };
         let looked = path.strip_prefix(&root.folder).unwrap_or(&path);
-        Diagnostic::new(Code::MissingFile, format!("cannot read `{reference}`: {why}"))
+        let found = Diagnostic::new(Code::MissingFile, format!("cannot read `{reference}`: {why}"))
             .kind(Kind::Internal)
             .label(if missing {
                 format!("looked for {}", shown(root, looked))
             } else {
                 String::new()
-            })
+            });
+        Box::new(found)
     };
     let traversal = || {
         let message = format!("path traversal: `{reference}` leaves the source root");
-        Diagnostic::new(Code::BadValue, message)
+        Box::new(Diagnostic::new(Code::BadValue, message))
     };
     if !path.starts_with(&root.folder) {
         return Err(traversal());

@@ -228,7 +228,7 @@ fn read_file(root: &Arc<Root>, file: &Path, drafts: &mut Vec<Draft>, found: &mut
     let shown = files::shown(root, file);
     let text = match files::read_text(&root.folder.join(file), &shown) {
         Ok(text) => text,
-        Err(problem) => return found.push(problem),
+        Err(problem) => return found.push(*problem),
     };
     let json = files::is_json(file);
     // JSON of other programs may have comments and what not.
@@ -237,7 +237,7 @@ fn read_file(root: &Arc<Root>, file: &Path, drafts: &mut Vec<Draft>, found: &mut
     }
     let source = Arc::new(Source::new(shown, text));
     match files::parse(&source, json) {
-        Err(problem) => found.push(problem),
+        Err(problem) => found.push(*problem),
         Ok(documents) => {
             for (document, node) in documents.iter().enumerate() {
                 let reading = Reading {
@@ -537,7 +537,7 @@ impl Inlining<'_> {
                     *text = inlined.text.into();
                     self.texts.push((steps.clone(), files::shown(self.root, &inlined.file)));
                 }
-                Err(problem) => self.problems.push((steps.clone(), problem)),
+                Err(problem) => self.problems.push((steps.clone(), *problem)),
             },
             Node::List(items) => {
                 for (at, item) in items.iter_mut().enumerate() {

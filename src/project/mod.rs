@@ -29,3 +29,6 @@ pub use files::find;
 pub use kinds::PLACEHOLDER;
 pub use load::{Environment, Lookup, Override, Project, load};
 pub use registry::Registry;
+
+#[cfg(test)]
+mod tests;
