@@ -6,11 +6,12 @@ use super::failure::{Failure, code};
 use super::open;
 use crate::project::diagnostic::{sort, to_json, to_text};
 use crate::project::{Diagnostic, Project};
+use crate::runtime::{Options, Runtime};
 use crate::system::terminal::Stream;
 
 pub fn run(args: &Check, globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let project = open::project(globals)?;
-    let found = findings(&project);
+    let found = findings(&project, console)?;
     if args.json {
         let all = serde_json::Value::Array(found.iter().map(to_json).collect());
         console.answer(&format!("{all}\n"));
@@ -23,10 +24,20 @@ pub fn run(args: &Check, globals: &Globals, console: &Console) -> Result<u8, Fai
     Ok(if bad { code::PROJECT } else { code::SUCCESS })
 }
 
-fn findings(project: &Project) -> Vec<Diagnostic> {
+/// What loading found, and what the engines find in the entries that could be loaded.
+fn findings(project: &Project, console: &Console) -> Result<Vec<Diagnostic>, Failure> {
     let mut found = project.diagnostics.clone();
+    let runtime = Runtime::boot(Options {
+        workers: 1,
+        oneshot: true,
+        dry: true,
+        ..Options::new(project.registry.clone(), console.terminal().clone())
+    })
+    .map_err(|error| Failure::new(code::FAILED, error))?;
+    let sound = project.registry.iter().filter(|entry| !entry.is_broken());
+    found.extend(sound.flat_map(|entry| runtime.findings(entry)));
     sort(&mut found);
-    found
+    Ok(found)
 }
 
 fn summary(project: &Project, found: &[Diagnostic]) -> String {

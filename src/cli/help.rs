@@ -8,11 +8,9 @@ use super::args::{Cli, Globals, Help};
 use super::console::Console;
 use super::failure::{Failure, code};
 use super::{open, target};
-use crate::log::Log;
 use crate::project::near::nearest;
 use crate::project::{Entry, Project, Spec};
 use crate::runtime::{Options, Runtime};
-use crate::system::System;
 
 pub fn run(args: &Help, globals: &Globals, console: &Console) -> Result<u8, Failure> {
     match args.words.as_slice() {
@@ -69,19 +67,15 @@ fn usage(project: Project, entry: &Arc<Entry>, name: &str, console: &Console) ->
     if !matches!(entry.spec, Spec::Wasm(_)) {
         return Ok(any);
     }
-    let registry = project.registry;
     let runtime = Runtime::boot(Options {
-        system: Arc::new(System::new(&registry)),
-        registry,
-        terminal: console.terminal().clone(),
-        log: Log::none(),
         workers: 1,
         oneshot: true,
-        shutdown_timeout: project.config.shutdown_timeout,
+        dry: true,
+        ..Options::new(project.registry, console.terminal().clone())
     })
     .map_err(|error| Failure::new(code::FAILED, error))?;
     let program = runtime.block_on(runtime.wasm_program(&entry.id));
-    match program.map_err(|error| Failure::entry(error, &entry.problems))? {
+    match program.map_err(|error| Failure::entry(error, &runtime.findings(entry)))? {
         Some(program) if !program.is_command() => Ok(program.signature().usage(name)),
         _ => Ok(any),
     }

@@ -2,8 +2,9 @@
 //! program's exit code.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::{Globals, What};
 use super::console::Console;
@@ -14,13 +15,11 @@ use super::race::{First, first};
 use super::signals::Signals;
 use super::{open, script, target};
 use crate::error::{Error, Result as Outcome};
-use crate::id::EntryId;
 use crate::log::Log;
 use crate::process::{Exit, Process, Program};
 use crate::project::diagnostic::to_text;
 use crate::project::{Diagnostic, Entry, Project, Registry, Spec};
 use crate::runtime::{Options, Runtime};
-use crate::system::System;
 use crate::system::terminal::Stream;
 use crate::value::{Packed, Value};
 use crate::wasm::WasmProgram;
@@ -28,17 +27,23 @@ use crate::wasm::WasmProgram;
 /// What is to run, on what.
 pub struct Job {
     pub registry: Arc<Registry>,
-    pub entry: Arc<Entry>,
+    pub program: Source,
     pub terminal: Arc<Entry>,
     pub words: Vec<String>,
     /// As the user called it.
     pub name: String,
-    pub settings: Settings,
+    pub shutdown_timeout: Duration,
 }
 
-/// What the project's configuration says about running.
-pub struct Settings {
-    pub shutdown_timeout: std::time::Duration,
+/// Where the program comes from.
+pub enum Source {
+    Entry(Arc<Entry>),
+    Script {
+        path: PathBuf,
+        text: String,
+        /// Where it may `require` files from.
+        folders: Vec<PathBuf>,
+    },
 }
 
 /// A command by its name, or a script by its file.
@@ -90,11 +95,9 @@ fn job(
     }
     let terminal = target::terminal_host(&project.registry, globals.host.as_deref())?;
     Ok(Job {
-        settings: Settings {
-            shutdown_timeout: project.config.shutdown_timeout,
-        },
+        shutdown_timeout: project.config.shutdown_timeout,
         registry: project.registry,
-        entry,
+        program: Source::Entry(entry),
         terminal,
         words,
         name,
@@ -116,20 +119,18 @@ fn split(words: Vec<OsString>) -> Result<(String, Vec<String>), Failure> {
 }
 
 fn process(job: Job, globals: &Globals, console: &Console) -> Result<u8, Failure> {
-    warn(&job.entry.problems, globals, console);
+    if let Source::Entry(entry) = &job.program {
+        warn(&entry.problems, globals, console);
+    }
     let log = ConsoleLog::new(console, globals);
     if matches!(&job.terminal.spec, Spec::TerminalHost(spec) if spec.hide_logs) {
         log.hide();
     }
-    let registry = job.registry.clone();
     let runtime = Runtime::boot(Options {
-        system: Arc::new(System::new(&registry)),
-        registry,
-        terminal: console.terminal().clone(),
         log: Log::new(log),
-        workers: 0,
-        oneshot: matches!(job.entry.spec, Spec::Wasm(_)),
-        shutdown_timeout: job.settings.shutdown_timeout,
+        oneshot: matches!(&job.program, Source::Entry(entry) if matches!(entry.spec, Spec::Wasm(_))),
+        shutdown_timeout: job.shutdown_timeout,
+        ..Options::new(job.registry.clone(), console.terminal().clone())
     })
     .map_err(|error| Failure::new(code::FAILED, error))?;
     runtime.block_on(session(&runtime, &job, console))
@@ -146,8 +147,8 @@ pub fn warn(problems: &[Diagnostic], globals: &Globals, console: &Console) {
 async fn session(runtime: &Runtime, job: &Job, console: &Console) -> Result<u8, Failure> {
     let mut signals =
         Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
-    let loaded = match first(Loaded::load(runtime, &job.entry.id), signals.next()).await {
-        First::Left(loaded) => loaded.map_err(|error| unloadable(error, &job.entry))?,
+    let loaded = match first(Loaded::load(runtime, &job.program), signals.next()).await {
+        First::Left(loaded) => loaded.map_err(|error| unloadable(error, runtime, &job.program))?,
         First::Right(signal) => return Err(Failure::silent(signal.code())),
     };
     let process = loaded.start(runtime, job)?;
@@ -186,10 +187,17 @@ struct Loaded {
 }
 
 impl Loaded {
-    async fn load(runtime: &Runtime, id: &EntryId) -> Outcome<Loaded> {
-        let wasm = runtime.wasm_program(id).await?;
-        let program = runtime.program(id).await?;
-        Ok(Loaded { program, wasm })
+    async fn load(runtime: &Runtime, source: &Source) -> Outcome<Loaded> {
+        match source {
+            Source::Entry(entry) => Ok(Loaded {
+                wasm: runtime.wasm_program(&entry.id).await?,
+                program: runtime.program(&entry.id).await?,
+            }),
+            Source::Script { path, text, folders } => Ok(Loaded {
+                wasm: None,
+                program: runtime.script(path, text, folders.clone())?,
+            }),
+        }
     }
 
     fn start(&self, runtime: &Runtime, job: &Job) -> Result<Arc<Process>, Failure> {
@@ -211,7 +219,12 @@ impl Loaded {
     }
 }
 
-/// An entry whose module or source turned out to be wrong when it was loaded.
-fn unloadable(error: Error, entry: &Entry) -> Failure {
-    Failure::entry(error, &entry.problems)
+/// A module or source that turned out to be wrong when it was loaded. What the engines find in it says more than the
+/// error, unless the fault lies elsewhere, in a library for one.
+fn unloadable(error: Error, runtime: &Runtime, source: &Source) -> Failure {
+    let found = match source {
+        Source::Entry(entry) => runtime.findings(entry),
+        Source::Script { path, text, .. } => vec![Runtime::script_finding(&error, path, text)],
+    };
+    Failure::entry(error, &found)
 }

@@ -1,11 +1,11 @@
 //! A Lua file as a program: the entry it becomes, and the hosts and the folder it brings when there is no project.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::Globals;
 use super::failure::{Failure, code};
-use super::run::{Job, Settings};
+use super::run::{Job, Source};
 use super::{open, target};
 use crate::error::Error;
 use crate::id::EntryId;
@@ -27,65 +27,51 @@ pub fn missing(name: &str) -> Failure {
 /// # Errors
 /// Exit 3 for a file that cannot be read or is no text, exit 4 for a host that does not exist.
 pub fn job(name: String, words: Vec<String>, globals: &Globals) -> Result<Job, Failure> {
-    let file = Path::new(&name);
+    let path = PathBuf::from(&name);
     let project = open::find(globals)?;
-    let shutdown_timeout = project
-        .as_ref()
-        .map_or(Duration::from_secs(30), |project| project.config.shutdown_timeout);
-    let registry = project.map(|project| project.registry).unwrap_or_default();
-    let entry = entry(file, &name)?;
-    let mut more = vec![entry, folder(file)?];
-    more.extend(own_hosts(&registry));
-    let registry = Arc::new(registry.with(more));
-    let id = id_of(file);
+    let mut folders = vec![folder_of(&path)?];
+    folders.extend(project.iter().map(|project| project.folder.clone()));
+    let project = project.unwrap_or_default();
+    let mut more = own_hosts(&project.registry);
+    more.push(volume(&folders[0], &path));
+    let registry = Arc::new(project.registry.with(more));
     Ok(Job {
         terminal: target::terminal_host(&registry, globals.host.as_deref())?,
-        entry: registry
-            .usable(&id)
-            .map_err(|error| Failure::new(code::PROJECT, error))?,
+        program: Source::Script {
+            text: read(&path, &name)?,
+            path,
+            folders,
+        },
         registry,
         words,
         name,
-        settings: Settings {
-            shutdown_timeout: project.config.shutdown_timeout,
-        },
+        shutdown_timeout: project.config.shutdown_timeout,
     })
 }
 
-fn id_of(file: &Path) -> EntryId {
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    EntryId::new(NAMESPACE, &stem)
-}
-
-fn entry(file: &Path, name: &str) -> Result<Entry, Failure> {
+fn read(file: &Path, name: &str) -> Result<String, Failure> {
     let bytes = std::fs::read(file).map_err(|error| unreadable(name, &error))?;
-    let source = String::from_utf8(bytes).map_err(|_| {
+    String::from_utf8(bytes).map_err(|_| {
         let error = Error::invalid(format!("{name} is not UTF-8 text"));
         Failure::new(code::PROJECT, error)
-    })?;
-    let spec = crate::lua::script(source.into(), name);
-    Ok(Entry::made(id_of(file), "process.lua", Spec::Lua(spec)))
+    })
 }
 
-fn folder(file: &Path) -> Result<Entry, Failure> {
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let path = folder
-        .canonicalize()
-        .map_err(|error| unreadable(&folder.display().to_string(), &error))?;
+fn folder_of(file: &Path) -> Result<PathBuf, Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    folder.canonicalize().map_err(|error| unreadable(&folder.display().to_string(), &error))
+}
+
+/// The script's folder as a volume.
+fn volume(folder: &Path, file: &Path) -> Entry {
     let spec = DirectorySpec {
-        path,
-        written: folder.display().to_string(),
+        path: folder.to_owned(),
+        written: file.parent().unwrap_or(file).display().to_string(),
         auto_init: false,
         mode: 0o755,
     };
-    Ok(Entry::made(
-        EntryId::new(NAMESPACE, "dir"),
-        "fs.directory",
-        Spec::Directory(spec),
-    ))
+    Entry::made(EntryId::new(NAMESPACE, "dir"), "fs.directory", Spec::Directory(spec))
 }
 
 /// The hosts that the project lacks.
@@ -123,10 +109,5 @@ mod tests {
         assert_eq!(ids, ["script:terminal", "script:processes"]);
         let registry = Registry::default().with(own);
         assert!(own_hosts(&registry).is_empty());
-    }
-
-    #[test]
-    fn a_script_is_named_after_its_file() {
-        assert_eq!(id_of(Path::new("a/b.lua")).as_str(), "script:b");
     }
 }

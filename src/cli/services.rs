@@ -1,7 +1,5 @@
 //! `wippy run` alone: every host with `auto_start`, until SIGINT or SIGTERM.
 
-use std::sync::Arc;
-
 use super::args::Globals;
 use super::console::Console;
 use super::failure::{Failure, code};
@@ -12,7 +10,6 @@ use crate::error::Error;
 use crate::log::{Level, Log, Record};
 use crate::project::{Project, Spec};
 use crate::runtime::{Options, Runtime};
-use crate::system::System;
 
 const SERVICE: &str = "  - name: main_service
     kind: process.service
@@ -30,15 +27,10 @@ pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
         return Err(Failure::new(code::PROJECT, error).help(help));
     }
     let log = Log::new(ConsoleLog::new(console, globals));
-    let registry = project.registry;
     let runtime = Runtime::boot(Options {
-        system: Arc::new(System::new(&registry)),
-        registry,
-        terminal: console.terminal().clone(),
         log: log.clone(),
-        workers: 0,
-        oneshot: false,
         shutdown_timeout: project.config.shutdown_timeout,
+        ..Options::new(project.registry, console.terminal().clone())
     })
     .map_err(|error| Failure::new(code::FAILED, error))?;
     runtime.block_on(until_signal(&runtime, &log))

@@ -4,8 +4,10 @@
 //! kernel and the one tokio thread that guests' I/O runs on. What is printed about it, and which signal stops it, is the
 //! command line's business. Invariant: once [`Runtime::stop`] has returned no process of it lives.
 
+mod findings;
 mod programs;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +17,9 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::Log;
 use crate::lua::LuaEngine;
+use crate::lua::compile::Source;
 use crate::process::{Bound, Clock, Context, Host, HostSpec, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
-use crate::project::{Entry, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
+use crate::project::{Diagnostic, Entry, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
 use crate::system::System;
 use crate::system::terminal::Terminal;
 use crate::value::Packed;
@@ -36,6 +39,23 @@ pub struct Options {
     pub oneshot: bool,
     /// `shutdown.timeout`: how long a stop takes at most before everything is terminated.
     pub shutdown_timeout: Duration,
+    /// Nothing will be started: folders are not opened, and none is made.
+    pub dry: bool,
+}
+
+impl Options {
+    pub fn new(registry: Arc<Registry>, terminal: Arc<Terminal>) -> Options {
+        Options {
+            system: Arc::new(System::new(&registry)),
+            registry,
+            terminal,
+            log: Log::none(),
+            workers: 0,
+            oneshot: false,
+            shutdown_timeout: Duration::from_secs(30),
+            dry: false,
+        }
+    }
 }
 
 /// A running system.
@@ -59,7 +79,8 @@ impl Runtime {
         let io = threads.handle().clone();
         let settings = settings(&options.registry, options.oneshot);
         let wasm = Wasm::new(settings, options.system.clone(), io.clone());
-        let engines = Arc::new(Engines::new(options.registry.clone(), wasm.clone()));
+        let lua = LuaEngine::new(options.registry.clone(), options.system.clone(), options.log.clone());
+        let engines = Arc::new(Engines::new(options.registry.clone(), lua, wasm.clone()));
         let kernel = Kernel::new(KernelOptions {
             workers: options.workers,
             log: options.log,
@@ -68,7 +89,9 @@ impl Runtime {
             clock: Clock::real(),
         });
         kernel.on_tick(move || wasm.tick());
-        engines.set_lua(LuaEngine::new(kernel.clone(), options.registry.clone(), options.system));
+        if !options.dry {
+            options.system.volumes.open_all();
+        }
         let runtime = Runtime {
             kernel,
             registry: options.registry,
@@ -118,6 +141,25 @@ impl Runtime {
     /// Whatever is wrong with the entry.
     pub async fn wasm_program(&self, id: &EntryId) -> Result<Option<Arc<WasmProgram>>> {
         self.engines.wasm_program(id).await
+    }
+
+    /// The program of a script, which may `require` files from these folders.
+    ///
+    /// # Errors
+    /// Invalid for a syntax error or bytecode.
+    pub fn script(&self, path: &Path, text: &str, folders: Vec<PathBuf>) -> Result<Arc<dyn Program>> {
+        self.engines.lua.script(path, text, folders)
+    }
+
+    /// What only the engines can find wrong with an entry. Blocks for as long as compiling takes.
+    pub fn findings(&self, entry: &Arc<Entry>) -> Vec<Diagnostic> {
+        findings::of(&self.engines, entry)
+    }
+
+    /// Why a script is no Lua, at its place.
+    pub fn script_finding(error: &Error, path: &Path, text: &str) -> Diagnostic {
+        let chunk = path.display().to_string();
+        findings::syntax(error, &Source { text, chunk: &chunk, first_line: 1 })
     }
 
     /// Starts a process with the words of a command line.
@@ -183,7 +225,6 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.kernel.close();
-        self.engines.release();
         if let Some(threads) = self.threads.take() {
             threads.shutdown_background();
         }

@@ -1,45 +1,39 @@
 //! Which engine runs an entry: the one place where an entry's kind chooses between Lua and wasm.
+//!
+//! Lua programs are kept per entry, so that a spawn of one that ran before compiles and plans nothing; the wasm engine
+//! keeps its own, because their files may change.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::lua::LuaEngine;
-use crate::process::{Programs, Resolved};
+use crate::process::{Program, Programs, Resolved};
 use crate::project::{Entry, LuaKind, Registry, Spec};
 use crate::wasm::{Wasm, WasmProgram};
+
+type Known = HashMap<EntryId, Result<Arc<dyn Program>>>;
 
 /// Both engines behind the kernel's trait.
 pub(super) struct Engines {
     registry: Arc<Registry>,
-    wasm: Arc<Wasm>,
-    /// Set once the kernel exists, which it needs; taken back at the end, because the two hold each other.
-    lua: Mutex<Option<Arc<LuaEngine>>>,
+    pub lua: Arc<LuaEngine>,
+    pub wasm: Arc<Wasm>,
+    known: RwLock<Known>,
 }
 
 impl Engines {
-    pub fn new(registry: Arc<Registry>, wasm: Arc<Wasm>) -> Engines {
+    pub fn new(registry: Arc<Registry>, lua: Arc<LuaEngine>, wasm: Arc<Wasm>) -> Engines {
         Engines {
             registry,
+            lua,
             wasm,
-            lua: Mutex::default(),
+            known: RwLock::default(),
         }
     }
 
-    pub fn set_lua(&self, lua: Arc<LuaEngine>) {
-        *self.lua.lock().unwrap_or_else(PoisonError::into_inner) = Some(lua);
-    }
-
-    /// Lets go of what holds the kernel.
-    pub fn release(&self) {
-        drop(self.lua.lock().unwrap_or_else(PoisonError::into_inner).take());
-    }
-
-    fn lua(&self) -> Result<Arc<LuaEngine>> {
-        let lua = self.lua.lock().unwrap_or_else(PoisonError::into_inner);
-        lua.clone().ok_or_else(|| Error::unavailable("the runtime has stopped"))
-    }
-
+    /// The WASM program of an entry; none for an entry of another kind.
     pub async fn wasm_program(&self, id: &EntryId) -> Result<Option<Arc<WasmProgram>>> {
         let entry = self.registry.usable(id)?;
         match &entry.spec {
@@ -49,12 +43,24 @@ impl Engines {
     }
 
     fn find(&self, id: &EntryId) -> Result<Resolved> {
+        if let Some(result) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Ok(Resolved::Ready(result.clone()));
+        }
         let entry = self.registry.usable(id)?;
         match &entry.spec {
-            Spec::Lua(spec) if spec.kind == LuaKind::Process => Ok(self.lua()?.resolve(&entry)),
+            Spec::Lua(spec) if spec.kind == LuaKind::Process => Ok(Resolved::Ready(self.lua_program(&entry))),
             Spec::Wasm(_) if entry.kind == "process.wasm" => Ok(self.wasm.resolve(&entry)),
-            _ => Err(not_a_process(&entry)),
+            _ => Err(Error::invalid(format!(
+                "{} is a {}, which is no process",
+                entry.id, entry.kind
+            ))),
         }
+    }
+
+    fn lua_program(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
+        let made = self.lua.program(entry);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(entry.id.clone()).or_insert(made).clone()
     }
 }
 
@@ -62,8 +68,4 @@ impl Programs for Engines {
     fn resolve(&self, id: &EntryId) -> Resolved {
         self.find(id).unwrap_or_else(|error| Resolved::Ready(Err(error)))
     }
-}
-
-fn not_a_process(entry: &Entry) -> Error {
-    Error::invalid(format!("{} is a {}, which is no process", entry.id, entry.kind))
 }
