@@ -41,6 +41,7 @@
 //!
 //! Workers are OS threads of our own and not tasks on tokio's threads; the reasons stand in `process/scheduler.rs`.
 
+
 pub mod cli;
 pub mod duration;
 pub mod error;
@@ -49,6 +50,7 @@ pub mod log;
 pub mod lua;
 pub mod process;
 pub mod project;
+pub mod runtime;
 pub mod size;
 pub mod system;
 pub mod value;

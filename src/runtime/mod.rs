@@ -79,7 +79,7 @@ impl Runtime {
         let io = threads.handle().clone();
         let settings = settings(&options.registry, options.oneshot);
         let wasm = Wasm::new(settings, options.system.clone(), io.clone());
-        let lua = LuaEngine::new(options.registry.clone(), options.system.clone(), options.log.clone());
+        let lua = LuaEngine::new(options.registry.clone(), options.system.clone());
         let engines = Arc::new(Engines::new(options.registry.clone(), lua, wasm.clone()));
         let kernel = Kernel::new(KernelOptions {
             workers: options.workers,
