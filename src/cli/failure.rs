@@ -29,7 +29,13 @@ pub mod code {
 #[derive(Debug)]
 pub struct Failure {
     pub code: u8,
-    /// None when everything has been said already.
+    report: Box<Report>,
+}
+
+/// What there is to say about it.
+#[derive(Debug, Default)]
+struct Report {
+    /// None when the diagnostics, or the program itself, have said it all.
     error: Option<Error>,
     /// Who failed.
     process: Option<(EntryId, Pid)>,
@@ -42,21 +48,14 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(code: u8, error: Error) -> Failure {
-        Failure {
-            code,
-            error: Some(error),
-            process: None,
-            diagnostics: Vec::new(),
-            usage: None,
-            help: None,
-        }
+        Failure::silent(code).change(|report| report.error = Some(error))
     }
 
     /// Nothing more to say than the exit code.
     pub fn silent(code: u8) -> Failure {
         Failure {
-            error: None,
-            ..Failure::new(code, Error::internal(""))
+            code,
+            report: Box::default(),
         }
     }
 
@@ -67,76 +66,73 @@ impl Failure {
     /// An entry that cannot be used: its hash, or any other error. What was found in its files says more than the error.
     pub fn entry(error: Error, diagnostics: &[Diagnostic]) -> Failure {
         let found: Vec<Diagnostic> = diagnostics.iter().filter(|found| found.is_error()).cloned().collect();
-        let code = if found.iter().any(|found| is_hash(found.code)) {
-            code::HASH
-        } else {
-            code::PROJECT
+        let code = match found.iter().any(|found| is_hash(found.code)) {
+            true => code::HASH,
+            false => code::PROJECT,
         };
-        Failure {
-            error: found.is_empty().then_some(error),
-            ..Failure::silent(code).with_diagnostics(found)
+        match found.is_empty() {
+            true => Failure::new(code, error),
+            false => Failure::silent(code).with_diagnostics(found),
         }
     }
 
-    /// A process that ended otherwise than well.
+    /// A process that ended otherwise than well. A guest that chose its exit code has said what it had to say.
     pub fn process(entry: &EntryId, pid: &Pid, cause: Cause, error: &Error) -> Failure {
         let code = match cause {
-            Cause::Code(code) => u8::try_from(code).unwrap_or(code::FAILED),
+            Cause::Code(code) => return Failure::silent(u8::try_from(code).unwrap_or(code::FAILED)),
             Cause::TimeLimit => code::TIME,
             Cause::Limit => code::LIMIT,
             Cause::Trap => code::TRAP,
             Cause::Returned | Cause::Failed | Cause::Terminated | Cause::LinkBroken => code::FAILED,
         };
-        match cause {
-            Cause::Code(_) => Failure::silent(code),
-            _ => Failure {
-                process: Some((entry.clone(), pid.clone())),
-                ..Failure::new(code, error.clone())
-            },
-        }
+        let process = (entry.clone(), pid.clone());
+        Failure::new(code, error.clone()).change(|report| report.process = Some(process))
     }
 
     #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Failure {
-        self.help = Some(help.into());
-        self
+    pub fn help(self, help: impl Into<String>) -> Failure {
+        self.change(|report| report.help = Some(help.into()))
     }
 
     /// The line that shows how the program is called.
     #[must_use]
-    pub fn with_usage(mut self, usage: impl Into<String>) -> Failure {
-        self.usage = Some(usage.into());
-        self
+    pub fn with_usage(self, usage: impl Into<String>) -> Failure {
+        self.change(|report| report.usage = Some(usage.into()))
     }
 
     #[must_use]
-    pub fn with_diagnostics(mut self, diagnostics: Vec<Diagnostic>) -> Failure {
-        self.diagnostics = diagnostics;
-        self
+    pub fn with_diagnostics(self, diagnostics: Vec<Diagnostic>) -> Failure {
+        self.change(|report| report.diagnostics = diagnostics)
     }
 
     #[must_use]
-    pub fn with_code(mut self, code: u8) -> Failure {
-        self.code = code;
+    pub fn with_code(self, code: u8) -> Failure {
+        Failure { code, ..self }
+    }
+
+    fn change(mut self, edit: impl FnOnce(&mut Report)) -> Failure {
+        edit(&mut self.report);
         self
     }
 
     /// What a person is told, ending in a newline; may be empty.
     pub fn to_text(&self, paint: Paint) -> String {
-        let mut text = String::new();
-        for diagnostic in &self.diagnostics {
-            text.push_str(&to_text(diagnostic, paint.style()));
-        }
-        if let Some(error) = &self.error {
-            text.push_str(&head(error, self.process.as_ref(), paint));
+        let report = &self.report;
+        let mut text: String = report
+            .diagnostics
+            .iter()
+            .map(|found| to_text(found, paint.style()))
+            .collect();
+        if let Some(error) = &report.error {
+            text.push_str(&head(error, report.process.as_ref(), paint));
             for frame in frames(error) {
                 let _ = writeln!(text, "    at {frame}");
             }
         }
-        if let Some(usage) = &self.usage {
+        if let Some(usage) = &report.usage {
             let _ = writeln!(text, "{usage}");
         }
-        for (at, line) in self.help.iter().flat_map(|help| help.lines()).enumerate() {
+        for (at, line) in report.help.iter().flat_map(|help| help.lines()).enumerate() {
             let lead = if at == 0 { "  = help: " } else { "          " };
             let _ = writeln!(text, "{}", format!("{lead}{line}").trim_end());
         }

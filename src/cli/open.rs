@@ -25,7 +25,11 @@ pub fn project(globals: &Globals) -> Result<Project, Failure> {
 /// # Errors
 /// Exit 3 when the folder that was named does not exist.
 pub fn find(globals: &Globals) -> Result<Option<Project>, Failure> {
-    let overrides = globals.overrides.iter().map(|text| over(text)).collect::<Result<Vec<_>, _>>()?;
+    let overrides = globals
+        .overrides
+        .iter()
+        .map(|text| over(text))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(folder(globals)?.map(|folder| system::load(&folder, &overrides)))
 }
 

@@ -60,7 +60,9 @@ fn read(file: &Path, name: &str) -> Result<String, Failure> {
 fn folder_of(file: &Path) -> Result<PathBuf, Failure> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    folder.canonicalize().map_err(|error| unreadable(&folder.display().to_string(), &error))
+    folder
+        .canonicalize()
+        .map_err(|error| unreadable(&folder.display().to_string(), &error))
 }
 
 /// The script's folder as a volume.

@@ -112,5 +112,9 @@ fn by_id(registry: &Registry, text: &str) -> Option<EntryId> {
 
 /// Findings about whole files: what they would have held is not known.
 fn unread(project: &Project) -> Vec<Diagnostic> {
-    project.about_files().filter(|found| found.is_error()).cloned().collect()
+    project
+        .about_files()
+        .filter(|found| found.is_error())
+        .cloned()
+        .collect()
 }

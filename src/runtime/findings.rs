@@ -27,7 +27,9 @@ fn lua(entry: &Entry, spec: &LuaSpec) -> Option<Diagnostic> {
         chunk: &spec.chunk,
         first_line: spec.first_line,
     };
-    compile(&source).err().map(|error| syntax(&error, &source).about(&entry.id))
+    compile(&source)
+        .err()
+        .map(|error| syntax(&error, &source).about(&entry.id))
 }
 
 /// A text that is no Lua, as a finding: the message without the place, the place as a place.

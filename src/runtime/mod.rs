@@ -159,7 +159,14 @@ impl Runtime {
     /// Why a script is no Lua, at its place.
     pub fn script_finding(error: &Error, path: &Path, text: &str) -> Diagnostic {
         let chunk = path.display().to_string();
-        findings::syntax(error, &Source { text, chunk: &chunk, first_line: 1 })
+        findings::syntax(
+            error,
+            &Source {
+                text,
+                chunk: &chunk,
+                first_line: 1,
+            },
+        )
     }
 
     /// Starts a process with the words of a command line.
@@ -196,8 +203,11 @@ impl Runtime {
     }
 
     async fn stop_hosts(&self) {
-        let (terminals, hosts): (Vec<_>, Vec<_>) =
-            self.kernel.hosts().into_iter().partition(|host| host.terminal().is_some());
+        let (terminals, hosts): (Vec<_>, Vec<_>) = self
+            .kernel
+            .hosts()
+            .into_iter()
+            .partition(|host| host.terminal().is_some());
         for group in [terminals, hosts] {
             self.stop_together(group).await;
         }
@@ -251,7 +261,9 @@ fn settings(registry: &Registry, oneshot: bool) -> Settings {
     let defaults = Settings::default();
     hosts.fold(Settings { oneshot, ..defaults }, |settings, host| Settings {
         max_instances: host.max_instances.map(|max| max as usize).max(settings.max_instances),
-        max_stack: host.max_stack.map_or(settings.max_stack, |max| settings.max_stack.max(max as usize)),
+        max_stack: host
+            .max_stack
+            .map_or(settings.max_stack, |max| settings.max_stack.max(max as usize)),
         ..settings
     })
 }
