@@ -14,6 +14,10 @@ use wippy::process::{
 };
 use wippy::value::{Packed, Value};
 
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 7;
 
 type Step = Box<dyn FnMut(&mut StepContext<'_>) -> Progress + Send>;

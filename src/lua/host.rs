@@ -6,11 +6,46 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, MultiValue, Value};
 
 use crate::error::Error;
 use crate::lua::error;
+use crate::process::{Kernel, Process};
+use crate::project::Registry;
+use crate::system::System;
+
+/// What all Lua states of a runtime share.
+pub struct LuaEngine {
+    pub kernel: Kernel,
+    pub registry: Arc<Registry>,
+    pub system: Arc<System>,
+}
+
+/// Where a Lua state runs.
+pub struct StateContext {
+    pub process: Arc<Process>,
+    pub engine: Arc<LuaEngine>,
+}
+
+impl StateContext {
+    /// The namespace in which the entry's references without one are looked up.
+    pub fn namespace(&self) -> &str {
+        self.process.entry().namespace()
+    }
+}
+
+/// The context of the state; whoever makes a state puts it into the state's app data.
+///
+/// # Errors
+/// Internal `no process context` in a state without one.
+pub fn context(lua: &Lua) -> mlua::Result<Arc<StateContext>> {
+    match lua.app_data_ref::<Arc<StateContext>>() {
+        Some(context) => Ok(context.clone()),
+        None => Err(raise(Error::internal("no process context"))),
+    }
+}
 
 /// Builds the results of a call that waited. Runs on the state, in the coroutine that called.
 pub type Finish = Box<dyn FnOnce(&Lua) -> mlua::Result<MultiValue> + Send>;

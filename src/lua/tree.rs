@@ -89,6 +89,38 @@ fn push_pair(table: &mut Table, key: Value, item: Value) {
     }
 }
 
+/// What `tostring` shows, `__tostring` metamethods included.
+///
+/// # Errors
+/// What such a metamethod raised.
+pub fn display(lua: &Lua, value: &LuaValue) -> mlua::Result<Vec<u8>> {
+    match value {
+        LuaValue::String(text) => Ok(text.as_bytes().to_vec()),
+        // mlua would print 2.0 as Rust does.
+        LuaValue::Number(_) => {
+            let text = lua.coerce_string(value.clone())?;
+            Ok(text.map(|text| text.as_bytes().to_vec()).unwrap_or_default())
+        }
+        other => Ok(other.to_string()?.into_bytes()),
+    }
+}
+
+/// What `print` writes: the values with tabs between them, and a newline.
+///
+/// # Errors
+/// As [`display`].
+pub fn display_line(lua: &Lua, values: &[LuaValue]) -> mlua::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            line.push(b'\t');
+        }
+        line.extend(display(lua, value)?);
+    }
+    line.push(b'\n');
+    Ok(line)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

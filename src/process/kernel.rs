@@ -59,7 +59,11 @@ pub struct Spawn {
     pub context: Arc<Context>,
 }
 
-type Shard = Mutex<HashMap<u64, Arc<Process>>>;
+/// A part of the table, in cache lines of its own: processes with neighbouring numbers run on different workers.
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard(Mutex<HashMap<u64, Arc<Process>>>);
+
 type TickHook = Arc<dyn Fn() + Send + Sync>;
 
 struct Core {
@@ -419,13 +423,13 @@ impl Kernel {
 
     fn shard(&self, number: u64) -> MutexGuard<'_, HashMap<u64, Arc<Process>>> {
         let shard = &self.0.table[(number % SHARDS as u64) as usize];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        shard.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn living(&self, wanted: impl Fn(&Process) -> bool) -> Vec<Arc<Process>> {
         let mut processes = Vec::new();
         for shard in &self.0.table {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let shard = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
             processes.extend(shard.values().filter(|process| wanted(process)).cloned());
         }
         processes.sort_by_key(|process| process.pid().number());

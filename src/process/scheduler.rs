@@ -363,7 +363,7 @@ fn fire(kernel: &Kernel) {
 
 /// Steps one process, within its host's bound.
 fn serve(kernel: &Kernel, worker: &Worker, index: usize, process: Arc<Process>) {
-    let host = process.host().clone();
+    let host = process.host();
     if !host.enter(&process) {
         return;
     }

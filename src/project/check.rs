@@ -1,10 +1,22 @@
 //! Findings that need more than one entry, or a look at the disk.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 
-use super::diagnostic::{Code, Diagnostic};
-use super::entry::{DirectorySpec, Entry};
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use sha2::{Digest as _, Sha256};
+
+use super::diagnostic::{Code, Diagnostic, Severity};
+use super::entry::{DirectorySpec, Entry, Spec, VariableSpec, WasmSource, WasmSpec};
+use super::kinds::{PLACEHOLDER, Reference, Role};
+use super::load::Draft;
+use super::near::nearest;
+use super::place::Step;
+use super::registry::Registry;
+use super::schema;
 use crate::error::Kind;
+use crate::id::EntryId;
 
 /// Why the folder of an `fs.directory` cannot be opened.
 pub fn folder_problem(entry: &Entry, spec: &DirectorySpec, error: &io::Error) -> Diagnostic {
@@ -27,4 +39,353 @@ pub fn folder_problem(entry: &Entry, spec: &DirectorySpec, error: &io::Error) ->
         Some(place) => found.at(place),
         None => found,
     }
+}
+
+/// Looks at all entries together: references, circles, names that must be unique, hosts.
+pub(super) fn together(drafts: &mut [Draft]) {
+    references(drafts);
+    circles(drafts);
+    aliases(drafts);
+    public_names(drafts);
+    commands(drafts);
+    placeholders(drafts);
+}
+
+type Index = HashMap<EntryId, usize>;
+
+fn index(drafts: &[Draft]) -> Index {
+    drafts
+        .iter()
+        .enumerate()
+        .map(|(at, draft)| (draft.id.clone(), at))
+        .collect()
+}
+
+/// What a reference in that role may name.
+fn fits(role: Role, kind: &str) -> bool {
+    match role {
+        Role::Filesystem | Role::Mount => kind == "fs.directory",
+        Role::RequiredVariable | Role::OptionalVariable => kind == "env.variable",
+        Role::Storage => kind.starts_with("env.storage.") && schema::fields(kind).is_some(),
+        Role::Import => matches!(kind, "library.lua" | "function.lua" | "process.lua"),
+        Role::Process => matches!(kind, "process.lua" | "process.wasm"),
+        Role::Host | Role::DefaultHost => matches!(kind, "process.host" | "terminal.host"),
+        Role::Required => true,
+    }
+}
+
+fn not_there(role: Role, id: &EntryId) -> String {
+    match role {
+        Role::Filesystem => format!("filesystem not found: {id}"),
+        Role::Mount => format!("wasi mount filesystem not found: {id}"),
+        Role::RequiredVariable => format!("required wasi env variable not found: {id}"),
+        Role::OptionalVariable => format!("optional wasi env variable not found: {id}"),
+        Role::Storage => format!("environment storage not found: {id}"),
+        Role::Import => format!("import not found: {id}"),
+        Role::Process => format!("process not found: {id}"),
+        Role::Host | Role::DefaultHost => format!("host not found: {id}"),
+        Role::Required => format!("required service not found: {id}"),
+    }
+}
+
+fn references(drafts: &mut [Draft]) {
+    let index = index(drafts);
+    let mut found = Vec::new();
+    for (at, draft) in drafts.iter().enumerate() {
+        for reference in &draft.references {
+            let kind = index.get(&reference.id).map(|target| drafts[*target].kind.as_str());
+            if kind.is_some_and(|kind| fits(reference.role, kind)) {
+                continue;
+            }
+            let label = match kind {
+                Some(kind) => format!("`{}` is a `{kind}`", reference.id),
+                None => similar(&reference.id, reference.role, drafts),
+            };
+            let problem = Diagnostic::new(Code::DanglingReference, not_there(reference.role, &reference.id));
+            let is_optional = matches!(reference.role, Role::OptionalVariable | Role::DefaultHost);
+            let severity = if is_optional {
+                Severity::Warning
+            } else {
+                Severity::Error
+            };
+            found.push((at, reference.steps.clone(), problem.label(label).severity(severity)));
+        }
+    }
+    for (at, steps, problem) in found {
+        drafts[at].report_value(&steps, problem);
+    }
+}
+
+fn similar(id: &EntryId, role: Role, drafts: &[Draft]) -> String {
+    let candidates = drafts.iter().filter(|draft| fits(role, &draft.kind));
+    // The same name in another namespace is the likelier mistake.
+    let same_name = candidates.clone().find(|draft| draft.id.name() == id.name());
+    let near = same_name.map(|draft| draft.id.as_str());
+    let near = near.or_else(|| nearest(id.as_str(), candidates.map(|draft| draft.id.as_str())));
+    near.map_or_else(String::new, |near| format!("did you mean `{near}`?"))
+}
+
+/// Entries that need each other in a circle, each for itself an error.
+fn circles(drafts: &mut [Draft]) {
+    let index = index(drafts);
+    for (roles, what) in [
+        (&[Role::Import][..], "import cycle"),
+        (&[Role::Storage], "storage cycle"),
+        (
+            &[Role::Required, Role::Host, Role::Process],
+            "cycle of required services",
+        ),
+    ] {
+        let edges: Vec<Vec<usize>> = drafts.iter().map(|draft| targets(draft, roles, &index)).collect();
+        for at in 0..drafts.len() {
+            if let Some(path) = way_back(at, &edges) {
+                report_circle(drafts, &path, roles, what);
+            }
+        }
+    }
+}
+
+fn targets(draft: &Draft, roles: &[Role], index: &Index) -> Vec<usize> {
+    let wanted = draft
+        .references
+        .iter()
+        .filter(|reference| roles.contains(&reference.role));
+    wanted
+        .filter_map(|reference| index.get(&reference.id).copied())
+        .collect()
+}
+
+/// The shortest way from a node back to itself.
+fn way_back(start: usize, edges: &[Vec<usize>]) -> Option<Vec<usize>> {
+    let mut came_from: HashMap<usize, usize> = HashMap::new();
+    let mut queue = VecDeque::from([start]);
+    while let Some(node) = queue.pop_front() {
+        for next in &edges[node] {
+            if *next == start {
+                let mut path = vec![start, node];
+                while let Some(before) = path.last().and_then(|node| came_from.get(node)) {
+                    path.push(*before);
+                }
+                if path.last() != Some(&start) {
+                    path.push(start);
+                }
+                path.reverse();
+                return Some(path);
+            }
+            if *next != node && !came_from.contains_key(next) {
+                came_from.insert(*next, node);
+                queue.push_back(*next);
+            }
+        }
+    }
+    None
+}
+
+fn report_circle(drafts: &mut [Draft], path: &[usize], roles: &[Role], what: &str) {
+    let names: Vec<&str> = path.iter().map(|at| drafts[*at].id.as_str()).collect();
+    let message = format!("{what}: {}", names.join(" -> "));
+    let (start, next) = (path[0], drafts[path[1]].id.clone());
+    let named = |reference: &&Reference| reference.id == next && roles.contains(&reference.role);
+    let steps = drafts[start]
+        .references
+        .iter()
+        .find(named)
+        .map(|reference| reference.steps.clone());
+    drafts[start].report_value(&steps.unwrap_or_default(), Diagnostic::new(Code::Cycle, message));
+}
+
+/// One alias may mean only one thing within a state, over all the libraries it loads.
+fn aliases(drafts: &mut [Draft]) {
+    let index = index(drafts);
+    for at in 0..drafts.len() {
+        if let Some(message) = alias_conflict(at, drafts, &index) {
+            drafts[at].report_key(&["imports".into()], Diagnostic::new(Code::BadValue, message));
+        }
+    }
+}
+
+fn imports(draft: &Draft) -> &[(String, EntryId)] {
+    match &draft.spec {
+        Spec::Lua(spec) => &spec.imports,
+        _ => &[],
+    }
+}
+
+fn alias_conflict(start: usize, drafts: &[Draft], index: &Index) -> Option<String> {
+    let mut meanings: HashMap<&str, &EntryId> = HashMap::new();
+    let mut seen = HashSet::from([start]);
+    let mut queue = VecDeque::from([start]);
+    while let Some(at) = queue.pop_front() {
+        for (alias, id) in imports(&drafts[at]) {
+            match meanings.insert(alias, id) {
+                Some(other) if other != id => {
+                    return Some(format!(
+                        "the alias `{alias}` means both `{other}` and `{id}` within one state"
+                    ));
+                }
+                _ => {}
+            }
+            queue.extend(index.get(id).copied().filter(|target| seen.insert(*target)));
+        }
+    }
+    None
+}
+
+fn public_names(drafts: &mut [Draft]) {
+    let mut owners: HashMap<String, EntryId> = HashMap::new();
+    for draft in drafts {
+        let Spec::Variable(VariableSpec { name: Some(name), .. }) = &draft.spec else {
+            continue;
+        };
+        match owners.get(name) {
+            Some(owner) => {
+                let message = format!("the variable name `{name}` is taken by `{owner}`");
+                draft.report_value(&["variable".into()], Diagnostic::new(Code::BadValue, message));
+            }
+            None => {
+                owners.insert(name.clone(), draft.id.clone());
+            }
+        }
+    }
+}
+
+fn commands(drafts: &mut [Draft]) {
+    let mut owners: HashMap<String, EntryId> = HashMap::new();
+    let missing = missing_kinds(drafts.iter().map(|draft| draft.kind.as_str()));
+    let steps: [Step; 3] = ["meta".into(), "command".into(), "name".into()];
+    for draft in drafts {
+        let Some(command) = draft.command.clone() else { continue };
+        if owners.is_empty() && !missing.is_empty() {
+            draft.report_value(&steps, missing_host(&command.name, &missing));
+        }
+        match owners.get(&command.name) {
+            Some(owner) => {
+                let message = format!("the command `{}` is declared twice: `{owner}` counts", command.name);
+                draft.report_value(&steps, Diagnostic::new(Code::DuplicateCommand, message));
+            }
+            None => {
+                owners.insert(command.name, draft.id.clone());
+            }
+        }
+    }
+}
+
+/// Which kinds of host a command needs and the entries lack.
+pub fn missing_kinds<'a>(kinds: impl IntoIterator<Item = &'a str>) -> Vec<&'static str> {
+    let mut missing = vec!["terminal.host", "process.host"];
+    kinds
+        .into_iter()
+        .for_each(|kind| missing.retain(|needed| *needed != kind));
+    missing
+}
+
+/// That a command cannot run for want of hosts, with the lines of YAML to add.
+pub fn missing_host(command: &str, missing: &[&str]) -> Diagnostic {
+    let kinds: Vec<String> = missing.iter().map(|kind| format!("`{kind}`")).collect();
+    let message = format!(
+        "the command `{command}` has no host to run on: no {} is declared",
+        kinds.join(" and no ")
+    );
+    let lines = missing.iter().map(|kind| match *kind {
+        "terminal.host" => "  - name: terminal\n    kind: terminal.host",
+        _ => "  - name: processes\n    kind: process.host\n    lifecycle: { auto_start: true }",
+    });
+    let lines: Vec<&str> = lines.collect();
+    Diagnostic::new(Code::MissingHost, message).help(format!("add under `entries:`\n{}", lines.join("\n")))
+}
+
+/// Hashes that were never filled in, with the real one where the file is there.
+fn placeholders(drafts: &mut [Draft]) {
+    let index = index(drafts);
+    for at in 0..drafts.len() {
+        let Spec::Wasm(WasmSpec {
+            source: WasmSource::File { fs, path, hash },
+            ..
+        }) = &drafts[at].spec
+        else {
+            continue;
+        };
+        if hash != PLACEHOLDER {
+            continue;
+        }
+        let directory = index.get(fs).map(|target| &drafts[*target].spec);
+        let real = match directory {
+            Some(Spec::Directory(directory)) => hash_of(directory, path).ok(),
+            _ => None,
+        };
+        let found = hash_placeholder(real.as_deref());
+        drafts[at].report_value(&["hash".into()], found);
+    }
+}
+
+/// That `hash` is the literal placeholder, with the line to paste when the real one is known.
+pub fn hash_placeholder(real: Option<&str>) -> Diagnostic {
+    match real {
+        Some(real) => {
+            let message = format!("hash is a placeholder, replace it: hash: {real}");
+            Diagnostic::new(Code::HashPlaceholder, message).label("replace this by the line above")
+        }
+        None => Diagnostic::new(Code::HashPlaceholder, "hash is a placeholder")
+            .label("`sha256:` and the 64 hex digits of the file's SHA-256 belong here"),
+    }
+}
+
+/// `sha256:…` of a file in a volume, as `hash` wants it.
+///
+/// # Errors
+/// Of opening and reading; a path that leaves the folder is one.
+pub fn hash_of(directory: &DirectorySpec, path: &str) -> io::Result<String> {
+    let folder = Dir::open_ambient_dir(&directory.path, ambient_authority())?;
+    let path = path.trim_start_matches('/');
+    // Asked before opening: opening a FIFO would wait for its other end.
+    if !folder.metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut hasher = Sha256::new();
+    io::copy(&mut folder.open(path)?, &mut hasher)?;
+    let digits: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("sha256:{digits}"))
+}
+
+/// Folders and WASM files that entries name and that are not there: what `wippy check` looks at beyond loading.
+pub fn disk(registry: &Registry) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for entry in registry.iter().filter(|entry| !entry.is_broken()) {
+        match &entry.spec {
+            Spec::Directory(spec) => found.extend(folder(entry, spec)),
+            Spec::Wasm(WasmSpec {
+                source: WasmSource::File { fs, path, .. },
+                ..
+            }) => {
+                found.extend(wasm_file(registry, entry, fs, path));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn folder(entry: &Entry, spec: &DirectorySpec) -> Option<Diagnostic> {
+    let error = Dir::open_ambient_dir(&spec.path, ambient_authority()).err()?;
+    let will_be_made = spec.auto_init && error.kind() == io::ErrorKind::NotFound;
+    (!will_be_made).then(|| folder_problem(entry, spec, &error))
+}
+
+fn wasm_file(registry: &Registry, entry: &Entry, fs: &EntryId, path: &str) -> Option<Diagnostic> {
+    let Spec::Directory(spec) = &registry.get(fs)?.spec else {
+        return None;
+    };
+    // A folder that cannot be opened is its own entry's problem.
+    let folder = Dir::open_ambient_dir(&spec.path, ambient_authority()).ok()?;
+    let is_file = folder
+        .metadata(path.trim_start_matches('/'))
+        .is_ok_and(|meta| meta.is_file());
+    (!is_file).then(|| {
+        let found = Diagnostic::new(Code::MissingFile, format!("failed to open file: {path}")).about(&entry.id);
+        let found = found.label(format!("no such file in {}", spec.written));
+        match entry.place_of(&["path"]) {
+            Some(place) => found.at(place),
+            None => found,
+        }
+    })
 }

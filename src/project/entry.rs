@@ -26,6 +26,8 @@ pub struct Entry {
     pub command: Option<Command>,
     /// What is wrong with it; with an error among them the entry cannot be used.
     pub problems: Vec<Diagnostic>,
+    /// Every entry it refers to.
+    pub references: Vec<EntryId>,
     pub(super) node: Node,
     pub(super) origin: Option<Origin>,
 }
@@ -40,6 +42,7 @@ impl Entry {
             spec,
             command: None,
             problems: Vec::new(),
+            references: Vec::new(),
             node: Node::default(),
             origin: None,
         }

@@ -6,13 +6,29 @@
 //! itself.
 
 pub mod check;
+mod config;
 pub mod diagnostic;
 pub mod entry;
+mod fields;
+mod files;
+pub mod grants;
+mod interpolate;
+mod kinds;
 mod load;
+pub mod modules;
+pub mod near;
 pub mod place;
 mod registry;
+pub mod schema;
 pub mod yaml;
 
+pub use config::Config;
 pub use diagnostic::{Code, Diagnostic, Place, Severity};
 pub use entry::*;
+pub use files::find;
+pub use kinds::PLACEHOLDER;
+pub use load::{Environment, Lookup, Override, Project, load};
 pub use registry::Registry;
+
+#[cfg(test)]
+mod tests;

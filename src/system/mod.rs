@@ -7,7 +7,17 @@ pub mod volume;
 pub use env::Env;
 pub use volume::{Volume, Volumes};
 
-use crate::project::Registry;
+use std::path::Path;
+
+use crate::project::{self, Override, Project, Registry};
+
+/// Loads a project, with the variables it declares at hand for its `${env:…}`.
+pub fn load(folder: &Path, overrides: &[Override]) -> Project {
+    project::load(folder, overrides, &|entries| {
+        let env = Env::new(entries);
+        Box::new(move |key, namespace| env.get(key, namespace))
+    })
+}
 
 /// The folders and the environment of one runtime.
 #[derive(Debug)]

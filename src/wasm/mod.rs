@@ -1,4 +1,202 @@
 //! WebAssembly: what a guest is, what it may reach, and how values get in and out of it.
+//!
+//! The way of an entry: `module` reads, verifies and compiles the file, `export` finds the function that `method` means,
+//! `grants` and `linker` decide what stands behind its imports, `program` keeps all of that for its processes. The way of
+//! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
+//! engines, `limits` bounds it, `error` gives its end a name.
 
+mod body;
 pub mod cache;
+pub mod engine;
+mod error;
+pub mod export;
+mod files;
+mod findings;
+pub mod grants;
+mod limits;
+mod linker;
+pub mod module;
+mod program;
+mod state;
 pub mod value;
+mod wasi;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle as Tokio;
+
+pub use engine::Settings;
+pub use findings::{findings, refused};
+pub use linker::{Import, Provision};
+pub use program::WasmProgram;
+
+use crate::error::{Error, Result};
+use crate::id::EntryId;
+use crate::process::{Program, Resolved};
+use crate::project::entry::Entry;
+use crate::system::System;
+use engine::Engines;
+use linker::Linkers;
+use module::{Artifacts, Source, Stamp};
+use program::{Handle, load, source, spec};
+
+/// How long a file is believed not to have changed since it was last looked at.
+const FRESH: Duration = Duration::from_millis(1);
+
+/// Everything that the WASM entries of one runtime share.
+pub struct Wasm {
+    shared: Arc<Shared>,
+    io: Tokio,
+    entries: Mutex<HashMap<EntryId, Arc<Slot>>>,
+}
+
+struct Shared {
+    engines: Arc<Engines>,
+    artifacts: Artifacts,
+    linkers: Linkers,
+    system: Arc<System>,
+}
+
+/// One entry: what was loaded last, and when its file was looked at.
+struct Slot {
+    entry: Arc<Entry>,
+    loaded: Mutex<Option<Loaded>>,
+    /// Held while loading: whoever asks meanwhile waits for the same load.
+    loading: tokio::sync::Mutex<()>,
+}
+
+struct Loaded {
+    stamp: Stamp,
+    checked: Instant,
+    result: Result<Arc<WasmProgram>>,
+}
+
+impl Wasm {
+    pub fn new(settings: Settings, system: Arc<System>, io: Tokio) -> Arc<Wasm> {
+        Arc::new(Wasm {
+            shared: Arc::new(Shared {
+                engines: Engines::new(settings, io.clone()),
+                artifacts: Artifacts::default(),
+                linkers: Linkers::default(),
+                system,
+            }),
+            io,
+            entries: Mutex::default(),
+        })
+    }
+
+    /// To be called at every beat of the kernel: busy guests yield.
+    pub fn tick(&self) {
+        self.shared.engines.tick();
+    }
+
+    pub fn engines(&self) -> &Arc<Engines> {
+        &self.shared.engines
+    }
+
+    /// The program of an entry, for [`Programs`](crate::process::Programs): at once when it is loaded and its file has
+    /// not changed since.
+    pub fn resolve(self: &Arc<Self>, entry: &Arc<Entry>) -> Resolved {
+        let handle = |program: Arc<WasmProgram>| Arc::new(Handle(program)) as Arc<dyn Program>;
+        let slot = self.slot(entry);
+        if let Some(result) = self.current(&slot) {
+            return Resolved::Ready(result.map(handle));
+        }
+        let wasm = self.clone();
+        Resolved::Pending(Box::pin(async move { wasm.load(slot).await.map(handle) }))
+    }
+
+    /// The program of an entry, loaded if need be.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the entry or its file.
+    pub async fn program(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<Arc<WasmProgram>> {
+        let slot = self.slot(entry);
+        match self.current(&slot) {
+            Some(result) => result,
+            None => self.clone().load(slot).await,
+        }
+    }
+
+    /// The program of an entry, loaded on this thread, which may block.
+    ///
+    /// # Errors
+    /// As [`Wasm::program`].
+    pub fn program_blocking(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<Arc<WasmProgram>> {
+        let slot = self.slot(entry);
+        match self.current(&slot) {
+            Some(result) => result,
+            None => self.read_and_load(&slot),
+        }
+    }
+
+    fn slot(&self, entry: &Arc<Entry>) -> Arc<Slot> {
+        let mut entries = lock(&self.entries);
+        match entries.get(&entry.id) {
+            Some(slot) if Arc::ptr_eq(&slot.entry, entry) => slot.clone(),
+            _ => {
+                let slot = Arc::new(Slot {
+                    entry: entry.clone(),
+                    loaded: Mutex::default(),
+                    loading: tokio::sync::Mutex::default(),
+                });
+                entries.insert(entry.id.clone(), slot.clone());
+                slot
+            }
+        }
+    }
+
+    /// What was loaded last, unless the file has changed.
+    fn current(&self, slot: &Slot) -> Option<Result<Arc<WasmProgram>>> {
+        let mut loaded = lock(&slot.loaded);
+        let known = loaded.as_mut()?;
+        if known.checked.elapsed() > FRESH {
+            match self.stamp(&slot.entry) {
+                Ok(stamp) if stamp == known.stamp => known.checked = Instant::now(),
+                _ => {
+                    *loaded = None;
+                    return None;
+                }
+            }
+        }
+        Some(known.result.clone())
+    }
+
+    fn stamp(&self, entry: &Entry) -> Result<Stamp> {
+        let (fs, path, _) = source(spec(entry)?)?;
+        Stamp::of(&*self.shared.system.volumes.get(fs)?, path)
+    }
+
+    async fn load(self: Arc<Self>, slot: Arc<Slot>) -> Result<Arc<WasmProgram>> {
+        let _loading = slot.loading.lock().await;
+        if let Some(result) = self.current(&slot) {
+            return result;
+        }
+        let (wasm, reading) = (self.clone(), slot.clone());
+        let load = self.io.spawn_blocking(move || wasm.read_and_load(&reading));
+        load.await
+            .unwrap_or_else(|error| Err(Error::internal(format!("failed to compile wasm module: {error}"))))
+    }
+
+    fn read_and_load(&self, slot: &Slot) -> Result<Arc<WasmProgram>> {
+        let (fs, path, _) = source(spec(&slot.entry)?)?;
+        let volume = self.shared.system.volumes.get(fs)?;
+        let bytes = Source::read(&volume, path)?;
+        let result = load(&slot.entry, &bytes, &self.shared).map(Arc::new);
+        *lock(&slot.loaded) = Some(Loaded {
+            stamp: bytes.stamp,
+            checked: Instant::now(),
+            result: result.clone(),
+        });
+        result
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

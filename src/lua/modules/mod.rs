@@ -1,5 +1,126 @@
 //! The Lua modules, one file each. Each has `open`, which builds its table.
 //!
-//! Leaves to `sandbox` which of them a process sees.
+//! [`Module`] drives everything: which names exist, how each is opened. Leaves to `driver::sandbox` and
+//! `driver::require` which of them a process sees.
 
+pub mod env;
 pub mod errors;
+pub mod fs;
+pub mod io;
+pub mod json;
+pub mod logger;
+pub mod os;
+pub mod payload;
+pub mod time;
+
+#[cfg(test)]
+mod testing;
+
+use std::ffi::CStr;
+
+use mlua::{Lua, Value};
+
+/// A module of this runtime that is written with mlua.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Module {
+    Env,
+    Errors,
+    Fs,
+    Io,
+    Json,
+    Logger,
+    Os,
+    Payload,
+    Time,
+}
+
+/// Modules that Wippy has and this runtime does not provide.
+pub const NOT_PROVIDED: [&str; 30] = [
+    "base64",
+    "cdc",
+    "cloudstorage",
+    "compress",
+    "contract",
+    "crypto",
+    "eval_runner",
+    "events",
+    "excel",
+    "exec",
+    "expr",
+    "hash",
+    "html",
+    "http",
+    "http_client",
+    "hub",
+    "metrics",
+    "pg",
+    "queue",
+    "sql",
+    "store",
+    "stream",
+    "system",
+    "templates",
+    "text",
+    "treesitter",
+    "tty",
+    "websocket",
+    "workflow",
+    "yaml",
+];
+
+impl Module {
+    /// Present in every state.
+    pub const GLOBAL: &'static [Module] = &[Module::Errors, Module::Os, Module::Payload];
+
+    /// To be declared under `modules:`, or required by scripts.
+    pub const PROVIDED: &'static [Module] = &[
+        Module::Env,
+        Module::Fs,
+        Module::Io,
+        Module::Json,
+        Module::Logger,
+        Module::Time,
+    ];
+
+    /// The provided module of that name.
+    pub fn find(name: &str) -> Option<Module> {
+        Module::PROVIDED.iter().copied().find(|module| module.name() == name)
+    }
+
+    pub const fn c_name(self) -> &'static CStr {
+        match self {
+            Module::Env => c"env",
+            Module::Errors => c"errors",
+            Module::Fs => c"fs",
+            Module::Io => c"io",
+            Module::Json => c"json",
+            Module::Logger => c"logger",
+            Module::Os => c"os",
+            Module::Payload => c"payload",
+            Module::Time => c"time",
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        self.c_name().to_str().unwrap_or_default()
+    }
+
+    /// Makes its value, a table or an object.
+    ///
+    /// # Errors
+    /// When the state has no memory for it.
+    pub fn open(self, lua: &Lua) -> mlua::Result<Value> {
+        match self {
+            Module::Env => env::open(lua),
+            Module::Errors => errors::open(lua),
+            Module::Fs => fs::open(lua),
+            Module::Io => io::open(lua),
+            Module::Json => json::open(lua),
+            Module::Logger => return logger::open(lua),
+            Module::Os => os::open(lua),
+            Module::Payload => payload::open(lua),
+            Module::Time => time::open(lua),
+        }
+        .map(Value::Table)
+    }
+}

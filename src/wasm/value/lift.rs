@@ -92,7 +92,7 @@ struct Lifting {
 
 impl Lifting {
     fn value(&mut self, shape: &Shape, val: &Val) -> Result<()> {
-        self.room(0)?;
+        check_room(&self.packer, 0)?;
         match (shape, val) {
             (_, Val::Bool(flag)) => self.packer.bool(*flag),
             (_, Val::S8(number)) => self.packer.int(i64::from(*number)),
@@ -124,16 +124,8 @@ impl Lifting {
         Ok(())
     }
 
-    /// Makes sure that `bytes` more, and a few words around them, can be addressed.
-    fn room(&self, bytes: usize) -> Result<()> {
-        match self.packer.size().checked_add(bytes) {
-            Some(size) if size < LARGEST => Ok(()),
-            _ => Err(transfer_exceeded(LARGEST as u64)),
-        }
-    }
-
     fn str(&mut self, bytes: &[u8]) -> Result<()> {
-        self.room(bytes.len())?;
+        check_room(&self.packer, bytes.len())?;
         self.packer.str(bytes);
         Ok(())
     }
@@ -146,7 +138,7 @@ impl Lifting {
     }
 
     fn byte_string(&mut self, values: &[Val]) -> Result<()> {
-        self.room(values.len())?;
+        check_room(&self.packer, values.len())?;
         self.bytes.clear();
         self.bytes.extend(values.iter().map(|val| match val {
             Val::U8(byte) => *byte,
@@ -265,6 +257,14 @@ impl Lifting {
             self.packer.bool(true);
         }
         self.packer.close(mark, 0, names.len() as u32);
+    }
+}
+
+/// Makes sure that `bytes` more, and a few words around them, can be addressed.
+pub(super) fn check_room(packer: &Packer, bytes: usize) -> Result<()> {
+    match packer.size().checked_add(bytes) {
+        Some(size) if size < LARGEST => Ok(()),
+        _ => Err(transfer_exceeded(LARGEST as u64)),
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! [`Shape`] is a WIT type, [`Signature`] a function's types, both made once per loaded module. `lower` goes towards
 //! the guest, `lift` comes back; `numbers` does both for core modules, whose signatures `wit` reads from WIT text;
-//! [`words`] turns command-line words into arguments and [`json`] a result into text. Which function is called, and
-//! how, is left to the engine.
+//! [`words`] turns command-line words into arguments and [`json`] a result into text. Whole byte strings have a way
+//! of their own, `bytes`. Which function is called, and when, is left to the engine.
 //!
 //! Invariant: what `lift` makes, `lower` takes back unchanged. Nothing here panics on a value, however wrong or large.
 
+mod bytes;
 pub mod json;
 mod lift;
 mod lower;
@@ -19,11 +20,12 @@ use std::fmt;
 
 use wasmtime::component::types::ComponentFunc;
 
+pub use bytes::{Arguments, Returned};
 pub use shape::Shape;
 
 use crate::error::{Error, Kind, Result};
 use crate::value::Value;
-use shape::{Labelled, separated};
+use shape::{Labelled, TOO_LARGE, separated};
 
 /// A function's name and types.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,10 +71,17 @@ impl Signature {
         self.refused.map_or(Ok(()), |word| Err(refused(word)))
     }
 
+    /// Refuses a type anywhere that cannot cross, where none has any use.
+    fn check_all(&self) -> Result<()> {
+        self.check_result()?;
+        let word = self.params.iter().find_map(|(_, shape)| shape.refused());
+        word.map_or(Ok(()), |word| Err(refused(word)))
+    }
+
     /// `2 arguments (a: s32, b: s32)`.
     fn expected_arguments(&self) -> String {
         match self.params.len() {
-            0 => "no arguments".to_owned(),
+            0 => "0 arguments".to_owned(),
             1 => format!("1 argument ({})", Params(&self.params)),
             count => format!("{count} arguments ({})", Params(&self.params)),
         }
@@ -103,6 +112,7 @@ impl fmt::Display for Params<'_> {
 fn refused(word: &str) -> Error {
     match word {
         "v128" | "reference" => Error::invalid(format!("{word} values cannot cross into Lua")),
+        TOO_LARGE => Error::invalid(format!("a {word} cannot cross into Lua")),
         _ => Error::invalid("resources cannot cross into Lua"),
     }
 }

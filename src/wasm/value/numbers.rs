@@ -207,3 +207,122 @@ fn scalar(shape: &Shape, number: &Val) -> Option<Wit> {
 fn no_number(shape: &Shape) -> Error {
     Error::internal(format!("the guest's number is no {shape}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Value;
+
+    /// Calls `name` of a module with the signature that `wit` gives it, or its own.
+    fn call(wasm: impl AsRef<[u8]>, name: &str, wit: Option<&str>, args: &[Value]) -> Result<Value> {
+        let engine = wasmtime::Engine::default();
+        let module = wasmtime::Module::new(&engine, wasm).unwrap();
+        let mut store = wasmtime::Store::new(&engine, ());
+        let instance = wasmtime::Instance::new(&mut store, &module, &[]).unwrap();
+        let func = instance.get_func(&mut store, name).expect(name);
+        let ty = func.ty(&store);
+        let signature = match wit {
+            Some(text) => Signature::of_wit(text, name, &ty)?,
+            None => Signature::of_core(name, &ty),
+        };
+        let params = signature.lower_core(&Packed::from_values(args), 1 << 20)?;
+        let mut results = vec![Val::I32(0); ty.results().len()];
+        func.call(&mut store, &params, &mut results).unwrap();
+        signature.lift_core(&results)?.to_value()
+    }
+
+    fn fixture(name: &str, args: &[Value]) -> Result<Value> {
+        let path = format!("{}/fixtures/wasm/core.wasm", env!("CARGO_MANIFEST_DIR"));
+        call(std::fs::read(path).unwrap(), name, None, args)
+    }
+
+    #[test]
+    fn a_module_without_wit_has_its_own_types() {
+        let (int, float) = (Value::Int, Value::Float);
+        let back = |name: &str, args: &[Value]| format!("{:?}", fixture(name, args).unwrap());
+        assert_eq!(back("answer", &[]), "42");
+        assert_eq!(back("add", &[int(40), int(2)]), "42");
+        assert_eq!(back("add64", &[int(i64::MAX), float(0.0)]), i64::MAX.to_string());
+        assert_eq!(back("addf", &[int(1), float(0.5)]), "1.5");
+        assert_eq!(back("addd", &[int(1), float(0.5)]), "1.5");
+        assert_eq!(back("pair", &[]), "{1: 7, 2: 8589934592}");
+        assert_eq!(back("nothing", &[]), "nil");
+        let error = fixture("add", &[int(1)]).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "add: expected 2 arguments (arg1: s32, arg2: s32), got 1"
+        );
+        let error = fixture("vector", &[]).unwrap_err();
+        assert_eq!(error.message(), "v128 values cannot cross into Lua");
+    }
+
+    /// Every type that is one number, through a module that gives back its argument.
+    #[test]
+    fn wit_types_are_flattened_and_gathered() {
+        let wide: Vec<String> = (0..40).map(|flag| format!("flag-{flag}")).collect();
+        let flags = wide.join(", ");
+        let names = Value::array(["flag-0", "flag-31", "flag-39"].map(Value::from));
+        let table = [
+            ("", "bool", "i32", Value::Bool(true), "true"),
+            ("", "s8", "i32", Value::Int(-128), "-128"),
+            ("", "u8", "i32", Value::Int(255), "255"),
+            ("", "s16", "i32", Value::Int(-5), "-5"),
+            ("", "u16", "i32", Value::Int(65535), "65535"),
+            ("", "s32", "i32", Value::Int(-5), "-5"),
+            ("", "u32", "i32", Value::Int(4_294_967_295), "4294967295"),
+            ("", "s64", "i64", Value::Int(i64::MIN), "-9223372036854775808"),
+            ("", "u64", "i64", Value::Int(-1), "-1"),
+            ("", "f32", "f32", Value::Float(0.5), "0.5"),
+            ("", "f64", "f64", Value::Float(0.1), "0.1"),
+            ("", "char", "i32", Value::from("λ"), "\"λ\""),
+            (
+                "",
+                "result",
+                "i32",
+                Value::map([("err", Value::Bool(true))]),
+                "{\"err\": true}",
+            ),
+            ("enum e { a, b }", "e", "i32", Value::from("b"), "\"b\""),
+            (
+                "",
+                "tuple<u8, s8>",
+                "i32 i32",
+                Value::array([Value::Int(200), Value::Int(-1)]),
+                "{1: 200, 2: -1}",
+            ),
+            (
+                "record r { a-b: bool }",
+                "r",
+                "i32",
+                Value::map([("a_b", Value::Bool(true))]),
+                "{\"a-b\": true}",
+            ),
+            (
+                &format!("flags e {{ {flags} }}"),
+                "e",
+                "i32 i32",
+                names,
+                "{\"flag-0\": true, \"flag-31\": true, \"flag-39\": true}",
+            ),
+        ];
+        for (types, ty, core, given, expected) in table {
+            let gets: String = (0..core.split(' ').count())
+                .map(|index| format!("local.get {index} "))
+                .collect();
+            let wat = format!("(module (func (export \"f\") (param {core}) (result {core}) {gets}))");
+            let text = format!("{types} f: func(v: {ty}) -> {ty};");
+            let back = call(wat::parse_str(wat).unwrap(), "f", Some(&text), &[given]);
+            assert_eq!(format!("{:?}", back.unwrap()), expected, "{ty}");
+        }
+    }
+
+    #[test]
+    fn numbers_outside_of_their_type_are_errors() {
+        for (types, ty) in [("", "char"), ("enum e { a, b }", "e"), ("", "result")] {
+            let wat = "(module (func (export \"f\") (result i32) (i32.const -1)))";
+            let text = format!("{types} f: func() -> {ty};");
+            let error = call(wat::parse_str(wat).unwrap(), "f", Some(&text), &[]).unwrap_err();
+            assert_eq!(error.kind(), crate::error::Kind::Internal, "{error}");
+        }
+    }
+}

@@ -180,9 +180,40 @@ impl fmt::Display for Names {
     }
 }
 
-impl Shape {
-    /// The shape of a type of a component.
-    pub fn of(ty: &Type) -> Shape {
+/// Builds one shape. A few aliases that double each other make a type of a billion parts; such a type is refused before
+/// it takes memory, and one that nests beyond what components may before it takes stack.
+pub(super) struct Walk {
+    left: u32,
+    depth: u32,
+}
+
+impl Default for Walk {
+    fn default() -> Walk {
+        Walk {
+            left: 10_000,
+            depth: 100,
+        }
+    }
+}
+
+impl Walk {
+    /// One more part of the type.
+    pub(super) fn part(&mut self, make: impl FnOnce(&mut Walk) -> Shape) -> Shape {
+        if self.left == 0 || self.depth == 0 {
+            return Shape::Refused(TOO_LARGE);
+        }
+        self.left -= 1;
+        self.depth -= 1;
+        let shape = make(self);
+        self.depth += 1;
+        shape
+    }
+
+    fn component(&mut self, ty: &Type) -> Shape {
+        self.part(|walk| walk.component_part(ty))
+    }
+
+    fn component_part(&mut self, ty: &Type) -> Shape {
         match ty {
             Type::Bool => Shape::Bool,
             Type::S8 => Shape::Int(Int::S8),
@@ -197,25 +228,21 @@ impl Shape {
             Type::Float64 => Shape::F64,
             Type::Char => Shape::Char,
             Type::String => Shape::String,
-            Type::List(list) => Shape::list(Shape::of(&list.ty()), None),
-            Type::FixedLengthList(list) => Shape::list(Shape::of(&list.ty()), Some(list.len())),
-            Type::Map(map) => Shape::Map(Box::new((Shape::of(&map.key()), Shape::of(&map.value())))),
-            Type::Record(record) => Shape::record(
-                record
-                    .fields()
-                    .map(|field| (field.name.to_owned(), Shape::of(&field.ty))),
-            ),
-            Type::Tuple(tuple) => Shape::Tuple(tuple.types().map(|ty| Shape::of(&ty)).collect()),
-            Type::Variant(variant) => Shape::variant(variant.cases().map(|case| {
-                let payload = case.ty.as_ref().map(Shape::of);
-                (case.name.to_owned(), payload)
-            })),
+            Type::List(list) => Shape::list(self.component(&list.ty()), None),
+            Type::FixedLengthList(list) => Shape::list(self.component(&list.ty()), Some(list.len())),
+            Type::Map(map) => Shape::Map(Box::new((self.component(&map.key()), self.component(&map.value())))),
+            Type::Record(record) => {
+                let fields = record.fields();
+                Shape::record(fields.map(|field| (field.name.to_owned(), self.component(&field.ty))))
+            }
+            Type::Tuple(tuple) => Shape::Tuple(tuple.types().map(|ty| self.component(&ty)).collect()),
+            Type::Variant(variant) => {
+                let cases = variant.cases();
+                Shape::variant(cases.map(|case| (case.name.to_owned(), self.payload(case.ty))))
+            }
             Type::Enum(names) => Shape::Enum(Names::new(names.names())),
-            Type::Option(option) => Shape::Option(Box::new(Shape::of(&option.ty()))),
-            Type::Result(result) => Shape::result(
-                result.ok().as_ref().map(Shape::of),
-                result.err().as_ref().map(Shape::of),
-            ),
+            Type::Option(option) => Shape::Option(Box::new(self.component(&option.ty()))),
+            Type::Result(result) => Shape::result(self.payload(result.ok()), self.payload(result.err())),
             Type::Flags(flags) => Shape::Flags(Names::new(flags.names())),
             Type::Own(_) => Shape::Refused("own"),
             Type::Borrow(_) => Shape::Refused("borrow"),
@@ -223,6 +250,20 @@ impl Shape {
             Type::Stream(_) => Shape::Refused("stream"),
             Type::ErrorContext => Shape::Refused("error-context"),
         }
+    }
+
+    fn payload(&mut self, ty: Option<Type>) -> Option<Shape> {
+        ty.map(|ty| self.component(&ty))
+    }
+}
+
+/// The word of a type that is refused for its size.
+pub(super) const TOO_LARGE: &str = "type of more than 10000 parts";
+
+impl Shape {
+    /// The shape of a type of a component.
+    pub fn of(ty: &Type) -> Shape {
+        Walk::default().component(ty)
     }
 
     pub fn list(element: Shape, length: Option<u32>) -> Shape {

@@ -10,7 +10,7 @@ use wit_parser::{Function, Resolve, Type, TypeDefKind};
 
 use super::Signature;
 use super::numbers::{Number, flat};
-use super::shape::{Int, Names, Shape, separated};
+use super::shape::{Int, Names, Shape, Walk, separated};
 use crate::error::{Error, Result};
 
 /// Stands before the text, on its first line so that the lines of errors are those of the text.
@@ -25,6 +25,9 @@ impl Signature {
         let resolve = parse(text)?;
         let function = find(&resolve, name)?;
         let signature = convert(&resolve, name, function);
+        signature
+            .check_all()
+            .map_err(|error| Error::invalid(format!("wit: {}", error.message())))?;
         check_fit(&signature, ty)?;
         Ok(signature)
     }
@@ -67,12 +70,13 @@ pub(super) fn convert(resolve: &Resolve, name: &str, function: &Function) -> Sig
     let params = function
         .params
         .iter()
-        .map(|param| (param.name.clone(), shape(resolve, &param.ty)));
-    let result = function.result.as_ref().map(|ty| shape(resolve, ty));
+        .map(|param| (param.name.clone(), shape(resolve, &param.ty, &mut Walk::default())));
+    let result = function.result.as_ref();
+    let result = result.map(|ty| shape(resolve, ty, &mut Walk::default()));
     Signature::new(name, params.collect(), result)
 }
 
-fn shape(resolve: &Resolve, ty: &Type) -> Shape {
+fn shape(resolve: &Resolve, ty: &Type, walk: &mut Walk) -> Shape {
     match ty {
         Type::Bool => Shape::Bool,
         Type::S8 => Shape::Int(Int::S8),
@@ -88,12 +92,12 @@ fn shape(resolve: &Resolve, ty: &Type) -> Shape {
         Type::Char => Shape::Char,
         Type::String => Shape::String,
         Type::ErrorContext => Shape::Refused("error-context"),
-        Type::Id(id) => defined(resolve, &resolve.types[*id].kind),
+        Type::Id(id) => walk.part(|walk| defined(resolve, &resolve.types[*id].kind, walk)),
     }
 }
 
-fn defined(resolve: &Resolve, kind: &TypeDefKind) -> Shape {
-    let of = |ty: &Type| shape(resolve, ty);
+fn defined(resolve: &Resolve, kind: &TypeDefKind, walk: &mut Walk) -> Shape {
+    let mut of = |ty: &Type| shape(resolve, ty, walk);
     match kind {
         TypeDefKind::Type(ty) => of(ty),
         TypeDefKind::Record(record) => {
@@ -104,11 +108,11 @@ fn defined(resolve: &Resolve, kind: &TypeDefKind) -> Shape {
         TypeDefKind::Enum(cases) => Shape::Enum(Names::new(cases.cases.iter().map(|case| case.name.as_str()))),
         TypeDefKind::Variant(variant) => {
             let cases = variant.cases.iter();
-            Shape::variant(cases.map(|case| (case.name.clone(), case.ty.as_ref().map(of))))
+            Shape::variant(cases.map(|case| (case.name.clone(), case.ty.as_ref().map(&mut of))))
         }
         TypeDefKind::Tuple(tuple) => Shape::Tuple(tuple.types.iter().map(of).collect()),
         TypeDefKind::Option(inner) => Shape::Option(Box::new(of(inner))),
-        TypeDefKind::Result(arms) => Shape::result(arms.ok.as_ref().map(of), arms.err.as_ref().map(of)),
+        TypeDefKind::Result(arms) => Shape::result(arms.ok.as_ref().map(&mut of), arms.err.as_ref().map(&mut of)),
         TypeDefKind::List(element) => Shape::list(of(element), None),
         TypeDefKind::FixedLengthList(element, length) => Shape::list(of(element), Some(*length)),
         TypeDefKind::Map(key, value) => Shape::Map(Box::new((of(key), of(value)))),
@@ -184,5 +188,123 @@ impl<T: fmt::Display> fmt::Display for Arrow<'_, T> {
         f.write_str(") -> (")?;
         separated(f, self.1)?;
         f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signature(text: &str, name: &str, wat: &str) -> Result<Signature> {
+        Signature::of_wit(text, name, &core_type(wat))
+    }
+
+    /// The type of the one function that the module exports.
+    fn core_type(func: &str) -> FuncType {
+        let engine = wasmtime::Engine::default();
+        let wat = format!("(module (func (export \"f\") {func} unreachable))");
+        let module = wasmtime::Module::new(&engine, wat::parse_str(wat).unwrap()).unwrap();
+        let export = module.exports().next().unwrap().ty();
+        export.unwrap_func().clone()
+    }
+
+    #[test]
+    fn texts_that_fit_are_signatures() {
+        let two = "(param i32 i32) (result i32)";
+        let table = [
+            (
+                "answer: func() -> s32;",
+                "answer",
+                "(result i32)",
+                "answer: func() -> s32",
+            ),
+            (
+                "answer: func() -> s32",
+                "answer",
+                "(result i32)",
+                "answer: func() -> s32",
+            ),
+            (
+                "a: func(); add: func(a: u8, b: char) -> bool;",
+                "add",
+                two,
+                "add: func(a: u8, b: char) -> bool",
+            ),
+            (
+                "// sums\n add-up: func(a: s32, b: s32) -> s32; // done",
+                "add_up",
+                two,
+                "add_up: func(a: s32, b: s32) -> s32",
+            ),
+            (
+                "f: func(a: u64, b: f32, c: f64);",
+                "f",
+                "(param i64 f32 f64)",
+                "f: func(a: u64, b: f32, c: f64)",
+            ),
+            (
+                "f: func() -> tuple<s32, s64>;",
+                "f",
+                "(result i32 i64)",
+                "f: func() -> tuple<s32, s64>",
+            ),
+            (
+                "enum e { a, b } f: func(e: e) -> result;",
+                "f",
+                "(param i32) (result i32)",
+                "f: func(e: enum {a, b}) -> result",
+            ),
+            (
+                "record p { x: f32, y: f32 } f: func(p: p);",
+                "f",
+                "(param f32 f32)",
+                "f: func(p: record {x: f32, y: f32})",
+            ),
+        ];
+        for (text, name, core, expected) in table {
+            let signature = signature(text, name, core).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(signature.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn texts_that_do_not_fit_say_what_they_are_and_what_the_module_has() {
+        let error = signature("f: func(a: s64) -> s32;", "f", "(param i32) (result i32)").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "wit does not fit the module: f: func(a: s64) -> s32 is (i64) -> (i32), the module has (i32) -> (i32)"
+        );
+        let error = signature("f: func();", "f", "(result i32)").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "wit does not fit the module: f: func() is () -> (), the module has () -> (i32)"
+        );
+        let error = signature("f: func(a: string);", "f", "(param i32 i32)").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "wit does not fit the module: f: func(a: string): a core module takes and returns numbers, string needs a component"
+        );
+    }
+
+    #[test]
+    fn texts_that_are_wrong_are_errors() {
+        let error = signature("g: func(); h: func();", "f", "").unwrap_err();
+        assert_eq!(error.to_string(), "wit: no function f; it lists g, h");
+        let error = signature("g: func();\nf: fun();", "f", "").unwrap_err();
+        assert!(error.to_string().starts_with("wit: "), "{error}");
+        assert!(signature("", "f", "").is_err());
+        let doubling: String = (1..40)
+            .map(|n| format!("type t{n} = tuple<t{0}, t{0}>; ", n - 1))
+            .collect();
+        let error = signature(&format!("type t0 = u8; {doubling} f: func(a: t39);"), "f", "").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "wit: a type of more than 10000 parts cannot cross into Lua"
+        );
+        let chain: String = (1..5000).map(|n| format!("type t{n} = tuple<t{}>; ", n - 1)).collect();
+        assert!(signature(&format!("type t0 = u8; {chain} f: func(a: t4999);"), "f", "").is_err());
+        let deep = format!("f: func(a: {}u8{});", "list<".repeat(100_000), ">".repeat(100_000));
+        let error = signature(&deep, "f", "").unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Invalid);
     }
 }

@@ -1,0 +1,157 @@
+//! The module `logger`: log records with the process's pid and entry, through loggers with a name and fields of their own.
+
+use std::sync::Arc;
+
+use mlua::{IntoLua, Lua, Table, UserData, UserDataMethods, Value as LuaValue};
+
+use crate::log::{Level, Record};
+use crate::lua::error::{self, bad_argument};
+use crate::lua::host::context;
+use crate::lua::tree;
+use crate::value::Value;
+
+/// The root logger.
+pub fn open(lua: &Lua) -> mlua::Result<LuaValue> {
+    Logger::default().into_lua(lua)
+}
+
+#[derive(Clone, Default)]
+struct Logger {
+    /// Dotted, empty for the root.
+    name: String,
+    /// What every record of it carries.
+    fields: Arc<Vec<(String, Value)>>,
+}
+
+const LEVELS: [Level; 4] = [Level::Debug, Level::Info, Level::Warn, Level::Error];
+
+impl UserData for Logger {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        for level in LEVELS {
+            let record = move |lua: &Lua, this: &Logger, (message, fields): (LuaValue, LuaValue)| {
+                this.record(lua, level, message, fields)
+            };
+            methods.add_method(level.as_str(), record);
+        }
+        methods.add_method("with", |_, this, fields: LuaValue| {
+            Ok(Logger {
+                name: this.name.clone(),
+                fields: Arc::new(this.merged(read(1, "with", &fields)?)),
+            })
+        });
+        methods.add_method("named", |_, this, name: LuaValue| this.named(&name));
+    }
+}
+
+impl Logger {
+    fn record(&self, lua: &Lua, level: Level, message: LuaValue, fields: LuaValue) -> mlua::Result<()> {
+        let message = match &message {
+            LuaValue::Nil => return Err(bad_argument(1, level.as_str(), "string", &message)),
+            message => tree::display(lua, message)?,
+        };
+        let fields = match fields {
+            LuaValue::Nil => Vec::new(),
+            fields => read(2, level.as_str(), &fields)?,
+        };
+        let context = context(lua)?;
+        let log = context.engine.kernel.log();
+        if log.enabled(level) {
+            let message = String::from_utf8_lossy(&message);
+            let record = Record::new(level, message).about(context.process.pid(), context.process.entry());
+            log.record(Record {
+                logger: self.name.clone(),
+                fields: self.merged(fields),
+                ..record
+            });
+        }
+        Ok(())
+    }
+
+    /// Its own fields and these; a later one replaces one of the same name.
+    fn merged(&self, more: Vec<(String, Value)>) -> Vec<(String, Value)> {
+        let kept = self
+            .fields
+            .iter()
+            .filter(|(name, _)| !more.iter().any(|(other, _)| other == name));
+        kept.cloned().chain(more.iter().cloned()).collect()
+    }
+
+    fn named(&self, name: &LuaValue) -> mlua::Result<Logger> {
+        let name = match name {
+            LuaValue::String(text) if !text.as_bytes().is_empty() => text.to_string_lossy(),
+            LuaValue::String(_) => return Err(error::mistake("bad argument #1 to 'named' (name must not be empty)")),
+            other => return Err(bad_argument(1, "named", "string", other)),
+        };
+        let name = match self.name.as_str() {
+            "" => name,
+            parent => format!("{parent}.{name}"),
+        };
+        Ok(Logger {
+            name,
+            fields: self.fields.clone(),
+        })
+    }
+}
+
+/// The fields of a table by name, sorted: a Lua table has no order of its own.
+fn read(position: usize, function: &str, fields: &LuaValue) -> mlua::Result<Vec<(String, Value)>> {
+    let LuaValue::Table(table) = fields else {
+        return Err(bad_argument(position, function, "table", fields));
+    };
+    let mut fields = pairs(table)?;
+    fields.sort_by(|(left, _), (right, _)| left.cmp(right));
+    Ok(fields)
+}
+
+fn pairs(table: &Table) -> mlua::Result<Vec<(String, Value)>> {
+    let mut fields = Vec::new();
+    for pair in table.pairs::<LuaValue, LuaValue>() {
+        let (name, value) = pair?;
+        let value = match tree::from_lua(&value)? {
+            // A Time or a Duration says more as text than as nothing.
+            Value::Nil => Value::from(value.to_string()?),
+            plain => plain,
+        };
+        fields.push((name.to_string()?, value));
+    }
+    Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::World;
+    use super::*;
+    use crate::project::Registry;
+
+    #[test]
+    fn records_carry_names_fields_and_the_process() {
+        let world = World::new(Registry::default(), None);
+        world.lua.globals().set("logger", open(&world.lua).unwrap()).unwrap();
+        let time = super::super::time::open(&world.lua).unwrap();
+        world.lua.globals().set("time", time).unwrap();
+        world.run(
+            r#"
+            assert(select('#', logger:info("plain")) == 0)
+            logger:debug("not wanted")
+            local child = logger:with({b = 1, a = {deep = {true}}}):named("db"):named("pool")
+            child:warn("child", {b = 2, took = time.seconds(2)})
+            logger:error(42, {})
+            assert(not pcall(logger.named, logger, "") and not pcall(logger.info, logger) and not pcall(logger.with, logger, 1))
+            "#,
+        );
+        let records = world.records.lock().unwrap();
+        assert_eq!(records.len(), 3);
+        let child = &records[1];
+        assert_eq!(
+            (child.level, child.message.as_str(), child.logger.as_str()),
+            (Level::Warn, "child", "db.pool")
+        );
+        let names: Vec<&str> = child.fields.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "took"]);
+        assert_eq!(child.fields[1].1, Value::Int(2));
+        assert_eq!(child.fields[2].1, Value::from("2s"));
+        assert_eq!(child.pid.as_ref(), Some(world.context.process.pid()));
+        assert_eq!(child.entry.as_ref().map(|entry| entry.as_str()), Some("app:main"));
+        assert_eq!(records[2].message, "42");
+    }
+}

@@ -1,0 +1,215 @@
+//! The global `payload`: values in a wrapper that says in which format they are.
+//!
+//! A wrapper holds a copy of its value as a tree, so it keeps nothing of the state alive.
+
+use mlua::{Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value as LuaValue};
+
+use super::json;
+use crate::error::{Error, Result};
+use crate::lua::host::failure;
+use crate::lua::tree;
+use crate::value::Value;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    Yaml,
+    Text,
+    Bytes,
+    Msgpack,
+    Lua,
+    Go,
+    Error,
+}
+
+const FORMATS: [(&str, Format, &str); 8] = [
+    ("JSON", Format::Json, "json/plain"),
+    ("YAML", Format::Yaml, "yaml/plain"),
+    ("STRING", Format::Text, "text/plain"),
+    ("BYTES", Format::Bytes, "application/octet-stream"),
+    ("MSGPACK", Format::Msgpack, "application/msgpack"),
+    ("LUA", Format::Lua, "lua/any"),
+    ("GOLANG", Format::Go, "golang/any"),
+    ("ERROR", Format::Error, "golang/error"),
+];
+
+impl Format {
+    fn name(self) -> &'static str {
+        FORMATS
+            .iter()
+            .find(|(_, format, _)| *format == self)
+            .map_or("", |(.., name)| name)
+    }
+
+    fn parse(name: &str) -> Option<Format> {
+        let found = FORMATS.iter().find(|(.., known)| *known == name);
+        found.map(|(_, format, _)| *format)
+    }
+}
+
+pub fn open(lua: &Lua) -> mlua::Result<Table> {
+    let formats = lua.create_table_with_capacity(0, FORMATS.len())?;
+    for (key, _, name) in FORMATS {
+        formats.raw_set(key, name)?;
+    }
+    let module = lua.create_table_with_capacity(0, 2)?;
+    module.raw_set("format", formats)?;
+    module.raw_set("new", lua.create_function(wrap)?)?;
+    Ok(module)
+}
+
+/// The wrapper of a value.
+///
+/// # Errors
+/// When the state has no memory for it.
+pub fn wrap(lua: &Lua, value: LuaValue) -> mlua::Result<LuaValue> {
+    let data = tree::from_lua(&value)?;
+    let format = match data {
+        Value::Error(_) => Format::Error,
+        _ => Format::Lua,
+    };
+    lua.create_userdata(Payload { format, data }).map(LuaValue::UserData)
+}
+
+struct Payload {
+    format: Format,
+    /// In a text format the text.
+    data: Value,
+}
+
+impl UserData for Payload {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_method("data", |lua, this, ()| tree::to_lua(lua, &this.data));
+        methods.add_method("get_format", |_, this, ()| Ok(this.format.name()));
+        methods.add_method("transcode", |lua, this, format: String| {
+            outcome(lua, this.transcode(lua, &format)?)
+        });
+        methods.add_method("unmarshal", |lua, this, ()| outcome(lua, this.unmarshal(lua)?));
+        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
+            Ok(format!("payload{{format={}}}", this.format.name()))
+        });
+    }
+}
+
+fn outcome(lua: &Lua, result: Result<LuaValue>) -> mlua::Result<MultiValue> {
+    match result {
+        Ok(value) => Ok(MultiValue::from_iter([value, LuaValue::Nil])),
+        Err(error) => failure(lua, error),
+    }
+}
+
+impl Payload {
+    /// The value as plain data, whatever the format.
+    fn unmarshal(&self, lua: &Lua) -> mlua::Result<Result<LuaValue>> {
+        match self.format {
+            Format::Lua | Format::Go | Format::Error | Format::Text | Format::Bytes => {
+                tree::to_lua(lua, &self.data).map(Ok)
+            }
+            Format::Json => json::read(lua, self.text()),
+            Format::Yaml => match yaml_to_json(self.text()) {
+                Ok(text) => json::read(lua, text.as_bytes()),
+                Err(error) => Ok(Err(error)),
+            },
+            Format::Msgpack => Ok(Err(self.cannot("plain data"))),
+        }
+    }
+
+    fn transcode(&self, lua: &Lua, name: &str) -> mlua::Result<Result<LuaValue>> {
+        let Some(format) = Format::parse(name) else {
+            return Ok(Err(self.cannot(name)));
+        };
+        let value = match self.unmarshal(lua)? {
+            Ok(value) => value,
+            Err(error) => return Ok(Err(error)),
+        };
+        let data = match format {
+            Format::Json => json::write(lua, &value)?.map(Value::str),
+            Format::Yaml => json::write(lua, &value)?.and_then(json_to_yaml),
+            Format::Lua | Format::Go => Ok(tree::from_lua(&value)?),
+            Format::Text | Format::Bytes | Format::Error | Format::Msgpack => self.same(format, &value)?,
+        };
+        match data {
+            Ok(data) => lua
+                .create_userdata(Payload { format, data })
+                .map(|payload| Ok(LuaValue::UserData(payload))),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Formats that hold one kind of value only.
+    fn same(&self, format: Format, value: &LuaValue) -> mlua::Result<Result<Value>> {
+        Ok(match (format, tree::from_lua(value)?) {
+            (Format::Text, Value::Str(bytes)) if std::str::from_utf8(&bytes).is_ok() => Ok(Value::Str(bytes)),
+            (Format::Bytes, bytes @ Value::Str(_)) => Ok(bytes),
+            (Format::Error, error @ Value::Error(_)) => Ok(error),
+            _ => Err(self.cannot(format.name())),
+        })
+    }
+
+    fn text(&self) -> &[u8] {
+        match &self.data {
+            Value::Str(text) => text,
+            _ => b"",
+        }
+    }
+
+    fn cannot(&self, format: &str) -> Error {
+        Error::internal(format!(
+            "cannot transcode a {} in {} to {format}",
+            self.data.type_name(),
+            self.format.name()
+        ))
+    }
+}
+
+fn json_to_yaml(json: Vec<u8>) -> Result<Value> {
+    let value: serde_json::Value = serde_json::from_slice(&json).map_err(unreadable)?;
+    serde_yaml::to_string(&value).map(Value::from).map_err(unreadable)
+}
+
+fn yaml_to_json(yaml: &[u8]) -> Result<String> {
+    let value: serde_json::Value = serde_yaml::from_slice(yaml).map_err(unreadable)?;
+    serde_json::to_string(&value).map_err(unreadable)
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Error {
+    Error::internal(format!("cannot transcode: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrappers_show_convert_and_refuse() {
+        let lua = Lua::new();
+        lua.globals().set("payload", open(&lua).unwrap()).unwrap();
+        let errors = super::super::errors::open(&lua).unwrap();
+        lua.globals().set("errors", errors).unwrap();
+        lua.load(
+            r#"
+            local f = payload.format
+            assert(f.JSON == "json/plain" and f.ERROR == "golang/error")
+            local source = {a = {1, 2}, s = "x"}
+            local p = payload.new(source)
+            assert(p:get_format() == f.LUA and tostring(p) == "payload{format=lua/any}")
+            assert(p:data() ~= source and p:data().a[2] == 2 and p:unmarshal().s == "x")
+            assert(payload.new(nil):get_format() == "lua/any" and payload.new():data() == nil)
+            local e = payload.new(errors.new{message = "m", kind = "Invalid"})
+            assert(e:get_format() == f.ERROR and e:data():kind() == "Invalid" and e:transcode(f.ERROR):data():message() == "m")
+            local j = p:transcode(f.JSON)
+            assert(j:get_format() == f.JSON and type(j:data()) == "string" and j:unmarshal().a[1] == 1)
+            assert(j:transcode(f.LUA):data().s == "x" and j:transcode(f.YAML):transcode(f.LUA):data().a[2] == 2)
+            assert(payload.new("hi"):transcode(f.STRING):data() == "hi" and payload.new("\xff"):transcode(f.BYTES):data() == "\xff")
+            assert(payload.new(5):transcode(f.JSON):data() == "5" and payload.new(nil):transcode(f.JSON):unmarshal() == nil)
+            for _, case in ipairs{{p, f.STRING}, {payload.new("\xff"), f.STRING}, {p, f.MSGPACK}, {p, "x/y"}, {p, f.ERROR}, {payload.new{1, nil, 3}, f.JSON}} do
+                local v, err = case[1]:transcode(case[2])
+                assert(v == nil and err:kind() == "Internal", case[2])
+            end
+            assert(payload.new(print):data() == nil)
+            "#,
+        )
+        .exec()
+        .unwrap();
+    }
+}

@@ -1,0 +1,294 @@
+//! The life of one guest: the instance is made in the first step, the guest runs until it waits, its slice is over or
+//! its method returns; dropping the body drops the store and with it everything the guest held.
+//!
+//! A step polls one future that owns the store. The epoch's tick reaches a busy guest in its own code and makes it yield
+//! through that future, without a wake: the kernel decides when it goes on.
+//!
+//! Invariant: the store is dropped before the seat that bounds how many of them there are.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use wasmtime::component::{self, ComponentExportIndex};
+use wasmtime::{AsContextMut, Store, UpdateDeadline};
+
+use super::engine::{Permit, Seat};
+use super::error::{Phase, translate, with_stderr};
+use super::limits::Memory;
+use super::program::{Prepared, WasmProgram};
+use super::state::State;
+use super::wasi::Inputs;
+use crate::error::{Error, Result};
+use crate::process::{Body, Cause, Exit, Progress, StepContext, Wait};
+use crate::value::Packed;
+
+type Running = Pin<Box<dyn Future<Output = Exit> + Send>>;
+
+/// The arguments of the call, lowered when the process starts.
+pub(super) enum Call {
+    Component(Vec<component::Val>),
+    Core(Vec<wasmtime::Val>),
+}
+
+impl Call {
+    /// # Errors
+    /// As [`Signature::lower`](super::value::Signature::lower).
+    pub(super) fn lower(program: &WasmProgram, args: &Packed) -> Result<Call> {
+        let allowed = program.spec().limits.max_transfer;
+        match program.is_component() {
+            true => program.signature.lower(args, allowed).map(Call::Component),
+            false => program.signature.lower_core(args, allowed).map(Call::Core),
+        }
+    }
+}
+
+/// What the body and the store inside its future both look at.
+#[derive(Default)]
+struct Gauge {
+    /// Bytes of memories and tables.
+    memory: Arc<AtomicU64>,
+    /// No tick has come since the step began: the guest has a whole slice before it.
+    fresh: AtomicBool,
+    /// The guest yielded because its slice was over.
+    preempted: AtomicBool,
+}
+
+/// The running side of a WASM process.
+pub struct WasmBody {
+    running: Option<Running>,
+    seed: Option<Seed>,
+    gauge: Arc<Gauge>,
+    inputs: Arc<Inputs>,
+}
+
+/// What the first step makes the instance from.
+struct Seed {
+    program: Arc<WasmProgram>,
+    call: Call,
+    permit: Permit,
+}
+
+impl WasmBody {
+    pub(super) fn new(program: Arc<WasmProgram>, call: Call, inputs: Arc<Inputs>, permit: Permit) -> WasmBody {
+        WasmBody {
+            running: None,
+            seed: Some(Seed { program, call, permit }),
+            gauge: Arc::default(),
+            inputs,
+        }
+    }
+
+    /// Init: everything up to the first poll.
+    fn begin(&mut self, seed: Seed) -> Result<Running> {
+        let Seed { program, call, permit } = seed;
+        let seat = program.shared.engines.seat(program.home(), permit)?;
+        let prepared = program.prepared(seat.alloc())?;
+        let store = self.store(&program, &prepared)?;
+        let run = Run {
+            program,
+            prepared,
+            inputs: self.inputs.clone(),
+        };
+        Ok(Box::pin(run.finish(store, call, seat)))
+    }
+
+    fn store(&self, program: &WasmProgram, prepared: &Prepared) -> Result<Store<State>> {
+        let limits = &program.spec().limits;
+        let memory = Memory::new(limits.max_memory, self.gauge.memory.clone());
+        let mut state = State::new(self.inputs.clone(), memory, limits.max_handles);
+        state.prepare(!program.is_component())?;
+        let mut store = Store::new(prepared.engine(), state);
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(1);
+        let gauge = self.gauge.clone();
+        store.epoch_deadline_callback(move |_| Ok(on_tick(&gauge)));
+        if limits.max_fuel > 0 {
+            // The engine of an entry with this limit counts fuel, so setting it cannot fail.
+            store
+                .set_fuel(limits.max_fuel)
+                .map_err(|error| Error::internal(error.to_string()))?;
+        }
+        if let Ok(bytes) = usize::try_from(limits.max_transfer)
+            && bytes > 0
+        {
+            store.set_hostcall_fuel(bytes);
+        }
+        Ok(store)
+    }
+}
+
+/// A tick has reached the guest. The first one of a step may come at once, so the slice ends with the second.
+fn on_tick(gauge: &Gauge) -> UpdateDeadline {
+    if gauge.fresh.swap(false, Ordering::Relaxed) {
+        return UpdateDeadline::Continue(1);
+    }
+    gauge.preempted.store(true, Ordering::Relaxed);
+    UpdateDeadline::YieldCustom(1, Box::pin(Yield(false)))
+}
+
+/// Pending once, without a wake: the kernel comes back by itself.
+struct Yield(bool);
+
+impl Future for Yield {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        match std::mem::replace(&mut self.0, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Body for WasmBody {
+    fn step(&mut self, cx: &mut StepContext<'_>) -> Progress {
+        if let Some(seed) = self.seed.take() {
+            match self.begin(seed) {
+                Ok(running) => self.running = Some(running),
+                Err(error) => return Progress::Ended(Exit::failed(error)),
+            }
+        }
+        let Some(running) = &mut self.running else {
+            return Progress::Ended(Exit::failed(Error::internal("stepped after its end")));
+        };
+        self.gauge.fresh.store(true, Ordering::Relaxed);
+        let polled = running.as_mut().poll(&mut Context::from_waker(cx.waker));
+        match polled {
+            Poll::Ready(exit) => {
+                self.running = None;
+                Progress::Ended(exit)
+            }
+            Poll::Pending if self.gauge.preempted.swap(false, Ordering::Relaxed) => Progress::Preempted,
+            Poll::Pending => Progress::Waiting(Wait::Other),
+        }
+    }
+
+    fn memory(&self) -> u64 {
+        self.gauge.memory.load(Ordering::Relaxed)
+    }
+
+    fn doomed(&mut self, exit: Exit) -> Exit {
+        match exit.cause {
+            Cause::TimeLimit | Cause::Limit => with_stderr(exit, self.inputs.tail().text()),
+            _ => exit,
+        }
+    }
+}
+
+/// One call in one instance.
+struct Run {
+    program: Arc<WasmProgram>,
+    prepared: Arc<Prepared>,
+    inputs: Arc<Inputs>,
+}
+
+/// Why a run has no result, and what was being done.
+type Fault = (wasmtime::Error, Phase);
+
+impl Run {
+    async fn finish(self, mut store: Store<State>, call: Call, seat: Seat) -> Exit {
+        let result = match (&*self.prepared, call) {
+            (Prepared::Component { pre, function }, Call::Component(args)) => {
+                self.component(&mut store, pre, function, &args).await
+            }
+            (
+                Prepared::Core {
+                    pre,
+                    function,
+                    initialize,
+                },
+                Call::Core(args),
+            ) => self.core(&mut store, pre, function, *initialize, &args).await,
+            _ => unreachable!("a program's code and its arguments are of one kind"),
+        };
+        // The seat outlives the store.
+        drop(store);
+        drop(seat);
+        result
+            .unwrap_or_else(|(error, phase)| translate(&error, phase, self.program.bounds(), self.inputs.tail().text()))
+    }
+
+    async fn component(
+        &self,
+        store: &mut Store<State>,
+        pre: &component::InstancePre<State>,
+        function: &ComponentExportIndex,
+        args: &[component::Val],
+    ) -> Result<Exit, Fault> {
+        let instance = pre
+            .instantiate_async(store.as_context_mut())
+            .await
+            .map_err(instantiating)?;
+        let function = instance
+            .get_func(store.as_context_mut(), function)
+            .ok_or_else(|| calling(wasmtime::Error::msg("the method is not a function")))?;
+        let mut results = [component::Val::Bool(false)];
+        let count = usize::from(self.program.signature.result().is_some());
+        let results = &mut results[..count];
+        function
+            .call_async(store.as_context_mut(), args, results)
+            .await
+            .map_err(calling)?;
+        let failed = matches!(results, [component::Val::Result(Err(_))]);
+        if self.program.is_command() && self.program.is_process() && failed {
+            return Ok(super::error::exited(1));
+        }
+        Ok(returned(match self.program.is_process() {
+            true => self.program.signature.outcome(results),
+            false => self.program.signature.lift(results),
+        }))
+    }
+
+    async fn core(
+        &self,
+        store: &mut Store<State>,
+        pre: &wasmtime::InstancePre<State>,
+        function: &str,
+        initialize: bool,
+        args: &[wasmtime::Val],
+    ) -> Result<Exit, Fault> {
+        let instance = pre
+            .instantiate_async(store.as_context_mut())
+            .await
+            .map_err(instantiating)?;
+        if initialize {
+            let start = instance.get_typed_func::<(), ()>(store.as_context_mut(), "_initialize");
+            let start = start.map_err(instantiating)?;
+            start
+                .call_async(store.as_context_mut(), ())
+                .await
+                .map_err(instantiating)?;
+        }
+        let function = instance
+            .get_func(store.as_context_mut(), function)
+            .ok_or_else(|| calling(wasmtime::Error::msg("the method is not a function")))?;
+        let count = function.ty(&mut *store).results().len();
+        let mut results = vec![wasmtime::Val::I32(0); count];
+        function
+            .call_async(store.as_context_mut(), args, &mut results)
+            .await
+            .map_err(calling)?;
+        Ok(returned(match self.program.is_process() {
+            true => self.program.signature.outcome_core(&results),
+            false => self.program.signature.lift_core(&results),
+        }))
+    }
+}
+
+fn returned(result: Result<Packed>) -> Exit {
+    Exit {
+        cause: Cause::Returned,
+        result,
+    }
+}
+
+fn instantiating(error: wasmtime::Error) -> Fault {
+    (error, Phase::Instantiating)
+}
+
+fn calling(error: wasmtime::Error) -> Fault {
+    (error, Phase::Calling)
+}

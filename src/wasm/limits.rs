@@ -1,0 +1,111 @@
+//! Memory of a guest: counted, bounded, and the end of the run when the bound is crossed.
+//!
+//! All linear memories and tables of an instance count together, initial sizes too. wasmtime's own limits would only make
+//! `memory.grow` answer −1; here the run ends, and the guest does not get to see it. Time is the kernel's limit; fuel and
+//! stack are wasmtime's, and `error` gives them their names.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wasmtime::ResourceLimiter;
+
+use super::error::Stop;
+use crate::process::{Cause, Exit};
+
+/// What a table element takes.
+const ELEMENT: usize = size_of::<usize>();
+
+/// Counts what a guest holds.
+pub struct Memory {
+    /// Bytes; 0: no limit.
+    allowed: u64,
+    /// Shared with whoever reports it.
+    held: Arc<AtomicU64>,
+    /// What was counted last, taken back if the growth fails.
+    last: u64,
+}
+
+impl Memory {
+    pub fn new(allowed: u64, held: Arc<AtomicU64>) -> Memory {
+        Memory { allowed, held, last: 0 }
+    }
+
+    /// Counts a growth that will not fail for another reason.
+    fn grow(&mut self, current: usize, desired: usize, unit: usize) -> wasmtime::Result<bool> {
+        let more = (desired.saturating_sub(current) as u64).saturating_mul(unit as u64);
+        let total = self.held.load(Ordering::Relaxed).saturating_add(more);
+        if self.allowed > 0 && total > self.allowed {
+            return Err(wasmtime::Error::new(exceeded("max_memory", self.allowed, "bytes")));
+        }
+        self.held.store(total, Ordering::Relaxed);
+        self.last = more;
+        Ok(true)
+    }
+
+    fn failed(&mut self) {
+        self.held.fetch_sub(self.last, Ordering::Relaxed);
+        self.last = 0;
+    }
+}
+
+/// The end of a run that crossed a limit.
+pub fn exceeded(limit: &str, allowed: u64, unit: &str) -> Stop {
+    let word = limit.strip_prefix("max_").unwrap_or(limit);
+    let message = format!("{word} limit exceeded: {allowed} {unit}");
+    let allowed = i64::try_from(allowed).unwrap_or(i64::MAX);
+    Stop::new(Exit::limit(Cause::Limit, limit, allowed, message))
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.last = 0;
+        // Beyond the module's own maximum the guest sees the growth fail, as WebAssembly says.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(true);
+        }
+        self.grow(current, desired, 1)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // The maximum may be that of the pool's slot: our limit comes first.
+        self.grow(current, desired, ELEMENT)?;
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            self.failed();
+        }
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.failed();
+        Ok(())
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.failed();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_and_tables_count_together_and_a_failed_growth_is_taken_back() {
+        let held = Arc::new(AtomicU64::new(0));
+        let mut memory = Memory::new(200_000, held.clone());
+        assert!(memory.memory_growing(0, 131_072, None).unwrap());
+        assert!(memory.table_growing(0, 1_000, Some(2_000)).unwrap());
+        assert_eq!(held.load(Ordering::Relaxed), 139_072);
+        memory.table_grow_failed(wasmtime::Error::msg("no")).unwrap();
+        assert_eq!(held.load(Ordering::Relaxed), 131_072);
+        let error = memory.memory_growing(131_072, 262_144, None).unwrap_err();
+        let stop = error.downcast_ref::<Stop>().unwrap();
+        assert_eq!(
+            stop.exit().error().unwrap().message(),
+            "memory limit exceeded: 200000 bytes"
+        );
+        assert!(memory.memory_growing(131_072, 262_144, Some(200_000)).unwrap());
+        assert_eq!(held.load(Ordering::Relaxed), 131_072);
+    }
+}

@@ -1,0 +1,430 @@
+//! What stands behind a module's imports: WASI where it is linked, stubs for everything else.
+//!
+//! WASI's functions are always linked, harmless without their grant because the context behind them is empty; sockets
+//! only with it. Every other function is a stub: the module can be instantiated, and a call of the stub ends the run
+//! with a text that says what to write into the entry. Types that an import needs are made up as they are met.
+//!
+//! Invariant: no import reaches anything of the host unless a grant of this entry covers it.
+
+use std::sync::OnceLock;
+
+use wasmtime::component::types::{ComponentInstance, ComponentItem};
+use wasmtime::component::{self, Component, HasData, LinkerInstance, ResourceTable, ResourceType};
+use wasmtime::{Engine, ExternType, Module};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
+use wasmtime_wasi::p2::bindings as wasi;
+use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
+
+use super::engine::Alloc;
+use super::error::Stop;
+use super::export::unversioned;
+use super::grants::{Grant, Grants, imports_line};
+use super::module::Code;
+use super::state::State;
+use crate::error::{Error, Result};
+use crate::id::EntryId;
+use crate::process::Exit;
+
+/// The version of WASI 0.2 that is linked. A guest for any other 0.2 gets the same functions.
+const LINKED: &str = "0.2.12";
+/// The module name of preview 1.
+pub(super) const PREVIEW_1: &str = "wasi_snapshot_preview1";
+/// `notsup` of preview 1's `errno`.
+const NOTSUP: i32 = 58;
+
+/// What becomes of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provision {
+    Linked,
+    /// Nothing stands behind it: the grant that would, if there is one.
+    Missing(Option<Grant>),
+    /// Granted, and not provided by this version.
+    Unprovided(Grant),
+}
+
+/// What becomes of an import of that name under these grants.
+pub fn provision(interface: &str, grants: Grants) -> Provision {
+    use Grant::{Cli, Clocks, Filesystem, Io, Random, Sockets};
+    let linked = is_linked_version(interface);
+    match Grant::covering(interface) {
+        Some(Io | Cli | Filesystem | Clocks | Random) if linked && exists(interface) => Provision::Linked,
+        Some(Io | Cli | Filesystem | Clocks | Random) | None => Provision::Missing(None),
+        Some(grant) if !grants.has(grant) => Provision::Missing(Some(grant)),
+        Some(Sockets) if linked => Provision::Linked,
+        Some(grant) => Provision::Unprovided(grant),
+    }
+}
+
+/// WASI 0.2.x, releases only.
+fn is_linked_version(interface: &str) -> bool {
+    let Some((_, version)) = interface.split_once('@') else {
+        return false;
+    };
+    version
+        .strip_prefix("0.2.")
+        .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Interfaces that later versions of WASI have, or that never left their proposal, are not linked.
+fn exists(interface: &str) -> bool {
+    !matches!(
+        unversioned(interface),
+        "wasi:cli/types" | "wasi:clocks/system-clock" | "wasi:clocks/timezone" | "wasi:clocks/types"
+    )
+}
+
+/// Who imports, and what it was allowed: all that a stub has to say.
+#[derive(Clone, Copy)]
+pub struct Importer<'a> {
+    pub entry: &'a EntryId,
+    pub imports: &'a [String],
+    pub grants: Grants,
+}
+
+impl Importer<'_> {
+    /// The end of a run that called an import which nothing stands behind.
+    fn refusal(&self, import: &str, provision: Provision) -> Stop {
+        let entry = self.entry;
+        let error = match provision {
+            Provision::Missing(Some(grant)) => {
+                let line = imports_line(self.imports.iter().map(|name| name.trim()).chain([grant.name()]));
+                Error::permission_denied(format!(
+                    "{entry} called {import} without a grant; add to the entry: {line}"
+                ))
+            }
+            Provision::Unprovided(grant) => Error::unavailable(format!(
+                "{entry} called {import}: {grant} is granted, but this version of wippy does not provide it"
+            )),
+            Provision::Missing(None) | Provision::Linked => {
+                Error::permission_denied(format!("{entry} called {import}, which no grant provides"))
+            }
+        };
+        Stop::new(Exit::failed(error))
+    }
+}
+
+/// `wasi:http/types.fields.append` for the function `[method]fields.append` of `wasi:http/types@0.2.3`.
+fn import_name(interface: Option<&str>, function: &str) -> String {
+    let function = function.rsplit(']').next().unwrap_or(function);
+    match interface {
+        Some(interface) => format!("{}.{function}", unversioned(interface)),
+        None => function.to_owned(),
+    }
+}
+
+fn unsupported(name: &str, kind: &str) -> Error {
+    Error::invalid(format!("unsupported import: {name} ({kind})"))
+}
+
+fn unlinked(error: wasmtime::Error) -> Error {
+    Error::internal(format!("failed to instantiate wasm module: {error:#}"))
+}
+
+/// What every guest may link against, made once per engine.
+#[derive(Default)]
+pub struct Linkers {
+    components: [[OnceLock<component::Linker<State>>; 2]; Alloc::COUNT],
+    modules: [OnceLock<wasmtime::Linker<State>>; Alloc::COUNT],
+}
+
+impl Linkers {
+    /// A linker for one component: WASI and its stubs.
+    ///
+    /// # Errors
+    /// Invalid `unsupported import: …` for an import that cannot be a stub.
+    pub fn component(
+        &self,
+        alloc: Alloc,
+        component: &Component,
+        importer: Importer<'_>,
+    ) -> Result<component::Linker<State>> {
+        let sockets = importer.grants.has(Grant::Sockets);
+        let engine = component.engine();
+        let base = &self.components[alloc.index()][usize::from(sockets)];
+        let mut linker = match base.get() {
+            Some(linker) => linker.clone(),
+            None => {
+                let made = component_linker(engine, sockets).map_err(unlinked)?;
+                base.get_or_init(|| made).clone()
+            }
+        };
+        let mut stubs = Stubs {
+            engine,
+            importer,
+            resources: Vec::new(),
+        };
+        stubs.add(&mut linker, component)?;
+        Ok(linker)
+    }
+
+    /// A linker for one core module: preview 1 and its stubs.
+    ///
+    /// # Errors
+    /// As [`Linkers::component`].
+    pub fn module(&self, alloc: Alloc, module: &Module, importer: Importer<'_>) -> Result<wasmtime::Linker<State>> {
+        let base = &self.modules[alloc.index()];
+        let mut linker = match base.get() {
+            Some(linker) => linker.clone(),
+            None => {
+                let made = module_linker(module.engine()).map_err(unlinked)?;
+                base.get_or_init(|| made).clone()
+            }
+        };
+        add_module_stubs(&mut linker, module, importer)?;
+        Ok(linker)
+    }
+}
+
+struct Io;
+
+impl HasData for Io {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+fn component_linker(engine: &Engine, sockets: bool) -> wasmtime::Result<component::Linker<State>> {
+    let mut linker = component::Linker::new(engine);
+    let l = &mut linker;
+    wasi::io::error::add_to_linker::<State, Io>(l, |state| &mut state.table)?;
+    wasi::io::poll::add_to_linker::<State, Io>(l, |state| &mut state.table)?;
+    wasi::io::streams::add_to_linker::<State, Io>(l, |state| &mut state.table)?;
+    wasi::clocks::wall_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+    wasi::clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+    wasi::random::random::add_to_linker::<State, WasiRandom>(l, State::random)?;
+    wasi::random::insecure::add_to_linker::<State, WasiRandom>(l, State::random)?;
+    wasi::random::insecure_seed::add_to_linker::<State, WasiRandom>(l, State::random)?;
+    wasi::filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+    wasi::filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+    super::files::guard(l, LINKED)?;
+    link_cli(l)?;
+    if sockets {
+        link_sockets(l)?;
+    }
+    Ok(linker)
+}
+
+fn link_cli(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
+    wasi::cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    wasi::cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    wasi::cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    wasi::cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    wasi::cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    wasi::cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    wasi::cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    wasi::cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    wasi::cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    wasi::cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)
+}
+
+/// The context denies every address and every name until `wasi.network` is there to allow some.
+fn link_sockets(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
+    let options = wasi::LinkOptions::default();
+    wasi::sockets::tcp::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
+    wasi::sockets::udp::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
+    wasi::sockets::tcp_create_socket::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
+    wasi::sockets::udp_create_socket::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
+    wasi::sockets::instance_network::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
+    wasi::sockets::network::add_to_linker::<State, WasiSockets>(l, &(&options).into(), State::sockets)?;
+    wasi::sockets::ip_name_lookup::add_to_linker::<State, WasiSockets>(l, State::sockets)
+}
+
+fn module_linker(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {
+    let mut linker = wasmtime::Linker::new(engine);
+    wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::preview_1)?;
+    linker.allow_shadowing(true);
+    super::files::guard_preview_1(&mut linker)?;
+    linker.func_wrap(PREVIEW_1, "sock_accept", |_: i32, _: i32, _: i32| NOTSUP)?;
+    linker.func_wrap(
+        PREVIEW_1,
+        "sock_recv",
+        |_: i32, _: i32, _: i32, _: i32, _: i32, _: i32| NOTSUP,
+    )?;
+    linker.func_wrap(PREVIEW_1, "sock_send", |_: i32, _: i32, _: i32, _: i32, _: i32| NOTSUP)?;
+    linker.func_wrap(PREVIEW_1, "sock_shutdown", |_: i32, _: i32| NOTSUP)?;
+    linker.allow_shadowing(false);
+    Ok(linker)
+}
+
+/// A made-up resource: nobody can make one, so nothing is ever behind it.
+struct Phantom;
+
+/// Adds stubs for one component.
+struct Stubs<'a> {
+    engine: &'a Engine,
+    importer: Importer<'a>,
+    /// Resource types met so far; a type is defined where it is met first, later mentions are the same one.
+    resources: Vec<ResourceType>,
+}
+
+impl Stubs<'_> {
+    fn add(&mut self, linker: &mut component::Linker<State>, component: &Component) -> Result<()> {
+        let engine = self.engine;
+        for (name, import) in component.component_type().imports(engine) {
+            let provision = provision(name, self.importer.grants);
+            match import.ty {
+                ComponentItem::ComponentInstance(instance) => {
+                    let known = provision == Provision::Linked;
+                    let place = if known { linked_name(name) } else { name.to_owned() };
+                    let mut at = linker.instance(&place).map_err(unlinked)?;
+                    self.instance(&mut at, name, &instance, provision)?;
+                }
+                item => self.item(&mut linker.root(), None, name, item, provision)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn instance(
+        &mut self,
+        at: &mut LinkerInstance<'_, State>,
+        interface: &str,
+        instance: &ComponentInstance,
+        provision: Provision,
+    ) -> Result<()> {
+        for (name, export) in instance.exports(self.engine) {
+            self.item(at, Some(interface), name, export.ty, provision)?;
+        }
+        Ok(())
+    }
+
+    fn item(
+        &mut self,
+        at: &mut LinkerInstance<'_, State>,
+        interface: Option<&str>,
+        name: &str,
+        item: ComponentItem,
+        provision: Provision,
+    ) -> Result<()> {
+        match item {
+            ComponentItem::ComponentFunc(_) => self.function(at, interface, name, provision),
+            ComponentItem::Resource(resource) => self.resource(at, name, resource, provision),
+            ComponentItem::ComponentInstance(inner) => {
+                let mut at = at.instance(name).map_err(unlinked)?;
+                self.instance(&mut at, name, &inner, provision)
+            }
+            ComponentItem::Type(_) => Ok(()),
+            ComponentItem::Module(_) => Err(unsupported(name, "module")),
+            ComponentItem::Component(_) => Err(unsupported(name, "component")),
+            ComponentItem::CoreFunc(_) => Err(unsupported(name, "core function")),
+        }
+    }
+
+    fn function(
+        &self,
+        at: &mut LinkerInstance<'_, State>,
+        interface: Option<&str>,
+        name: &str,
+        provision: Provision,
+    ) -> Result<()> {
+        let stop = self.importer.refusal(&import_name(interface, name), provision);
+        let added = at.func_new(name, move |_, _, _, _| Err(wasmtime::Error::new(stop.clone())));
+        match added {
+            // What is linked refuses to be defined twice; a function that a later 0.2 added becomes a stub.
+            Err(_) if provision == Provision::Linked => Ok(()),
+            added => added.map_err(unlinked),
+        }
+    }
+
+    fn resource(
+        &mut self,
+        at: &mut LinkerInstance<'_, State>,
+        name: &str,
+        resource: ResourceType,
+        provision: Provision,
+    ) -> Result<()> {
+        if self.resources.contains(&resource) {
+            return Ok(());
+        }
+        self.resources.push(resource);
+        if provision == Provision::Linked {
+            return Ok(());
+        }
+        let phantom = ResourceType::host::<Phantom>();
+        at.resource(name, phantom, |_, _| Ok(())).map_err(unlinked)
+    }
+}
+
+/// The name under which the functions for a guest's `wasi:io/streams@0.2.3` are linked.
+fn linked_name(interface: &str) -> String {
+    format!("{}@{LINKED}", unversioned(interface))
+}
+
+fn add_module_stubs(linker: &mut wasmtime::Linker<State>, module: &Module, importer: Importer<'_>) -> Result<()> {
+    for import in module.imports() {
+        let name = import_name(Some(import.module()), import.name());
+        let ty = match import.ty() {
+            ExternType::Func(ty) => ty,
+            ExternType::Memory(_) => return Err(unsupported(&name, "memory")),
+            ExternType::Table(_) => return Err(unsupported(&name, "table")),
+            ExternType::Global(_) => return Err(unsupported(&name, "global")),
+            ExternType::Tag(_) => return Err(unsupported(&name, "tag")),
+        };
+        let stop = importer.refusal(&name, Provision::Missing(None));
+        let added = linker.func_new(import.module(), import.name(), ty, move |_, _, _| {
+            Err(wasmtime::Error::new(stop.clone()))
+        });
+        // Preview 1 is defined already, and so is an import that stands there twice.
+        drop(added);
+    }
+    Ok(())
+}
+
+/// An import as far as grants are concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// Interface with its version, module of a core import, or the name of a bare function.
+    pub name: String,
+    pub grant: Option<Grant>,
+    /// Whether it has functions or resources; an import of types alone is always satisfied.
+    pub callable: bool,
+}
+
+/// What a module imports, in its order, each interface once.
+pub fn imports(code: &Code) -> Vec<Import> {
+    match code {
+        Code::Component(component) => component_imports(component),
+        Code::Core(module) => module_imports(module),
+    }
+}
+
+fn component_imports(component: &Component) -> Vec<Import> {
+    let engine = component.engine();
+    let ty = component.component_type();
+    let import = |(name, item): (&str, component::types::ComponentExtern<'_>)| {
+        let callable = match &item.ty {
+            ComponentItem::ComponentFunc(_) => true,
+            ComponentItem::ComponentInstance(instance) => instance
+                .exports(engine)
+                .any(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_))),
+            ComponentItem::Type(_) => return None,
+            _ => false,
+        };
+        Some(Import {
+            name: name.to_owned(),
+            grant: Grant::covering(name),
+            callable,
+        })
+    };
+    ty.imports(engine).filter_map(import).collect()
+}
+
+fn module_imports(module: &Module) -> Vec<Import> {
+    let mut found: Vec<Import> = Vec::new();
+    for import in module.imports() {
+        let preview_1 = import.module() == PREVIEW_1;
+        let name = match preview_1 {
+            true => PREVIEW_1.to_owned(),
+            false => import_name(Some(import.module()), import.name()),
+        };
+        if found.iter().all(|known| known.name != name) {
+            found.push(Import {
+                name,
+                grant: preview_1.then_some(Grant::Wasi1),
+                callable: matches!(import.ty(), ExternType::Func(_)),
+            });
+        }
+    }
+    found
+}

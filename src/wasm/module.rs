@@ -1,0 +1,396 @@
+//! From a file to compiled code: bytes read once from their volume, the hash compared with exactly these bytes, the
+//! header looked at, the code compiled once per content.
+//!
+//! A compiled module is an [`Artifact`]: bytes that any engine with the same settings loads in a fraction of a
+//! millisecond, which is what a cache on disk will keep too. What a module exports or imports is left to `export` and
+//! `linker`. Everything here blocks and belongs on the blocking pool, [`Stamp::of`] excepted.
+//!
+//! Invariant: an artifact is only ever made here, by an engine of this program; loading code is sound because of that.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::Read;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::SystemTime;
+
+use cap_std::fs::{Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
+
+use super::engine::Engines;
+use crate::error::{Error, Result};
+use crate::system::volume::Volume;
+
+/// What decides whether a file has to be loaded again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    size: u64,
+    modified: Option<SystemTime>,
+    inode: (u64, u64),
+}
+
+impl Stamp {
+    /// The stamp of a file of a volume; cheap enough to be asked for on a worker.
+    ///
+    /// # Errors
+    /// NotFound `failed to open file: <path>`.
+    pub fn of(volume: &Volume, path: &str) -> Result<Stamp> {
+        let metadata = volume.dir().metadata(relative(path));
+        metadata
+            .map(|metadata| Stamp::from(&metadata))
+            .map_err(|error| unopened(path, &error))
+    }
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(metadata: &Metadata) -> Stamp {
+        Stamp {
+            size: metadata.len(),
+            modified: metadata.modified().ok().map(|time| time.into_std()),
+            inode: (metadata.dev(), metadata.ino()),
+        }
+    }
+}
+
+/// The bytes of a module and what was true of the file while they were read.
+pub struct Source {
+    pub bytes: Vec<u8>,
+    pub stamp: Stamp,
+}
+
+impl Source {
+    /// Reads a file of a volume.
+    ///
+    /// # Errors
+    /// NotFound `failed to open file: <path>`; Invalid for anything but a regular file; Internal when reading fails.
+    pub fn read(volume: &Volume, path: &str) -> Result<Source> {
+        let mut options = OpenOptions::new();
+        // A FIFO would hold this thread until somebody writes to it.
+        options.read(true).custom_flags(libc::O_NONBLOCK);
+        let mut file = volume
+            .dir()
+            .open_with(relative(path), &options)
+            .map_err(|error| unopened(path, &error))?;
+        let failed = |error: std::io::Error| Error::internal(format!("failed to read file: {path}: {error}"));
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(Error::invalid(format!(
+                "failed to open file: {path}: not a regular file"
+            )));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        Ok(Source {
+            bytes,
+            stamp: Stamp::from(&metadata),
+        })
+    }
+}
+
+/// A leading `/` means the volume's own root.
+fn relative(path: &str) -> &str {
+    path.trim_start_matches('/')
+}
+
+fn unopened(path: &str, error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::not_found(format!("failed to open file: {path}")),
+        _ => Error::not_found(format!("failed to open file: {path}: {error}")),
+    }
+}
+
+/// The sha256 of the bytes, in lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// Compares an entry's `hash` with the sha256 of its bytes.
+///
+/// # Errors
+/// Invalid, with the texts of the documentation.
+pub fn verify(hash: &str, actual: &str) -> Result<()> {
+    if is_placeholder(hash) {
+        return Err(Error::invalid(format!(
+            "{hash} is a placeholder, not a hash; the file's own is\n  hash: sha256:{actual}"
+        )));
+    }
+    let (algorithm, expected) = hash
+        .split_once(':')
+        .filter(|(algorithm, hex)| !algorithm.is_empty() && is_hex(hex))
+        .ok_or_else(|| Error::invalid(format!("invalid hash format: {hash}")))?;
+    if algorithm != "sha256" {
+        return Err(Error::invalid(format!("unsupported hash algorithm: {algorithm}")));
+    }
+    if expected.len() != 64 {
+        return Err(Error::invalid(format!("invalid hash format: {hash}")));
+    }
+    if expected != actual {
+        return Err(Error::invalid(format!(
+            "hash verification failed: hash mismatch: expected {expected}, got {actual}"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether an entry's `hash` is the literal placeholder.
+pub fn is_placeholder(hash: &str) -> bool {
+    matches!(hash, "sha256:..." | "sha256:\u{2026}")
+}
+
+fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// What the first eight bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    Component,
+    Core,
+}
+
+impl Header {
+    /// # Errors
+    /// Internal `failed to compile wasm module`, saying what is there instead.
+    pub fn of(bytes: &[u8]) -> Result<Header> {
+        match bytes.get(..8) {
+            Some([0x00, b'a', b's', b'm', 0x0d, 0x00, 0x01, 0x00]) => Ok(Header::Component),
+            Some([0x00, b'a', b's', b'm', 0x01, 0x00, 0x00, 0x00]) => Ok(Header::Core),
+            Some([0x00, b'a', b's', b'm', version @ ..]) => {
+                Err(uncompiled(&format!("unknown version {version:02x?} in the header")))
+            }
+            _ => Err(uncompiled("the file is not WebAssembly: it does not begin with \\0asm")),
+        }
+    }
+}
+
+fn uncompiled(cause: &str) -> Error {
+    Error::internal(format!("failed to compile wasm module: {cause}"))
+}
+
+/// wasmtime refuses a component that imports a component while it reads it, and does not say which.
+fn why_uncompiled(bytes: &[u8], error: &wasmtime::Error) -> Error {
+    let text = format!("{error:#}");
+    match text.contains("root-level component imports are not supported") {
+        true => Error::invalid(format!(
+            "unsupported import: {} (component)",
+            imported_component(bytes).unwrap_or_default()
+        )),
+        false => uncompiled(&text),
+    }
+}
+
+/// The name of the first component that a component imports, straight from the import sections.
+fn imported_component(bytes: &[u8]) -> Option<String> {
+    const IMPORTS: u8 = 10;
+    const COMPONENT: u8 = 4;
+    let mut rest = bytes.get(8..)?;
+    while !rest.is_empty() {
+        let section = take(&mut rest, 1)?[0];
+        let size = number(&mut rest)?;
+        let mut content = take(&mut rest, size)?;
+        let count = if section == IMPORTS { number(&mut content)? } else { 0 };
+        for _ in 0..count {
+            let _spelling = take(&mut content, 1)?;
+            let length = number(&mut content)?;
+            let name = take(&mut content, length)?;
+            match take(&mut content, 1)?[0] {
+                COMPONENT => return Some(String::from_utf8_lossy(name).into_owned()),
+                // A core module and a type have a byte more before their index.
+                0 | 3 => drop(take(&mut content, 1)?),
+                _ => {}
+            }
+            number(&mut content)?;
+        }
+    }
+    None
+}
+
+fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = bytes.split_at_checked(count)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+/// An unsigned LEB128 number.
+fn number(bytes: &mut &[u8]) -> Option<usize> {
+    let mut value = 0;
+    for shift in [0, 7, 14, 21, 28] {
+        let byte = take(bytes, 1)?[0];
+        value |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Compiled code, in the form that engines load.
+#[derive(Debug)]
+pub struct Artifact {
+    header: Header,
+    bytes: Vec<u8>,
+}
+
+/// Code in one engine.
+#[derive(Clone)]
+pub enum Code {
+    Component(Component),
+    Core(Module),
+}
+
+impl Artifact {
+    /// Compiles a module. Takes milliseconds for small modules, seconds for interpreters.
+    ///
+    /// # Errors
+    /// Internal `failed to compile wasm module`, with the cause.
+    pub fn compile(engine: &Engine, bytes: &[u8]) -> Result<Artifact> {
+        let header = Header::of(bytes)?;
+        let compiled = match header {
+            Header::Component => engine.precompile_component(bytes),
+            Header::Core => engine.precompile_module(bytes),
+        };
+        let bytes = compiled.map_err(|error| why_uncompiled(bytes, &error))?;
+        Ok(Artifact { header, bytes })
+    }
+
+    pub fn header(&self) -> Header {
+        self.header
+    }
+
+    /// Loads the code into an engine.
+    ///
+    /// # Errors
+    /// Internal, when it does not fit a slot of the engine's pool.
+    pub fn load(&self, engine: &Engine) -> Result<Code> {
+        // SAFETY: the bytes were made by `compile` of this program and nobody could change them since; wasmtime checks
+        // that the engine has the settings they were compiled for.
+        let code = unsafe {
+            match self.header {
+                Header::Component => Component::deserialize(engine, &self.bytes).map(Code::Component),
+                Header::Core => Module::deserialize(engine, &self.bytes).map(Code::Core),
+            }
+        };
+        code.map_err(|error| Error::internal(format!("failed to load compiled wasm module: {error:#}")))
+    }
+}
+
+/// Compiled code by content: every content is compiled once, however many entries and processes ask for it at a time.
+#[derive(Default)]
+pub struct Artifacts {
+    by_content: Mutex<HashMap<(String, bool), Weak<Slot>>>,
+}
+
+type Slot = OnceLock<Result<Arc<Artifact>>>;
+
+/// Keeps a content's compiled code known for as long as a program uses it.
+#[derive(Clone)]
+pub struct Kept(Arc<Slot>);
+
+impl Kept {
+    pub fn artifact(&self) -> Result<Arc<Artifact>> {
+        self.0
+            .get()
+            .cloned()
+            .unwrap_or_else(|| Err(uncompiled("the compilation was interrupted")))
+    }
+}
+
+impl Artifacts {
+    /// The code of `bytes`, whose sha256 is `sha256`; `fuel`: code that counts fuel. Whoever asks while it is being
+    /// compiled waits.
+    ///
+    /// # Errors
+    /// As [`Artifact::compile`].
+    pub fn get(&self, engines: &Engines, bytes: &[u8], sha256: &str, fuel: bool) -> Result<Kept> {
+        let slot = self.slot(sha256, fuel);
+        let compile = || Artifact::compile(&engines.compiler(fuel)?, bytes).map(Arc::new);
+        slot.get_or_init(compile).as_ref().map_err(Error::clone)?;
+        Ok(Kept(slot))
+    }
+
+    fn slot(&self, sha256: &str, fuel: bool) -> Arc<Slot> {
+        let mut slots = self.by_content.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (sha256.to_owned(), fuel);
+        if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
+            return slot;
+        }
+        slots.retain(|_, slot| slot.strong_count() > 0);
+        let slot = Arc::new(Slot::new());
+        slots.insert(key, Arc::downgrade(&slot));
+        slot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    const HEX: &str = "292b796376f8b4cc360acf2ea6b82d1084871c3607a079f30b446da8e5c984a4";
+
+    #[test]
+    fn hashes_are_checked_with_the_documented_texts() {
+        let other = HEX.replace('2', "3");
+        for (hash, message) in [
+            ("md5", "invalid hash format: md5".to_owned()),
+            ("", "invalid hash format: ".to_owned()),
+            ("sha256:", "invalid hash format: sha256:".to_owned()),
+            ("sha256:xyz", "invalid hash format: sha256:xyz".to_owned()),
+            ("sha256:abc", "invalid hash format: sha256:abc".to_owned()),
+            ("md5:abcd", "unsupported hash algorithm: md5".to_owned()),
+            (
+                &format!("sha256:{other}"),
+                format!("hash verification failed: hash mismatch: expected {other}, got {HEX}"),
+            ),
+            (
+                &format!("sha256:{}", HEX.to_uppercase()),
+                format!("invalid hash format: sha256:{}", HEX.to_uppercase()),
+            ),
+        ] {
+            let error = verify(hash, HEX).unwrap_err();
+            assert_eq!((error.kind(), error.message()), (Kind::Invalid, message.as_str()));
+        }
+        verify(&format!("sha256:{HEX}"), HEX).unwrap();
+    }
+
+    #[test]
+    fn the_placeholder_is_answered_with_the_line_to_paste() {
+        let error = verify("sha256:...", HEX).unwrap_err();
+        assert!(error.message().contains("placeholder"), "{error}");
+        assert!(error.message().contains(&format!("hash: sha256:{HEX}")), "{error}");
+    }
+
+    #[test]
+    fn the_header_tells_components_from_core_modules() {
+        assert_eq!(Header::of(b"\0asm\x0d\0\x01\0rest").unwrap(), Header::Component);
+        assert_eq!(Header::of(b"\0asm\x01\0\0\0").unwrap(), Header::Core);
+        for bad in [&b""[..], b"\0as", b"(module)", b"\0asm\x09\0\0\0"] {
+            let error = Header::of(bad).unwrap_err();
+            assert_eq!(error.kind(), Kind::Internal);
+            assert!(error.message().starts_with("failed to compile wasm module"), "{error}");
+        }
+    }
+
+    #[test]
+    fn one_content_is_compiled_once_and_forgotten_with_its_last_user() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let engines = Engines::new(Default::default(), runtime.handle().clone());
+        let artifacts = Artifacts::default();
+        let bytes = wat::parse_str("(module)").unwrap();
+        let sha = sha256(&bytes);
+        let first = artifacts.get(&engines, &bytes, &sha, false).unwrap();
+        let second = artifacts.get(&engines, &bytes, &sha, false).unwrap();
+        assert!(Arc::ptr_eq(&first.artifact().unwrap(), &second.artifact().unwrap()));
+        let fuel = artifacts.get(&engines, &bytes, &sha, true).unwrap();
+        assert!(!Arc::ptr_eq(&first.artifact().unwrap(), &fuel.artifact().unwrap()));
+        drop((first, second));
+        assert!(artifacts.by_content.lock().unwrap()[&(sha, false)].upgrade().is_none());
+    }
+}

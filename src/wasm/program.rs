@@ -1,0 +1,333 @@
+//! A WASM entry, loaded: its code in the engines that need it, the function that `method` means, its grants.
+//!
+//! Made once per content of the file by [`load`], on the blocking pool; processes are started from it on workers. What a
+//! process does with it is `body`'s business.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use wasmtime::component::{self, Component, ComponentExportIndex};
+use wasmtime::{Engine, Module};
+
+use super::body::WasmBody;
+use super::engine::Alloc;
+use super::error::Bounds;
+use super::export::{self, Export, Name};
+use super::grants::Grants;
+use super::linker::{self, Import, Importer};
+use super::module::{Artifact, Code, Header, Kept, Source, sha256, verify};
+use super::state::State;
+use super::value::Signature;
+use super::wasi::Inputs;
+use super::{Shared, linker::Provision};
+use crate::error::{Error, Result};
+use crate::id::EntryId;
+use crate::process::{Body, Program, Start};
+use crate::project::entry::{Entry, Spec, Transport, WasmSource, WasmSpec};
+use crate::value::Packed;
+
+/// A loaded entry.
+pub struct WasmProgram {
+    pub(super) entry: Arc<Entry>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) signature: Signature,
+    grants: Grants,
+    header: Header,
+    /// The engine whose slots it fits.
+    home: Alloc,
+    command: bool,
+    name: Name,
+    exports: Vec<Export>,
+    imports: Vec<Import>,
+    sha256: String,
+    /// Keeps the compiled code known to other entries that use the same file.
+    kept: Kept,
+    prepared: [OnceLock<Result<Arc<Prepared>>>; Alloc::COUNT],
+}
+
+/// The code in one engine, linked and ready to be instantiated.
+pub(super) enum Prepared {
+    Component {
+        pre: component::InstancePre<State>,
+        function: ComponentExportIndex,
+    },
+    Core {
+        pre: wasmtime::InstancePre<State>,
+        function: String,
+        /// Whether `_initialize` is exported.
+        initialize: bool,
+    },
+}
+
+/// Where the bytes of an entry come from.
+pub(super) fn source(spec: &WasmSpec) -> Result<(&EntryId, &str, &str)> {
+    match &spec.source {
+        WasmSource::File { fs, path, hash } => Ok((fs, path, hash)),
+        WasmSource::Text(_) => Err(Error::unavailable(
+            "WebAssembly text is not provided by this version of wippy",
+        )),
+    }
+}
+
+/// The entry's data, which must be that of a WASM kind.
+pub(super) fn spec(entry: &Entry) -> Result<&WasmSpec> {
+    match &entry.spec {
+        Spec::Wasm(spec) => Ok(spec),
+        _ => Err(Error::invalid(format!(
+            "{} is not a WebAssembly entry: {}",
+            entry.id, entry.kind
+        ))),
+    }
+}
+
+/// Loads an entry from the bytes of its file. Blocks for as long as compiling takes.
+///
+/// # Errors
+/// The hash errors; Internal when it does not compile or `method` is not exported; Invalid for grants, signatures and
+/// imports that do not fit.
+pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) -> Result<WasmProgram> {
+    let spec = spec(entry)?;
+    let (_, _, hash) = self::source(spec)?;
+    let sha256 = sha256(&source.bytes);
+    verify(hash, &sha256)?;
+    let header = Header::of(&source.bytes)?;
+    let grants = Grants::parse(&spec.imports, header == Header::Component)?;
+    let fuel = spec.limits.max_fuel > 0;
+    let kept = shared.artifacts.get(&shared.engines, &source.bytes, &sha256, fuel)?;
+    let (home, code) = settle(shared, &*kept.artifact()?, fuel)?;
+    let engine = shared.engines.engine(home)?;
+    let exports = export::list(&engine, &code);
+    let chosen = export::find(&exports, &spec.method)?;
+    let program = WasmProgram {
+        signature: chosen.signature(&spec.method, spec.wit.as_deref())?,
+        command: chosen.command,
+        name: chosen.name.clone(),
+        entry: entry.clone(),
+        shared: shared.clone(),
+        grants,
+        header,
+        home,
+        imports: linker::imports(&code),
+        exports,
+        sha256,
+        kept,
+        prepared: Default::default(),
+    };
+    let prepared = program.link(home, &code);
+    // Nobody else can have set it yet.
+    drop(program.prepared[home.index()].set(prepared.clone()));
+    prepared.map(|_| program)
+}
+
+/// The first engine whose slots the code fits, and the code in it.
+fn settle(shared: &Shared, artifact: &Artifact, fuel: bool) -> Result<(Alloc, Code)> {
+    let first = shared.engines.preferred(fuel);
+    if first == Alloc::SmallPool
+        && let Ok(code) = shared.engines.engine(first).and_then(|engine| artifact.load(&engine))
+    {
+        return Ok((first, code));
+    }
+    let home = if fuel { Alloc::Fuel } else { Alloc::OnDemand };
+    let code = artifact.load(&shared.engines.engine(home)?)?;
+    Ok((home, code))
+}
+
+impl WasmProgram {
+    /// The function's parameters and result.
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Whether it gets the words of the command line as WASI arguments.
+    pub fn is_command(&self) -> bool {
+        self.command
+    }
+
+    /// The arguments of a start from the command line: none for a command, whose words are WASI arguments; for any
+    /// other method the words by their WIT types.
+    ///
+    /// # Errors
+    /// Invalid for too few, too many and unparsable words; [`Signature::usage`] gives the line to show.
+    pub fn arguments(&self, words: &[String]) -> Result<Packed> {
+        match self.command {
+            true => Ok(Packed::empty()),
+            false => self.signature.parse_words(words, self.spec().limits.max_transfer),
+        }
+    }
+
+    /// What prints the value it ended with; see [`Signature::print`].
+    ///
+    /// # Errors
+    /// As [`Signature::print`].
+    pub fn print(&self, value: &Packed) -> Result<Vec<u8>> {
+        self.signature.print(value)
+    }
+
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    pub fn is_component(&self) -> bool {
+        self.header == Header::Component
+    }
+
+    /// `pool` or `on demand`.
+    pub fn engine_name(&self) -> &'static str {
+        self.home.name()
+    }
+
+    pub fn exports(&self) -> &[Export] {
+        &self.exports
+    }
+
+    pub fn imports(&self) -> &[Import] {
+        &self.imports
+    }
+
+    /// What becomes of one of its imports.
+    pub fn provision(&self, import: &Import) -> Provision {
+        linker::provision(&import.name, self.grants)
+    }
+
+    pub(super) fn grants(&self) -> Grants {
+        self.grants
+    }
+
+    pub(super) fn spec(&self) -> &WasmSpec {
+        spec(&self.entry).expect("a program is only made from a WASM entry")
+    }
+
+    pub(super) fn home(&self) -> Alloc {
+        self.home
+    }
+
+    /// Whether its end is that of a process: a `result` at the top is unwrapped.
+    pub(super) fn is_process(&self) -> bool {
+        self.entry.kind == "process.wasm"
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        let limits = &self.spec().limits;
+        Bounds {
+            max_fuel: limits.max_fuel,
+            max_stack: self.shared.engines.settings().max_stack as u64,
+            max_transfer: limits.max_transfer,
+            max_handles: limits.max_handles,
+        }
+    }
+
+    /// The code in an engine, linked at the first call.
+    pub(super) fn prepared(&self, alloc: Alloc) -> Result<Arc<Prepared>> {
+        let prepare = || {
+            let engine = self.shared.engines.engine(alloc)?;
+            self.link(alloc, &self.kept.artifact()?.load(&engine)?)
+        };
+        self.prepared[alloc.index()].get_or_init(prepare).clone()
+    }
+
+    fn link(&self, alloc: Alloc, code: &Code) -> Result<Arc<Prepared>> {
+        let importer = Importer {
+            entry: &self.entry.id,
+            imports: &self.spec().imports,
+            grants: self.grants,
+        };
+        let linkers = &self.shared.linkers;
+        let prepared = match code {
+            Code::Component(component) => {
+                let linker = linkers.component(alloc, component, importer)?;
+                Prepared::Component {
+                    pre: linker.instantiate_pre(component).map_err(unlinked)?,
+                    function: self.index(component)?,
+                }
+            }
+            Code::Core(module) => {
+                let linker = linkers.module(alloc, module, importer)?;
+                Prepared::Core {
+                    pre: linker.instantiate_pre(module).map_err(unlinked)?,
+                    function: self.name.to_string(),
+                    initialize: initializes(module),
+                }
+            }
+        };
+        Ok(Arc::new(prepared))
+    }
+
+    fn index(&self, component: &Component) -> Result<ComponentExportIndex> {
+        let missing = || Error::internal(format!("failed to call wasm method: {}", self.spec().method));
+        let instance = match &self.name.interface {
+            Some(interface) => Some(
+                component
+                    .get_export_index(None, interface.as_str())
+                    .ok_or_else(missing)?,
+            ),
+            None => None,
+        };
+        component
+            .get_export_index(instance.as_ref(), self.name.function.as_str())
+            .ok_or_else(missing)
+    }
+}
+
+/// Whether a reactor wants to be initialized before its first call.
+fn initializes(module: &Module) -> bool {
+    module
+        .get_export("_initialize")
+        .and_then(|export| export.func().map(|ty| ty.params().len() + ty.results().len() == 0))
+        .unwrap_or(false)
+}
+
+fn unlinked(error: wasmtime::Error) -> Error {
+    Error::internal(format!("failed to instantiate wasm module: {error:#}"))
+}
+
+impl Prepared {
+    pub(super) fn engine(&self) -> &Engine {
+        match self {
+            Prepared::Component { pre, .. } => pre.engine(),
+            Prepared::Core { pre, .. } => pre.module().engine(),
+        }
+    }
+}
+
+/// Handed to the kernel: a program that keeps itself alive for its bodies.
+pub struct Handle(pub Arc<WasmProgram>);
+
+impl Program for Handle {
+    fn entry(&self) -> &EntryId {
+        &self.0.entry.id
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.0.entry.kind.as_str() {
+            "function.wasm" => "function.wasm",
+            "function.wat" => "function.wat",
+            _ => "process.wasm",
+        }
+    }
+
+    fn max_execution(&self) -> Option<Duration> {
+        self.0.spec().limits.max_execution()
+    }
+
+    fn start(&self, start: Start) -> Result<Box<dyn Body>> {
+        let program = &self.0;
+        let spec = program.spec();
+        if spec.transport == Transport::WasiHttp {
+            return Err(Error::unavailable(format!(
+                "{}: transport wasi-http needs an HTTP endpoint, which this version of wippy does not have",
+                program.entry.id
+            )));
+        }
+        let call = super::body::Call::lower(program, &start.args)?;
+        let inputs = Inputs::capture(
+            spec,
+            program.grants,
+            program.command,
+            &start.process,
+            &program.shared.system,
+        )?;
+        let misfit = program.home == Alloc::OnDemand && !program.shared.engines.settings().oneshot;
+        let permit = program.shared.engines.admit(misfit)?;
+        Ok(Box::new(WasmBody::new(program.clone(), call, Arc::new(inputs), permit)))
+    }
+}

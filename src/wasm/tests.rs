@@ -1,0 +1,866 @@
+//! WASM processes in a kernel of their own, with the guests of `fixtures/wasm`.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::module::sha256;
+use super::*;
+use crate::error::Kind;
+use crate::log::{Level, Log, Record, Sink};
+use crate::process::{Cause, Clock, Context, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Programs, Spawn};
+use crate::project::Registry;
+use crate::project::entry::{Limits, Mount, Spec, StorageSpec, Transport, VariableSpec, WasiEnv, WasmSource, WasmSpec};
+use crate::system::Volume;
+use crate::system::terminal::Terminal;
+use crate::value::{Packed, Value};
+
+/// Longer than anything here takes on the slowest machine.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// A runtime of one kernel, two hosts and the volume `app:wasm`.
+struct World {
+    kernel: Kernel,
+    host: Arc<Host>,
+    terminal: Arc<Terminal>,
+    terminal_host: Arc<Host>,
+    wasm: Arc<Wasm>,
+    records: Arc<Mutex<Vec<Record>>>,
+    io: Option<Runtime>,
+    /// Volume `app:data`.
+    data: tempfile::TempDir,
+}
+
+struct Table(Mutex<HashMap<EntryId, Arc<Entry>>>, std::sync::OnceLock<Arc<Wasm>>);
+
+impl Programs for Table {
+    fn resolve(&self, id: &EntryId) -> Resolved {
+        match (lock(&self.0).get(id), self.1.get()) {
+            (Some(entry), Some(wasm)) => wasm.resolve(entry),
+            _ => Resolved::Ready(Err(Error::not_found(format!("entry not found: {id}")))),
+        }
+    }
+}
+
+struct Kept(Arc<Mutex<Vec<Record>>>);
+
+impl Sink for Kept {
+    fn record(&self, record: Record) {
+        lock(&self.0).push(record);
+    }
+
+    fn enabled(&self, _: Level) -> bool {
+        true
+    }
+}
+
+impl World {
+    fn new() -> World {
+        World::with(Settings::default(), b"")
+    }
+
+    fn with(settings: Settings, stdin: &[u8]) -> World {
+        let io = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let system = Arc::new(system(data.path()));
+        let wasm = Wasm::new(settings, system, io.handle().clone());
+        let records = Arc::default();
+        let programs = Table(Mutex::default(), wasm.clone().into());
+        let kernel = Kernel::new(KernelOptions {
+            workers: 2,
+            log: Log::new(Kept(Arc::clone(&records))),
+            io: io.handle().clone(),
+            programs: Arc::new(programs),
+            clock: Clock::real(),
+        });
+        let ticked = wasm.clone();
+        kernel.on_tick(move || ticked.tick());
+        let terminal = Terminal::captured(stdin.to_vec());
+        let mut on_terminal = HostSpec::new(EntryId::new("app", "terminal"));
+        on_terminal.terminal = Some(terminal.clone());
+        World {
+            host: kernel
+                .add_host(HostSpec::new(EntryId::new("app", "processes")))
+                .unwrap(),
+            terminal_host: kernel.add_host(on_terminal).unwrap(),
+            terminal,
+            kernel,
+            wasm,
+            records,
+            io: Some(io),
+            data,
+        }
+    }
+
+    fn io(&self) -> &Runtime {
+        self.io.as_ref().expect("taken at the end only")
+    }
+
+    fn program(&self, entry: Entry) -> Result<Arc<WasmProgram>> {
+        self.wasm.program_blocking(&Arc::new(entry))
+    }
+
+    fn spawn_on(&self, host: &Arc<Host>, entry: Entry, args: &[Value], words: &[&str]) -> Result<Arc<Process>> {
+        let program = Arc::new(Handle(self.program(entry)?));
+        self.kernel.spawn(Spawn {
+            program,
+            host: host.clone(),
+            args: Packed::from_values(args),
+            parent: None,
+            monitored: false,
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            context: Arc::new(Context::default()),
+        })
+    }
+
+    fn spawn(&self, entry: Entry, args: &[Value]) -> Result<Arc<Process>> {
+        self.spawn_on(&self.host, entry, args, &[])
+    }
+
+    fn exit(&self, process: &Arc<Process>) -> Arc<Exit> {
+        let exited = process.exited();
+        self.io()
+            .block_on(async { tokio::time::timeout(WATCHDOG, exited).await })
+            .expect("the process ends")
+    }
+
+    fn run(&self, entry: Entry, args: &[Value]) -> Arc<Exit> {
+        let process = self.spawn(entry, args).unwrap();
+        self.exit(&process)
+    }
+
+    /// The value of a run that ends well.
+    fn value(&self, entry: Entry, args: &[Value]) -> Value {
+        value(&self.run(entry, args))
+    }
+
+    fn failure(&self, entry: Entry, args: &[Value]) -> Error {
+        self.run(entry, args).error().expect("it fails").clone()
+    }
+
+    /// A command on the terminal host: how it ended, and what it wrote.
+    fn command(&self, entry: Entry, words: &[&str]) -> (Arc<Exit>, String, String) {
+        let process = self.spawn_on(&self.terminal_host, entry, &[], words).unwrap();
+        let exit = self.exit(&process);
+        self.io().block_on(self.terminal.flush()).unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (exit, text(self.terminal.output()), text(self.terminal.errors()))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kernel.close();
+        // A thread that a guest managed to block must fail its test, not hang it.
+        if let Some(io) = self.io.take() {
+            io.shutdown_background();
+        }
+    }
+}
+
+fn value(exit: &Exit) -> Value {
+    match &exit.result {
+        Ok(packed) => packed.to_value().unwrap(),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+fn fixtures() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/wasm"))
+}
+
+fn system(data: &Path) -> System {
+    let storage = Spec::Storage(StorageSpec::Static(vec![("PREFIX".to_owned(), "> ".to_owned())]));
+    let variable = |name: &str| {
+        let spec = VariableSpec {
+            storage: EntryId::new("app", "static"),
+            name: Some(name.to_owned()),
+            default: None,
+            read_only: false,
+        };
+        Entry::made(
+            EntryId::new("app", &name.to_lowercase()),
+            "env.variable",
+            Spec::Variable(spec),
+        )
+    };
+    let entries = [
+        Entry::made(EntryId::new("app", "static"), "env.storage.static", storage),
+        variable("PREFIX"),
+        variable("ABSENT"),
+    ];
+    let system = System::new(&Registry::new(entries.into_iter().map(Arc::new)));
+    for (name, path) in [("wasm", fixtures()), ("data", data)] {
+        system
+            .volumes
+            .add(Volume::ambient(EntryId::new("app", name), path).unwrap());
+    }
+    system
+}
+
+fn wasm_spec(fs: &str, path: &str, hash: String, method: &str) -> WasmSpec {
+    WasmSpec {
+        source: WasmSource::File {
+            fs: EntryId::new("app", fs),
+            path: path.to_owned(),
+            hash,
+        },
+        method: method.to_owned(),
+        wit: None,
+        transport: Transport::Payload,
+        imports: Vec::new(),
+        args: Vec::new(),
+        cwd: "/".to_owned(),
+        env: Vec::new(),
+        mounts: Vec::new(),
+        network: Vec::new(),
+        limits: Limits::default(),
+        pool: None,
+    }
+}
+
+fn made(spec: WasmSpec) -> Entry {
+    Entry::made(EntryId::new("app", "guest"), "process.wasm", Spec::Wasm(spec))
+}
+
+/// An entry for a fixture, changed by `change`.
+fn guest_with(name: &str, method: &str, change: impl FnOnce(&mut WasmSpec)) -> Entry {
+    let file = format!("{name}.wasm");
+    let bytes = std::fs::read(fixtures().join(&file)).unwrap();
+    let mut spec = wasm_spec("wasm", &file, format!("sha256:{}", sha256(&bytes)), method);
+    change(&mut spec);
+    made(spec)
+}
+
+fn guest(name: &str, method: &str) -> Entry {
+    guest_with(name, method, |_| {})
+}
+
+fn granted(name: &str, method: &str, grants: &[&str]) -> Entry {
+    guest_with(name, method, |spec| spec.imports = owned(grants))
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn ints(numbers: &[i64]) -> Vec<Value> {
+    numbers.iter().copied().map(Value::Int).collect()
+}
+
+#[test]
+fn a_component_computes() {
+    let world = World::new();
+    assert_eq!(world.value(guest("compute", "compute"), &ints(&[6, 7])), Value::Int(42));
+    assert_eq!(world.wasm.engines().living(), 0);
+}
+
+#[test]
+fn arguments_are_checked_before_the_start() {
+    let world = World::new();
+    let error = world.spawn(guest("compute", "compute"), &ints(&[6])).err().unwrap();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::Invalid, "compute: expected 2 arguments (a: s32, b: s32), got 1")
+    );
+    assert_eq!(world.wasm.engines().living(), 0);
+}
+
+#[test]
+fn every_form_of_a_method_is_found() {
+    let world = World::new();
+    for (name, method, args, expected) in [
+        ("methods", "acme:math/calc@1.2.3#op", &[6, 7][..], 13),
+        ("methods", "acme:math/calc#op", &[6, 7], 13),
+        ("methods", "other:math/calc#op", &[6, 7], 42),
+        ("methods", "only#op", &[6, 7], 42),
+        ("methods", "exports#run", &[], 7),
+        ("methods", "run", &[], 7),
+        ("types", "calc#add", &[6, 7], 13),
+        ("core", "answer", &[], 42),
+        ("core", "add64", &[1, -2], -1),
+    ] {
+        assert_eq!(
+            world.value(guest(name, method), &ints(args)),
+            Value::Int(expected),
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_export_is_answered_with_those_that_exist() {
+    let world = World::new();
+    let error = world.program(guest("compute", "comptue")).err().unwrap();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (
+            Kind::Internal,
+            "failed to call wasm method: comptue; did you mean compute?; exported functions: compute"
+        )
+    );
+    let error = world.program(guest("methods", "calc#op")).err().unwrap();
+    assert!(error.message().contains("several interfaces have that name"), "{error}");
+    let error = world
+        .program(guest("resources", "acme:resources/shop#[constructor]counter"))
+        .err()
+        .unwrap();
+    assert!(error.message().starts_with("failed to call wasm method"), "{error}");
+    assert!(!error.message().contains("[method]"), "{error}");
+}
+
+#[test]
+fn core_modules_take_their_signature_from_wit_or_from_themselves() {
+    let world = World::new();
+    let pair = world.value(guest("core", "pair"), &[]);
+    assert_eq!(pair, Value::array(ints(&[7, 8_589_934_592])));
+    assert_eq!(world.value(guest("core", "initialized"), &[]), Value::Int(1));
+    assert_eq!(world.value(guest("core", "nothing"), &[]), Value::Nil);
+    let typed = guest_with("core", "add", |spec| {
+        spec.wit = Some("add: func(a: s8, b: u8) -> s32;".into())
+    });
+    assert_eq!(world.value(typed, &ints(&[-1, 3])), Value::Int(2));
+    let wrong = guest_with("core", "add", |spec| {
+        spec.wit = Some("add: func(a: s64) -> s32;".into())
+    });
+    assert_eq!(world.program(wrong).err().unwrap().kind(), Kind::Invalid);
+}
+
+#[test]
+fn the_hash_of_the_very_bytes_decides() {
+    let world = World::new();
+    let hash = |hash: &str| {
+        let spec = wasm_spec("wasm", "/compute.wasm", hash.to_owned(), "compute");
+        world.program(made(spec)).err().unwrap()
+    };
+    let error = hash("sha256:...");
+    assert!(error.message().contains("placeholder"), "{error}");
+    let error = hash(&format!("sha256:{}", "0".repeat(64)));
+    assert!(
+        error
+            .message()
+            .starts_with("hash verification failed: hash mismatch: expected 000"),
+        "{error}"
+    );
+    assert_eq!(error.kind(), Kind::Invalid);
+}
+
+#[test]
+fn missing_files_and_volumes_are_not_found() {
+    let world = World::new();
+    for (fs, path, message) in [
+        ("gone", "x.wasm", "filesystem not found: app:gone"),
+        ("wasm", "x.wasm", "failed to open file: x.wasm"),
+        ("wasm", "../../Cargo.toml", "failed to open file: ../../Cargo.toml"),
+    ] {
+        let error = world
+            .program(made(wasm_spec(fs, path, "sha256:00".into(), "f")))
+            .err()
+            .unwrap();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(error.message().starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn a_changed_file_is_loaded_again_and_verified_again() {
+    let world = World::new();
+    let path = world.data.path().join("m.wasm");
+    std::fs::copy(fixtures().join("compute.wasm"), &path).unwrap();
+    let hash = format!("sha256:{}", sha256(&std::fs::read(&path).unwrap()));
+    let entry = Arc::new(made(wasm_spec("data", "m.wasm", hash, "compute")));
+    let first = world.wasm.program_blocking(&entry).unwrap();
+    std::thread::sleep(FRESH * 2);
+    assert!(Arc::ptr_eq(&first, &world.wasm.program_blocking(&entry).unwrap()));
+    std::fs::copy(fixtures().join("tiny.wasm"), &path).unwrap();
+    std::thread::sleep(FRESH * 2);
+    let error = world.wasm.program_blocking(&entry).err().unwrap();
+    assert!(error.message().starts_with("hash verification failed"), "{error}");
+}
+
+#[test]
+fn many_who_ask_at_once_wait_for_one_load() {
+    let world = World::new();
+    let entry = Arc::new(guest("greet", "greet"));
+    let programs = world.io().block_on(async {
+        let tasks: Vec<_> = (0..100)
+            .map(|_| {
+                let (wasm, entry) = (world.wasm.clone(), entry.clone());
+                tokio::spawn(async move { wasm.program(&entry).await.unwrap() })
+            })
+            .collect();
+        let mut programs = Vec::new();
+        for task in tasks {
+            programs.push(task.await.unwrap());
+        }
+        programs
+    });
+    assert!(programs.iter().all(|program| Arc::ptr_eq(program, &programs[0])));
+}
+
+#[test]
+fn a_result_at_the_top_is_the_outcome_of_the_process() {
+    let world = World::new();
+    assert_eq!(
+        world.value(guest("types", "check"), &[Value::Bool(true)]),
+        Value::from("fine")
+    );
+    let error = world.failure(guest("types", "check"), &[Value::Bool(false)]);
+    assert_eq!(
+        (error.kind(), error.message(), error.retryable()),
+        (Kind::Internal, "not fine", Some(false))
+    );
+    assert_eq!(error.details().unwrap().get("value"), Some(&Value::from("not fine")));
+}
+
+#[test]
+fn traps_have_names_and_frames() {
+    let world = World::new();
+    for (method, args, name) in [
+        ("trap-unreachable", &[][..], "unreachable"),
+        ("divide", &[1, 0], "integer-divide-by-zero"),
+        ("divide", &[i64::from(i32::MIN), -1], "integer-overflow"),
+        ("out-of-bounds", &[], "memory-out-of-bounds"),
+        ("bad-index", &[], "table-out-of-bounds"),
+        ("null-call", &[], "indirect-call-to-null"),
+        ("bad-signature", &[], "bad-signature"),
+        ("bad-conversion", &[], "bad-conversion-to-integer"),
+    ] {
+        let exit = world.run(guest("trapper", method), &ints(args));
+        let error = exit.error().unwrap();
+        assert_eq!(error.message(), format!("wasm trap: {name}"));
+        assert_eq!(
+            (exit.cause, error.kind(), error.retryable()),
+            (Cause::Trap, Kind::Internal, None)
+        );
+        assert_eq!(error.details().unwrap().get("trap"), Some(&Value::from(name)));
+    }
+    let error = world.failure(guest("trapper", "trap-unreachable"), &[]);
+    let names: Vec<&str> = error.frames().iter().map(|frame| frame.name.as_str()).collect();
+    assert_eq!(&names[..3], ["bottom", "middle", "trap_unreachable"]);
+    let Some(Value::Table(frames)) = error.details().unwrap().get("frames") else {
+        panic!("{error:?}")
+    };
+    assert!(
+        matches!(frames.array[0].get("offset"), Some(Value::Int(_))),
+        "{frames:?}"
+    );
+    assert_eq!(world.wasm.engines().living(), 0);
+}
+
+#[test]
+fn deep_recursion_is_the_stack_limit() {
+    let world = World::new();
+    let exit = world.run(guest("trapper", "recurse"), &[]);
+    let error = exit.error().unwrap();
+    assert_eq!((exit.cause, error.kind()), (Cause::Limit, Kind::LimitExceeded));
+    let details = error.details().unwrap();
+    assert_eq!(details.get("limit"), Some(&Value::from("max_stack")));
+    assert_eq!(details.get("allowed"), Some(&Value::Int(128 << 10)));
+}
+
+#[test]
+fn the_memory_limit_ends_the_run_unseen_by_the_guest() {
+    let world = World::new();
+    let eater = |method: &str, limit: u64| guest_with("eater", method, |spec| spec.limits.max_memory = limit);
+    assert_eq!(world.value(eater("try-eat", 64 << 20), &ints(&[8])), Value::Int(8));
+    for (method, limit, args) in [
+        ("try-eat", 16 << 20, &[64][..]),
+        ("eat-forever", 16 << 20, &[]),
+        ("eat-table", 1 << 20, &[1 << 20]),
+        ("eat", 1 << 10, &[0]),
+    ] {
+        let exit = world.run(eater(method, limit), &ints(args));
+        let error = exit.error().unwrap();
+        assert_eq!(
+            (exit.cause, error.kind(), error.retryable()),
+            (Cause::Limit, Kind::LimitExceeded, None)
+        );
+        let details = error.details().unwrap();
+        assert_eq!(details.get("limit"), Some(&Value::from("max_memory")), "{method}");
+        assert_eq!(details.get("allowed"), Some(&Value::Int(i64::try_from(limit).unwrap())));
+    }
+}
+
+#[test]
+fn the_time_limit_ends_busy_loops_and_sleeps() {
+    let world = World::new();
+    let limited = |name: &str, method: &str| guest_with(name, method, |spec| spec.limits.max_execution_ms = 30);
+    for (name, method, args) in [("spin", "spin", &[][..]), ("sleeper", "sleep-ms", &[600_000])] {
+        let exit = world.run(limited(name, method), &ints(args));
+        let error = exit.error().unwrap();
+        assert_eq!(
+            (exit.cause, error.kind()),
+            (Cause::TimeLimit, Kind::Timeout),
+            "{method}"
+        );
+        assert_eq!(error.message(), "execution time limit exceeded: 30 ms");
+        assert!(error.details().unwrap().get("stderr").is_some());
+    }
+}
+
+#[test]
+fn the_fuel_limit_counts_instructions() {
+    let world = World::new();
+    let spin = |fuel: u64| guest_with("spin", "spin-then", |spec| spec.limits.max_fuel = fuel);
+    assert_eq!(world.value(spin(1_000_000), &ints(&[100])), Value::Int(100));
+    let error = world.failure(spin(1_000), &ints(&[1_000_000]));
+    assert_eq!(error.kind(), Kind::LimitExceeded);
+    assert_eq!(error.details().unwrap().get("limit"), Some(&Value::from("max_fuel")));
+}
+
+#[test]
+fn terminate_ends_busy_and_sleeping_guests() {
+    let world = World::new();
+    for (name, method, args) in [("spin", "spin", &[][..]), ("sleeper", "sleep-ms", &[600_000])] {
+        let process = world.spawn(guest(name, method), &ints(args)).unwrap();
+        world.kernel.terminate(process.pid()).unwrap();
+        assert_eq!(world.exit(&process).cause, Cause::Terminated);
+    }
+    assert_eq!(world.wasm.engines().living(), 0);
+}
+
+#[test]
+fn busy_guests_leave_room_for_others() {
+    let world = World::new();
+    let spinning: Vec<_> = (0..4)
+        .map(|_| world.spawn(guest("spin", "spin"), &[]).unwrap())
+        .collect();
+    assert_eq!(world.value(guest("compute", "compute"), &ints(&[2, 3])), Value::Int(6));
+    assert!(spinning.iter().all(|process| process.exit().is_none()));
+}
+
+#[test]
+fn sleeps_of_many_guests_overlap() {
+    let world = World::new();
+    let sleepers: Vec<_> = (0..200)
+        .map(|_| world.spawn(guest("wait", "sleep-ms"), &ints(&[50])).unwrap())
+        .collect();
+    for sleeper in &sleepers {
+        assert_eq!(value(&world.exit(sleeper)), Value::Int(50));
+    }
+    assert_eq!(world.wasm.engines().living(), 0);
+}
+
+#[test]
+fn a_full_house_refuses_the_next_spawn_and_disturbs_nobody() {
+    let settings = Settings {
+        max_instances: Some(3),
+        ..Settings::default()
+    };
+    let world = World::with(settings, b"");
+    let spawn = || world.spawn(guest("wait", "sleep-ms"), &ints(&[100]));
+    let living: Vec<_> = (0..3).map(|_| spawn().unwrap()).collect();
+    let error = spawn().err().unwrap();
+    assert_eq!((error.kind(), error.retryable()), (Kind::Unavailable, Some(true)));
+    for process in &living {
+        assert_eq!(value(&world.exit(process)), Value::Int(100));
+    }
+    assert_eq!(value(&world.exit(&spawn().unwrap())), Value::Int(100));
+}
+
+#[test]
+fn a_command_gets_words_environment_and_stdin() {
+    let world = World::with(Settings::default(), b"typed\n");
+    let entry = guest_with("command", "run", |spec| {
+        spec.imports = owned(&["wasi:cli"]);
+        spec.args = owned(&["fixed"]);
+        spec.env = vec![
+            WasiEnv {
+                id: EntryId::new("app", "prefix"),
+                name: "P".into(),
+                required: true,
+            },
+            WasiEnv {
+                id: EntryId::new("app", "absent"),
+                name: "A".into(),
+                required: false,
+            },
+        ];
+    });
+    let (exit, out, err) = world.command(entry, &["--stderr", "careful"]);
+    assert_eq!(value(&exit), Value::Nil);
+    assert_eq!(
+        out,
+        "arg 0: guest\narg 1: fixed\narg 2: --stderr\narg 3: careful\nP=> \ntyped\n"
+    );
+    assert_eq!(err, "careful\n");
+}
+
+#[test]
+fn a_preview_1_command_does_the_same_and_keeps_its_exit_code() {
+    let world = World::with(Settings::default(), b"typed\n");
+    let entry = || granted("p1", "_start", &["wasi1"]);
+    let (exit, out, _) = world.command(entry(), &["a"]);
+    assert_eq!(value(&exit), Value::Nil);
+    assert_eq!(out, "arg 0: guest\narg 1: a\ntyped\n");
+    let (exit, ..) = world.command(entry(), &["--no-stdin", "--exit", "7"]);
+    assert_eq!(exit.cause, Cause::Code(7));
+    let error = exit.error().unwrap();
+    assert_eq!((error.message(), error.retryable()), ("exit status 7", None));
+}
+
+#[test]
+fn exit_codes_of_components() {
+    let world = World::new();
+    for (name, method, args, code) in [
+        ("exit", "run", vec![], 1),
+        ("exit", "quit", vec![Value::Bool(false)], 1),
+        ("exit", "quit-with", ints(&[9]), 9),
+    ] {
+        let exit = world.run(guest(name, method), &args);
+        assert_eq!(exit.cause, Cause::Code(code), "{method}");
+        assert_eq!(exit.error().unwrap().message(), format!("exit status {code}"));
+    }
+    assert_eq!(world.value(guest("exit", "quit"), &[Value::Bool(true)]), Value::Nil);
+}
+
+#[test]
+fn without_the_grant_a_command_sees_nothing_and_writes_to_the_log() {
+    let world = World::with(Settings::default(), b"typed\n");
+    let (exit, out, err) = world.command(guest("command", "run"), &["--stderr", "careful"]);
+    assert_eq!(value(&exit), Value::Nil);
+    assert_eq!((out.as_str(), err.as_str()), ("", ""));
+    assert!(lock(&world.records).is_empty());
+    let entry = guest_with("command", "run", |spec| {
+        spec.imports = owned(&["wasi:cli"]);
+        spec.args = owned(&["--stderr", "one\ntwo"]);
+    });
+    let exit = world.run(entry, &[]);
+    assert_eq!(value(&exit), Value::Nil);
+    let records = lock(&world.records);
+    let lines: Vec<(Level, &str)> = records
+        .iter()
+        .map(|record| (record.level, record.message.as_str()))
+        .collect();
+    assert!(lines.contains(&(Level::Info, "arg 0: guest")), "{lines:?}");
+    assert_eq!(&lines[lines.len() - 2..], [(Level::Warn, "one"), (Level::Warn, "two")]);
+    assert_eq!(records[0].fields, [("stream".to_owned(), Value::from("stdout"))]);
+    assert!(records[0].pid.is_some() && records[0].entry.is_some());
+}
+
+#[test]
+fn a_required_variable_that_is_missing_refuses_the_start() {
+    let world = World::new();
+    let entry = guest_with("environ", "env", |spec| {
+        spec.imports = owned(&["wasi:cli"]);
+        spec.env = vec![WasiEnv {
+            id: EntryId::new("app", "absent"),
+            name: "A".into(),
+            required: true,
+        }];
+    });
+    let error = world.spawn(entry, &[]).err().unwrap();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::NotFound, "required wasi env variable not found: app:absent")
+    );
+}
+
+#[test]
+fn a_trap_carries_the_last_of_stderr() {
+    let world = World::new();
+    let entry = guest_with("command", "run", |spec| {
+        spec.imports = owned(&["wasi:cli"]);
+        spec.args = owned(&["--trap"]);
+    });
+    let error = world.failure(entry, &[]);
+    assert_eq!(error.message(), "wasm trap: unreachable");
+    let stderr = error.details().unwrap().get("stderr").unwrap().as_str().unwrap();
+    assert!(stderr.contains("about to trap"), "{stderr}");
+}
+
+#[test]
+fn stubs_name_the_line_to_write() {
+    let world = World::new();
+    assert_eq!(
+        world.value(granted("needs-sockets", "fine", &["wasi:io"]), &[]),
+        Value::Int(7)
+    );
+    let error = world.failure(granted("needs-sockets", "call-it", &["wasi:io"]), &[]);
+    assert_eq!(error.kind(), Kind::PermissionDenied);
+    assert_eq!(
+        error.message(),
+        "app:guest called wasi:sockets/instance-network.instance-network without a grant; add to the entry: \
+         imports: [wasi:io, wasi:sockets]"
+    );
+    assert_eq!(
+        world.value(granted("needs-sockets", "call-it", &["wasi:sockets"]), &[]),
+        Value::Int(1)
+    );
+    for (name, method, call) in [
+        ("needs", "call-it", "acme:db/query.run"),
+        ("needs-resource", "call-it", "acme:db/pool.connection"),
+        ("needs-core", "call_it", "env.lookup"),
+    ] {
+        assert_eq!(world.value(guest(name, "fine"), &[]), Value::Int(7), "{name}");
+        let error = world.failure(guest(name, method), &[]);
+        assert_eq!(error.kind(), Kind::PermissionDenied);
+        assert_eq!(
+            error.message(),
+            format!("app:guest called {call}, which no grant provides")
+        );
+    }
+}
+
+#[test]
+fn only_functions_can_be_stubs() {
+    let world = World::new();
+    for (name, message) in [
+        ("needs-memory", "unsupported import: env.memory (memory)"),
+        ("needs-table", "unsupported import: env.table (table)"),
+        ("needs-global", "unsupported import: env.stack_pointer (global)"),
+        ("needs-module", "unsupported import: plugin (module)"),
+        ("needs-component", "unsupported import: plugin (component)"),
+    ] {
+        let error = world.program(guest(name, "fine")).err().unwrap();
+        assert_eq!((error.kind(), error.message()), (Kind::Invalid, message));
+    }
+}
+
+#[test]
+fn one_component_may_import_several_versions() {
+    let world = World::new();
+    assert_eq!(world.value(guest("versions", "compare"), &[]), Value::Int(1));
+}
+
+fn mount(guest: &str, read_only: bool) -> Mount {
+    Mount {
+        fs: EntryId::new("app", "data"),
+        guest: guest.to_owned(),
+        read_only,
+    }
+}
+
+fn probe(name: &str, method: &str, read_only: bool, words: &[&str]) -> Entry {
+    guest_with(name, method, |spec| {
+        spec.imports = owned(&["wasi:cli", "wasi:filesystem"]);
+        spec.mounts = vec![mount("/data", read_only)];
+        spec.args = owned(words);
+    })
+}
+
+#[test]
+fn mounts_are_read_and_written() {
+    let world = World::new();
+    for (name, method) in [("fsprobe", "run"), ("fsprobe-p1", "_start")] {
+        let path = format!("/data/{name}.txt");
+        let (exit, ..) = world.command(probe(name, method, false, &["write", &path, "hello"]), &[]);
+        assert_eq!(value(&exit), Value::Nil, "{name}");
+        let written = std::fs::read_to_string(world.data.path().join(format!("{name}.txt"))).unwrap();
+        assert!(written.starts_with("hello"), "{written}");
+        let (exit, out, _) = world.command(probe(name, method, true, &["read", &path]), &[]);
+        assert_eq!(value(&exit), Value::Nil);
+        assert!(out.contains("hello"), "{out}");
+    }
+}
+
+#[test]
+fn a_read_only_mount_refuses_every_change() {
+    let world = World::new();
+    std::fs::write(world.data.path().join("a"), "x").unwrap();
+    for words in [
+        &["write", "/data/a", "y"][..],
+        &["create", "/data/b", "y"],
+        &["append", "/data/a", "y"],
+        &["truncate", "/data/a", "0"],
+        &["rm", "/data/a"],
+        &["mkdir", "/data/c"],
+        &["mv", "/data/a", "/data/d"],
+        &["link", "/data/a", "/data/e"],
+        &["symlink", "a", "/data/f"],
+        &["utimes", "/data/a"],
+    ] {
+        for (name, method) in [("fsprobe", "run"), ("fsprobe-p1", "_start")] {
+            let (exit, _, err) = world.command(probe(name, method, true, words), &[]);
+            assert_eq!(exit.cause, Cause::Code(1), "{words:?}");
+            assert!(err.contains("error: E"), "{words:?}: {err}");
+        }
+    }
+    assert_eq!(std::fs::read_to_string(world.data.path().join("a")).unwrap(), "x");
+    assert_eq!(std::fs::read_dir(world.data.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn nothing_outside_a_mount_is_reached_and_no_fifo_opened() {
+    let world = World::new();
+    let inside = |name: &str| world.data.path().join(name);
+    std::os::unix::fs::symlink("/etc/passwd", inside("out")).unwrap();
+    std::os::unix::fs::symlink("/etc", inside("etc")).unwrap();
+    let fifo = std::ffi::CString::new(inside("fifo").to_str().unwrap()).unwrap();
+    // SAFETY: the path is a C string that lives across the call.
+    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+    for path in [
+        "/data/out",
+        "/data/etc/passwd",
+        "/data/../etc/passwd",
+        "/etc/passwd",
+        "/data/fifo",
+    ] {
+        for (name, method) in [("fsprobe", "run"), ("fsprobe-p1", "_start")] {
+            let (exit, out, err) = world.command(probe(name, method, false, &["read", path]), &[]);
+            assert_eq!(exit.cause, Cause::Code(1), "{name} {path}: {out} {err}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_mount_refuses_the_start() {
+    let world = World::new();
+    let entry = guest_with("fsprobe", "run", |spec| {
+        spec.imports = owned(&["wasi:filesystem"]);
+        spec.mounts = vec![Mount {
+            fs: EntryId::new("app", "gone"),
+            guest: "/x".into(),
+            read_only: false,
+        }];
+    });
+    let error = world.spawn(entry, &[]).err().unwrap();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::NotFound, "wasi mount filesystem not found: app:gone")
+    );
+}
+
+#[test]
+fn missing_and_unused_grants_are_found() {
+    let world = World::new();
+    let said = |entry: Entry| {
+        let entry = Arc::new(entry);
+        let program = world.wasm.program_blocking(&entry).unwrap();
+        let found = findings(&entry, &program);
+        let said = |found: &crate::project::Diagnostic| format!("{} {}", found.code.as_str(), found.message);
+        found.iter().map(said).collect::<Vec<_>>()
+    };
+    assert!(said(granted("compute", "compute", &[])).is_empty());
+    assert_eq!(
+        said(granted("compute", "compute", &["wasi:http"])),
+        ["unused-grant the grant wasi:http is not used by the module"]
+    );
+    assert_eq!(
+        said(guest("needs-sockets", "call-it")),
+        ["missing-grant the module imports wasi:sockets/instance-network@0.2.0 without the grant wasi:sockets"]
+    );
+    let found = said(guest("command", "run"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("missing-grant a command can neither"), "{found:?}");
+    assert!(said(granted("p1", "_start", &["wasi1"])).is_empty());
+}
+
+#[test]
+fn words_become_arguments_except_for_commands() {
+    let world = World::new();
+    let program = world.program(guest("compute", "compute")).unwrap();
+    let args = program.arguments(&owned(&["6", "7"])).unwrap();
+    assert_eq!(args.to_values().unwrap(), ints(&[6, 7]));
+    assert_eq!(program.arguments(&owned(&["6"])).unwrap_err().kind(), Kind::Invalid);
+    let program = world.program(guest("command", "run")).unwrap();
+    assert!(program.is_command() && program.arguments(&owned(&["a", "b"])).unwrap().is_empty());
+}

@@ -1,0 +1,444 @@
+//! What a guest sees of the world: arguments, environment, working directory, mounts and standard streams.
+//!
+//! [`Inputs`] are captured when a process starts, so that whatever is missing refuses the start; the WASI context is
+//! built from them when the guest first asks, which most guests never do. Without a grant its part is empty, not absent.
+//! Which functions exist at all is left to `linker`, what opening a file means to `files`.
+//!
+//! Invariant: nothing of the host is visible that is not listed in the entry.
+
+use std::collections::VecDeque;
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
+use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+
+use super::grants::{Grant, Grants};
+use crate::error::{Error, Kind, Result};
+use crate::log::{Level, Log, Record};
+use crate::process::Process;
+use crate::project::entry::{Mount, WasiEnv, WasmSpec};
+use crate::system::System;
+use crate::system::terminal::{Stream, Terminal};
+use crate::system::volume::Volume;
+
+/// Bytes of stderr kept for the report of a crash.
+const TAIL: usize = 4 << 10;
+/// A line of output that grows longer becomes several records.
+const LONGEST_LINE: usize = 8 << 10;
+/// What a guest may write to the log in one go.
+const LOG_PERMIT: usize = 64 << 10;
+
+/// Everything that is read when the process starts.
+pub struct Inputs {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    cwd: Option<String>,
+    mounts: Vec<MountPoint>,
+    terminal: Option<Arc<Terminal>>,
+    process: Arc<Process>,
+    tail: Arc<Tail>,
+}
+
+struct MountPoint {
+    volume: Arc<Volume>,
+    guest: String,
+    perms: FsPerms,
+}
+
+impl Inputs {
+    /// Reads what the entry lists. `name_first`: a command finds the entry's name as argument 0.
+    ///
+    /// # Errors
+    /// NotFound for a required variable or a volume that is missing.
+    pub fn capture(
+        spec: &WasmSpec,
+        grants: Grants,
+        name_first: bool,
+        process: &Arc<Process>,
+        system: &System,
+    ) -> Result<Inputs> {
+        let env = environment(&spec.env, system)?;
+        let mounts = mounts(&spec.mounts, system)?;
+        let cli = grants.has(Grant::Cli);
+        let terminal = process.terminal().filter(|_| cli).cloned();
+        Ok(Inputs {
+            args: if cli {
+                arguments(spec, name_first, process)
+            } else {
+                Vec::new()
+            },
+            env: if cli { env } else { Vec::new() },
+            cwd: cli.then(|| spec.cwd.clone()),
+            mounts: if grants.has(Grant::Filesystem) {
+                mounts
+            } else {
+                Vec::new()
+            },
+            terminal,
+            process: process.clone(),
+            tail: Arc::default(),
+        })
+    }
+
+    /// The last lines of stderr, filled while the guest runs.
+    pub fn tail(&self) -> &Arc<Tail> {
+        &self.tail
+    }
+
+    /// Whether building the context can fail, so that it is better done before the guest runs.
+    pub fn can_fail(&self) -> bool {
+        !self.mounts.is_empty()
+    }
+
+    /// The context as it is after the start, and while the guest runs if nothing is mounted.
+    ///
+    /// # Errors
+    /// Internal when a volume's folder cannot be opened any more.
+    pub fn builder(&self) -> Result<WasiCtxBuilder> {
+        let mut builder = self.plain();
+        for mount in &self.mounts {
+            let path = mount.host_path();
+            builder
+                .preopened_dir(path, &mount.guest, mount.perms)
+                .map_err(|error| {
+                    Error::internal(format!(
+                        "failed to mount {} at {}: {error:#}",
+                        mount.volume.id(),
+                        mount.guest
+                    ))
+                })?;
+        }
+        Ok(builder)
+    }
+
+    /// The context without mounts.
+    pub fn plain(&self) -> WasiCtxBuilder {
+        let mut builder = WasiCtx::builder();
+        builder.args(&self.args).envs(&self.env);
+        if let Some(cwd) = &self.cwd {
+            builder.initial_cwd(cwd);
+        }
+        if let Some(terminal) = &self.terminal {
+            builder.stdin(Input(terminal.clone()));
+        }
+        builder
+            .stdout(self.output(Stream::Out))
+            .stderr(self.output(Stream::Err));
+        builder
+    }
+
+    fn output(&self, stream: Stream) -> Output {
+        let sink = match &self.terminal {
+            Some(terminal) => Sink::Terminal(terminal.clone(), stream),
+            None => Sink::Log(Arc::new(Lines::new(&self.process, stream))),
+        };
+        Output {
+            sink,
+            tail: (stream == Stream::Err).then(|| self.tail.clone()),
+        }
+    }
+}
+
+fn arguments(spec: &WasmSpec, name_first: bool, process: &Process) -> Vec<String> {
+    let name = name_first.then(|| process.entry().name().to_owned());
+    let words: &[String] = match process.terminal() {
+        Some(_) => process.words(),
+        None => &[],
+    };
+    name.into_iter()
+        .chain(spec.args.iter().cloned())
+        .chain(words.iter().cloned())
+        .collect()
+}
+
+fn environment(wanted: &[WasiEnv], system: &System) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::with_capacity(wanted.len());
+    for variable in wanted {
+        match system.env.get_id(&variable.id) {
+            Ok(value) => found.push((variable.name.clone(), value)),
+            Err(error) if error.kind() != Kind::NotFound => return Err(error),
+            Err(_) if variable.required => {
+                return Err(Error::not_found(format!(
+                    "required wasi env variable not found: {}",
+                    variable.id
+                )));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+fn mounts(wanted: &[Mount], system: &System) -> Result<Vec<MountPoint>> {
+    let mount = |mount: &Mount| {
+        let volume = system.volumes.get(&mount.fs).map_err(|error| match error.kind() {
+            Kind::NotFound => Error::not_found(format!("wasi mount filesystem not found: {}", mount.fs)),
+            _ => error,
+        })?;
+        // A volume without any write bit is read-only whatever the mount says.
+        let read_only = mount.read_only || volume.mode() & 0o222 == 0;
+        Ok(MountPoint {
+            volume,
+            guest: mount.guest.clone(),
+            perms: if read_only {
+                FsPerms::ReadOnly
+            } else {
+                FsPerms::ReadWrite
+            },
+        })
+    };
+    wanted.iter().map(mount).collect()
+}
+
+impl MountPoint {
+    /// A path that leads to the open folder itself, whatever became of its name since boot.
+    fn host_path(&self) -> String {
+        let prefix = if cfg!(target_os = "linux") {
+            "/proc/self/fd"
+        } else {
+            "/dev/fd"
+        };
+        format!("{prefix}/{}", self.volume.dir().as_raw_fd())
+    }
+}
+
+/// The last bytes of stderr.
+#[derive(Default)]
+pub struct Tail(Mutex<VecDeque<u8>>);
+
+impl Tail {
+    fn push(&self, bytes: &[u8]) {
+        let kept = &bytes[bytes.len().saturating_sub(TAIL)..];
+        let mut tail = lock(&self.0);
+        let surplus = (tail.len() + kept.len()).saturating_sub(TAIL);
+        tail.drain(..surplus);
+        tail.extend(kept);
+    }
+
+    /// The text, from its first whole character on.
+    pub fn text(&self) -> Vec<u8> {
+        let mut tail = lock(&self.0);
+        if tail.len() == TAIL {
+            while tail.front().is_some_and(|byte| byte & 0xc0 == 0x80) {
+                tail.pop_front();
+            }
+        }
+        tail.iter().copied().collect()
+    }
+}
+
+/// Collects output into lines, each a log record about its process.
+struct Lines {
+    log: Log,
+    process: Arc<Process>,
+    stream: Stream,
+    rest: Mutex<Vec<u8>>,
+}
+
+impl Lines {
+    fn new(process: &Arc<Process>, stream: Stream) -> Lines {
+        Lines {
+            log: process.kernel().log().clone(),
+            process: process.clone(),
+            stream,
+            rest: Mutex::default(),
+        }
+    }
+
+    fn push(&self, bytes: &[u8]) {
+        let mut rest = lock(&self.rest);
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            rest.extend_from_slice(piece);
+            if rest.last() == Some(&b'\n') {
+                rest.pop();
+                self.record(&std::mem::take(&mut *rest));
+            }
+            while rest.len() >= LONGEST_LINE {
+                let end = whole_characters(&rest[..LONGEST_LINE]);
+                let tail = rest.split_off(end);
+                self.record(&std::mem::replace(&mut *rest, tail));
+            }
+        }
+    }
+
+    fn record(&self, line: &[u8]) {
+        let (level, stream) = match self.stream {
+            Stream::Out => (Level::Info, "stdout"),
+            Stream::Err => (Level::Warn, "stderr"),
+        };
+        if self.log.enabled(level) {
+            let text = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
+            let record = Record::new(level, text).about(self.process.pid(), self.process.entry());
+            self.log.record(record.field("stream", stream));
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let rest = std::mem::take(&mut *lock(&self.rest));
+        if !rest.is_empty() {
+            self.record(&rest);
+        }
+    }
+}
+
+/// Where the last character that ends within `bytes` ends; all of them when they are not UTF-8.
+fn whole_characters(bytes: &[u8]) -> usize {
+    let start = (1..=3.min(bytes.len()))
+        .map(|back| bytes.len() - back)
+        .find(|at| bytes[*at] & 0xc0 != 0x80);
+    match start {
+        Some(at) if at > 0 && std::str::from_utf8(&bytes[at..]).is_err() => at,
+        _ => bytes.len(),
+    }
+}
+
+/// Stdin of the terminal.
+struct Input(Arc<Terminal>);
+
+impl IsTerminal for Input {
+    fn is_terminal(&self) -> bool {
+        self.0.is_tty_in()
+    }
+}
+
+impl StdinStream for Input {
+    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
+        // Only WASI 0.3 asks for this form, and its interfaces are not linked.
+        Box::new(tokio::io::empty())
+    }
+
+    fn p2_stream(&self) -> Box<dyn InputStream> {
+        Box::new(Input(self.0.clone()))
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Input {
+    async fn ready(&mut self) {
+        self.0.readable().await;
+    }
+}
+
+impl InputStream for Input {
+    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        match self.0.try_read(size) {
+            Ok(None) => Ok(Bytes::new()),
+            Ok(Some(bytes)) if bytes.is_empty() && size > 0 => Err(StreamError::Closed),
+            Ok(Some(bytes)) => Ok(Bytes::from(bytes)),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// Stdout or stderr.
+#[derive(Clone)]
+struct Output {
+    sink: Sink,
+    tail: Option<Arc<Tail>>,
+}
+
+#[derive(Clone)]
+enum Sink {
+    Terminal(Arc<Terminal>, Stream),
+    Log(Arc<Lines>),
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        matches!(&self.sink, Sink::Terminal(terminal, stream) if terminal.is_tty(*stream))
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        // Only WASI 0.3 asks for this form, and its interfaces are not linked.
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Output {
+    async fn ready(&mut self) {
+        if let Sink::Terminal(terminal, stream) = &self.sink {
+            terminal.writable(*stream).await;
+        }
+    }
+}
+
+impl OutputStream for Output {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if let Some(tail) = &self.tail {
+            tail.push(&bytes);
+        }
+        match &self.sink {
+            Sink::Log(lines) => lines.push(&bytes),
+            Sink::Terminal(terminal, stream) => {
+                let taken = terminal.try_write(*stream, &bytes).map_err(failed)?;
+                if taken < bytes.len() {
+                    return Err(StreamError::trap("wrote more than was permitted"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The terminal's queue is emptied by a thread of its own, in order and before the program ends: nothing to wait for.
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        match &self.sink {
+            Sink::Log(_) => Ok(LOG_PERMIT),
+            Sink::Terminal(terminal, stream) => terminal.room(*stream).map_err(failed),
+        }
+    }
+}
+
+fn failed(error: std::io::Error) -> StreamError {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => StreamError::Closed,
+        _ => StreamError::LastOperationFailed(error.into()),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_keeps_the_last_bytes_from_a_whole_character_on() {
+        let tail = Tail::default();
+        tail.push(b"begin");
+        tail.push("ä".repeat(TAIL).as_bytes());
+        tail.push(b"!");
+        let text = String::from_utf8(tail.text()).unwrap();
+        assert!(
+            text.len() < TAIL && text.len() > TAIL - 3 && text.ends_with("ä!"),
+            "{}",
+            text.len()
+        );
+    }
+
+    #[test]
+    fn long_lines_are_cut_between_characters() {
+        assert_eq!(whole_characters("aä".as_bytes()), 3);
+        assert_eq!(whole_characters(&"aä".as_bytes()[..2]), 1);
+        assert_eq!(whole_characters(&[0xff, 0xff, 0xff]), 2);
+        assert_eq!(whole_characters(b"abc"), 3);
+    }
+}
