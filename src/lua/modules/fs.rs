@@ -90,7 +90,7 @@ fn off_worker<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
     finish: impl FnOnce(&Lua, Result<T>) -> mlua::Result<MultiValue> + Send + 'static,
 ) -> mlua::Result<Call> {
-    let task = context(lua)?.engine.kernel.io().spawn_blocking(work);
+    let task = context(lua)?.process.kernel().io().spawn_blocking(work);
     let lost = |_| Err(Error::unavailable("the runtime is shutting down").with_retryable(None));
     Ok(Call::wait(async move { task.await.unwrap_or_else(lost) }, finish))
 }

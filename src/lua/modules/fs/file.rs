@@ -74,8 +74,8 @@ impl UserData for FsFile {
             let file = this.0.clone();
             // Nobody waits for it: a block is left at once.
             context(lua)?
-                .engine
-                .kernel
+                .process
+                .kernel()
                 .io()
                 .spawn_blocking(move || drop(lock(&file.file).take()));
             Ok(())
