@@ -41,6 +41,7 @@ local GLOBALS = {
 
 -- Kept out of the table that users see: the start of a test file.
 return setmetatable(test, {
+	native = native,
 	start = function(chunk, options)
 		for name, value in pairs(GLOBALS) do
 			_G[name] = value

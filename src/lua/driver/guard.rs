@@ -8,20 +8,18 @@
 //! | `"ok", …` | it returned |
 //! | `"error", value, frames` | it raised, or a coroutine that was spawned meanwhile did, or all coroutines are blocked |
 //! | `"timeout", nil, frames` | the time was up (nanoseconds; nil or 0: never) |
-//! | `"interrupted", nil, frames` | [`Interrupt::strike`] was called, from whatever thread |
+//! | `"interrupted", nil, frames` | [`Process::interrupt`](crate::process::Process::interrupt) was called, from whatever thread |
 //!
 //! `frames` are tables of `source`, `line`, `name`: where it was. A ward that has to end is **cut**: its task is
 //! dropped wherever it stands, suspended or preempted. No error is raised, so there is nothing that `pcall` could catch, and
 //! no `__close` runs, as after a terminate. Only where Lua cannot yield (below a C function) the stack has to be unwound
 //! first, by the same hook and the same [`Driver::is_doomed`] that a doomed process has; [`Driver::cutting`] is its flag.
 //!
-//! Coroutines that the ward spawned live on when it ends; [`Caller::sweep`](super::waiting::Caller) cuts those that were
+//! Coroutines that the ward spawned live on when it ends; [`Caller::sweep`](super::Caller::sweep) cuts those that were
 //! started since a mark, and closes the mailbox channels and timers made since. A process that has used `guard` does not end by
 //! an error of such a coroutine while no guarded call is on; it is logged.
 
 use std::ffi::{CStr, c_int};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::raw::*;
@@ -29,27 +27,6 @@ use super::{Driver, Resumed, Waiter, What, protect};
 use crate::error::{Error, Frame};
 use crate::log::{Level, Record};
 use crate::lua::error;
-use crate::process::Process;
-
-/// Asks a process from outside to end its innermost guarded call. It stays asked until the process looks; a guarded call
-/// that begins later is not meant.
-#[derive(Clone, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
-
-impl Interrupt {
-    pub fn strike(&self, process: &Arc<Process>) {
-        self.0.store(true, Ordering::Release);
-        process.wake();
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-
-    fn take(&self) -> bool {
-        self.0.swap(false, Ordering::AcqRel)
-    }
-}
 
 /// What there is at a moment, for a later [`Driver::sweep`].
 pub type Mark = u64;
@@ -104,7 +81,7 @@ impl Driver {
 
     fn begin_guard(&mut self, waiter: Waiter, ward: u32, timeout: i64) {
         self.guarded = true;
-        self.context.interrupt.take();
+        self.process().take_interrupt();
         if let Some(task) = self.task(ward) {
             task.caller = Some(waiter);
         }
@@ -200,13 +177,13 @@ impl Driver {
     }
 
     /// Every coroutine waits for another one: the innermost guarded call fails by it. False without one.
-    pub(super) fn fail_blocked(&mut self, failure: Error) -> bool {
+    pub(super) fn fail_blocked(&mut self, failure: &Error) -> bool {
         let Some(caller) = self.innermost() else {
             return false;
         };
         let places = failure.frames().to_vec();
         self.deliver(caller, |driver, l| {
-            driver.push_failure(l, failure);
+            driver.push_failure(l, failure.clone());
             // SAFETY: inside `deliver`.
             unsafe {
                 lua_pop(l, 1);
@@ -245,7 +222,7 @@ impl Driver {
     /// Ends the innermost guarded call if somebody asked for it.
     pub(super) fn heed_interrupt(&mut self) {
         if self.guarded
-            && self.context.interrupt.take()
+            && self.process().take_interrupt()
             && let Some(caller) = self.innermost()
         {
             self.end_guard(caller, c"interrupted");
@@ -255,7 +232,7 @@ impl Driver {
     /// Whether the task that runs must be unwound because its guarded call is over. Asked where it cannot be suspended.
     pub(super) fn must_cut(&mut self) -> bool {
         if self.guarded && !self.cutting && self.current != 0 {
-            self.cutting = self.context.interrupt.is_set() || self.is_overdue();
+            self.cutting = self.process().is_interrupted() || self.is_overdue();
         }
         self.cutting
     }
@@ -348,13 +325,13 @@ mod tests {
 
     /// Runs a text that has `guard`.
     fn guarded(text: &str) {
-        passes(&format!("local guard = require('test.guard')\n{text}"));
+        passes(&format!("local guard = getmetatable(require('test')).native.guard\n{text}"));
     }
 
     #[test]
     fn results_and_errors_come_back() {
         guarded(
-            r#"
+            r##"
             local function pack(...) return {n = select("#", ...), ...} end
             local got = pack(guard(nil, function(a, b) return a + b, nil end, 1, 2))
             assert(got.n == 3 and got[1] == "ok" and got[2] == 3 and got[3] == nil)
@@ -365,14 +342,14 @@ mod tests {
             assert(status == "error" and err:find("boom"))
             local status, err = guard(0, function() process.send(1, 2) end)
             assert(status == "error" and type(err) == "string", type(err))
-            "#,
+            "##,
         );
     }
 
     #[test]
     fn the_time_ends_every_kind_of_wait() {
         guarded(
-            r#"
+            r##"
             local time = require("time")
             local function over(fn)
                 local status, value, frames = guard(5000000, fn)
@@ -392,14 +369,14 @@ mod tests {
             over(function() for _ in function() time.sleep("1h") end do end end)
             process.send(process.pid(), "hello", 1)
             assert(process.receive(0).value == 1)
-            "#,
+            "##,
         );
     }
 
     #[test]
     fn the_time_ends_a_loop_below_a_c_function() {
         guarded(
-            r#"
+            r##"
             local function over(fn)
                 local status = guard(5000000, fn)
                 assert(status == "timeout", status)
@@ -414,14 +391,14 @@ mod tests {
                 channel.new():receive()
             end)
             assert(guard(0, function() return 1 end) == "ok")
-            "#,
+            "##,
         );
     }
 
     #[test]
     fn an_error_beside_the_ward_is_its_error() {
         guarded(
-            r#"
+            r##"
             local time = require("time")
             local status, err = guard(0, function()
                 coroutine.spawn(function() error("beside") end)
@@ -431,18 +408,18 @@ mod tests {
             -- without a guarded call it is logged, and the process lives
             coroutine.spawn(function() error("stray") end)
             time.sleep("1ms")
-            "#,
+            "##,
         );
     }
 
     #[test]
     fn blocked_coroutines_fail_the_call_at_once() {
         guarded(
-            r#"
+            r##"
             local status, err, frames = guard(3600000000000, function() channel.new():receive() end)
             assert(status == "error" and tostring(err):find("all coroutines blocked"), tostring(err))
             assert(frames[1].line == 2, frames[1].line)
-            "#,
+            "##,
         );
     }
 
@@ -451,17 +428,16 @@ mod tests {
         for body in ["while true do end", "process.receive()", "pcall(require('time').sleep, '1h')"] {
             let world = World::new();
             let text = format!(
-                "local guard, interrupt = require('test.guard')
+                "local guard = getmetatable(require('test')).native.guard
                 process.send(process.pid(), 'go')
                 local status = guard(nil, function() {body} end)
                 return status"
             );
             let process = world.spawn(world.program("main", &text), &[]).unwrap();
-            let interrupts = world.interrupts.clone();
             let exit = std::thread::scope(|scope| {
                 scope.spawn(|| {
                     std::thread::sleep(std::time::Duration::from_millis(30));
-                    interrupts.strike(&process);
+                    process.interrupt();
                 });
                 world.end(&process)
             });
