@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
@@ -15,6 +15,7 @@ use crate::lua::compile::{Cache, Chunk, Source};
 use crate::lua::driver::{Boot, Driver, Image, Main, Plan, Stage, Visible};
 use crate::lua::host::StateContext;
 use crate::lua::modules::Module;
+use crate::lua::modules::test::Bench;
 use crate::process::{Body, Exit, Program, Progress, Start, StepContext};
 use crate::project::{Entry, Limits, LuaSpec, Registry, Spec};
 use crate::system::System;
@@ -24,6 +25,8 @@ use crate::value::Packed;
 pub struct LuaEngine {
     pub registry: Arc<Registry>,
     pub system: Arc<System>,
+    /// The runner behind a test file, in a runtime that was made for one.
+    pub bench: OnceLock<Arc<dyn Bench>>,
     cache: Cache,
 }
 
@@ -32,6 +35,7 @@ impl LuaEngine {
         Arc::new(LuaEngine {
             registry,
             system,
+            bench: OnceLock::new(),
             cache: Cache::default(),
         })
     }
@@ -176,6 +180,8 @@ impl<'a> Build<'a> {
         self.open.pop();
         let chunk = self.engine.compile(spec)?;
         self.declared.extend(declared(spec));
+        // Its half in Lua names globals of its own.
+        self.all |= self.declared.contains(&Module::Test);
         self.add(&chunk, &imports);
         Ok(imports)
     }

@@ -12,11 +12,20 @@ use std::time::Duration;
 use super::Process;
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
+use crate::project::Entry;
 use crate::value::{Packed, Value};
 
 /// Finds the program behind an entry id. Implemented where the engines meet (`runtime`).
 pub trait Programs: Send + Sync {
     fn resolve(&self, id: &EntryId) -> Resolved;
+
+    /// Makes an entry known that no project holds, in place of one with its id.
+    ///
+    /// # Errors
+    /// Unavailable where that is not possible.
+    fn declare(&self, entry: Entry) -> Result<()> {
+        Err(Error::unavailable(format!("entry {} cannot be declared here", entry.id)))
+    }
 }
 
 /// The answer of [`Programs::resolve`].

@@ -103,6 +103,20 @@ impl Caller {
         unsafe { (*self.0).waiting.finish.take() }
     }
 
+    /// A moment, for a later [`Caller::sweep`].
+    pub fn mark(&self) -> super::Mark {
+        // SAFETY: as in `finish`.
+        unsafe { (*self.0).mark() }
+    }
+
+    /// Ends what is left in the state of what was begun since the mark: coroutines, timers, subscriptions; empties the mailbox.
+    pub fn sweep(&self, mark: super::Mark) {
+        // SAFETY: as in `finish`; what is called pushes nothing that could raise.
+        unsafe {
+            (*self.0).lifted(|driver| driver.sweep(mark));
+        }
+    }
+
     /// Has the calling coroutine wait for `work`, as soon as the mlua function has returned.
     pub fn begin(&self, work: Pin<Box<dyn Future<Output = Finish> + Send>>) {
         // SAFETY: as in `finish`.

@@ -11,6 +11,7 @@ pub mod json;
 pub mod logger;
 pub mod os;
 pub mod payload;
+pub mod test;
 pub mod time;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub enum Module {
     Logger,
     Os,
     Payload,
+    Test,
     Time,
 }
 
@@ -79,6 +81,7 @@ impl Module {
         Module::Io,
         Module::Json,
         Module::Logger,
+        Module::Test,
         Module::Time,
     ];
 
@@ -97,6 +100,7 @@ impl Module {
             Module::Logger => c"logger",
             Module::Os => c"os",
             Module::Payload => c"payload",
+            Module::Test => c"test",
             Module::Time => c"time",
         }
     }
@@ -119,6 +123,7 @@ impl Module {
             Module::Logger => return logger::open(lua),
             Module::Os => os::open(lua),
             Module::Payload => payload::open(lua),
+            Module::Test => test::open(lua),
             Module::Time => time::open(lua),
         }
         .map(Value::Table)
