@@ -14,6 +14,7 @@ mod log;
 mod open;
 mod outcome;
 mod race;
+mod repl;
 mod run;
 mod script;
 mod services;
@@ -56,8 +57,12 @@ fn run_command(cli: Cli) -> u8 {
     code
 }
 
-fn dispatch(command: Command, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+fn dispatch(command: Option<Command>, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+    let Some(command) = command else {
+        return repl::alone(globals, console);
+    };
     match command {
+        Command::Repl(args) => repl::run(&args, globals, console),
         Command::Run(Run { entry: true, what }) => run::entry(what, globals, console),
         Command::Run(Run { what: None, .. }) => services::run(globals, console),
         Command::Run(Run {

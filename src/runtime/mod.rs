@@ -6,6 +6,7 @@
 
 mod findings;
 mod programs;
+mod session;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 
 use std::ffi::c_int;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::raw::*;
 use super::sandbox::{self, push_registry_table};
@@ -12,6 +13,7 @@ use super::waiting::Woken;
 use super::{Bytecode, Driver, boot, mistake};
 use crate::error::{Error, Result};
 use crate::lua::compile::{self, Source};
+use crate::lua::modules::repl::Desk;
 use crate::lua::modules::{Module, NOT_PROVIDED};
 
 /// What a process may require beside the global tables.
@@ -25,6 +27,8 @@ pub struct Visible {
     pub imports: Vec<(String, usize)>,
     /// For scripts: the folders below which files are found, and every provided module.
     pub files: Option<Vec<PathBuf>>,
+    /// For a session: whom it works for, and the module `repl`.
+    pub desk: Option<Arc<dyn Desk>>,
 }
 
 /// Modules of the contract that are still to come.
@@ -127,6 +131,10 @@ impl Driver {
                 return Act::Return(1);
             }
             if TABLES.contains(&name) && sandbox::push_global(l, self, name) {
+                return Act::Return(1);
+            }
+            if visible.desk.is_some() && name == Module::Repl.name() {
+                sandbox::push_module(l, self, Module::Repl);
                 return Act::Return(1);
             }
             match Module::find(name) {

@@ -11,6 +11,7 @@ pub mod json;
 pub mod logger;
 pub mod os;
 pub mod payload;
+pub mod repl;
 pub mod test;
 pub mod time;
 
@@ -32,6 +33,8 @@ pub enum Module {
     Logger,
     Os,
     Payload,
+    /// Of a session alone; nobody else can require it.
+    Repl,
     Test,
     Time,
 }
@@ -100,6 +103,7 @@ impl Module {
             Module::Logger => c"logger",
             Module::Os => c"os",
             Module::Payload => c"payload",
+            Module::Repl => c"repl",
             Module::Test => c"test",
             Module::Time => c"time",
         }
@@ -123,6 +127,7 @@ impl Module {
             Module::Logger => return logger::open(lua),
             Module::Os => os::open(lua),
             Module::Payload => payload::open(lua),
+            Module::Repl => repl::open(lua),
             Module::Test => test::open(lua),
             Module::Time => time::open(lua),
         }
