@@ -56,11 +56,12 @@ local function age(seconds)
 	return format("%dh%02dm", seconds // 3600, seconds % 3600 // 60)
 end
 
--- A pid as it is written, or the end of one: `2` and `0x2` mean `{…|0x00002}`.
+-- A pid as it is written, or its number alone: `2`, `0x2` and `0x00002` mean `{…|0x00002}`.
 local function find_pid(text)
-	local number = text:match("^0?x?(%x+)$")
+	local digits = text:match("^0x(%x+)$") or text:match("^(%x+)$")
+	local number = digits and tonumber(digits, 16)
 	for _, info in ipairs(process.list()) do
-		if info.pid == text or number and tonumber(info.pid:match("0x(%x+)}$"), 16) == tonumber(number, 16) then
+		if number and tonumber(info.pid:match("0x(%x+)}$"), 16) == number then
 			return info.pid
 		end
 	end
@@ -149,7 +150,18 @@ function commands.is_command(text)
 	return text:find("^%s*:%a") ~= nil
 end
 
--- The names that begin like that, for the word that was typed.
+-- For completion: commands that begin like that, with their colon.
+function commands.find(path)
+	local found = {}
+	for _, item in ipairs(list) do
+		if (":" .. item.name):sub(1, #path[1]) == path[1] then
+			insert(found, ":" .. item.name)
+		end
+	end
+	return found
+end
+
+-- The one command that is meant, for the word that was typed.
 local function meant(word)
 	local exact = by_name[word]
 	if exact then

@@ -75,17 +75,20 @@ end
 -- A text of the command line: what goes wrong ends the session, the results of the last one are the session's.
 function session.text(request)
 	if commands.is_command(request.text) then
-		return pack(commands.run(request.text))
+		commands.run(request.text)
+		return pack()
 	end
 	local is_expression, results = run(request.text, request.name)
-	if is_expression then
-		return print_results(results) and pack() or results
+	if is_expression and not show.is_failure(results) then
+		print_results(results)
+		return pack()
 	end
 	return results
 end
 
 function session.complete(request)
-	local ok, found = pcall(complete.find, request.path, request.method)
+	local find = request.path[1]:sub(1, 1) == ":" and commands.find or complete.find
+	local ok, found = pcall(find, request.path, request.method)
 	native.reply(ok and found or {})
 end
 

@@ -7,6 +7,9 @@ local MAX_ITEMS = 100
 local MAX_TOTAL = 1000
 local MAX_STRING = 2000
 
+local errors, utf8, string, table, math = errors, utf8, string, table, math
+local type, next, pcall, tostring, rawget, rawlen, getmetatable = type, next, pcall, tostring, rawget, rawlen, getmetatable
+
 local show = {}
 
 local ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ["\\"] = "\\\\", ['"'] = '\\"' }
@@ -162,11 +165,15 @@ function show.value(value)
 	return render(value, "", { above = {}, total = 0 })
 end
 
+-- Whether results are `nil, err` or `false, err`.
+function show.is_failure(results)
+	return results.n == 2 and not results[1] and show.failure(results[2]) ~= nil
+end
+
 -- What is printed for the results of an expression, and whether they say that it failed.
 function show.results(results)
-	local failed = results.n == 2 and not results[1] and show.failure(results[2])
-	if failed then
-		return failed, true
+	if show.is_failure(results) then
+		return show.failure(results[2]), true
 	end
 	local texts = {}
 	for i = 1, results.n do

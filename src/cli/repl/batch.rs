@@ -62,7 +62,7 @@ fn piped() -> Result<Text, Failure> {
     })
 }
 
-fn unreadable(message: &str) -> Failure {
+pub fn unreadable(message: &str) -> Failure {
     Failure::new(code::PROJECT, Error::invalid(message))
 }
 

@@ -1,9 +1,14 @@
 //! `wippy repl`: a session at a prompt, or texts of the command line that run in one.
 //!
-//! The session is a process (`lua::modules::repl`); here is who it works for. [`batch`] has a list of texts, `prompt` a person:
-//! an editor on a thread of its own. What the values look like is decided in `lua/repl/`.
+//! The session is a process (`lua::modules::repl`); here is who it works for. `batch` has a list of texts, `prompt` a person
+//! with an `editor` on a thread of its own, a `screen` that both share with the output, and a `history`. What the values look like is decided in `lua/repl/`.
 
 mod batch;
+mod editor;
+mod history;
+mod prompt;
+mod screen;
+mod word;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +50,10 @@ pub fn alone(globals: &Globals, console: &Console) -> Result<u8, Failure> {
 /// # Errors
 /// Whatever keeps the session from running, or it ended with.
 pub fn run(args: &Repl, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+    if args.eval.is_empty() && console.terminal().is_tty_in() && console.terminal().is_tty(Stream::Out) {
+        let first = args.file.as_ref().map(|file| format!(":load {}", file.display()));
+        return prompt::run(&World::boot(globals, console)?, first, console);
+    }
     let texts = batch::texts(args)?;
     let world = World::boot(globals, console)?;
     batch::run(&world, texts, console)
