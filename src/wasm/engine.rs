@@ -104,10 +104,13 @@ struct Made {
 
 impl Engines {
     pub fn new(settings: Settings, io: Handle) -> Arc<Engines> {
-        let limit = settings.max_instances.unwrap_or_else(computed_instances).max(1);
+        // A setting beyond what the kernel allows would end in an abort.
+        let most = computed_instances();
+        let limit = settings.max_instances.map_or(most, |wanted| wanted.clamp(1, most));
         Arc::new(Engines {
             capacity: Arc::new(Capacity {
                 limit,
+                computed: limit == most,
                 used: AtomicUsize::new(0),
             }),
             settings,
@@ -316,6 +319,8 @@ impl Made {
 #[derive(Debug)]
 struct Capacity {
     limit: usize,
+    /// The limit is what the kernel allows.
+    computed: bool,
     used: AtomicUsize,
 }
 
@@ -328,12 +333,20 @@ impl Capacity {
                 capacity: self.clone(),
                 weight,
             }),
-            Err(_) => Err(Error::unavailable(format!(
-                "too many WebAssembly instances are alive: wasm.max_instances is {}",
-                self.limit
-            ))
-            .with_retryable(Some(true))),
+            Err(_) => Err(self.refusal()),
         }
+    }
+
+    fn refusal(&self) -> Error {
+        let origin = match self.computed {
+            true => ", what vm.max_map_count of the operating system allows",
+            false => "",
+        };
+        let limit = self.limit;
+        Error::unavailable(format!(
+            "too many WebAssembly instances are alive: wasm.max_instances is {limit}{origin}"
+        ))
+        .with_retryable(Some(true))
     }
 }
 
