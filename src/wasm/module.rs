@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 use cap_std::fs::{Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
-use wasmtime::{Engine, Module, Precompiled};
+use wasmtime::{Engine, Module};
 
 use super::cache::{Cache, Key};
 use super::engine::Engines;
@@ -279,17 +279,6 @@ impl Artifact {
         Ok(Artifact { header, form })
     }
 
-    /// An artifact that the cache kept; its checksum has been verified.
-    fn kept(header: Header, mut file: File) -> Option<Artifact> {
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).ok()?;
-        let expected = match header {
-            Header::Component => Precompiled::Component,
-            Header::Core => Precompiled::Module,
-        };
-        (Engine::detect_precompiled(&bytes) == Some(expected)).then_some(Artifact { header, bytes })
-    }
-
     /// Loads the code into an engine.
     ///
     /// # Errors
@@ -443,7 +432,6 @@ fn cached(cache: &Cache, key: &Key, header: Header, engine: &Engine) -> Option<A
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::wasm::Settings;
 
     const HEX: &str = "292b796376f8b4cc360acf2ea6b82d1084871c3607a079f30b446da8e5c984a4";
 
