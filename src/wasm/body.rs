@@ -227,17 +227,15 @@ impl Run {
             .get_func(store.as_context_mut(), function)
             .ok_or_else(|| calling(wasmtime::Error::msg("the method is not a function")))?;
         let signature = &self.program.signature;
-        let results = signature
-            .call(&function, store.as_context_mut(), args)
-            .await
-            .map_err(calling)?;
-        if self.program.is_command() && self.program.is_process() && results.is_err() {
+        let returned = signature.call(&function, store.as_context_mut(), args).await;
+        let returned = returned.map_err(calling)?;
+        if !self.program.is_process() {
+            return Ok(ended(returned.lift(signature)));
+        }
+        if self.program.is_command() && returned.is_err() {
             return Ok(super::error::exited(1));
         }
-        Ok(returned(match self.program.is_process() {
-            true => results.outcome(signature),
-            false => results.lift(signature),
-        }))
+        Ok(ended(returned.outcome(signature)))
     }
 
     async fn core(
@@ -269,14 +267,14 @@ impl Run {
             .call_async(store.as_context_mut(), args, &mut results)
             .await
             .map_err(calling)?;
-        Ok(returned(match self.program.is_process() {
+        Ok(ended(match self.program.is_process() {
             true => self.program.signature.outcome_core(&results),
             false => self.program.signature.lift_core(&results),
         }))
     }
 }
 
-fn returned(result: Result<Packed>) -> Exit {
+fn ended(result: Result<Packed>) -> Exit {
     Exit {
         cause: Cause::Returned,
         result,

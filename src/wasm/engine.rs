@@ -15,10 +15,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::runtime::Handle;
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::cache::Cache;
 use crate::error::{Error, Result};
+use crate::log::Log;
 
 /// What is set for all guests of a runtime.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// `wasm.max_instances`: how many instances may live at once; unset: what the kernel's mapping limit allows.
     pub max_instances: Option<usize>,
@@ -26,6 +28,10 @@ pub struct Settings {
     pub max_stack: usize,
     /// The program runs a single guest: pools are not worth making.
     pub oneshot: bool,
+    /// Where compiled code is kept; unset: nowhere.
+    pub cache: Option<Cache>,
+    /// Is told of compilations that take long.
+    pub log: Log,
 }
 
 impl Default for Settings {
@@ -34,6 +40,8 @@ impl Default for Settings {
             max_instances: None,
             max_stack: 128 << 10,
             oneshot: false,
+            cache: None,
+            log: Log::none(),
         }
     }
 }
@@ -96,10 +104,13 @@ struct Made {
 
 impl Engines {
     pub fn new(settings: Settings, io: Handle) -> Arc<Engines> {
-        let limit = settings.max_instances.unwrap_or_else(computed_instances).max(1);
+        // A setting beyond what the kernel allows would end in an abort.
+        let most = computed_instances();
+        let limit = settings.max_instances.map_or(most, |wanted| wanted.clamp(1, most));
         Arc::new(Engines {
             capacity: Arc::new(Capacity {
                 limit,
+                computed: limit == most,
                 used: AtomicUsize::new(0),
             }),
             settings,
@@ -308,6 +319,8 @@ impl Made {
 #[derive(Debug)]
 struct Capacity {
     limit: usize,
+    /// The limit is what the kernel allows.
+    computed: bool,
     used: AtomicUsize,
 }
 
@@ -320,12 +333,20 @@ impl Capacity {
                 capacity: self.clone(),
                 weight,
             }),
-            Err(_) => Err(Error::unavailable(format!(
-                "too many WebAssembly instances are alive: wasm.max_instances is {}",
-                self.limit
-            ))
-            .with_retryable(Some(true))),
+            Err(_) => Err(self.refusal()),
         }
+    }
+
+    fn refusal(&self) -> Error {
+        let origin = match self.computed {
+            true => ", what vm.max_map_count of the operating system allows",
+            false => "",
+        };
+        let limit = self.limit;
+        Error::unavailable(format!(
+            "too many WebAssembly instances are alive: wasm.max_instances is {limit}{origin}"
+        ))
+        .with_retryable(Some(true))
     }
 }
 

@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle as Tokio;
 
+pub use cache::Cache;
 pub use engine::Settings;
 pub use findings::{findings, refused};
 pub use linker::{Import, Provision};
@@ -37,7 +38,7 @@ pub use program::WasmProgram;
 
 use crate::error::{Error, Result};
 use crate::id::EntryId;
-use crate::process::{Program, Resolved};
+use crate::process::Resolved;
 use crate::project::entry::Entry;
 use crate::system::System;
 use engine::Engines;
@@ -77,11 +78,12 @@ struct Loaded {
 }
 
 impl Wasm {
-    pub fn new(settings: Settings, system: Arc<System>, io: Tokio) -> Arc<Wasm> {
+    pub fn new(mut settings: Settings, system: Arc<System>, io: Tokio) -> Arc<Wasm> {
+        let artifacts = Artifacts::new(settings.cache.take(), settings.log.clone());
         Arc::new(Wasm {
             shared: Arc::new(Shared {
                 engines: Engines::new(settings, io.clone()),
-                artifacts: Artifacts::default(),
+                artifacts,
                 linkers: Linkers::default(),
                 system,
             }),
@@ -102,13 +104,12 @@ impl Wasm {
     /// The program of an entry, for [`Programs`](crate::process::Programs): at once when it is loaded and its file has
     /// not changed since.
     pub fn resolve(self: &Arc<Self>, entry: &Arc<Entry>) -> Resolved {
-        let handle = |program: Arc<WasmProgram>| Arc::new(Handle(program)) as Arc<dyn Program>;
         let slot = self.slot(entry);
         if let Some(result) = self.current(&slot) {
-            return Resolved::Ready(result.map(handle));
+            return Resolved::Ready(result.map(Handle::of));
         }
         let wasm = self.clone();
-        Resolved::Pending(Box::pin(async move { wasm.load(slot).await.map(handle) }))
+        Resolved::Pending(Box::pin(async move { wasm.load(slot).await.map(Handle::of) }))
     }
 
     /// The program of an entry, loaded if need be.
