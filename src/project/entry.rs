@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::diagnostic::{Diagnostic, Place};
+use super::diagnostic::{Code, Diagnostic, Place};
 use super::load::Origin;
 use super::yaml::Node;
 use crate::id::EntryId;
@@ -64,6 +64,26 @@ impl Entry {
     /// Where a field of it stands, for findings that other rooms make: `["wasi", "cwd"]`. Falls back to what encloses it.
     pub fn place_of(&self, field: &[&str]) -> Option<Place> {
         self.origin.as_ref().map(|origin| origin.value_place(field))
+    }
+
+    /// A finding about one of its fields, for the checks of other rooms.
+    pub fn finding(&self, code: Code, field: &[&str], message: impl Into<String>) -> Diagnostic {
+        let found = Diagnostic::new(code, message).about(&self.id);
+        match self.place_of(field) {
+            Some(place) => found.at(place),
+            None => found,
+        }
+    }
+
+    /// A place in the source of a Lua entry: a line of the file that its chunk is named after, column and length in
+    /// characters. None for other kinds.
+    pub fn place_in_source(&self, line: u32, column: u32, length: u32) -> Option<Place> {
+        let Spec::Lua(spec) = &self.spec else { return None };
+        let inline = self.origin.as_ref().filter(|origin| *origin.source.file == *spec.chunk);
+        Some(match inline {
+            Some(origin) => origin.source.at(line, column, length),
+            None => Place::in_text(spec.chunk.as_str(), &spec.source, line, column, length),
+        })
     }
 
     pub fn is_broken(&self) -> bool {
