@@ -146,6 +146,11 @@ pub fn from_mlua(failure: &mlua::Error) -> Error {
     }
 }
 
+/// Whether the state ran out of memory.
+pub fn is_memory(failure: &mlua::Error) -> bool {
+    matches!(root(failure), mlua::Error::MemoryError(_))
+}
+
 /// The error with which a coroutine ended that nobody caught: an Error is kept, every other value is shown with
 /// `tostring` in an Internal one. `traceback` is Lua's text, used for the frames if the error has none.
 pub fn uncaught(value: &Value, traceback: &str) -> Error {

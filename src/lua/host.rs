@@ -1,4 +1,4 @@
-//! What the author of a Lua module sees: how a host function waits, fails and raises.
+//! What the author of a Lua module sees: how a host function waits, fails and raises, and whose state it runs in.
 //!
 //! A host function is a plain mlua function. One that has to wait is made with [`waiting`]: it hands back a future, the
 //! driver suspends the calling coroutine (at any depth, inside `pcall` and user coroutines too) and later runs the
@@ -11,40 +11,37 @@ use std::sync::Arc;
 use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, MultiValue, Value};
 
 use crate::error::Error;
+use crate::id::EntryId;
+use crate::lua::driver::{self, Visible};
+use crate::lua::engine::LuaEngine;
 use crate::lua::error;
-use crate::process::{Kernel, Process};
-use crate::project::Registry;
-use crate::system::System;
+use crate::process::Process;
 
-/// What all Lua states of a runtime share.
-pub struct LuaEngine {
-    pub kernel: Kernel,
-    pub registry: Arc<Registry>,
-    pub system: Arc<System>,
-}
-
-/// Where a Lua state runs.
+/// Whose state it is.
 pub struct StateContext {
     pub process: Arc<Process>,
     pub engine: Arc<LuaEngine>,
+    pub visible: Arc<Visible>,
 }
 
 impl StateContext {
-    /// The namespace in which the entry's references without one are looked up.
+    pub fn entry(&self) -> &EntryId {
+        self.process.entry()
+    }
+
+    /// The namespace in which names without one are looked up.
     pub fn namespace(&self) -> &str {
         self.process.entry().namespace()
     }
 }
 
-/// The context of the state; whoever makes a state puts it into the state's app data.
+/// The context of the state that calls.
 ///
 /// # Errors
-/// Internal `no process context` in a state without one.
+/// In a state that no process made.
 pub fn context(lua: &Lua) -> mlua::Result<Arc<StateContext>> {
-    match lua.app_data_ref::<Arc<StateContext>>() {
-        Some(context) => Ok(context.clone()),
-        None => Err(raise(Error::internal("no process context"))),
-    }
+    let context = lua.app_data_ref::<Arc<StateContext>>().map(|context| context.clone());
+    context.ok_or_else(|| raise(Error::internal("no process context")))
 }
 
 /// Builds the results of a call that waited. Runs on the state, in the coroutine that called.
@@ -89,16 +86,36 @@ pub fn waiting<A: FromLuaMulti>(
     lua: &Lua,
     f: impl Fn(&Lua, A) -> mlua::Result<Call> + Send + 'static,
 ) -> mlua::Result<Function> {
-    lua.create_function(move |lua, args: A| match f(lua, args)? {
-        Call::Ready(values) => Ok(values),
-        Call::Wait(future) => blocking(future)(lua),
-    })
+    let inner = lua.create_function(move |lua, args: MultiValue| {
+        let caller = driver::attached(lua);
+        if let Some(finish) = caller.as_ref().and_then(driver::Caller::finish) {
+            return finish(lua);
+        }
+        match (f(lua, A::from_lua_multi(args, lua)?)?, caller) {
+            (Call::Ready(values), _) => Ok(values),
+            (Call::Wait(future), Some(caller)) => {
+                caller.begin(future);
+                Ok(MultiValue::new())
+            }
+            (Call::Wait(future), None) => without_process(future)?(lua),
+        }
+    })?;
+    match driver::attached(lua) {
+        Some(_) => driver::suspending(lua, inner),
+        None => Ok(inner),
+    }
 }
 
-/// Until the driver is in place: waits on the spot, which only unit tests of modules do.
-fn blocking(future: Pin<Box<dyn Future<Output = Finish> + Send>>) -> Finish {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a tokio runtime").block_on(future)
+/// A state that no process made (modules under test) has no driver: it waits on the spot.
+#[cfg(test)]
+fn without_process(future: Pin<Box<dyn Future<Output = Finish> + Send>>) -> mlua::Result<Finish> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
+}
+
+#[cfg(not(test))]
+fn without_process(_: Pin<Box<dyn Future<Output = Finish> + Send>>) -> mlua::Result<Finish> {
+    Err(raise(Error::internal("cannot wait outside of a process")))
 }
 
 /// The results `nil, err`.

@@ -1,10 +1,22 @@
 //! Lua processes: states, sandbox, the coroutine driver, conversion, and the Lua modules.
 //!
-//! One state per process. `compile` turns sources into shared bytecode, `state` and `sandbox` make a state that holds exactly
-//! what the contract lists, `driver` resumes its coroutines and is the only place (with `stack`) that uses the raw Lua API,
-//! `host` is what a module author sees, `modules` has one file per Lua module, `error` is the border post for errors.
+//! One state per process. `compile` turns sources into shared bytecode, `engine` makes programs and bodies of it. `driver`
+//! makes a state that holds exactly what the contract lists, resumes its coroutines, and is the only place (with `stack`)
+//! that uses the raw Lua API. `host` is what a module author sees, `modules` has one file per Lua module, `error` is the
+//! border post for errors.
 
+pub mod compile;
+mod driver;
+pub mod engine;
 pub mod error;
 pub mod host;
+mod message;
 pub mod modules;
+mod stack;
+#[cfg(test)]
+mod test_support;
+#[cfg(test)]
+mod tests;
 pub mod tree;
+
+pub use engine::LuaEngine;

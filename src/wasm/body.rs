@@ -20,6 +20,7 @@ use super::error::{Phase, translate, with_stderr};
 use super::limits::Memory;
 use super::program::{Prepared, WasmProgram};
 use super::state::State;
+use super::value::Arguments;
 use super::wasi::Inputs;
 use crate::error::{Error, Result};
 use crate::process::{Body, Cause, Exit, Progress, StepContext, Wait};
@@ -29,7 +30,7 @@ type Running = Pin<Box<dyn Future<Output = Exit> + Send>>;
 
 /// The arguments of the call, lowered when the process starts.
 pub(super) enum Call {
-    Component(Vec<component::Val>),
+    Component(Arguments),
     Core(Vec<wasmtime::Val>),
 }
 
@@ -39,7 +40,7 @@ impl Call {
     pub(super) fn lower(program: &WasmProgram, args: &Packed) -> Result<Call> {
         let allowed = program.spec().limits.max_transfer;
         match program.is_component() {
-            true => program.signature.lower(args, allowed).map(Call::Component),
+            true => program.signature.prepare(args, allowed).map(Call::Component),
             false => program.signature.lower_core(args, allowed).map(Call::Core),
         }
     }
@@ -216,7 +217,7 @@ impl Run {
         store: &mut Store<State>,
         pre: &component::InstancePre<State>,
         function: &ComponentExportIndex,
-        args: &[component::Val],
+        args: &Arguments,
     ) -> Result<Exit, Fault> {
         let instance = pre
             .instantiate_async(store.as_context_mut())
@@ -225,21 +226,16 @@ impl Run {
         let function = instance
             .get_func(store.as_context_mut(), function)
             .ok_or_else(|| calling(wasmtime::Error::msg("the method is not a function")))?;
-        let mut results = [component::Val::Bool(false)];
-        let count = usize::from(self.program.signature.result().is_some());
-        let results = &mut results[..count];
-        function
-            .call_async(store.as_context_mut(), args, results)
-            .await
-            .map_err(calling)?;
-        let failed = matches!(results, [component::Val::Result(Err(_))]);
-        if self.program.is_command() && self.program.is_process() && failed {
+        let signature = &self.program.signature;
+        let returned = signature.call(&function, store.as_context_mut(), args).await;
+        let returned = returned.map_err(calling)?;
+        if !self.program.is_process() {
+            return Ok(ended(returned.lift(signature)));
+        }
+        if self.program.is_command() && returned.is_err() {
             return Ok(super::error::exited(1));
         }
-        Ok(returned(match self.program.is_process() {
-            true => self.program.signature.outcome(results),
-            false => self.program.signature.lift(results),
-        }))
+        Ok(ended(returned.outcome(signature)))
     }
 
     async fn core(
@@ -271,14 +267,14 @@ impl Run {
             .call_async(store.as_context_mut(), args, &mut results)
             .await
             .map_err(calling)?;
-        Ok(returned(match self.program.is_process() {
+        Ok(ended(match self.program.is_process() {
             true => self.program.signature.outcome_core(&results),
             false => self.program.signature.lift_core(&results),
         }))
     }
 }
 
-fn returned(result: Result<Packed>) -> Exit {
+fn ended(result: Result<Packed>) -> Exit {
     Exit {
         cause: Cause::Returned,
         result,

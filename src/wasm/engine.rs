@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::runtime::Handle;
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::cache::Cache;
 use crate::error::{Error, Result};
 
 /// What is set for all guests of a runtime.
@@ -26,6 +27,8 @@ pub struct Settings {
     pub max_stack: usize,
     /// The program runs a single guest: pools are not worth making.
     pub oneshot: bool,
+    /// Where compiled code is kept between runs, if anywhere.
+    pub cache: Option<Cache>,
 }
 
 impl Default for Settings {
@@ -34,6 +37,7 @@ impl Default for Settings {
             max_instances: None,
             max_stack: 128 << 10,
             oneshot: false,
+            cache: None,
         }
     }
 }
@@ -96,10 +100,13 @@ struct Made {
 
 impl Engines {
     pub fn new(settings: Settings, io: Handle) -> Arc<Engines> {
-        let limit = settings.max_instances.unwrap_or_else(computed_instances).max(1);
+        // A setting beyond what the kernel allows would end in an abort.
+        let most = computed_instances();
+        let limit = settings.max_instances.map_or(most, |wanted| wanted.clamp(1, most));
         Arc::new(Engines {
             capacity: Arc::new(Capacity {
                 limit,
+                computed: limit == most,
                 used: AtomicUsize::new(0),
             }),
             settings,
@@ -308,6 +315,8 @@ impl Made {
 #[derive(Debug)]
 struct Capacity {
     limit: usize,
+    /// The limit is what the kernel allows.
+    computed: bool,
     used: AtomicUsize,
 }
 
@@ -320,12 +329,20 @@ impl Capacity {
                 capacity: self.clone(),
                 weight,
             }),
-            Err(_) => Err(Error::unavailable(format!(
-                "too many WebAssembly instances are alive: wasm.max_instances is {}",
-                self.limit
-            ))
-            .with_retryable(Some(true))),
+            Err(_) => Err(self.refusal()),
         }
+    }
+
+    fn refusal(&self) -> Error {
+        let origin = match self.computed {
+            true => ", what vm.max_map_count of the operating system allows",
+            false => "",
+        };
+        let limit = self.limit;
+        Error::unavailable(format!(
+            "too many WebAssembly instances are alive: wasm.max_instances is {limit}{origin}"
+        ))
+        .with_retryable(Some(true))
     }
 }
 

@@ -37,7 +37,7 @@ pub use program::WasmProgram;
 
 use crate::error::{Error, Result};
 use crate::id::EntryId;
-use crate::process::{Program, Resolved};
+use crate::process::Resolved;
 use crate::project::entry::Entry;
 use crate::system::System;
 use engine::Engines;
@@ -102,13 +102,12 @@ impl Wasm {
     /// The program of an entry, for [`Programs`](crate::process::Programs): at once when it is loaded and its file has
     /// not changed since.
     pub fn resolve(self: &Arc<Self>, entry: &Arc<Entry>) -> Resolved {
-        let handle = |program: Arc<WasmProgram>| Arc::new(Handle(program)) as Arc<dyn Program>;
         let slot = self.slot(entry);
         if let Some(result) = self.current(&slot) {
-            return Resolved::Ready(result.map(handle));
+            return Resolved::Ready(result.map(Handle::of));
         }
         let wasm = self.clone();
-        Resolved::Pending(Box::pin(async move { wasm.load(slot).await.map(handle) }))
+        Resolved::Pending(Box::pin(async move { wasm.load(slot).await.map(Handle::of) }))
     }
 
     /// The program of an entry, loaded if need be.

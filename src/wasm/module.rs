@@ -2,13 +2,16 @@
 //! header looked at, the code compiled once per content.
 //!
 //! A compiled module is an [`Artifact`]: bytes that any engine with the same settings loads in a fraction of a
-//! millisecond, which is what a cache on disk will keep too. What a module exports or imports is left to `export` and
+//! millisecond, which is what the cache on disk keeps too. What a module exports or imports is left to `export` and
 //! `linker`. Everything here blocks and belongs on the blocking pool, [`Stamp::of`] excepted.
 //!
-//! Invariant: an artifact is only ever made here, by an engine of this program; loading code is sound because of that.
+//! Invariant: an artifact is only ever made here, by an engine of this program, or comes out of the user's own `cache`;
+//! loading code is sound because of that.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::hash::{Hash, Hasher};
 use std::io::Read;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::SystemTime;
@@ -16,8 +19,9 @@ use std::time::SystemTime;
 use cap_std::fs::{Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
-use wasmtime::{Engine, Module};
+use wasmtime::{Engine, Module, Precompiled};
 
+use super::cache::{Cache, Key};
 use super::engine::Engines;
 use crate::error::{Error, Result};
 use crate::system::volume::Volume;
@@ -260,8 +264,15 @@ impl Artifact {
         Ok(Artifact { header, bytes })
     }
 
-    pub fn header(&self) -> Header {
-        self.header
+    /// An artifact that the cache kept; its checksum has been verified.
+    fn kept(header: Header, mut file: File) -> Option<Artifact> {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
+        let expected = match header {
+            Header::Component => Precompiled::Component,
+            Header::Core => Precompiled::Module,
+        };
+        (Engine::detect_precompiled(&bytes) == Some(expected)).then_some(Artifact { header, bytes })
     }
 
     /// Loads the code into an engine.
@@ -269,8 +280,9 @@ impl Artifact {
     /// # Errors
     /// Internal, when it does not fit a slot of the engine's pool.
     pub fn load(&self, engine: &Engine) -> Result<Code> {
-        // SAFETY: the bytes were made by `compile` of this program and nobody could change them since; wasmtime checks
-        // that the engine has the settings they were compiled for.
+        // SAFETY: the bytes were made by `compile`, of this program or of one before it that left them in the user's own
+        // cache, which hands out nothing whose checksum is wrong; nobody could change them since. wasmtime checks that
+        // the engine has the settings they were compiled for.
         let code = unsafe {
             match self.header {
                 Header::Component => Component::deserialize(engine, &self.bytes).map(Code::Component),
@@ -310,8 +322,11 @@ impl Artifacts {
     /// As [`Artifact::compile`].
     pub fn get(&self, engines: &Engines, bytes: &[u8], sha256: &str, fuel: bool) -> Result<Kept> {
         let slot = self.slot(sha256, fuel);
-        let compile = || Artifact::compile(&engines.compiler(fuel)?, bytes).map(Arc::new);
-        slot.get_or_init(compile).as_ref().map_err(Error::clone)?;
+        let make = || {
+            let engine = engines.compiler(fuel)?;
+            cached(engines.settings().cache.as_ref(), &engine, bytes, sha256).map(Arc::new)
+        };
+        slot.get_or_init(make).as_ref().map_err(Error::clone)?;
         Ok(Kept(slot))
     }
 
@@ -328,10 +343,44 @@ impl Artifacts {
     }
 }
 
+/// The artifact out of the cache on disk, else compiled and put there.
+fn cached(cache: Option<&Cache>, engine: &Engine, bytes: &[u8], sha256: &str) -> Result<Artifact> {
+    let Some(cache) = cache else {
+        return Artifact::compile(engine, bytes);
+    };
+    let header = Header::of(bytes)?;
+    let key = Key::new(sha256.as_bytes(), &compatibility(engine));
+    if let Some(artifact) = cache.load(&key).and_then(|file| Artifact::kept(header, file)) {
+        return Ok(artifact);
+    }
+    let artifact = Artifact::compile(engine, bytes)?;
+    // A cache that cannot be written is no cache: the code is here all the same.
+    let _ = cache.store(&key, &artifact.bytes);
+    Ok(artifact)
+}
+
+/// Everything about an engine that shapes its code, as a hash.
+fn compatibility(engine: &Engine) -> [u8; 32] {
+    struct Collect(Sha256);
+    impl Hasher for Collect {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut collect = Collect(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut collect);
+    collect.0.finalize().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Kind;
+    use crate::wasm::Settings;
 
     const HEX: &str = "292b796376f8b4cc360acf2ea6b82d1084871c3607a079f30b446da8e5c984a4";
 
@@ -376,6 +425,36 @@ mod tests {
             assert_eq!(error.kind(), Kind::Internal);
             assert!(error.message().starts_with("failed to compile wasm module"), "{error}");
         }
+    }
+
+    #[test]
+    fn compiled_code_is_kept_on_disk_and_a_damaged_copy_is_made_anew() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        let settings = Settings {
+            cache: Some(cache.clone()),
+            ..Settings::default()
+        };
+        let engines = Engines::new(settings, runtime.handle().clone());
+        let engine = engines.compiler(false).unwrap();
+        let bytes = wat::parse_str("(module (func (export \"f\")))").unwrap();
+        let sha = sha256(&bytes);
+        let first = cached(Some(&cache), &engine, &bytes, &sha).unwrap();
+        let files = || {
+            std::fs::read_dir(cache.folder())
+                .unwrap()
+                .map(|file| file.unwrap().path())
+        };
+        assert_eq!(files().count(), 2);
+        assert_eq!(cached(Some(&cache), &engine, &bytes, &sha).unwrap().bytes, first.bytes);
+        for file in files() {
+            std::fs::write(file, b"damaged").unwrap();
+        }
+        let again = cached(Some(&cache), &engine, &bytes, &sha).unwrap();
+        assert!(again.load(&engine).is_ok());
+        let fuel = engines.compiler(true).unwrap();
+        assert_ne!(compatibility(&engine), compatibility(&fuel));
     }
 
     #[test]

@@ -292,6 +292,12 @@ impl Prepared {
 /// Handed to the kernel: a program that keeps itself alive for its bodies.
 pub struct Handle(pub Arc<WasmProgram>);
 
+impl Handle {
+    pub fn of(program: Arc<WasmProgram>) -> Arc<dyn Program> {
+        Arc::new(Handle(program))
+    }
+}
+
 impl Program for Handle {
     fn entry(&self) -> &EntryId {
         &self.0.entry.id

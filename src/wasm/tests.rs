@@ -864,3 +864,90 @@ fn words_become_arguments_except_for_commands() {
     let program = world.program(guest("command", "run")).unwrap();
     assert!(program.is_command() && program.arguments(&owned(&["a", "b"])).unwrap().is_empty());
 }
+
+#[test]
+fn a_method_that_is_no_command_sees_the_listed_inputs_alone() {
+    let world = World::new();
+    let environ = |method: &str, grants: &[&str]| {
+        guest_with("environ", method, |spec| {
+            spec.imports = owned(grants);
+            spec.args = owned(&["a", "b"]);
+            spec.cwd = "/work".to_owned();
+        })
+    };
+    let words = Value::array([Value::from("a"), Value::from("b")]);
+    assert_eq!(world.value(environ("args", &["wasi:cli"]), &[]), words);
+    assert_eq!(world.value(environ("cwd", &["wasi:cli"]), &[]), Value::from("/work"));
+    assert_eq!(world.value(environ("args", &[]), &[]), Value::array([]));
+    assert_eq!(world.value(environ("env", &["wasi:cli"]), &[]), Value::array([]));
+    assert_eq!(world.value(environ("cwd", &[]), &[]), Value::Nil);
+}
+
+#[test]
+fn a_long_line_becomes_several_records() {
+    let world = World::new();
+    let entry = guest_with("command", "run", |spec| {
+        spec.imports = owned(&["wasi:cli"]);
+        spec.args = owned(&["--stderr", &"x".repeat(9_000)]);
+    });
+    world.run(entry, &[]);
+    let records = lock(&world.records);
+    let warned: Vec<usize> = records
+        .iter()
+        .filter(|record| record.level == Level::Warn)
+        .map(|record| record.message.len())
+        .collect();
+    assert_eq!(warned, [8 << 10, 9_000 - (8 << 10)]);
+}
+
+#[test]
+fn what_a_call_moves_is_bounded() {
+    let world = World::new();
+    let limited = |method: &str| guest_with("types", method, |spec| spec.limits.max_transfer = 10_000);
+    assert!(world.run(limited("make-string"), &ints(&[1_000])).result.is_ok());
+    for (method, count) in [("make-string", 100_000), ("make-bytes", 100_000)] {
+        let exit = world.run(limited(method), &ints(&[count]));
+        let error = exit.error().expect("it is too much");
+        assert_eq!(
+            (error.kind(), exit.cause),
+            (Kind::LimitExceeded, Cause::Limit),
+            "{method}: {error}"
+        );
+        assert_eq!(
+            error.details().unwrap().get("limit"),
+            Some(&Value::from("max_transfer"))
+        );
+    }
+}
+
+#[test]
+fn the_guest_sees_that_no_more_files_can_be_open() {
+    let world = World::new();
+    std::fs::write(world.data.path().join("a"), "x").unwrap();
+    for (name, method) in [("fsprobe", "run"), ("fsprobe-p1", "_start")] {
+        let mut entry = probe(name, method, false, &["open", "/data/a", "100"]);
+        if let Spec::Wasm(spec) = &mut entry.spec {
+            spec.limits.max_handles = 40;
+        }
+        let (exit, out, err) = world.command(entry, &[]);
+        assert!(err.contains("error: E"), "{name}: {exit:?} {out} {err}");
+    }
+}
+
+#[test]
+fn a_grant_that_is_not_provided_yet_says_so() {
+    let world = World::new();
+    let args = [Value::from("app:x"), Value::from("y")];
+    let error = world.failure(granted("caller", "call", &["funcs"]), &args);
+    assert_eq!(error.kind(), Kind::Unavailable);
+    let error = world.failure(guest("caller", "call"), &args);
+    assert_eq!(error.kind(), Kind::PermissionDenied);
+    assert!(
+        error
+            .message()
+            .ends_with("without a grant; add to the entry: imports: [funcs]"),
+        "{error}"
+    );
+    let core = world.program(granted("core", "answer", &["funcs"])).err().unwrap();
+    assert_eq!(core.message(), "wasm host import requires component module: funcs");
+}

@@ -54,7 +54,7 @@ impl Logger {
             fields => read(2, level.as_str(), &fields)?,
         };
         let context = context(lua)?;
-        let log = context.engine.kernel.log();
+        let log = context.process.kernel().log();
         if log.enabled(level) {
             let message = String::from_utf8_lossy(&message);
             let record = Record::new(level, message).about(context.process.pid(), context.process.entry());

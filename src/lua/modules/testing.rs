@@ -9,7 +9,8 @@ use mlua::Lua;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::{Level, Log, Record, Sink};
-use crate::lua::host::{LuaEngine, StateContext};
+use crate::lua::LuaEngine;
+use crate::lua::host::StateContext;
 use crate::process::{
     Body, Clock, Context, HostSpec, Kernel, KernelOptions, Program, Programs, Progress, Resolved, Spawn, Start,
     StepContext, Wait,
@@ -107,14 +108,10 @@ impl World {
             context: Arc::new(Context::default()),
         });
         let system = Arc::new(System::new(&registry));
-        let engine = LuaEngine {
-            kernel,
-            registry: Arc::new(registry),
-            system,
-        };
         let context = Arc::new(StateContext {
             process: process.unwrap(),
-            engine: Arc::new(engine),
+            engine: LuaEngine::new(Arc::new(registry), system),
+            visible: Arc::default(),
         });
         let lua = Lua::new();
         lua.set_app_data(context.clone());

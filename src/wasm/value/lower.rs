@@ -233,9 +233,11 @@ impl<'a> Lowering<'a> {
         let mut sequence = Sequence::new(shape, head, content)?;
         let length = sequence.length(element.is_option());
         self.charge(length.saturating_sub(u64::from(head.array)), size_of::<Val>())?;
-        (1..=length)
-            .map(|index| self.element(element, index, &mut sequence))
-            .collect()
+        let mut values = Vec::with_capacity(length as usize);
+        for index in 1..=length {
+            values.push(self.element(element, index, &mut sequence)?);
+        }
+        Ok(values)
     }
 
     fn element(&mut self, shape: &Shape, index: u64, sequence: &mut Sequence<'a>) -> Lowered<Val> {

@@ -81,7 +81,7 @@ impl Signature {
     /// `2 arguments (a: s32, b: s32)`.
     fn expected_arguments(&self) -> String {
         match self.params.len() {
-            0 => "no arguments".to_owned(),
+            0 => "0 arguments".to_owned(),
             1 => format!("1 argument ({})", Params(&self.params)),
             count => format!("{count} arguments ({})", Params(&self.params)),
         }

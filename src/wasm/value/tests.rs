@@ -482,7 +482,7 @@ fn arguments_are_counted() {
             "[1, 2]",
             "compute: expected 1 argument (a: s32), got 2",
         ),
-        ("compute: func()", "[1]", "compute: expected no arguments, got 1"),
+        ("compute: func()", "[1]", "compute: expected 0 arguments, got 1"),
         (
             "compute: func(a: s32, b: option<s32>)",
             "[]",

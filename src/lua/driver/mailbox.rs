@@ -1,0 +1,387 @@
+//! The mailbox as Lua sees it: who gets an item (`processes.md` §3.2), and what an item looks like.
+//!
+//! Items stay in the kernel's mailbox until a coroutine takes them. A running coroutine that asks takes at once what is
+//! its due; [`Driver::deliver_mail`] serves those that wait. Claimed from `receive` are messages while somebody waits on the
+//! inbox channel, events while somebody waits on the events channel, and always the messages of listened topics (the
+//! kernel keeps these apart).
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, c_int};
+
+use super::channel::{self, Channel};
+use super::raw::*;
+use super::{Driver, Waiter, What};
+use crate::error::{Error, Result};
+use crate::id::Pid;
+use crate::lua::{message, stack};
+use crate::process::{Event, EventKind, Exit, Message, Taken, Topic};
+
+/// What a channel is a window to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    Inbox,
+    Events,
+    /// The messages of a topic: their values, or Message objects.
+    Topic {
+        topic: Topic,
+        messages: bool,
+    },
+}
+
+/// The channels that are windows to the mailbox, kept alive by the registry.
+#[derive(Default)]
+pub struct Mail {
+    windows: Vec<Window>,
+    /// Who waits in `process.receive`, longest first.
+    receivers: VecDeque<Waiter>,
+}
+
+struct Window {
+    source: Source,
+    channel: *mut Channel,
+    anchor: c_int,
+}
+
+impl Mail {
+    /// Takes a withdrawn `receive` out of the queue.
+    pub(super) fn forget(&mut self, waiter: Waiter) {
+        self.receivers.retain(|queued| queued.ticket != waiter.ticket);
+    }
+
+    /// Whether `process.events()` was called.
+    pub(super) fn wants_events(&self) -> bool {
+        self.windows.iter().any(|window| window.source == Source::Events)
+    }
+
+    fn find(&self, source: &Source) -> Option<&Window> {
+        self.windows.iter().find(|window| window.source == *source)
+    }
+
+    fn waits(&self, source: &Source) -> bool {
+        // SAFETY: the registry keeps the channel alive.
+        self.find(source)
+            .is_some_and(|window| unsafe { (*window.channel).has_receiver() })
+    }
+}
+
+impl Driver {
+    pub(super) fn has_window(&self, source: &Source) -> bool {
+        self.mail.find(source).is_some()
+    }
+
+    /// Pushes the one channel of that source, making it the first time.
+    pub(super) unsafe fn push_window(&mut self, l: Lua, source: Source) {
+        // SAFETY: inside `host`.
+        unsafe {
+            if let Some(window) = self.mail.find(&source) {
+                lua_rawgeti(l, LUA_REGISTRYINDEX, window.anchor.into());
+                return;
+            }
+            let channel = channel::push_new(l, self, 0);
+            self.attach(l, channel, -1, source);
+        }
+    }
+
+    /// Makes the channel at `index` the window of that source.
+    unsafe fn attach(&mut self, l: Lua, channel: *mut Channel, index: c_int, source: Source) {
+        if let Source::Topic { topic, .. } = &source {
+            self.process().mailbox().listen(topic);
+        }
+        // SAFETY: inside `host`.
+        unsafe {
+            (*channel).source = Some(source.clone());
+            lua_pushvalue(l, index);
+            let anchor = luaL_ref(l, LUA_REGISTRYINDEX);
+            self.mail.windows.push(Window {
+                source,
+                channel,
+                anchor,
+            });
+        }
+    }
+
+    /// `subscribe`: binds an existing channel to a topic.
+    ///
+    /// # Errors
+    /// Invalid for a bad topic, AlreadyExists when topic or channel are bound already.
+    pub(super) unsafe fn bind(&mut self, l: Lua, channel: *mut Channel, index: c_int, topic: Topic) -> Result<()> {
+        check_topic(&topic)?;
+        let taken = self.mail.windows.iter().any(|window| match &window.source {
+            Source::Topic { topic: other, .. } => *other == topic || window.channel == channel,
+            _ => window.channel == channel,
+        });
+        if taken {
+            return Err(Error::already_exists(format!(
+                "topic or channel is already subscribed: {topic}"
+            )));
+        }
+        // SAFETY: inside `host`.
+        unsafe { self.attach(l, channel, index, Source::Topic { topic, messages: false }) };
+        Ok(())
+    }
+
+    /// Takes the channel's topic away. False when it has none.
+    pub(super) unsafe fn unbind(&mut self, l: Lua, channel: *mut Channel) -> bool {
+        let place = self
+            .mail
+            .windows
+            .iter()
+            .position(|window| window.channel == channel && matches!(window.source, Source::Topic { .. }));
+        let Some(place) = place else { return false };
+        let window = self.mail.windows.swap_remove(place);
+        if let Source::Topic { topic, .. } = &window.source {
+            self.process().mailbox().unlisten(topic);
+        }
+        // SAFETY: inside `host`; the caller holds the channel on the stack.
+        unsafe {
+            (*channel).source = None;
+            luaL_unref(l, LUA_REGISTRYINDEX, window.anchor);
+        }
+        true
+    }
+
+    /// Pushes the oldest item of the channel's source. False when there is none.
+    pub(super) unsafe fn take_mail(&mut self, l: Lua, channel: *mut Channel) -> bool {
+        // SAFETY: inside `host`; the channel is alive.
+        unsafe {
+            let Some(source) = &(*channel).source else { return false };
+            let mut mailbox = self.process().mailbox();
+            match source {
+                Source::Inbox => {
+                    let item = mailbox.take_message();
+                    drop(mailbox);
+                    item.map(|item| message::push(l, self, item)).is_some()
+                }
+                Source::Events => {
+                    let item = mailbox.take_event();
+                    drop(mailbox);
+                    item.map(|item| self.push_event(l, &item)).is_some()
+                }
+                Source::Topic { topic, messages } => {
+                    let item = mailbox.take_listened(topic);
+                    let messages = *messages;
+                    drop(mailbox);
+                    item.map(|item| match messages {
+                        true => message::push(l, self, item),
+                        false => self.push_payload(l, &item),
+                    })
+                    .is_some()
+                }
+            }
+        }
+    }
+
+    /// A raw value: nil for none, an array for several.
+    unsafe fn push_payload(&mut self, l: Lua, message: &Message) {
+        // SAFETY: inside `host`.
+        unsafe {
+            match message.payload.len() {
+                0 => lua_pushnil(l),
+                1 => stack::push(l, self, &message.payload),
+                count => {
+                    lua_createtable(l, count as c_int, 0);
+                    let table = lua_gettop(l);
+                    stack::push(l, self, &message.payload);
+                    for index in (1..=count).rev() {
+                        lua_rawseti(l, table, index as i64);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes for `process.receive` what nobody else has claimed; the table is on top then.
+    pub(super) unsafe fn take_unclaimed(&mut self, l: Lua) -> bool {
+        let messages = !self.mail.waits(&Source::Inbox);
+        let events = !self.mail.waits(&Source::Events);
+        let taken = self.process().mailbox().take_any(messages, events);
+        // SAFETY: inside `host`.
+        unsafe {
+            match taken {
+                Some(Taken::Message(message)) => self.push_message(l, &message),
+                Some(Taken::Event(event)) => self.push_event(l, &event),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Parks the running task in `process.receive`.
+    pub(super) unsafe fn park_receive(
+        &mut self,
+        l: Lua,
+        timeout: Option<std::time::Duration>,
+        then: Continuation,
+    ) -> Act {
+        // SAFETY: inside `host`.
+        let (act, waiter) = unsafe { self.wait(l, What::Receive, then) };
+        if let Some(waiter) = waiter {
+            self.mail.receivers.push_back(waiter);
+            if let Some(timeout) = timeout {
+                self.arm(waiter, timeout);
+            }
+        }
+        act
+    }
+
+    /// Whether somebody waits in `process.receive` already.
+    pub(super) fn others_receive(&self) -> bool {
+        !self.mail.receivers.is_empty()
+    }
+
+    /// Hands queued items to those who wait for them.
+    pub(super) unsafe fn deliver_mail(&mut self) {
+        if self.mail.windows.is_empty() && self.mail.receivers.is_empty() {
+            return;
+        }
+        let l = self.main_state;
+        // SAFETY: the limit is lifted; the main state's stack is used as a scratch pad and is empty again afterwards.
+        unsafe {
+            for index in 0..self.mail.windows.len() {
+                self.deliver_window(l, index);
+            }
+            while let Some(receiver) = self.mail.receivers.front().copied() {
+                if !self.take_unclaimed(l) {
+                    break;
+                }
+                self.mail.receivers.pop_front();
+                match self.waiting_on(receiver) {
+                    Some(other) => lua_xmove(l, other, 1),
+                    None => lua_pop(l, 1),
+                }
+                self.complete(receiver);
+            }
+        }
+    }
+
+    unsafe fn deliver_window(&mut self, l: Lua, index: usize) {
+        let channel = self.mail.windows[index].channel;
+        // SAFETY: the registry keeps the channel alive.
+        unsafe {
+            while (*channel).has_receiver() && self.take_mail(l, channel) {
+                if let Some(receiver) = (*channel).next_receiver() {
+                    self.hand_to(l, receiver);
+                }
+            }
+        }
+    }
+
+    /// Pushes a message as `process.receive` shows it.
+    unsafe fn push_message(&mut self, l: Lua, message: &Message) {
+        // SAFETY: inside `host`; the table has no metatable.
+        unsafe {
+            lua_createtable(l, 0, 6);
+            let table = lua_gettop(l);
+            set_text(l, table, c"type", b"MESSAGE");
+            set_text(l, table, c"kind", b"message");
+            set_text(l, table, c"topic", message.topic.as_bytes());
+            self.push_pid(l, message.from.as_ref());
+            lua_setfield(l, table, c"from".as_ptr());
+            let count = message.payload.len();
+            lua_createtable(l, count as c_int, 1);
+            lua_pushinteger(l, count as i64);
+            lua_setfield(l, -2, c"n".as_ptr());
+            stack::push(l, self, &message.payload);
+            if count > 0 {
+                lua_pushvalue(l, table + 2);
+                lua_setfield(l, table, c"value".as_ptr());
+            }
+            for index in (1..=count).rev() {
+                lua_rawseti(l, table + 1, index as i64);
+            }
+            lua_setfield(l, table, c"values".as_ptr());
+        }
+    }
+
+    /// Pushes an event as a plain table.
+    unsafe fn push_event(&mut self, l: Lua, event: &Event) {
+        // SAFETY: inside `host`; the table has no metatable.
+        unsafe {
+            lua_createtable(l, 0, 8);
+            let table = lua_gettop(l);
+            let (name, kind) = names(&event.kind);
+            set_text(l, table, c"type", name);
+            set_text(l, table, c"kind", kind);
+            for field in [c"from", c"pid"] {
+                self.push_pid(l, event.from.as_ref());
+                lua_setfield(l, table, field.as_ptr());
+            }
+            lua_pushinteger(l, event.at);
+            lua_setfield(l, table, c"at".as_ptr());
+            match &event.kind {
+                EventKind::Exit(exit) | EventKind::LinkDown(exit) => self.add_result(l, table, exit),
+                EventKind::Cancel(reason) => set_text(l, table, c"reason", reason.as_bytes()),
+            }
+        }
+    }
+
+    unsafe fn add_result(&mut self, l: Lua, table: c_int, exit: &Exit) {
+        // SAFETY: as in `push_event`.
+        unsafe {
+            lua_createtable(l, 0, 2);
+            let name = match &exit.result {
+                Ok(values) if values.is_empty() => {
+                    lua_setfield(l, table, c"result".as_ptr());
+                    return;
+                }
+                Ok(values) => {
+                    stack::push(l, self, values);
+                    lua_settop(l, table + 2);
+                    c"value"
+                }
+                Err(error) => {
+                    push_error(l, self, error.clone());
+                    c"error"
+                }
+            };
+            lua_pushvalue(l, -1);
+            lua_setfield(l, table, name.as_ptr());
+            lua_setfield(l, -2, name.as_ptr());
+            lua_setfield(l, table, c"result".as_ptr());
+        }
+    }
+
+    /// Pushes a pid's text, empty for none.
+    pub(super) unsafe fn push_pid(&mut self, l: Lua, pid: Option<&Pid>) {
+        use std::io::Write;
+        let mut text = std::mem::take(&mut self.buffer);
+        text.clear();
+        if let Some(pid) = pid {
+            // Writing into a vector cannot fail.
+            let _ = write!(text, "{pid}");
+        }
+        // SAFETY: inside `host`.
+        unsafe { push_bytes(l, &text) };
+        self.buffer = text;
+    }
+}
+
+fn names(kind: &EventKind) -> (&'static [u8], &'static [u8]) {
+    match kind {
+        EventKind::Exit(_) => (b"EXIT", b"pid.exit"),
+        EventKind::LinkDown(_) => (b"LINK_DOWN", b"pid.link.down"),
+        EventKind::Cancel(_) => (b"CANCEL", b"pid.cancel"),
+    }
+}
+
+unsafe fn set_text(l: Lua, table: c_int, field: &CStr, value: &[u8]) {
+    // SAFETY: inside `host`; the table has no metatable.
+    unsafe {
+        push_bytes(l, value);
+        lua_setfield(l, table, field.as_ptr());
+    }
+}
+
+/// Whether a program may listen to that topic.
+///
+/// # Errors
+/// Invalid for an empty one and for those of the runtime.
+pub(super) fn check_topic(topic: &str) -> Result<()> {
+    if topic.is_empty() {
+        return Err(Error::invalid("topic cannot be empty"));
+    }
+    if topic.starts_with('@') {
+        return Err(Error::invalid("cannot listen to @ topics"));
+    }
+    Ok(())
+}

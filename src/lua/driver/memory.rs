@@ -1,0 +1,113 @@
+//! The allocator of a state: counts what is held and refuses to go beyond the limit.
+//!
+//! Lua answers a refusal with a full collection and asks once more; only a second refusal means that the limit is
+//! exceeded. Then the process is over: the hook is struck, so that nothing of it runs while the error unwinds. While host
+//! code pushes data the limit is lifted ([`raw::host`](super::raw::host)), because a push outside of a protected call
+//! would end the program; what it took beyond the limit is found afterwards.
+
+use std::alloc::{Layout, alloc, dealloc, realloc};
+use std::ffi::c_void;
+
+use super::preempt;
+
+/// What `malloc` guarantees and Lua asks for.
+const ALIGN: usize = 16;
+
+/// The count of one state. Its address is known to Lua: it must not move while the state lives.
+#[derive(Default)]
+pub struct Memory {
+    used: usize,
+    /// Bytes; 0: none.
+    limit: usize,
+    lifted: u32,
+    /// The last request was refused.
+    refused: bool,
+    exceeded: bool,
+}
+
+impl Memory {
+    pub fn new(limit: u64) -> Memory {
+        Memory {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            ..Memory::default()
+        }
+    }
+
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Host code begins.
+    pub fn lift(&mut self) {
+        self.lifted += 1;
+    }
+
+    /// Host code ends.
+    pub fn lower(&mut self) {
+        self.lifted -= 1;
+    }
+
+    /// Whether host code took more than the limit leaves.
+    pub fn is_over(&self) -> bool {
+        self.limit != 0 && self.lifted == 0 && self.used > self.limit
+    }
+
+    /// Nothing more was to be freed: the process is over.
+    pub fn exceed(&mut self) {
+        self.exceeded = true;
+        preempt::strike_current();
+    }
+
+    /// Whether the process went beyond its limit, and is over.
+    pub fn is_exceeded(&self) -> bool {
+        self.exceeded
+    }
+
+    fn allows(&self, used: usize) -> bool {
+        self.limit == 0 || self.lifted > 0 || used <= self.limit
+    }
+
+    fn refuse(&mut self) -> *mut c_void {
+        if std::mem::replace(&mut self.refused, true) {
+            self.exceed();
+        }
+        std::ptr::null_mut()
+    }
+}
+
+/// What Lua calls for every block. `data` is the state's [`Memory`].
+///
+/// # Safety
+/// Called by Lua alone, with the promises of `lua_Alloc`.
+pub unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: usize, new: usize) -> *mut c_void {
+    // SAFETY: `data` is the Memory given to lua_newstate and outlives the state. Blocks come from here, with `old` as
+    // their size (Lua keeps it); for a null block `old` is a type and means nothing.
+    unsafe {
+        let memory = &mut *data.cast::<Memory>();
+        let old = if block.is_null() { 0 } else { old };
+        if new == 0 {
+            if !block.is_null() {
+                dealloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGN));
+                memory.used -= old;
+            }
+            return std::ptr::null_mut();
+        }
+        if new > old && (new > isize::MAX as usize - ALIGN || !memory.allows(memory.used - old + new)) {
+            return memory.refuse();
+        }
+        let place = if block.is_null() {
+            alloc(Layout::from_size_align_unchecked(new, ALIGN))
+        } else {
+            realloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGN), new)
+        };
+        if !place.is_null() {
+            memory.used = memory.used - old + new;
+            memory.refused &= new <= old;
+        }
+        place.cast()
+    }
+}

@@ -1,0 +1,565 @@
+//! The driver of one Lua process: its state, its coroutines, and who of them waits for what.
+//!
+//! A **task** is a coroutine that the driver resumes: main, and those of `coroutine.spawn`. A task runs until it waits
+//! (`park` in `raw`), is preempted (`preempt`), ends or fails. A wait belongs to the innermost coroutine that called, at
+//! any depth; what completes it pushes the results onto that coroutine's stack and makes the task ready. User code never
+//! sees these yields: they carry no value, [`Driver::host_yield`] says that they are ours.
+//!
+//! The raw Lua API is used in this room and in `lua::stack` alone. Invariants: nothing of Rust with a destructor lives
+//! across a call that raises or yields; data is pushed with the memory limit lifted or inside a protected call; the
+//! `Driver` stays at its address while the state lives, because the state's extra space points to it.
+//!
+//! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `require`
+//! (libraries that are ours); `channel`, `mailbox`, `process`, `timer`, `waiting` (what tasks wait for); `boot` (from
+//! chunks to main), `outcome` (from main's results to an exit).
+
+mod boot;
+mod bytecode;
+mod channel;
+mod coroutine;
+mod mailbox;
+mod memory;
+mod outcome;
+mod preempt;
+mod process;
+mod protect;
+pub(in crate::lua) mod raw;
+mod require;
+mod sandbox;
+mod text;
+mod timer;
+mod waiting;
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::ffi::c_int;
+use std::sync::Arc;
+use std::task::Waker;
+
+pub use boot::{Boot, Image, Main, Stage};
+pub use bytecode::{Bytecode, compile as compile_text};
+pub use require::Visible;
+pub use sandbox::Plan;
+pub use waiting::{Caller, attached, suspending};
+
+use crate::error::Error;
+use crate::lua::host::StateContext;
+use crate::process::{Exit, Process, Progress, Topic, Wait, slice};
+use memory::Memory;
+use raw::*;
+use waiting::{Pending, Woken};
+
+/// Which task waits, in which of its waits, and for which case of a select.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Waiter {
+    task: u32,
+    ticket: u64,
+    case: u32,
+}
+
+/// A coroutine of the driver's.
+struct Task {
+    thread: Lua,
+    /// Keeps the coroutine alive.
+    anchor: c_int,
+    /// Arguments on its stack for the next resume.
+    args: c_int,
+    wait: Option<WaitState>,
+    /// How its last channel operation ended.
+    chosen: channel::Chosen,
+    woken: Option<Woken>,
+}
+
+/// A task's wait.
+struct WaitState {
+    ticket: u64,
+    /// The coroutine that called, the one whose stack takes the results.
+    l: Lua,
+    what: What,
+    timer: Option<timer::Key>,
+}
+
+/// What a task waits for.
+enum What {
+    Sleep,
+    /// A send or receive on one of these channels.
+    Channels {
+        channels: Vec<*mut channel::Channel>,
+        select: bool,
+    },
+    /// `process.receive`.
+    Receive,
+    Host(Pending),
+    /// For nothing: it yielded outside of any `resume`.
+    Nothing,
+}
+
+/// See the module page.
+pub struct Driver {
+    memory: Memory,
+    main_state: Lua,
+    context: Arc<StateContext>,
+    mlua: Option<&'static mlua::Lua>,
+    /// The yield that just happened is ours.
+    host_yield: bool,
+    /// …and was made by the hook.
+    preempted: bool,
+    /// Depth of resumes below which nobody can yield.
+    pinned: u32,
+    /// Why it has to end, when the reason was found in here.
+    fatal: Option<Exit>,
+    tasks: Vec<Option<Task>>,
+    free: Vec<u32>,
+    ready: VecDeque<u32>,
+    current: u32,
+    tickets: u64,
+    timers: timer::Timers,
+    mail: mailbox::Mail,
+    channel_meta: *const std::ffi::c_void,
+    case_meta: *const std::ffi::c_void,
+    waiting: waiting::Calls,
+    boot: Boot,
+    /// Memory for the next value that is packed.
+    pub(in crate::lua) buffer: Vec<u8>,
+    last_topic: Option<Topic>,
+    /// Files whose chunk runs, outermost first.
+    loading: Vec<String>,
+    waker: Waker,
+}
+
+// SAFETY: the state and everything that points into it are owned by the driver alone and used by one thread at a time;
+// mlua is built for moving between threads.
+unsafe impl Send for Driver {}
+
+/// What became of a task that was resumed.
+enum Resumed {
+    Waits,
+    Preempted,
+    Ended(Exit),
+    Goes,
+}
+
+impl Driver {
+    /// Makes the state, with main ready to run.
+    ///
+    /// # Errors
+    /// When there is no memory for a state.
+    pub fn new(context: Arc<StateContext>, boot: Boot, max_memory: u64) -> Result<Box<Driver>, Error> {
+        preempt::install();
+        let mut driver = Box::new(Driver {
+            memory: Memory::new(max_memory),
+            main_state: std::ptr::null_mut(),
+            context,
+            mlua: None,
+            host_yield: false,
+            preempted: false,
+            pinned: 0,
+            fatal: None,
+            tasks: Vec::new(),
+            free: Vec::new(),
+            ready: VecDeque::new(),
+            current: 0,
+            tickets: 0,
+            timers: timer::Timers::default(),
+            mail: mailbox::Mail::default(),
+            channel_meta: std::ptr::null(),
+            case_meta: std::ptr::null(),
+            waiting: waiting::Calls::default(),
+            boot,
+            buffer: Vec::new(),
+            last_topic: None,
+            loading: Vec::new(),
+            waker: Waker::noop().clone(),
+        });
+        driver.memory.lift();
+        // SAFETY: the box does not move; the state is closed by the driver's drop.
+        let opened = unsafe { driver.open() };
+        driver.memory.lower();
+        opened.map(|()| driver)
+    }
+
+    unsafe fn open(&mut self) -> Result<(), Error> {
+        // SAFETY: a fresh state, the memory limit lifted.
+        unsafe {
+            let l = lua_newstate(memory::allocate, (&raw mut self.memory).cast());
+            if l.is_null() {
+                return Err(Error::unavailable("no memory for a Lua state"));
+            }
+            self.main_state = l;
+            lua_getextraspace(l).cast::<*mut Driver>().write(self);
+            lua_gc(l, LUA_GCSTOP);
+            let image = self.boot.image.clone();
+            sandbox::open(l, self, &image.plan);
+            let thread = lua_newthread(l);
+            lua_pushcfunction(thread, boot::run);
+            self.add_task(l, thread, 0);
+            lua_settop(l, 0);
+            lua_gc(l, LUA_GCRESTART);
+        }
+        Ok(())
+    }
+
+    /// The driver of the state that `l` belongs to.
+    ///
+    /// # Safety
+    /// The state was made by [`Driver::new`] and lives.
+    pub(in crate::lua) unsafe fn of(l: Lua) -> *mut Driver {
+        // SAFETY: new coroutines copy the extra space of the main one; the lowest bit marks held ones.
+        unsafe {
+            lua_getextraspace(l)
+                .cast::<*mut Driver>()
+                .read()
+                .map_addr(|address| address & !1)
+        }
+    }
+
+    /// Marks a coroutine as one whose task is suspended inside it.
+    unsafe fn hold(co: Lua, held: bool) {
+        // SAFETY: as in `of`.
+        unsafe {
+            let place = lua_getextraspace(co).cast::<*mut Driver>();
+            place.write(place.read().map_addr(|address| address & !1 | usize::from(held)));
+        }
+    }
+
+    unsafe fn is_held(co: Lua) -> bool {
+        // SAFETY: as in `of`.
+        unsafe { lua_getextraspace(co).cast::<*mut Driver>().read().addr() & 1 == 1 }
+    }
+
+    fn process(&self) -> &Arc<Process> {
+        &self.context.process
+    }
+
+    /// Bytes that the state holds.
+    pub fn used_memory(&self) -> u64 {
+        self.memory.used() as u64
+    }
+
+    /// Whether no code of it may run any more.
+    fn is_doomed(&self) -> bool {
+        self.memory.is_exceeded() || self.fatal.is_some() || self.process().is_doomed()
+    }
+
+    /// Whether `l` can be suspended now.
+    unsafe fn can_yield(&self, l: Lua) -> bool {
+        // SAFETY: a read.
+        self.pinned == 0 && unsafe { lua_isyieldable(l) } != 0
+    }
+
+    fn panicked(&mut self, panic: Box<dyn Any + Send>) {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a bug");
+        let error = Error::internal(format!("host function panicked: {text}")).with_retryable(None);
+        self.fatal.get_or_insert(Exit::failed(error));
+    }
+
+    /// Runs host code with the memory limit lifted, outside of a C function's tail.
+    fn lifted<T>(&mut self, code: impl FnOnce(&mut Driver) -> T) -> Option<T> {
+        self.memory.lift();
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| code(self)));
+        self.memory.lower();
+        result.map_err(|panic| self.panicked(panic)).ok()
+    }
+
+    pub(in crate::lua) fn has_mlua(&self) -> bool {
+        self.mlua.is_some()
+    }
+
+    /// The same state as mlua sees it; made when the first module needs it.
+    pub(in crate::lua) fn mlua(&mut self) -> &'static mlua::Lua {
+        if let Some(lua) = self.mlua {
+            return lua;
+        }
+        self.memory.lift();
+        // SAFETY: the state lives as long as the driver, which drops this reference before it closes the state. mlua's
+        // set-up is made of protected calls.
+        let lua: &'static mlua::Lua = unsafe { mlua::Lua::get_or_init_from_ptr(self.main_state) };
+        lua.set_app_data(waiting::Attached(self));
+        lua.set_app_data(self.context.clone());
+        self.memory.lower();
+        self.mlua = Some(lua);
+        lua
+    }
+
+    /// Makes the coroutine a task, ready to run with the arguments on its stack. It is on top of `l`'s stack too.
+    unsafe fn add_task(&mut self, l: Lua, thread: Lua, args: c_int) {
+        // SAFETY: the limit is lifted; the coroutine is kept in the registry.
+        let anchor = unsafe {
+            lua_pushthread(thread);
+            lua_xmove(thread, l, 1);
+            luaL_ref(l, LUA_REGISTRYINDEX)
+        };
+        let task = Task {
+            thread,
+            anchor,
+            args,
+            wait: None,
+            chosen: channel::Chosen {
+                case: 0,
+                sent: false,
+                open: true,
+            },
+            woken: None,
+        };
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.tasks[number as usize] = Some(task);
+                number
+            }
+            None => {
+                self.tasks.push(Some(task));
+                self.tasks.len() as u32 - 1
+            }
+        };
+        self.ready.push_back(number);
+    }
+
+    fn task(&mut self, number: u32) -> Option<&mut Task> {
+        self.tasks.get_mut(number as usize)?.as_mut()
+    }
+
+    /// The running task waits from now on; `l` is the coroutine that called. None where nothing can be suspended.
+    unsafe fn begin_wait(&mut self, l: Lua, what: What) -> Option<Waiter> {
+        // SAFETY: `l` runs.
+        if !unsafe { self.can_yield(l) } {
+            return None;
+        }
+        self.tickets += 1;
+        let (task, ticket) = (self.current, self.tickets);
+        let timer = None;
+        self.task(task)?.wait = Some(WaitState { ticket, l, what, timer });
+        Some(Waiter { task, ticket, case: 0 })
+    }
+
+    /// Suspends the running task in that wait, or raises where nothing can be suspended.
+    unsafe fn wait(&mut self, l: Lua, what: What, continuation: Continuation) -> (Act, Option<Waiter>) {
+        // SAFETY: inside `host`.
+        unsafe {
+            match self.begin_wait(l, what) {
+                Some(waiter) => (Act::Park(continuation), Some(waiter)),
+                None => (mistake(l, "cannot wait here: a C function is on the stack"), None),
+            }
+        }
+    }
+
+    fn wait_of(&mut self, waiter: Waiter) -> Option<&mut WaitState> {
+        let wait = self.task(waiter.task)?.wait.as_mut()?;
+        (wait.ticket == waiter.ticket).then_some(wait)
+    }
+
+    /// The coroutine that takes the results, if that wait is still on.
+    fn waiting_on(&mut self, waiter: Waiter) -> Option<Lua> {
+        self.wait_of(waiter).map(|wait| wait.l)
+    }
+
+    /// That wait is over: its other registrations are withdrawn, the task is ready.
+    fn complete(&mut self, waiter: Waiter) {
+        if self.wait_of(waiter).is_none() {
+            return;
+        }
+        let wait = self.task(waiter.task).and_then(|task| task.wait.take());
+        if let Some(wait) = wait {
+            self.withdraw(waiter, wait);
+        }
+        self.ready.push_back(waiter.task);
+    }
+
+    fn withdraw(&mut self, waiter: Waiter, wait: WaitState) {
+        if let Some(key) = wait.timer {
+            self.timers.cancel(key);
+        }
+        match wait.what {
+            What::Channels { channels, .. } => {
+                for channel in channels {
+                    // SAFETY: a channel that somebody waits on is kept alive by the stack of the coroutine that waits.
+                    unsafe { (*channel).forget(waiter) };
+                }
+            }
+            What::Receive => self.mail.forget(waiter),
+            What::Sleep | What::Host(_) | What::Nothing => {}
+        }
+    }
+
+    /// One step of the process.
+    pub fn step(&mut self, waker: &Waker) -> Progress {
+        if !self.waker.will_wake(waker) {
+            self.waker = waker.clone();
+        }
+        let failed = self.lifted(Driver::collect).is_none();
+        if self.memory.is_over() {
+            // SAFETY: nothing of the state runs.
+            unsafe { squeeze(self.main_state, self) };
+        }
+        if failed || self.is_doomed() {
+            return Progress::Ended(self.reason());
+        }
+        slice::signalled(|| self.run())
+    }
+
+    /// Completes what has come meanwhile.
+    fn collect(&mut self) {
+        self.fire_timers();
+        self.poll_calls();
+        // SAFETY: nothing of the state runs; the limit is lifted.
+        unsafe { self.deliver_mail() };
+    }
+
+    fn run(&mut self) -> Progress {
+        loop {
+            while let Some(number) = self.ready.pop_front() {
+                match self.resume(number) {
+                    Resumed::Goes | Resumed::Waits => {}
+                    Resumed::Preempted => {
+                        self.ready.push_back(number);
+                        return Progress::Preempted;
+                    }
+                    Resumed::Ended(exit) => return Progress::Ended(exit),
+                }
+            }
+            // Futures that were begun in this step are polled for the first time.
+            if self.lifted(Driver::poll_calls).is_none() {
+                return Progress::Ended(self.reason());
+            }
+            if self.ready.is_empty() {
+                return self.rest();
+            }
+        }
+    }
+
+    fn resume(&mut self, number: u32) -> Resumed {
+        let Some(task) = self.task(number) else {
+            return Resumed::Goes;
+        };
+        let (thread, args) = (task.thread, std::mem::take(&mut task.args));
+        self.current = number;
+        self.host_yield = false;
+        self.preempted = false;
+        let mut results = 0;
+        // SAFETY: the task is new or suspended and has `args` arguments on its stack; it is anchored in the registry.
+        let status = unsafe {
+            preempt::swap_current(thread);
+            let status = lua_resume(thread, std::ptr::null_mut(), args, &mut results);
+            preempt::swap_current(std::ptr::null_mut());
+            status
+        };
+        if status == LUA_ERRMEM {
+            self.memory.exceed();
+        }
+        if self.is_doomed() {
+            return Resumed::Ended(self.reason());
+        }
+        // SAFETY: the coroutine's stack holds what `status` says.
+        unsafe { self.settle_task(number, thread, status, results) }
+    }
+
+    unsafe fn settle_task(&mut self, number: u32, thread: Lua, status: c_int, results: c_int) -> Resumed {
+        // SAFETY: as the caller says.
+        unsafe {
+            match status {
+                LUA_YIELD if self.preempted => Resumed::Preempted,
+                LUA_YIELD if self.host_yield => Resumed::Waits,
+                LUA_YIELD => {
+                    self.stuck(number, thread, results);
+                    Resumed::Waits
+                }
+                LUA_OK if number == 0 => Resumed::Ended(self.returned(thread, results)),
+                LUA_OK => {
+                    self.remove_task(number);
+                    Resumed::Goes
+                }
+                _ => Resumed::Ended(self.failed(thread)),
+            }
+        }
+    }
+
+    /// A user's yield outside of any `resume`: nobody will ever go on with it.
+    unsafe fn stuck(&mut self, number: u32, thread: Lua, results: c_int) {
+        // SAFETY: drops the yielded values.
+        unsafe { lua_pop(thread, results) };
+        self.tickets += 1;
+        let ticket = self.tickets;
+        if let Some(task) = self.task(number) {
+            task.wait = Some(WaitState {
+                ticket,
+                l: thread,
+                what: What::Nothing,
+                timer: None,
+            });
+        }
+    }
+
+    unsafe fn remove_task(&mut self, number: u32) {
+        if let Some(task) = self.tasks[number as usize].take() {
+            // SAFETY: the anchor is the task's own.
+            unsafe { luaL_unref(self.main_state, LUA_REGISTRYINDEX, task.anchor) };
+            self.free.push(number);
+        }
+    }
+
+    /// Nothing is ready: says what it waits for, or that it waits for nothing that could come.
+    fn rest(&mut self) -> Progress {
+        self.process().wake_at(self.timers.next());
+        if !self.tasks.iter().flatten().any(|task| self.is_reachable(task)) {
+            return Progress::Ended(self.deadlock());
+        }
+        let receives = self.tasks.iter().flatten().any(|task| self.hears_events(task));
+        self.process().set_hears_cancel(self.mail.wants_events() || receives);
+        let calls = self.tasks.iter().flatten().any(|task| {
+            let what = task.wait.as_ref().map(|wait| &wait.what);
+            matches!(what, Some(What::Host(_)))
+        });
+        Progress::Waiting(match calls || !self.timers.is_empty() {
+            true => Wait::Other,
+            false => Wait::Mailbox,
+        })
+    }
+
+    /// Whether something outside of this state can complete its wait.
+    fn is_reachable(&self, task: &Task) -> bool {
+        let Some(wait) = &task.wait else {
+            return true;
+        };
+        match &wait.what {
+            What::Sleep | What::Receive | What::Host(_) => true,
+            What::Nothing => false,
+            // SAFETY: a channel that somebody waits on is alive.
+            What::Channels { channels, .. } => channels.iter().any(|channel| unsafe { (**channel).has_source() }),
+        }
+    }
+
+    fn hears_events(&self, task: &Task) -> bool {
+        matches!(task.wait.as_ref().map(|wait| &wait.what), Some(What::Receive))
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // Futures and finishers may hold mlua values: they go before the state does.
+        for task in self.tasks.iter_mut().flatten() {
+            task.woken = None;
+            task.wait = None;
+        }
+        self.waiting = waiting::Calls::default();
+        self.mlua = None;
+        if !self.main_state.is_null() {
+            self.memory.lift();
+            // SAFETY: nothing of the state runs; no finalizer is the user's.
+            unsafe { lua_close(self.main_state) };
+        }
+    }
+}
+
+/// Pushes a message with the place of the caller, to be raised.
+///
+/// # Safety
+/// Inside [`host`].
+unsafe fn mistake(l: Lua, message: &str) -> Act {
+    // SAFETY: concatenating two strings runs no Lua code.
+    unsafe {
+        luaL_where(l, 1);
+        push_bytes(l, message.as_bytes());
+        lua_concat(l, 2);
+    }
+    Act::Raise
+}

@@ -1,0 +1,121 @@
+//! How main's end becomes the exit of the process: its results, an error that nobody caught, a deadlock, a limit.
+
+use std::ffi::{CStr, c_int};
+
+use super::raw::*;
+use super::{Driver, What};
+use crate::error::{Error, Frame};
+use crate::lua::{error, stack};
+use crate::process::{Cause, Exit};
+use crate::size;
+use crate::value::Packed;
+
+impl Driver {
+    /// Why a process that may not go on has to end. When the kernel doomed it, the kernel's own reason counts.
+    pub(super) fn reason(&mut self) -> Exit {
+        if self.memory.is_exceeded() {
+            return self.out_of_memory();
+        }
+        self.fatal.take().unwrap_or_else(Exit::terminated)
+    }
+
+    fn out_of_memory(&self) -> Exit {
+        let limit = self.memory.limit();
+        let message = format!("memory limit exceeded: {}", size::format(limit as u64));
+        Exit::limit(Cause::Limit, "max_memory", limit as i64, message)
+    }
+
+    /// Main returned that many values, on top of its stack.
+    pub(super) unsafe fn returned(&mut self, thread: Lua, count: c_int) -> Exit {
+        let exit = self.lifted(|driver| {
+            // SAFETY: the values are there; nothing runs.
+            unsafe {
+                let first = lua_gettop(thread) - count + 1;
+                if count >= 2
+                    && let Some(error) = driver.returned_error(thread, first + 1)
+                {
+                    return Exit {
+                        cause: Cause::Returned,
+                        result: Err(error.crossing()),
+                    };
+                }
+                if count == 0 {
+                    return Exit::returned(Packed::empty());
+                }
+                match stack::pack(thread, driver, first, 1) {
+                    Ok(packed) => Exit::returned(packed),
+                    Err(error) => Exit::failed(error),
+                }
+            }
+        });
+        exit.unwrap_or_else(|| self.reason())
+    }
+
+    /// The error that a second result means: a string, or an Error.
+    unsafe fn returned_error(&mut self, thread: Lua, index: c_int) -> Option<Error> {
+        // SAFETY: reads of a value on the stack.
+        unsafe {
+            match lua_type(thread, index) {
+                LUA_TSTRING => {
+                    let text = bytes(thread, index).unwrap_or_default();
+                    Some(Error::internal(String::from_utf8_lossy(text)))
+                }
+                LUA_TUSERDATA => to_mlua(thread, self, index).ok().as_ref().and_then(error::of_value),
+                _ => None,
+            }
+        }
+    }
+
+    /// A task failed: the error object is on top of its stack, which still stands as it was.
+    pub(super) unsafe fn failed(&mut self, thread: Lua) -> Exit {
+        let exit = self.lifted(|driver| {
+            // SAFETY: reads of a dead coroutine's stack.
+            unsafe { Exit::failed(driver.uncaught(thread)) }
+        });
+        exit.unwrap_or_else(|| self.reason())
+    }
+
+    unsafe fn uncaught(&mut self, thread: Lua) -> Error {
+        // SAFETY: as in `failed`.
+        let frames = unsafe { frames(thread) };
+        let error = unsafe {
+            match lua_type(thread, -1) {
+                LUA_TSTRING => {
+                    let text = String::from_utf8_lossy(bytes(thread, -1).unwrap_or_default()).into_owned();
+                    Error::internal(text).with_retryable(None)
+                }
+                _ => match to_mlua(thread, self, -1) {
+                    Ok(value) => error::uncaught(&value, ""),
+                    Err(failure) => error::from_mlua(&failure),
+                },
+            }
+        };
+        match error.frames().is_empty() {
+            true => error.with_frames(frames),
+            false => error,
+        }
+    }
+
+    /// Every task waits for something that only another one could do.
+    pub(super) fn deadlock(&mut self) -> Exit {
+        let tasks = self.tasks.iter().flatten();
+        let waits = tasks.filter_map(|task| task.wait.as_ref());
+        // SAFETY: coroutines that wait are alive.
+        let places = waits.flat_map(|wait| unsafe { place(wait.l, &wait.what) }).collect();
+        let error = Error::internal("all coroutines blocked with no pending operations").with_retryable(None);
+        Exit::failed(error.with_frames(places))
+    }
+}
+
+/// The innermost Lua line of a coroutine that waits.
+unsafe fn place(l: Lua, what: &What) -> Option<Frame> {
+    // SAFETY: the coroutine is alive.
+    let frame = unsafe { frames(l) }.into_iter().next()?;
+    let doing = match what {
+        What::Channels { channels, .. } if channels.len() == 1 => c"waits on a channel",
+        What::Channels { .. } => c"waits in channel.select",
+        _ => c"yielded outside of any resume",
+    };
+    let name = CStr::to_string_lossy(doing).into_owned();
+    Some(Frame { name, ..frame })
+}

@@ -1,0 +1,87 @@
+//! How a running coroutine is interrupted: a signal sets a hook, the hook yields.
+//!
+//! The kernel's tick sends SIGURG to a worker whose Lua code has outlasted its slice. The handler does nothing but set a
+//! count hook on the coroutine that runs; the hook removes itself and yields where Lua can yield, else it tries again a
+//! little later. A doomed process yields and is never resumed; where it cannot yield the hook raises, on every instruction.
+//!
+//! Invariant: [`CURRENT`] names the coroutine whose code this thread executes, in nested coroutines too (`resume` of this
+//! room keeps it), and is null outside of them. It is a `const` thread-local without destructor, so that the handler may
+//! read it.
+
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::ptr;
+use std::sync::Once;
+
+use super::Driver;
+use super::raw::{self, Lua, lua_Debug, lua_error, lua_pushlightuserdata, lua_sethook, lua_yield};
+
+thread_local! {
+    static CURRENT: Cell<Lua> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// Instructions until the hook tries again where Lua could not yield.
+const RETRY: c_int = 1000;
+
+/// Installs the handler, once for the program.
+pub fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        // SAFETY: a zeroed sigaction is valid; the handler only does what a handler may do (see `interrupt`).
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = interrupt as extern "C" fn(c_int) as usize;
+            action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+            libc::sigemptyset(&raw mut action.sa_mask);
+            libc::sigaction(libc::SIGURG, &raw const action, ptr::null_mut());
+        }
+    });
+}
+
+/// The handler. No allocation, no lock, no system call, so `errno` stays as it is.
+extern "C" fn interrupt(_: c_int) {
+    strike_current();
+}
+
+/// Makes the running coroutine call [`hook`] before its next instruction.
+pub fn strike_current() {
+    let l = CURRENT.get();
+    if !l.is_null() {
+        // SAFETY: CURRENT is a coroutine that this thread executes.
+        unsafe { strike(l) };
+    }
+}
+
+/// Makes `l` call [`hook`] before its next instruction.
+///
+/// # Safety
+/// `l` is alive and belongs to this thread.
+pub unsafe fn strike(l: Lua) {
+    // SAFETY: lua_sethook is the one call that Lua allows at any moment, from a signal handler too.
+    unsafe { lua_sethook(l, Some(hook), raw::LUA_MASKCOUNT, 1) };
+}
+
+/// Sets the coroutine that runs and gives back the one that ran.
+pub fn swap_current(l: Lua) -> Lua {
+    CURRENT.replace(l)
+}
+
+unsafe extern "C-unwind" fn hook(l: Lua, _: *mut lua_Debug) {
+    // SAFETY: called by Lua for a running coroutine; nothing with a destructor is alive.
+    unsafe {
+        let driver = Driver::of(l);
+        let doomed = (*driver).is_doomed();
+        if (*driver).can_yield(l) {
+            lua_sethook(l, None, 0, 0);
+            (*driver).host_yield = true;
+            (*driver).preempted = true;
+            lua_yield(l, 0);
+        } else if doomed {
+            lua_sethook(l, Some(hook), raw::LUA_MASKCOUNT, 1);
+            lua_pushlightuserdata(l, ptr::null_mut());
+            lua_error(l);
+        } else {
+            lua_sethook(l, Some(hook), raw::LUA_MASKCOUNT, RETRY);
+        }
+    }
+}

@@ -1,0 +1,740 @@
+//! The global `process`: who one is, spawning, messages, events, names.
+//!
+//! Raw C functions, because they are the hot ones. Wrong Lua types raise before any Rust value exists; the rest happens in
+//! `host`. Failures of the world are `nil, err` (`false, err` where the success is a boolean).
+
+use std::ffi::{CStr, c_int};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::mailbox::{Source, check_topic};
+use super::raw::*;
+use super::sandbox::push_library;
+use super::waiting::Woken;
+use super::{Driver, channel};
+use crate::duration;
+use crate::error::{Error, Kind, Result};
+use crate::id::{EntryId, Pid};
+use crate::lua::modules::time;
+use crate::lua::stack;
+use crate::process::{self, Process, Resolved, Spawn, Topic};
+use crate::value::Packed;
+
+const FUNCTIONS: [(&CStr, lua_CFunction); 17] = [
+    (c"id", id),
+    (c"pid", pid),
+    (c"send", send),
+    (c"spawn", spawn),
+    (c"spawn_monitored", spawn_monitored),
+    (c"exec", exec),
+    (c"receive", receive),
+    (c"inbox", inbox),
+    (c"events", events),
+    (c"listen", listen),
+    (c"unlisten", unlisten),
+    (c"terminate", terminate),
+    (c"cancel", cancel),
+    (c"monitor", monitor),
+    (c"unmonitor", unmonitor),
+    (c"info", info),
+    (c"list", list),
+];
+
+const NAMES: [(&CStr, lua_CFunction); 3] = [
+    (c"register", register),
+    (c"lookup", lookup),
+    (c"unregister", unregister),
+];
+
+const EVENTS: [(&CStr, &CStr); 4] = [
+    (c"EXIT", c"pid.exit"),
+    (c"LINK_DOWN", c"pid.link.down"),
+    (c"CANCEL", c"pid.cancel"),
+    (c"OUTDATED", c"pid.outdated"),
+];
+
+const SCOPES: [&CStr; 4] = [c"LOCAL", c"EVENTUAL", c"CONSISTENT", c"STRONG"];
+
+/// Pushes the `process` table.
+///
+/// # Safety
+/// With the memory limit lifted.
+pub unsafe fn open(l: Lua) {
+    // SAFETY: as stated.
+    unsafe {
+        push_library(l, &FUNCTIONS, 2);
+        lua_createtable(l, 0, EVENTS.len() as c_int);
+        for (name, kind) in EVENTS {
+            lua_pushstring(l, kind.as_ptr());
+            set_field(l, name);
+        }
+        set_field(l, c"event");
+        push_library(l, &NAMES, SCOPES.len() as c_int);
+        for (value, name) in SCOPES.iter().enumerate() {
+            lua_pushinteger(l, value as i64);
+            set_field(l, name);
+        }
+        set_field(l, c"registry");
+    }
+}
+
+static PID: u8 = 0;
+
+unsafe extern "C-unwind" fn pid(l: Lua) -> c_int {
+    // SAFETY: the text is made once and kept in the registry.
+    unsafe {
+        host(l, |driver| {
+            if lua_rawgetp(l, LUA_REGISTRYINDEX, key(&PID)) == LUA_TNIL {
+                let process = driver.process().clone();
+                driver.push_pid(l, Some(process.pid()));
+                lua_pushvalue(l, -1);
+                lua_rawsetp(l, LUA_REGISTRYINDEX, key(&PID));
+            }
+            Act::Return(1)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn id(l: Lua) -> c_int {
+    // SAFETY: as every C function of ours.
+    unsafe {
+        host(l, |driver| {
+            push_bytes(l, driver.process().entry().as_str().as_bytes());
+            Act::Return(1)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn send(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        if lua_gettop(l) >= 2 {
+            luaL_checktype(l, 1, LUA_TSTRING);
+            luaL_checktype(l, 2, LUA_TSTRING);
+        }
+        host(l, |driver| {
+            let result = driver.send(l);
+            driver.reply_true(l, result)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn spawn(l: Lua) -> c_int {
+    // SAFETY: see `start`.
+    unsafe { start(l, c"spawn", false) }
+}
+
+unsafe extern "C-unwind" fn spawn_monitored(l: Lua) -> c_int {
+    // SAFETY: see `start`.
+    unsafe { start(l, c"spawn_monitored", true) }
+}
+
+unsafe fn start(l: Lua, name: &'static CStr, monitored: bool) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        check_spawn(l);
+        host(l, |driver| {
+            if lua_gettop(l) < 2 {
+                let name = name.to_string_lossy();
+                let message = format!("{name} requires at least id and host arguments");
+                return nil_error(l, driver, Error::invalid(message));
+            }
+            driver.spawn(l, monitored)
+        })
+    }
+}
+
+unsafe fn check_spawn(l: Lua) {
+    // SAFETY: in a C function, nothing with a destructor alive.
+    unsafe {
+        if lua_gettop(l) >= 2 {
+            luaL_checktype(l, 1, LUA_TSTRING);
+            luaL_checktype(l, 2, LUA_TSTRING);
+        }
+    }
+}
+
+/// The spawn of an entry that had to be loaded is done.
+unsafe extern "C-unwind" fn spawned(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+    // SAFETY: as every C function of ours.
+    unsafe {
+        host(l, |driver| match driver.take_woken() {
+            Some(Woken::Spawned(Ok(process))) => {
+                driver.push_pid(l, Some(process.pid()));
+                Act::Return(1)
+            }
+            Some(Woken::Spawned(Err(error))) => nil_error(l, driver, error),
+            _ => Act::Return(0),
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn exec(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        check_spawn(l);
+        host(l, |driver| match driver.exec(l) {
+            Ok(act) => act,
+            Err(error) => nil_error(l, driver, error),
+        })
+    }
+}
+
+/// The process of an `exec` has ended.
+unsafe extern "C-unwind" fn executed(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+    // SAFETY: as every C function of ours.
+    unsafe {
+        host(l, |driver| match driver.take_woken() {
+            Some(Woken::Ended(Ok(values))) => {
+                let top = lua_gettop(l);
+                stack::push(l, driver, &values);
+                lua_settop(l, top + 1);
+                Act::Return(1)
+            }
+            Some(Woken::Ended(Err(error))) => nil_error(l, driver, error),
+            _ => Act::Return(0),
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn receive(l: Lua) -> c_int {
+    // SAFETY: as every C function of ours.
+    unsafe {
+        host(l, |driver| {
+            let timeout = match driver.duration_at(l, 1) {
+                Ok(timeout) => timeout,
+                Err(error) => return nil_error(l, driver, error),
+            };
+            lua_settop(l, 0);
+            if driver.others_receive() {
+                driver.deliver_mail();
+            }
+            if driver.take_unclaimed(l) {
+                return Act::Return(1);
+            }
+            match timeout {
+                Some(nanoseconds) if nanoseconds <= 0 => {
+                    lua_pushnil(l);
+                    Act::Return(1)
+                }
+                Some(nanoseconds) => {
+                    let timeout = Duration::from_nanos(nanoseconds.unsigned_abs());
+                    driver.park_receive(l, Some(timeout), got)
+                }
+                None => driver.park_receive(l, None, got),
+            }
+        })
+    }
+}
+
+/// The item, or nil, is on top.
+unsafe extern "C-unwind" fn got(_: Lua, _: c_int, _: lua_KContext) -> c_int {
+    1
+}
+
+unsafe extern "C-unwind" fn inbox(l: Lua) -> c_int {
+    // SAFETY: as every C function of ours.
+    unsafe { window(l, Source::Inbox) }
+}
+
+unsafe extern "C-unwind" fn events(l: Lua) -> c_int {
+    // SAFETY: as every C function of ours.
+    unsafe { window(l, Source::Events) }
+}
+
+/// `source` owns nothing for these two, so raising past it would leak nothing; it is moved into `host` all the same.
+unsafe fn window(l: Lua, source: Source) -> c_int {
+    // SAFETY: as every C function of ours.
+    unsafe {
+        host(l, move |driver| {
+            if source == Source::Events {
+                driver.process().set_hears_cancel(true);
+            }
+            driver.push_window(l, source);
+            Act::Return(1)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn listen(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        luaL_checktype(l, 1, LUA_TSTRING);
+        lua_settop(l, 2);
+        host(l, |driver| {
+            let topic = text(l, 1).unwrap_or_default();
+            if let Err(error) = check_topic(topic) {
+                return nil_error(l, driver, error);
+            }
+            let messages = wants_messages(l);
+            driver.push_topic_window(l, topic, messages);
+            Act::Return(1)
+        })
+    }
+}
+
+/// Whether the options at 2 have `message = true`.
+unsafe fn wants_messages(l: Lua) -> bool {
+    // SAFETY: inside `host`; a raw read.
+    unsafe {
+        if lua_type(l, 2) != LUA_TTABLE {
+            return false;
+        }
+        lua_pushstring(l, c"message".as_ptr());
+        lua_rawget(l, 2);
+        let wants = lua_toboolean(l, -1) != 0;
+        lua_pop(l, 1);
+        wants
+    }
+}
+
+unsafe extern "C-unwind" fn unlisten(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        if channel::at(l, Driver::of(l), 1).is_null() {
+            return super::coroutine::type_error(l, 1, c"channel");
+        }
+        host(l, |driver| {
+            let channel = channel::at(l, driver, 1);
+            if driver.unbind(l, channel) {
+                driver.close_channel(channel);
+                lua_pushboolean(l, 1);
+                return Act::Return(1);
+            }
+            lua_pushboolean(l, 0);
+            push_error(l, driver, Error::invalid("channel is not a subscription"));
+            Act::Return(2)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn terminate(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        luaL_checktype(l, 1, LUA_TSTRING);
+        host(l, |driver| {
+            let result = driver.destination(l, 1);
+            let result = result.and_then(|pid| driver.process().kernel().terminate(&pid));
+            driver.reply_true(l, result.map_err(|error| within(&error, "terminate failed")))
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn cancel(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        if lua_gettop(l) >= 1 {
+            luaL_checktype(l, 1, LUA_TSTRING);
+        }
+        host(l, |driver| {
+            if lua_gettop(l) == 0 {
+                return nil_error(
+                    l,
+                    driver,
+                    Error::invalid("cancel requires at least destination argument"),
+                );
+            }
+            let reason = text(l, 2).unwrap_or_default();
+            let result = driver.destination(l, 1).and_then(|pid| {
+                let process = driver.process();
+                process.kernel().cancel(Some(process.pid()), &pid, reason)
+            });
+            driver.reply_true(l, result.map_err(|error| within(&error, "cancel failed")))
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn monitor(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        if lua_gettop(l) >= 1 {
+            luaL_checktype(l, 1, LUA_TSTRING);
+        }
+        host(l, |driver| {
+            if lua_gettop(l) == 0 {
+                return nil_error(l, driver, Error::invalid("monitor requires a destination argument"));
+            }
+            let result = driver.destination(l, 1);
+            let result = result.and_then(|pid| driver.process().kernel().monitor(driver.process(), &pid));
+            driver.reply_true(l, result.map_err(|error| within(&error, "monitor failed")))
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn unmonitor(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        if lua_gettop(l) >= 1 {
+            luaL_checktype(l, 1, LUA_TSTRING);
+        }
+        host(l, |driver| {
+            if lua_gettop(l) == 0 {
+                return nil_error(l, driver, Error::invalid("unmonitor requires a destination argument"));
+            }
+            let result = driver.destination(l, 1);
+            let result = result.map(|pid| driver.process().kernel().unmonitor(driver.process(), &pid));
+            driver.reply_true(l, result)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn info(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        lua_settop(l, 1);
+        if lua_type(l, 1) != LUA_TNIL {
+            luaL_checktype(l, 1, LUA_TSTRING);
+        }
+        host(l, |driver| {
+            let found = match lua_type(l, 1) {
+                LUA_TNIL => Ok(driver.process().clone()),
+                _ => driver.destination(l, 1).and_then(|pid| {
+                    let found = driver.process().kernel().find(&pid);
+                    found.ok_or_else(|| Error::not_found(format!("process not found: {pid}")))
+                }),
+            };
+            match found {
+                Ok(process) => {
+                    driver.push_info(l, &process);
+                    Act::Return(1)
+                }
+                Err(error) => nil_error(l, driver, error),
+            }
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn list(l: Lua) -> c_int {
+    // SAFETY: as every C function of ours.
+    unsafe {
+        host(l, |driver| {
+            let processes = driver.process().kernel().processes();
+            lua_createtable(l, processes.len().min(1 << 20) as c_int, 0);
+            for (index, process) in processes.iter().enumerate() {
+                driver.push_info(l, process);
+                lua_rawseti(l, -2, index as i64 + 1);
+            }
+            Act::Return(1)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn register(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        luaL_checktype(l, 1, LUA_TSTRING);
+        lua_settop(l, 3);
+        host(l, |driver| match driver.register(l) {
+            Ok(()) => {
+                lua_pushboolean(l, 1);
+                Act::Return(1)
+            }
+            Err(error) => false_error(l, driver, error),
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn lookup(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        luaL_checktype(l, 1, LUA_TSTRING);
+        host(l, |driver| {
+            let name = text(l, 1).unwrap_or_default();
+            match driver.process().kernel().names().lookup(name) {
+                Some(pid) => {
+                    driver.push_pid(l, Some(&pid));
+                    Act::Return(1)
+                }
+                None => nil_error(l, driver, Error::not_found("name not registered")),
+            }
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn unregister(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        luaL_checktype(l, 1, LUA_TSTRING);
+        lua_settop(l, 2);
+        host(l, |driver| {
+            if let Err(error) = check_scope(l, 2) {
+                return false_error(l, driver, error);
+            }
+            let name = text(l, 1).unwrap_or_default();
+            let known = driver.process().kernel().names().unregister(name);
+            lua_pushboolean(l, c_int::from(known));
+            Act::Return(1)
+        })
+    }
+}
+
+/// Only the local scope is there; nil means it.
+unsafe fn check_scope(l: Lua, index: c_int) -> Result<()> {
+    // SAFETY: reads.
+    unsafe {
+        match (lua_type(l, index), lua_tointegerx(l, index, std::ptr::null_mut())) {
+            (LUA_TNIL, _) | (LUA_TNUMBER, 0) => Ok(()),
+            (LUA_TNUMBER, 1) => Err(Error::internal("eventual registry not available")),
+            (LUA_TNUMBER, 2 | 3) => Err(Error::internal("global registry not available")),
+            (LUA_TNUMBER, scope) => Err(Error::invalid(format!("unknown registry scope: {scope}"))),
+            _ => Err(Error::invalid("scope must be a number")),
+        }
+    }
+}
+
+/// Pushes `false, err`.
+unsafe fn false_error(l: Lua, driver: &mut Driver, error: Error) -> Act {
+    // SAFETY: inside `host`.
+    unsafe {
+        lua_pushboolean(l, 0);
+        push_error(l, driver, error);
+    }
+    Act::Return(2)
+}
+
+/// The failure of an operation on another process: Internal, saying which.
+fn within(error: &Error, what: &str) -> Error {
+    error.clone().with_kind(Kind::Internal).context(what)
+}
+
+impl Driver {
+    /// `true`, or `nil, err`.
+    unsafe fn reply_true(&mut self, l: Lua, result: Result<()>) -> Act {
+        // SAFETY: inside `host`.
+        unsafe {
+            match result {
+                Ok(()) => {
+                    lua_pushboolean(l, 1);
+                    Act::Return(1)
+                }
+                Err(error) => nil_error(l, self, error),
+            }
+        }
+    }
+
+    /// The process that a destination names.
+    unsafe fn destination(&self, l: Lua, index: c_int) -> Result<Pid> {
+        // SAFETY: a string is at `index`.
+        let name = unsafe { text(l, index) }.unwrap_or("?");
+        self.process().kernel().resolve(name)
+    }
+
+    unsafe fn send(&mut self, l: Lua) -> Result<()> {
+        // SAFETY: inside `host`; destination and topic are strings.
+        unsafe {
+            let count = lua_gettop(l) - 2;
+            if count < 0 {
+                let message = "send requires at least destination and topic arguments";
+                return Err(Error::invalid(message));
+            }
+            let topic = text(l, 2).ok_or_else(|| Error::invalid("topic must be UTF-8 text"))?;
+            if topic.starts_with('@') {
+                return Err(Error::invalid("cannot send to @ topics"));
+            }
+            let target = self.destination(l, 1)?;
+            let topic = self.topic(topic);
+            let payload = stack::pack(l, self, 3, count)?;
+            let process = self.process();
+            process.kernel().send(Some(process.pid()), &target, topic, payload)
+        }
+    }
+
+    /// The topic as a shared text; the last one is remembered.
+    fn topic(&mut self, name: &str) -> Topic {
+        match &self.last_topic {
+            Some(topic) if **topic == *name => topic.clone(),
+            _ => self.last_topic.insert(Topic::from(name)).clone(),
+        }
+    }
+
+    /// Reads id, host and arguments of a spawn.
+    unsafe fn read_spawn(&mut self, l: Lua) -> Result<(EntryId, Arc<process::Host>, Packed)> {
+        // SAFETY: inside `host`; two strings are at 1 and 2.
+        unsafe {
+            let id = EntryId::parse(text(l, 1).unwrap_or_default())?;
+            let own = self.process().entry().namespace();
+            let host = EntryId::resolve(text(l, 2).unwrap_or_default(), own)?;
+            let host = self.process().kernel().host(&host);
+            let host = host.ok_or_else(|| Error::not_found("host not found"))?;
+            let args = stack::pack(l, self, 3, lua_gettop(l) - 2)?;
+            Ok((id, host, args))
+        }
+    }
+
+    unsafe fn spawn(&mut self, l: Lua, monitored: bool) -> Act {
+        // SAFETY: inside `host`.
+        unsafe {
+            let (id, host, args) = match self.read_spawn(l) {
+                Ok(read) => read,
+                Err(error) => return nil_error(l, self, error),
+            };
+            let parent = self.process().clone();
+            let started = match parent.kernel().programs().resolve(&id) {
+                Resolved::Ready(program) => program.and_then(|program| child(&parent, program, host, args, monitored)),
+                Resolved::Pending(loading) => {
+                    let work = async move {
+                        let program = loading.await;
+                        let started = program.and_then(|program| child(&parent, program, host, args, monitored));
+                        Woken::Spawned(started)
+                    };
+                    return self.wait_for(l, Box::pin(work), spawned);
+                }
+            };
+            match started {
+                Ok(process) => {
+                    self.push_pid(l, Some(process.pid()));
+                    Act::Return(1)
+                }
+                Err(error) => nil_error(l, self, error),
+            }
+        }
+    }
+
+    unsafe fn exec(&mut self, l: Lua) -> Result<Act> {
+        // SAFETY: inside `host`.
+        unsafe {
+            if lua_gettop(l) < 2 {
+                return Err(Error::invalid("exec requires id and host arguments"));
+            }
+            match (text(l, 1).unwrap_or_default(), text(l, 2).unwrap_or_default()) {
+                ("", _) => return Err(Error::invalid("process ID required")),
+                (_, "") => return Err(Error::invalid("host ID required")),
+                (id, _) if EntryId::parse(id).is_err() => {
+                    let message = "invalid process ID format (namespace:name required)";
+                    return Err(Error::invalid(message));
+                }
+                _ => {}
+            }
+            let (id, host, args) = self.read_spawn(l)?;
+            let parent = self.process().clone();
+            let resolved = parent.kernel().programs().resolve(&id);
+            let work = async move {
+                let program = match resolved {
+                    Resolved::Ready(program) => program,
+                    Resolved::Pending(loading) => loading.await,
+                };
+                match program.and_then(|program| child(&parent, program, host, args, false)) {
+                    Ok(process) => Woken::Ended(process.exited().await.result.clone()),
+                    Err(error) => Woken::Ended(Err(error)),
+                }
+            };
+            Ok(self.wait_for(l, Box::pin(work), executed))
+        }
+    }
+
+    unsafe fn register(&mut self, l: Lua) -> Result<()> {
+        // SAFETY: inside `host`; a string is at 1.
+        unsafe {
+            let own = self.process().pid();
+            let pid = match lua_type(l, 2) {
+                LUA_TNIL => own.clone(),
+                LUA_TSTRING => Pid::parse(text(l, 2).unwrap_or_default())?,
+                _ => return Err(Error::invalid("pid must be a string")),
+            };
+            check_scope(l, 3)?;
+            let name = text(l, 1).unwrap_or_default();
+            self.process().kernel().register(name, &pid)
+        }
+    }
+
+    /// Pushes the channel of a topic. The same topic gives the same channel, whatever the options say.
+    unsafe fn push_topic_window(&mut self, l: Lua, topic: &str, messages: bool) {
+        let topic = Topic::from(topic);
+        let other = Source::Topic {
+            topic: topic.clone(),
+            messages: !messages,
+        };
+        // SAFETY: inside `host`.
+        unsafe {
+            match self.has_window(&other) {
+                true => self.push_window(l, other),
+                false => self.push_window(l, Source::Topic { topic, messages }),
+            }
+        }
+    }
+
+    /// Nanoseconds of the duration argument at `index`; none for nil.
+    ///
+    /// # Errors
+    /// Invalid for what is no duration.
+    pub(super) unsafe fn duration_at(&mut self, l: Lua, index: c_int) -> Result<Option<i64>> {
+        // SAFETY: inside `host`.
+        unsafe {
+            match lua_type(l, index) {
+                LUA_TNIL | LUA_TNONE => Ok(None),
+                LUA_TNUMBER if lua_isinteger(l, index) != 0 => Ok(Some(lua_tointeger(l, index))),
+                LUA_TSTRING => duration::parse(text(l, index).unwrap_or_default()).map(Some),
+                _ => {
+                    let value = to_mlua(l, self, index).map_err(|error| Error::internal(error.to_string()))?;
+                    time::duration_argument(&value).map(Some)
+                }
+            }
+        }
+    }
+
+    /// Pushes what `process.info` tells about a process.
+    unsafe fn push_info(&mut self, l: Lua, process: &Arc<Process>) {
+        // SAFETY: inside `host`; the table has no metatable.
+        unsafe {
+            lua_createtable(l, 0, 11);
+            self.push_pid(l, Some(process.pid()));
+            set_field(l, c"pid");
+            push_bytes(l, process.entry().as_str().as_bytes());
+            set_field(l, c"entry");
+            push_bytes(l, process.host().id().as_str().as_bytes());
+            set_field(l, c"host");
+            push_bytes(l, process.kind().as_bytes());
+            set_field(l, c"kind");
+            push_bytes(l, process.state().as_str().as_bytes());
+            set_field(l, c"state");
+            let started = process.started_at().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let numbers = [
+                (c"steps", process.steps()),
+                (c"mailbox", process.mailbox().len() as u64),
+                (c"memory", process.memory()),
+                (c"started_at", started.as_secs()),
+            ];
+            for (name, number) in numbers {
+                lua_pushinteger(l, i64::try_from(number).unwrap_or(i64::MAX));
+                set_field(l, name);
+            }
+            self.push_relations(l, process);
+        }
+    }
+
+    unsafe fn push_relations(&mut self, l: Lua, process: &Arc<Process>) {
+        let watched: Vec<u64> = process.mailbox().watching().collect();
+        let living = process.kernel().processes();
+        let watched = living.iter().filter(|other| watched.contains(&other.pid().number()));
+        // SAFETY: inside `host`.
+        unsafe {
+            lua_createtable(l, 0, 0);
+            set_field(l, c"links");
+            lua_createtable(l, 0, 0);
+            for (index, other) in watched.enumerate() {
+                self.push_pid(l, Some(other.pid()));
+                lua_rawseti(l, -2, index as i64 + 1);
+            }
+            set_field(l, c"monitors");
+        }
+    }
+}
+
+/// Starts a process in the name of another.
+fn child(
+    parent: &Arc<Process>,
+    program: Arc<dyn process::Program>,
+    host: Arc<process::Host>,
+    args: Packed,
+    monitored: bool,
+) -> Result<Arc<Process>> {
+    parent.kernel().spawn(Spawn {
+        program,
+        host,
+        args,
+        parent: Some(parent.clone()),
+        monitored,
+        words: parent.words().into(),
+        context: parent.context().clone(),
+    })
+}

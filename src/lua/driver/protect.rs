@@ -1,0 +1,283 @@
+//! The base functions that had to become ours: those that catch errors, and those that the sandbox narrows.
+//!
+//! Whoever catches an error passes it through [`settle`]: user code sees strings, its own values and our Error objects,
+//! and nothing at all when the process is over.
+
+use std::ffi::{CStr, c_int};
+
+use super::coroutine::type_error;
+use super::raw::*;
+use super::{Driver, bytecode};
+use crate::lua::error;
+
+/// Base functions of ours.
+pub const FUNCTIONS: [(&CStr, lua_CFunction); 9] = [
+    (c"pcall", pcall),
+    (c"xpcall", xpcall),
+    (c"tostring", tostring),
+    (c"setmetatable", setmetatable),
+    (c"collectgarbage", collectgarbage),
+    (c"load", load),
+    (c"integer", integer),
+    (c"number", number),
+    (c"boolean", boolean),
+];
+
+/// The error object on top becomes what user code may see. False when no user code may run any more.
+///
+/// # Safety
+/// In a C function of `l`, nothing with a destructor alive.
+pub unsafe fn settle(l: Lua, status: c_int) -> bool {
+    // SAFETY: the driver outlives the state; `host` takes care of pushing.
+    unsafe {
+        let driver = Driver::of(l);
+        if status == LUA_ERRMEM {
+            (*driver).memory.exceed();
+        }
+        if (*driver).is_doomed() {
+            return false;
+        }
+        if lua_type(l, -1) == LUA_TUSERDATA {
+            let doomed = (*driver).lifted(|driver| translate(l, driver));
+            return doomed.is_some() && !(*driver).is_doomed();
+        }
+        true
+    }
+}
+
+/// Turns mlua's private failure value into a string or an Error object. None when the process is over by it.
+unsafe fn translate(l: Lua, driver: &mut Driver) -> Option<()> {
+    // SAFETY: inside `lifted`.
+    unsafe {
+        let Ok(mlua::Value::Error(failure)) = to_mlua(l, driver, -1) else {
+            return Some(());
+        };
+        if error::is_memory(&failure) {
+            driver.memory.exceed();
+            return None;
+        }
+        let value = error::caught(driver.mlua(), &failure);
+        push_mlua(l, driver, value);
+        lua_remove(l, -2);
+    }
+    Some(())
+}
+
+unsafe extern "C-unwind" fn pcall(l: Lua) -> c_int {
+    // SAFETY: as Lua's own pcall.
+    unsafe {
+        luaL_checkany(l, 1);
+        lua_pushboolean(l, 1);
+        lua_insert(l, 1);
+        let status = lua_pcallk(l, lua_gettop(l) - 2, LUA_MULTRET, 0, 0, Some(finish));
+        finish(l, status, 0)
+    }
+}
+
+unsafe extern "C-unwind" fn xpcall(l: Lua) -> c_int {
+    // SAFETY: as Lua's own xpcall, with the handler wrapped.
+    unsafe {
+        let count = lua_gettop(l);
+        luaL_checktype(l, 2, LUA_TFUNCTION);
+        lua_pushvalue(l, 2);
+        lua_pushcclosure(l, handler, 1);
+        lua_replace(l, 2);
+        lua_pushboolean(l, 1);
+        lua_pushvalue(l, 1);
+        lua_rotate(l, 3, 2);
+        let status = lua_pcallk(l, count - 2, LUA_MULTRET, 2, 2, Some(finish));
+        finish(l, status, 2)
+    }
+}
+
+/// Shows the user's message handler the error as user code may see it.
+unsafe extern "C-unwind" fn handler(l: Lua) -> c_int {
+    // SAFETY: one argument, the error object; when the process is over it goes on as it is.
+    unsafe {
+        lua_settop(l, 1);
+        if settle(l, LUA_ERRRUN) {
+            lua_pushvalue(l, lua_upvalueindex(1));
+            lua_insert(l, 1);
+            lua_call(l, 1, 1);
+        }
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn finish(l: Lua, status: c_int, extra: lua_KContext) -> c_int {
+    // SAFETY: the continuation of pcall and xpcall; `extra` values below the results are not results.
+    unsafe {
+        if status == LUA_OK || status == LUA_YIELD {
+            return lua_gettop(l) - extra as c_int;
+        }
+        if !settle(l, status) {
+            return die(l);
+        }
+        lua_pushboolean(l, 0);
+        lua_insert(l, -2);
+    }
+    2
+}
+
+unsafe extern "C-unwind" fn tostring(l: Lua) -> c_int {
+    // SAFETY: as Lua's own, but `__tostring` may wait.
+    unsafe {
+        luaL_checkany(l, 1);
+        if luaL_getmetafield(l, 1, c"__tostring".as_ptr()) == LUA_TNIL {
+            luaL_tolstring(l, 1, std::ptr::null_mut());
+            return 1;
+        }
+        lua_pushvalue(l, 1);
+        lua_callk(l, 1, 1, 0, Some(shown));
+        shown(l, LUA_OK, 0)
+    }
+}
+
+unsafe extern "C-unwind" fn shown(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+    // SAFETY: the result of `__tostring` is on top.
+    unsafe {
+        if lua_isstring(l, -1) == 0 {
+            return luaL_error(l, c"'__tostring' must return a string".as_ptr());
+        }
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn setmetatable(l: Lua) -> c_int {
+    // SAFETY: nothing with a destructor is alive when an error is raised.
+    unsafe {
+        if lua_type(l, 2) == LUA_TTABLE {
+            lua_pushstring(l, c"__gc".as_ptr());
+            if lua_rawget(l, 2) != LUA_TNIL {
+                return luaL_error(l, c"__gc is not supported; use <close> variables".as_ptr());
+            }
+            lua_pop(l, 1);
+        }
+        (super::sandbox::originals().setmetatable)(l)
+    }
+}
+
+unsafe extern "C-unwind" fn collectgarbage(l: Lua) -> c_int {
+    // SAFETY: nothing with a destructor is alive when an error is raised; text is compared in place.
+    unsafe {
+        let option = CStr::from_ptr(luaL_optstring(l, 1, c"collect".as_ptr())).to_bytes();
+        if option == b"collect" {
+            lua_gc(l, LUA_GCCOLLECT);
+            lua_pushinteger(l, 0);
+        } else if option == b"count" {
+            let (kib, rest) = (lua_gc(l, LUA_GCCOUNT), lua_gc(l, LUA_GCCOUNTB));
+            lua_pushnumber(l, f64::from(kib) + f64::from(rest) / 1024.0);
+        } else if option == b"step" {
+            let size = luaL_optinteger(l, 2, 0).clamp(0, 1 << 20) as c_int;
+            lua_pushboolean(l, lua_gc(l, LUA_GCSTEP, size));
+        } else {
+            return luaL_argerror(l, 1, c"only \"collect\", \"count\" and \"step\" are provided".as_ptr());
+        }
+    }
+    1
+}
+
+/// `load(chunk, name, mode, env)`: text only.
+unsafe extern "C-unwind" fn load(l: Lua) -> c_int {
+    // SAFETY: the pieces of a reader function are joined on the stack before host code looks at the text.
+    unsafe {
+        if lua_type(l, 1) != LUA_TSTRING {
+            luaL_checktype(l, 1, LUA_TFUNCTION);
+            lua_settop(l, 4);
+            read_pieces(l);
+        }
+        let default = if lua_type(l, 2) == LUA_TSTRING { 2 } else { 1 };
+        luaL_optstring(l, 2, c"=(load)".as_ptr());
+        luaL_optstring(l, 3, c"t".as_ptr());
+        let has_env = lua_gettop(l) >= 4 && lua_type(l, 4) != LUA_TNONE;
+        host(l, |_| load_text(l, default, has_env))
+    }
+}
+
+unsafe fn load_text(l: Lua, name: c_int, has_env: bool) -> Act {
+    // SAFETY: inside `host`; the arguments are strings.
+    unsafe {
+        let source = bytes(l, 1).unwrap_or_default();
+        let binary_only = bytes(l, 3).is_some_and(|mode| !mode.contains(&b't'));
+        let name = bytes(l, name).unwrap_or(b"=(load)");
+        let loaded = if binary_only {
+            Err("bytecode is not accepted: mode must be \"t\"".to_owned())
+        } else {
+            bytecode::load_text(l, source, name)
+        };
+        match loaded {
+            Ok(()) => {
+                if has_env {
+                    lua_pushvalue(l, 4);
+                    if lua_setupvalue(l, -2, 1).is_null() {
+                        lua_pop(l, 1);
+                    }
+                }
+                Act::Return(1)
+            }
+            Err(message) => {
+                lua_pushnil(l);
+                push_bytes(l, message.as_bytes());
+                Act::Return(2)
+            }
+        }
+    }
+}
+
+/// Replaces the reader function at 1 by the text that its calls give.
+unsafe fn read_pieces(l: Lua) {
+    // SAFETY: nothing with a destructor is alive; the stack never grows by more than one piece.
+    unsafe {
+        lua_pushstring(l, c"".as_ptr());
+        loop {
+            lua_pushvalue(l, 1);
+            lua_call(l, 0, 1);
+            match lua_type(l, -1) {
+                LUA_TNIL => break,
+                LUA_TSTRING if lua_rawlen(l, -1) == 0 => break,
+                LUA_TSTRING => lua_concat(l, 2),
+                _ => {
+                    luaL_error(l, c"reader function must return a string".as_ptr());
+                }
+            }
+        }
+        lua_pop(l, 1);
+        lua_replace(l, 1);
+    }
+}
+
+unsafe extern "C-unwind" fn integer(l: Lua) -> c_int {
+    // SAFETY: a check that raises with nothing alive.
+    unsafe {
+        if lua_isinteger(l, 1) == 0 {
+            return type_error(l, 1, c"integer");
+        }
+        lua_settop(l, 1);
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn number(l: Lua) -> c_int {
+    // SAFETY: a check that raises with nothing alive.
+    unsafe { cast(l, LUA_TNUMBER, c"number") }
+}
+
+unsafe extern "C-unwind" fn boolean(l: Lua) -> c_int {
+    // SAFETY: a check that raises with nothing alive.
+    unsafe { cast(l, LUA_TBOOLEAN, c"boolean") }
+}
+
+/// Returns the first argument if it is of that type, else raises.
+///
+/// # Safety
+/// In a C function, nothing with a destructor alive.
+pub unsafe fn cast(l: Lua, wanted: c_int, name: &'static CStr) -> c_int {
+    // SAFETY: as stated.
+    unsafe {
+        if lua_type(l, 1) != wanted {
+            return type_error(l, 1, name);
+        }
+        lua_settop(l, 1);
+    }
+    1
+}

@@ -1,0 +1,422 @@
+//! The globals of a process: which there are, and how each comes into a state.
+//!
+//! [`GLOBALS`] is the table of contents of lua-api §1.2. A state opens those that its chunks can name ([`Plan`]); `string`
+//! is always there, because arithmetic on strings needs its metatable. Lua's own functions are taken by their addresses
+//! from a state made once ([`originals`]), so that a library is opened without the functions that the sandbox leaves out.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::{CStr, CString, c_int};
+use std::sync::OnceLock;
+
+use super::memory::{Memory, allocate};
+use super::raw::*;
+use super::{Driver, channel, coroutine, process, protect, text, timer};
+use crate::lua::modules::Module;
+
+/// How a global comes into a state.
+#[derive(Clone, Copy)]
+pub enum Opening {
+    /// One of Lua's own base functions.
+    Base,
+    /// One of ours.
+    Own(lua_CFunction),
+    /// Leaves the library's table on the stack.
+    Library(Open),
+    /// A module that is written with mlua; a function when its value is one.
+    Module(Module),
+}
+
+/// Leaves a library's table on the stack; called with the memory limit lifted.
+type Open = unsafe fn(Lua);
+
+/// A global by its name.
+pub type Global = (&'static CStr, Opening);
+
+const BASE: [&CStr; 14] = [
+    c"type",
+    c"tonumber",
+    c"assert",
+    c"error",
+    c"pairs",
+    c"ipairs",
+    c"next",
+    c"select",
+    c"getmetatable",
+    c"rawset",
+    c"rawget",
+    c"rawequal",
+    c"rawlen",
+    c"unpack",
+];
+
+/// The libraries; `string` is opened apart.
+const LIBRARIES: [(&CStr, Open); 8] = [
+    (c"table", open_table),
+    (c"math", open_math),
+    (c"coroutine", open_coroutine),
+    (c"utf8", open_utf8),
+    (c"debug", open_debug),
+    (c"package", open_package),
+    (c"channel", channel::open),
+    (c"process", process::open),
+];
+
+/// Every global but `string`, `_G` and `_VERSION`, in no order that matters.
+pub fn globals() -> &'static [Global] {
+    static GLOBALS: OnceLock<Vec<Global>> = OnceLock::new();
+    GLOBALS.get_or_init(|| {
+        let base = BASE.iter().map(|name| (*name, Opening::Base));
+        let own = protect::FUNCTIONS.iter().chain(&channel::FUNCTIONS);
+        let own = own.map(|(name, function)| (*name, Opening::Own(*function)));
+        let require = (c"require", Opening::Own(super::require::require as lua_CFunction));
+        let libraries = LIBRARIES.iter().map(|(name, open)| (*name, Opening::Library(*open)));
+        let modules = Module::GLOBAL
+            .iter()
+            .map(|module| (module.c_name(), Opening::Module(*module)));
+        base.chain(own)
+            .chain([require])
+            .chain(libraries)
+            .chain(modules)
+            .collect()
+    })
+}
+
+/// What a set of chunks makes a state open.
+#[derive(Clone)]
+pub struct Plan {
+    globals: Vec<Global>,
+}
+
+impl Plan {
+    /// The globals and declared modules among those words, or all of them.
+    pub fn new(words: &BTreeSet<String>, declared: &[Module], all: bool) -> Plan {
+        let wanted = |name: &CStr| all || name.to_str().is_ok_and(|name| words.contains(name));
+        let declared = declared
+            .iter()
+            .map(|module| (module.c_name(), Opening::Module(*module)));
+        let known = globals().iter().copied().chain(declared);
+        Plan {
+            globals: known.filter(|(name, _)| wanted(name)).collect(),
+        }
+    }
+}
+
+/// Fills a fresh state.
+///
+/// # Safety
+/// Inside [`host`] or before the state runs, with the memory limit lifted.
+pub unsafe fn open(l: Lua, driver: &mut Driver, plan: &Plan) {
+    // SAFETY: pushing does not raise with the limit lifted; the stack holds three values at most.
+    unsafe {
+        lua_pushglobaltable(l);
+        lua_pushvalue(l, -1);
+        set_field_at(l, -2, c"_G");
+        lua_pushstring(l, c"Lua 5.4".as_ptr());
+        set_field_at(l, -2, c"_VERSION");
+        text::open(l);
+        set_field_at(l, -2, c"string");
+        for (name, opening) in &plan.globals {
+            push(l, driver, name, *opening);
+            set_field_at(l, -2, name);
+        }
+        lua_pop(l, 1);
+    }
+}
+
+/// Pushes the global of that name, opening it if the state has not. False when there is none.
+///
+/// # Safety
+/// Inside [`host`].
+pub unsafe fn push_global(l: Lua, driver: &mut Driver, name: &str) -> bool {
+    // SAFETY: as in `open`.
+    unsafe {
+        lua_pushglobaltable(l);
+        push_bytes(l, name.as_bytes());
+        if lua_rawget(l, -2) == LUA_TNIL {
+            lua_pop(l, 1);
+            let found = globals()
+                .iter()
+                .find(|(global, _)| global.to_bytes() == name.as_bytes());
+            let Some((name, opening)) = found else {
+                lua_pop(l, 1);
+                return false;
+            };
+            push(l, driver, name, *opening);
+            lua_pushvalue(l, -1);
+            set_field_at(l, -3, name);
+        }
+        lua_remove(l, -2);
+        true
+    }
+}
+
+static LOADED: u8 = 0;
+
+/// Pushes a registry table, making it the first time.
+///
+/// # Safety
+/// Inside [`host`].
+pub unsafe fn push_registry_table(l: Lua, place: &'static u8) {
+    // SAFETY: as stated.
+    unsafe {
+        if lua_rawgetp(l, LUA_REGISTRYINDEX, key(place)) != LUA_TTABLE {
+            lua_pop(l, 1);
+            lua_createtable(l, 0, 0);
+            lua_pushvalue(l, -1);
+            lua_rawsetp(l, LUA_REGISTRYINDEX, key(place));
+        }
+    }
+}
+
+/// Pushes a module, opening it the first time.
+///
+/// # Safety
+/// Inside [`host`].
+pub unsafe fn push_module(l: Lua, driver: &mut Driver, module: Module) {
+    // SAFETY: as stated.
+    unsafe {
+        push_registry_table(l, &LOADED);
+        if lua_getfield(l, -1, module.c_name().as_ptr()) == LUA_TNIL {
+            lua_pop(l, 1);
+            let value = module.open(driver.mlua());
+            push_mlua(l, driver, value);
+            if module == Module::Time {
+                add_functions(l, &timer::FUNCTIONS);
+            }
+            lua_pushvalue(l, -1);
+            set_field_at(l, -3, module.c_name());
+        }
+        lua_remove(l, -2);
+    }
+}
+
+unsafe fn push(l: Lua, driver: &mut Driver, name: &CStr, opening: Opening) {
+    // SAFETY: as in `open`.
+    unsafe {
+        match opening {
+            Opening::Base => lua_pushcfunction(l, originals().base[name]),
+            Opening::Own(function) => lua_pushcfunction(l, function),
+            Opening::Library(open) => open(l),
+            Opening::Module(module) => push_module(l, driver, module),
+        }
+    }
+}
+
+/// Sets a field of the table at `index` to the value on top.
+unsafe fn set_field_at(l: Lua, index: c_int, name: &CStr) {
+    // SAFETY: the tables here have no metatables.
+    unsafe { lua_setfield(l, index, name.as_ptr()) };
+}
+
+/// Pushes a table of functions.
+///
+/// # Safety
+/// With the memory limit lifted.
+pub unsafe fn push_library(l: Lua, functions: &[(&CStr, lua_CFunction)], more: c_int) {
+    // SAFETY: as stated.
+    unsafe {
+        lua_createtable(l, 0, functions.len() as c_int + more);
+        add_functions(l, functions);
+    }
+}
+
+/// Adds functions to the table on top.
+///
+/// # Safety
+/// With the memory limit lifted.
+pub unsafe fn add_functions(l: Lua, functions: &[(&CStr, lua_CFunction)]) {
+    for (name, function) in functions {
+        // SAFETY: as stated.
+        unsafe {
+            lua_pushcfunction(l, *function);
+            set_field_at(l, -2, name);
+        }
+    }
+}
+
+unsafe fn open_table(l: Lua) {
+    const OWN: [(&CStr, lua_CFunction); 2] = [(c"sort", text::sort), (c"create", table_create)];
+    const KEPT: [&CStr; 6] = [c"insert", c"remove", c"concat", c"unpack", c"pack", c"move"];
+    // SAFETY: called with the limit lifted.
+    unsafe {
+        push_library(l, &OWN, KEPT.len() as c_int);
+        add_kept(l, "table", &KEPT);
+    }
+}
+
+unsafe fn add_kept(l: Lua, library: &str, names: &[&'static CStr]) {
+    let functions = &originals().libraries[library];
+    for name in names {
+        // SAFETY: called with the limit lifted.
+        unsafe { add_functions(l, &[(*name, functions[*name])]) };
+    }
+}
+
+unsafe extern "C-unwind" fn table_create(l: Lua) -> c_int {
+    // SAFETY: checks raise with nothing alive; sizes are bounded, because a hint must not take the memory at once.
+    unsafe {
+        let array = luaL_optinteger(l, 1, 0).clamp(0, 1 << 16) as c_int;
+        let pairs = luaL_optinteger(l, 2, 0).clamp(0, 1 << 16) as c_int;
+        lua_createtable(l, array, pairs);
+    }
+    1
+}
+
+unsafe fn open_math(l: Lua) {
+    const MORE: [(&CStr, lua_CFunction); 6] = [
+        (c"pow", pow),
+        (c"log10", log10),
+        (c"atan2", atan2),
+        (c"sinh", sinh),
+        (c"cosh", cosh),
+        (c"tanh", tanh),
+    ];
+    // SAFETY: called with the limit lifted; luaopen_math leaves its table.
+    unsafe {
+        luaopen_math(l);
+        add_functions(l, &MORE);
+    }
+}
+
+/// A function of numbers.
+macro_rules! numeric {
+    ($($name:ident($($arg:ident = $index:literal),+) $result:expr;)+) => {$(
+        unsafe extern "C-unwind" fn $name(l: Lua) -> c_int {
+            // SAFETY: checks raise with nothing alive; one push of a number.
+            unsafe {
+                $(let $arg = luaL_checknumber(l, $index);)+
+                lua_pushnumber(l, $result);
+            }
+            1
+        }
+    )+};
+}
+
+numeric! {
+    pow(x = 1, y = 2) x.powf(y);
+    log10(x = 1) x.log10();
+    atan2(y = 1, x = 2) y.atan2(x);
+    sinh(x = 1) x.sinh();
+    cosh(x = 1) x.cosh();
+    tanh(x = 1) x.tanh();
+}
+
+unsafe fn open_coroutine(l: Lua) {
+    // SAFETY: called with the limit lifted.
+    unsafe {
+        push_library(l, &coroutine::FUNCTIONS, 3);
+        add_kept(l, "coroutine", &[c"create", c"running", c"isyieldable"]);
+    }
+}
+
+unsafe fn open_utf8(l: Lua) {
+    // SAFETY: called with the limit lifted; leaves its table.
+    unsafe { luaopen_utf8(l) };
+}
+
+unsafe fn open_debug(l: Lua) {
+    // SAFETY: called with the limit lifted.
+    unsafe {
+        lua_createtable(l, 0, 1);
+        add_kept(l, "debug", &[c"traceback"]);
+    }
+}
+
+unsafe fn open_package(l: Lua) {
+    // SAFETY: called with the limit lifted.
+    unsafe {
+        push_library(l, &[(c"seeall", seeall)], 2);
+        for field in [c"path", c"cpath"] {
+            lua_pushstring(l, c"".as_ptr());
+            set_field_at(l, -2, field);
+        }
+    }
+}
+
+/// Lua 5.1's `package.seeall(module)`: the module inherits the globals.
+unsafe extern "C-unwind" fn seeall(l: Lua) -> c_int {
+    // SAFETY: the check raises with nothing alive.
+    unsafe {
+        luaL_checktype(l, 1, LUA_TTABLE);
+        if lua_getmetatable(l, 1) == 0 {
+            lua_createtable(l, 0, 1);
+            lua_pushvalue(l, -1);
+            lua_setmetatable(l, 1);
+        }
+        lua_pushglobaltable(l);
+        set_field_at(l, -2, c"__index");
+    }
+    0
+}
+
+/// Addresses of Lua's own functions.
+pub struct Originals {
+    pub base: HashMap<&'static CStr, lua_CFunction>,
+    pub libraries: HashMap<&'static str, HashMap<CString, lua_CFunction>>,
+    /// The arithmetic of strings.
+    pub string_meta: Vec<(CString, lua_CFunction)>,
+    pub setmetatable: lua_CFunction,
+}
+
+/// Reads them once, from a state that has all libraries.
+pub fn originals() -> &'static Originals {
+    static ORIGINALS: OnceLock<Originals> = OnceLock::new();
+    ORIGINALS.get_or_init(|| {
+        let mut memory = Box::new(Memory::default());
+        // SAFETY: the state lives only here, without a limit, and runs no code of anybody's.
+        unsafe {
+            let l = lua_newstate(allocate, (&raw mut *memory).cast());
+            assert!(!l.is_null(), "memory for a Lua state");
+            luaL_openlibs(l);
+            let originals = read_originals(l);
+            lua_close(l);
+            originals
+        }
+    })
+}
+
+unsafe fn read_originals(l: Lua) -> Originals {
+    // SAFETY: all libraries are open.
+    unsafe {
+        lua_pushglobaltable(l);
+        let base = functions_of(l);
+        let named = |name: &'static CStr| {
+            let original = if name == c"unpack" { None } else { base.get(name) };
+            original.map(|function| (name, *function))
+        };
+        let mut kept: HashMap<_, _> = BASE.iter().filter_map(|name| named(name)).collect();
+        let mut libraries = HashMap::new();
+        for library in ["string", "table", "coroutine", "debug"] {
+            push_bytes(l, library.as_bytes());
+            lua_rawget(l, -2);
+            libraries.insert(library, functions_of(l));
+            lua_pop(l, 1);
+        }
+        kept.insert(c"unpack", libraries["table"][c"unpack"]);
+        lua_pushstring(l, c"".as_ptr());
+        lua_getmetatable(l, -1);
+        let string_meta = functions_of(l).into_iter().collect();
+        Originals {
+            setmetatable: base[c"setmetatable"],
+            base: kept,
+            libraries,
+            string_meta,
+        }
+    }
+}
+
+/// The C functions in the table on top, by name.
+unsafe fn functions_of(l: Lua) -> HashMap<CString, lua_CFunction> {
+    let mut functions = HashMap::new();
+    // SAFETY: iterates over a table that nobody changes meanwhile.
+    unsafe {
+        lua_pushnil(l);
+        while lua_next(l, -2) != 0 {
+            if let (Some(name), Some(function)) = (bytes(l, -2), lua_tocfunction(l, -1)) {
+                functions.insert(CString::new(name).unwrap_or_default(), function);
+            }
+            lua_pop(l, 1);
+        }
+    }
+    functions
+}

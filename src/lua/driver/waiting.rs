@@ -1,0 +1,209 @@
+//! Host functions that wait for a future: [`suspending`] makes one of an mlua function, the driver polls.
+//!
+//! The Lua-visible function is a C closure. It calls the mlua function, which may leave a future in [`Calls::begun`];
+//! then the task is parked. When the future is done the closure's continuation calls the mlua function once more, and
+//! that one takes the finisher instead of starting anew.
+
+use std::ffi::c_int;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::raw::*;
+use super::{Driver, What};
+use crate::error::Result;
+use crate::lua::host::Finish;
+use crate::process::Process;
+use crate::value::Packed;
+
+/// What a wait in the host brought.
+pub enum Woken {
+    /// For [`suspending`].
+    Finish(Finish),
+    /// `process.spawn` of an entry that had to be loaded.
+    Spawned(Result<Arc<Process>>),
+    /// `process.exec`.
+    Ended(Result<Packed>),
+    /// `require` of a file.
+    Text(Result<super::require::Found>),
+}
+
+pub type Work = Pin<Box<dyn Future<Output = Woken> + Send>>;
+
+/// A future that a task waits for.
+pub struct Pending {
+    work: Work,
+    bell: Arc<Bell>,
+    waker: Waker,
+}
+
+impl Pending {
+    pub fn new(driver: &Driver, work: Work) -> Pending {
+        let bell = Arc::new(Bell {
+            rung: AtomicBool::new(true),
+            process: driver.process().clone(),
+        });
+        Pending {
+            work,
+            waker: bell.clone().into(),
+            bell,
+        }
+    }
+
+    fn poll(&mut self) -> Poll<Woken> {
+        if !self.bell.rung.swap(false, Ordering::AcqRel) {
+            return Poll::Pending;
+        }
+        self.work.as_mut().poll(&mut Context::from_waker(&self.waker))
+    }
+}
+
+/// Remembers that the future wants to be polled, and wakes the process.
+struct Bell {
+    rung: AtomicBool,
+    process: Arc<Process>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        Process::wake(&self.process);
+    }
+}
+
+/// The hand-over between a closure and its mlua function.
+#[derive(Default)]
+pub struct Calls {
+    begun: Option<Pin<Box<dyn Future<Output = Finish> + Send>>>,
+    finish: Option<Finish>,
+    /// Tasks that wait for a future.
+    tasks: Vec<u32>,
+}
+
+/// In mlua's data: which driver the state belongs to.
+pub struct Attached(pub(super) *mut Driver);
+
+// SAFETY: the pointer is used by whoever uses the state, one thread at a time.
+unsafe impl Send for Attached {}
+
+/// The link from an mlua function to the call that surrounds it.
+pub struct Caller(*mut Driver);
+
+/// The driver of that state; none for a state that mlua made itself (unit tests of modules).
+pub fn attached(lua: &mlua::Lua) -> Option<Caller> {
+    lua.app_data_ref::<Attached>().map(|attached| Caller(attached.0))
+}
+
+impl Caller {
+    /// What a continuation has to run; none in a first call.
+    pub fn finish(&self) -> Option<Finish> {
+        // SAFETY: the driver outlives the state; it is not in use while an mlua function runs.
+        unsafe { (*self.0).waiting.finish.take() }
+    }
+
+    /// Has the calling coroutine wait for `work`, as soon as the mlua function has returned.
+    pub fn begin(&self, work: Pin<Box<dyn Future<Output = Finish> + Send>>) {
+        // SAFETY: as in `finish`.
+        unsafe { (*self.0).waiting.begun = Some(work) };
+    }
+}
+
+/// Makes the function that may suspend its caller, of an mlua function that uses [`Caller`].
+///
+/// # Errors
+/// When the state has no memory for it.
+pub fn suspending(lua: &mlua::Lua, inner: mlua::Function) -> mlua::Result<mlua::Function> {
+    // SAFETY: the function is on the stack and becomes the upvalue.
+    unsafe { lua.exec_raw(inner, |l| lua_pushcclosure(l, call, 1)) }
+}
+
+unsafe extern "C-unwind" fn call(l: Lua) -> c_int {
+    // SAFETY: nothing with a destructor is alive when the inner function raises.
+    unsafe {
+        lua_pushvalue(l, lua_upvalueindex(1));
+        lua_insert(l, 1);
+        lua_call(l, lua_gettop(l) - 1, LUA_MULTRET);
+        if (*Driver::of(l)).waiting.begun.is_none() {
+            return lua_gettop(l);
+        }
+        host(l, |driver| {
+            let begun = driver.waiting.begun.take();
+            lua_settop(l, 0);
+            match begun {
+                Some(begun) => driver.wait_for(l, Box::pin(async { Woken::Finish(begun.await) }), called),
+                None => Act::Return(0),
+            }
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn called(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+    // SAFETY: as in `call`.
+    unsafe {
+        host(l, |driver| {
+            driver.waiting.finish = match driver.take_woken() {
+                Some(Woken::Finish(finish)) => Some(finish),
+                _ => None,
+            };
+            lua_settop(l, 0);
+            Act::Return(0)
+        });
+        lua_pushvalue(l, lua_upvalueindex(1));
+        lua_call(l, 0, LUA_MULTRET);
+        lua_gettop(l)
+    }
+}
+
+impl Driver {
+    /// Suspends the running task until `work` is done; its continuation asks [`Driver::take_woken`].
+    pub(super) unsafe fn wait_for(&mut self, l: Lua, work: Work, continuation: Continuation) -> Act {
+        let pending = Pending::new(self, work);
+        // SAFETY: inside `host`.
+        let (act, waiter) = unsafe { self.wait(l, What::Host(pending), continuation) };
+        if let Some(waiter) = waiter {
+            self.waiting.tasks.push(waiter.task);
+        }
+        act
+    }
+
+    /// What the running task was woken with.
+    pub(super) fn take_woken(&mut self) -> Option<Woken> {
+        let current = self.current;
+        self.task(current).and_then(|task| task.woken.take())
+    }
+
+    /// Polls the futures that asked for it.
+    pub(super) fn poll_calls(&mut self) {
+        let tasks = std::mem::take(&mut self.waiting.tasks);
+        let left = tasks.into_iter().filter(|task| !self.poll_call(*task)).collect();
+        self.waiting.tasks = left;
+    }
+
+    /// Polls the future of one task. True when it waits no more.
+    fn poll_call(&mut self, number: u32) -> bool {
+        let Some(task) = self.task(number) else {
+            return true;
+        };
+        let Some(super::WaitState {
+            what: What::Host(pending),
+            ticket,
+            ..
+        }) = &mut task.wait
+        else {
+            return true;
+        };
+        let Poll::Ready(woken) = pending.poll() else {
+            return false;
+        };
+        let waiter = super::Waiter {
+            task: number,
+            ticket: *ticket,
+            case: 0,
+        };
+        task.woken = Some(woken);
+        self.complete(waiter);
+        true
+    }
+}

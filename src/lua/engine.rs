@@ -1,0 +1,306 @@
+//! From a Lua entry or script to processes: [`LuaEngine`] compiles, [`LuaProgram`] starts, [`LuaBody`] is stepped.
+//!
+//! Everything that does not depend on the process is made once per program: bytecode of the entry and of the libraries it
+//! imports, the globals that they can name, the modules they may require. A start only makes a state (in the first step).
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Result};
+use crate::id::EntryId;
+use crate::lua::compile::{Cache, Chunk, Source};
+use crate::lua::driver::{Boot, Driver, Image, Main, Plan, Stage, Visible};
+use crate::lua::host::StateContext;
+use crate::lua::modules::Module;
+use crate::process::{Body, Exit, Program, Progress, Start, StepContext};
+use crate::project::{Entry, Limits, LuaSpec, Registry, Spec};
+use crate::system::System;
+use crate::value::Packed;
+
+/// What all Lua processes of a runtime share.
+pub struct LuaEngine {
+    pub registry: Arc<Registry>,
+    pub system: Arc<System>,
+    cache: Cache,
+}
+
+impl LuaEngine {
+    pub fn new(registry: Arc<Registry>, system: Arc<System>) -> Arc<LuaEngine> {
+        Arc::new(LuaEngine {
+            registry,
+            system,
+            cache: Cache::default(),
+        })
+    }
+
+    /// Makes the program of an entry.
+    ///
+    /// # Errors
+    /// Invalid for syntax errors, import cycles and entries that are not Lua; NotFound for missing libraries.
+    pub fn program(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
+        let spec = lua_spec(entry)?;
+        let mut build = Build::new(self);
+        let imports = build.entry(entry, spec)?;
+        let visible = Visible {
+            modules: declared(spec).collect(),
+            written: spec.modules.clone(),
+            imports,
+            files: None,
+        };
+        let image = build.finish(Main::Method(spec.method.clone()));
+        Ok(Arc::new(LuaProgram {
+            engine: self.clone(),
+            id: entry.id.clone(),
+            kind: "process.lua",
+            image,
+            visible: Arc::new(visible),
+            max_memory: spec.limits.max_memory,
+            max_execution: milliseconds(spec.limits.max_execution_ms),
+        }))
+    }
+
+    /// Makes the program of a script: its id is `script:<name>`, its chunk is main. Files can be required from `folders`, the
+    /// script's own first.
+    ///
+    /// # Errors
+    /// Invalid for a syntax error or bytecode.
+    pub fn script(self: &Arc<Self>, path: &Path, text: &str, folders: Vec<PathBuf>) -> Result<Arc<dyn Program>> {
+        self.script_within(path, text, folders, crate::project::Limits::default())
+    }
+
+    /// The same with limits of its own.
+    ///
+    /// # Errors
+    /// As [`LuaEngine::script`].
+    pub fn script_within(
+        self: &Arc<Self>,
+        path: &Path,
+        text: &str,
+        folders: Vec<PathBuf>,
+        limits: Limits,
+    ) -> Result<Arc<dyn Program>> {
+        let name = path.file_stem().map_or("script".into(), |stem| stem.to_string_lossy());
+        let chunk = path.display().to_string();
+        let mut build = Build::new(self);
+        build.script(&Source {
+            text,
+            chunk: &chunk,
+            first_line: 1,
+        })?;
+        let visible = Visible {
+            modules: Module::PROVIDED.to_vec(),
+            files: Some(folders),
+            ..Visible::default()
+        };
+        Ok(Arc::new(LuaProgram {
+            engine: self.clone(),
+            id: EntryId::new("script", &name),
+            kind: "script",
+            image: build.finish(Main::Chunk),
+            visible: Arc::new(visible),
+            max_memory: limits.max_memory,
+            max_execution: milliseconds(limits.max_execution_ms),
+        }))
+    }
+
+    fn compile(&self, spec: &LuaSpec) -> Result<Chunk> {
+        self.cache.compile(&Source {
+            text: &spec.source,
+            chunk: &spec.chunk,
+            first_line: spec.first_line,
+        })
+    }
+}
+
+fn lua_spec(entry: &Entry) -> Result<&LuaSpec> {
+    match &entry.spec {
+        Spec::Lua(spec) => Ok(spec),
+        _ => Err(Error::invalid(format!(
+            "{} is not a Lua entry but {}",
+            entry.id, entry.kind
+        ))),
+    }
+}
+
+fn declared(spec: &LuaSpec) -> impl Iterator<Item = Module> {
+    spec.modules.iter().filter_map(|name| Module::find(name))
+}
+
+fn milliseconds(count: u64) -> Option<Duration> {
+    (count > 0).then(|| Duration::from_millis(count))
+}
+
+/// An image in the making: libraries come before those who import them.
+struct Build<'a> {
+    engine: &'a LuaEngine,
+    stages: Vec<Stage>,
+    done: HashMap<EntryId, usize>,
+    /// Entries whose imports are being looked at, outermost first.
+    open: Vec<EntryId>,
+    words: BTreeSet<String>,
+    all: bool,
+    declared: Vec<Module>,
+}
+
+impl<'a> Build<'a> {
+    fn new(engine: &'a LuaEngine) -> Build<'a> {
+        Build {
+            engine,
+            stages: Vec::new(),
+            done: HashMap::new(),
+            open: Vec::new(),
+            words: BTreeSet::new(),
+            all: false,
+            declared: Vec::new(),
+        }
+    }
+
+    /// Adds an entry behind everything that it imports; its aliases with their stages come back.
+    fn entry(&mut self, entry: &Entry, spec: &LuaSpec) -> Result<Vec<(String, usize)>> {
+        if self.open.contains(&entry.id) {
+            let path: Vec<&str> = self.open.iter().map(EntryId::as_str).collect();
+            return Err(Error::invalid(format!(
+                "import cycle: {} -> {}",
+                path.join(" -> "),
+                entry.id
+            )));
+        }
+        self.open.push(entry.id.clone());
+        let mut imports = Vec::new();
+        for (alias, id) in &spec.imports {
+            imports.push((alias.clone(), self.library(id)?));
+        }
+        self.open.pop();
+        let chunk = self.engine.compile(spec)?;
+        self.declared.extend(declared(spec));
+        self.add(&chunk, &imports);
+        Ok(imports)
+    }
+
+    fn library(&mut self, id: &EntryId) -> Result<usize> {
+        if let Some(stage) = self.done.get(id) {
+            return Ok(*stage);
+        }
+        let entry = self.engine.registry.usable(id)?;
+        self.entry(&entry, lua_spec(&entry)?)?;
+        let stage = self.stages.len() - 1;
+        self.done.insert(id.clone(), stage);
+        Ok(stage)
+    }
+
+    fn script(&mut self, source: &Source<'_>) -> Result<()> {
+        let chunk = self.engine.cache.compile(source)?;
+        // A file that it requires may name what it does not.
+        self.all |= chunk.words.contains("require");
+        self.add(&chunk, &[]);
+        Ok(())
+    }
+
+    fn add(&mut self, chunk: &Chunk, imports: &[(String, usize)]) {
+        self.all |= chunk.opens_all();
+        self.words.extend(chunk.words.iter().cloned());
+        let alias = |(alias, stage): &(String, usize)| Some((CString::new(alias.as_str()).ok()?, *stage));
+        self.stages.push(Stage {
+            code: chunk.code.clone(),
+            aliases: imports.iter().filter_map(alias).collect(),
+        });
+    }
+
+    fn finish(self, main: Main) -> Arc<Image> {
+        Arc::new(Image {
+            plan: Plan::new(&self.words, &self.declared, self.all),
+            stages: self.stages,
+            main,
+        })
+    }
+}
+
+/// A compiled entry or script.
+struct LuaProgram {
+    engine: Arc<LuaEngine>,
+    id: EntryId,
+    kind: &'static str,
+    image: Arc<Image>,
+    visible: Arc<Visible>,
+    max_memory: u64,
+    max_execution: Option<Duration>,
+}
+
+impl Program for LuaProgram {
+    fn entry(&self) -> &EntryId {
+        &self.id
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn max_execution(&self) -> Option<Duration> {
+        self.max_execution
+    }
+
+    fn start(&self, start: Start) -> Result<Box<dyn Body>> {
+        let context = StateContext {
+            process: start.process,
+            engine: self.engine.clone(),
+            visible: self.visible.clone(),
+        };
+        Ok(Box::new(LuaBody::Starting {
+            context: Arc::new(context),
+            image: self.image.clone(),
+            args: start.args,
+            max_memory: self.max_memory,
+        }))
+    }
+}
+
+/// A Lua process, before and after its state was made.
+enum LuaBody {
+    Starting {
+        context: Arc<StateContext>,
+        image: Arc<Image>,
+        args: Packed,
+        max_memory: u64,
+    },
+    Running(Box<Driver>),
+    /// No state could be made.
+    Failed,
+}
+
+impl LuaBody {
+    fn init(&mut self) -> Result<&mut Driver> {
+        if let LuaBody::Starting { .. } = self
+            && let LuaBody::Starting {
+                context,
+                image,
+                args,
+                max_memory,
+            } = std::mem::replace(self, LuaBody::Failed)
+        {
+            *self = LuaBody::Running(Driver::new(context, Boot { image, args }, max_memory)?);
+        }
+        match self {
+            LuaBody::Running(driver) => Ok(driver),
+            _ => Err(Error::new(Kind::Internal, "a process without a state cannot run")),
+        }
+    }
+}
+
+impl Body for LuaBody {
+    fn step(&mut self, cx: &mut StepContext<'_>) -> Progress {
+        match self.init() {
+            Ok(driver) => driver.step(cx.waker),
+            Err(error) => Progress::Ended(Exit::failed(error)),
+        }
+    }
+
+    fn memory(&self) -> u64 {
+        match self {
+            LuaBody::Running(driver) => driver.used_memory(),
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Message objects: what `inbox()` channels hand out.
+
+use mlua::{Lua, MetaMethod, UserData, UserDataMethods, Value};
+
+use crate::lua::driver::Driver;
+use crate::lua::driver::raw;
+use crate::lua::{modules::payload, tree};
+use crate::process;
+
+/// A message as an object; its payloads are unpacked when asked for.
+struct Message(process::Message);
+
+impl Message {
+    fn payload(&self, lua: &Lua) -> mlua::Result<Value> {
+        let values = self.0.payload.to_values().map_err(mlua::Error::external)?;
+        let mut wrappers = Vec::with_capacity(values.len());
+        for value in &values {
+            wrappers.push(payload::wrap(lua, tree::to_lua(lua, value)?)?);
+        }
+        match wrappers.len() {
+            0 => Ok(Value::Nil),
+            1 => Ok(wrappers.remove(0)),
+            _ => lua.create_sequence_from(wrappers).map(Value::Table),
+        }
+    }
+}
+
+impl UserData for Message {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_method("topic", |lua, this, ()| lua.create_string(this.0.topic.as_bytes()));
+        methods.add_method("from", |_, this, ()| {
+            Ok(this.0.from.as_ref().map(ToString::to_string).unwrap_or_default())
+        });
+        methods.add_method("payload", |lua, this, ()| this.payload(lua));
+        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
+            Ok(format!("process.Message{{topic={}}}", this.0.topic))
+        });
+    }
+}
+
+/// Pushes the object.
+///
+/// # Safety
+/// Inside `raw::host` or with the memory limit lifted.
+pub unsafe fn push(l: raw::Lua, driver: &mut Driver, message: process::Message) {
+    let object = driver.mlua().create_userdata(Message(message)).map(Value::UserData);
+    // SAFETY: as stated.
+    unsafe { raw::push_mlua(l, driver, object) };
+}

@@ -1,0 +1,519 @@
+//! Values between a Lua stack and their flat form, in one pass over the raw stack.
+//!
+//! Both directions are iterative: depth costs Lua stack, never native stack. Shared tables and cycles are kept. What does
+//! not cross (functions, coroutines, userdata but Errors) becomes nil. A record that came from WASM is known by its
+//! metatable and gets it again on the other side.
+//!
+//! Everything here runs inside `raw::host` or `Driver::lifted`: nothing raises but for a stack that is too deep, which is
+//! checked for.
+
+use std::collections::HashMap;
+use std::ffi::c_int;
+
+use super::driver::Driver;
+use super::driver::raw::*;
+use super::error;
+use crate::error::{Error, Result};
+use crate::value::{Item, Packed, Packer, Reader, TableHead, TableMark};
+
+/// Stack slots that one level of nesting takes while packing, with room for calls.
+const SLOTS: c_int = 8;
+
+/// Packs `count` values from `first` on.
+///
+/// # Errors
+/// Invalid when tables are nested so deeply that the Lua stack has no room, or for more than 1 GiB of data.
+///
+/// # Safety
+/// The values are on the stack; the memory limit is lifted.
+pub unsafe fn pack(l: Lua, driver: &mut Driver, first: c_int, count: c_int) -> Result<Packed> {
+    let mut packing = Packing {
+        l,
+        packer: Packer::reuse(std::mem::take(&mut driver.buffer)),
+        seen: Seen::default(),
+        open: Vec::new(),
+    };
+    // SAFETY: as stated.
+    let top = unsafe { lua_gettop(l) };
+    for index in first..first + count {
+        // SAFETY: as stated; `table` works above the top and leaves it as it was, but for an error.
+        unsafe {
+            if let Err(error) = packing.value_at(driver, index) {
+                lua_settop(l, top);
+                return Err(error);
+            }
+        }
+    }
+    let (packed, buffer) = packing.packer.finish_reusing();
+    driver.buffer = buffer;
+    Ok(packed)
+}
+
+/// The most data that one value may be: positions in it are 32 bits wide.
+const MOST: usize = 1 << 30;
+
+struct Packing {
+    l: Lua,
+    packer: Packer,
+    seen: Seen,
+    open: Vec<Level>,
+}
+
+/// A table that is being packed. On the stack: the table, then the key at which the iteration stands.
+struct Level {
+    mark: TableMark,
+    /// The border: keys 1 ..= length are the array part.
+    length: i64,
+    array: i64,
+    pairs: u32,
+    /// The array part is done.
+    in_pairs: bool,
+    /// The table is a key; its value waits below it.
+    is_key: bool,
+}
+
+impl Packing {
+    unsafe fn value_at(&mut self, driver: &mut Driver, index: c_int) -> Result<()> {
+        // SAFETY: a read.
+        if unsafe { lua_type(self.l, index) } == LUA_TTABLE {
+            // SAFETY: room is checked in `enter`.
+            unsafe {
+                lua_checkstack(self.l, SLOTS);
+                lua_pushvalue(self.l, index);
+                self.enter(driver, false)?;
+                self.walk(driver)
+            }
+        } else {
+            // SAFETY: a value that is not a table.
+            unsafe { self.scalar(driver, index) };
+            Ok(())
+        }
+    }
+
+    /// Writes a value that is not a table.
+    unsafe fn scalar(&mut self, driver: &mut Driver, index: c_int) {
+        let l = self.l;
+        // SAFETY: reads of a value on the stack.
+        unsafe {
+            match lua_type(l, index) {
+                LUA_TBOOLEAN => self.packer.bool(lua_toboolean(l, index) != 0),
+                LUA_TNUMBER if lua_isinteger(l, index) != 0 => self.packer.int(lua_tointeger(l, index)),
+                LUA_TNUMBER => self.packer.float(lua_tonumber(l, index)),
+                LUA_TSTRING => self.packer.str(bytes(l, index).unwrap_or_default()),
+                LUA_TUSERDATA => match self.error_at(driver, index) {
+                    Some(error) => self.packer.error(&error),
+                    None => self.packer.nil(),
+                },
+                _ => self.packer.nil(),
+            }
+        }
+    }
+
+    unsafe fn error_at(&self, driver: &mut Driver, index: c_int) -> Option<Error> {
+        // A state without mlua has no Error objects.
+        if !driver.has_mlua() {
+            return None;
+        }
+        // SAFETY: the limit is lifted.
+        unsafe { to_mlua(self.l, driver, index) }
+            .ok()
+            .as_ref()
+            .and_then(error::of_value)
+    }
+
+    /// Begins the table on top, or writes a reference to it and drops it.
+    unsafe fn enter(&mut self, driver: &Driver, is_key: bool) -> Result<bool> {
+        let l = self.l;
+        // SAFETY: a table is on top.
+        unsafe {
+            let address = lua_topointer(l, -1);
+            if let Some(mark) = self.seen.get(address) {
+                self.packer.reference(mark);
+                lua_pop(l, 1);
+                return Ok(false);
+            }
+            if lua_checkstack(l, SLOTS) == 0 || self.packer.size() > MOST {
+                return Err(Error::invalid("value is nested too deeply or too large to be copied"));
+            }
+            let mark = self.packer.open(is_record(l, driver));
+            self.seen.insert(address, mark);
+            self.open.push(Level {
+                mark,
+                length: lua_rawlen(l, -1) as i64,
+                array: 0,
+                pairs: 0,
+                in_pairs: false,
+                is_key,
+            });
+            lua_pushnil(l);
+            Ok(true)
+        }
+    }
+
+    /// Packs the open tables to their ends.
+    unsafe fn walk(&mut self, driver: &mut Driver) -> Result<()> {
+        let l = self.l;
+        // SAFETY: each level has its table and key on top when it is its turn; `lua_next` gets a key it gave before.
+        unsafe {
+            while let Some(level) = self.open.last_mut() {
+                if level.in_pairs || level.array < level.length {
+                    if level.in_pairs {
+                        if lua_next(l, -2) == 0 {
+                            self.leave(driver)?;
+                        } else {
+                            self.pair(driver)?;
+                        }
+                    } else {
+                        level.array += 1;
+                        lua_rawgeti(l, -2, level.array);
+                        self.item(driver)?;
+                    }
+                } else {
+                    level.in_pairs = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs the value on top and drops it.
+    unsafe fn item(&mut self, driver: &mut Driver) -> Result<()> {
+        // SAFETY: a value is on top; a table becomes the next level.
+        unsafe {
+            if lua_type(self.l, -1) == LUA_TTABLE {
+                self.enter(driver, false)?;
+            } else {
+                self.scalar(driver, -1);
+                lua_pop(self.l, 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs the key and value on top, leaving the key. Keys of the array part were packed before; a value or a key that
+    /// does not cross leaves the pair out.
+    unsafe fn pair(&mut self, driver: &mut Driver) -> Result<()> {
+        let l = self.l;
+        // SAFETY: key and value are on top.
+        unsafe {
+            if self.is_array_key() || !self.crosses(driver, -1) || !self.crosses(driver, -2) {
+                lua_pop(l, 1);
+                return Ok(());
+            }
+            if let Some(level) = self.open.last_mut() {
+                level.pairs += 1;
+            }
+            if lua_type(l, -2) == LUA_TTABLE {
+                lua_pushvalue(l, -2);
+                if self.enter(driver, true)? {
+                    return Ok(());
+                }
+            } else {
+                self.scalar(driver, -2);
+            }
+            self.item(driver)
+        }
+    }
+
+    unsafe fn is_array_key(&self) -> bool {
+        // SAFETY: key and value are on top.
+        unsafe {
+            let length = self.open.last().map_or(0, |level| level.length);
+            length > 0 && lua_isinteger(self.l, -2) != 0 && (1..=length).contains(&lua_tointeger(self.l, -2))
+        }
+    }
+
+    unsafe fn crosses(&self, driver: &mut Driver, index: c_int) -> bool {
+        // SAFETY: a read.
+        unsafe {
+            match lua_type(self.l, index) {
+                LUA_TUSERDATA => self.error_at(driver, index).is_some(),
+                LUA_TFUNCTION | LUA_TTHREAD | LUA_TLIGHTUSERDATA => false,
+                _ => true,
+            }
+        }
+    }
+
+    /// Ends the innermost table; its key is gone already.
+    unsafe fn leave(&mut self, driver: &mut Driver) -> Result<()> {
+        // SAFETY: the table is on top; below a key table lies its value.
+        unsafe {
+            if let Some(level) = self.open.pop() {
+                self.packer.close(level.mark, level.array as u32, level.pairs);
+                lua_pop(self.l, 1);
+                if level.is_key {
+                    return self.item(driver);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tables that were written, by address: few in a list, many in a map.
+#[derive(Default)]
+struct Seen {
+    few: Vec<(*const std::ffi::c_void, TableMark)>,
+    many: HashMap<*const std::ffi::c_void, TableMark>,
+}
+
+impl Seen {
+    fn get(&self, address: *const std::ffi::c_void) -> Option<TableMark> {
+        if self.many.is_empty() {
+            self.few
+                .iter()
+                .find(|(seen, _)| *seen == address)
+                .map(|(_, mark)| *mark)
+        } else {
+            self.many.get(&address).copied()
+        }
+    }
+
+    fn insert(&mut self, address: *const std::ffi::c_void, mark: TableMark) {
+        if self.many.is_empty() && self.few.len() < 16 {
+            self.few.push((address, mark));
+        } else {
+            self.many.extend(self.few.drain(..));
+            self.many.insert(address, mark);
+        }
+    }
+}
+
+/// Pushes all values. What the stack has no room for is cut off as nil.
+///
+/// # Safety
+/// The memory limit is lifted.
+pub unsafe fn push(l: Lua, driver: &mut Driver, packed: &Packed) {
+    // SAFETY: as stated.
+    unsafe {
+        let Ok(count) = c_int::try_from(packed.len()) else {
+            return;
+        };
+        if lua_checkstack(l, count.saturating_add(SLOTS)) == 0 {
+            return;
+        }
+        let mut reader = packed.reader();
+        if packed.is_shared() {
+            // Tables that were made, by their marks, lie below the values.
+            lua_createtable(l, 0, 0);
+            let made = lua_gettop(l);
+            for _ in 0..count {
+                push_one(l, driver, &mut reader, Some(made));
+            }
+            lua_remove(l, made);
+        } else {
+            for _ in 0..count {
+                push_one(l, driver, &mut reader, None);
+            }
+        }
+    }
+}
+
+/// A table that is being filled; it is on the stack, and a key above it between key and value.
+struct Filling {
+    next: i64,
+    array: i64,
+    pairs: u32,
+    has_key: bool,
+}
+
+unsafe fn push_one(l: Lua, driver: &mut Driver, reader: &mut Reader<'_>, made: Option<c_int>) {
+    let mut open: Vec<Filling> = Vec::new();
+    // SAFETY: the limit is lifted; room is made for each level.
+    unsafe {
+        loop {
+            if let Some(filling) = push_item(l, driver, reader, made) {
+                open.push(filling);
+            } else if open.is_empty() {
+                return;
+            } else {
+                store(l, &mut open);
+            }
+            // Tables that are full are values of the table around them.
+            while open
+                .last()
+                .is_some_and(|table| table.next > table.array && table.pairs == 0 && !table.has_key)
+            {
+                open.pop();
+                if open.is_empty() {
+                    return;
+                }
+                store(l, &mut open);
+            }
+        }
+    }
+}
+
+/// Stores the value on top in the innermost open table.
+unsafe fn store(l: Lua, open: &mut [Filling]) {
+    let Some(table) = open.last_mut() else { return };
+    // SAFETY: the table is below the value, with the key between them in the part of pairs.
+    unsafe {
+        if table.next <= table.array {
+            lua_rawseti(l, -2, table.next);
+            table.next += 1;
+        } else if !table.has_key {
+            table.has_key = true;
+        } else {
+            table.has_key = false;
+            table.pairs -= 1;
+            if is_key(l, -2) {
+                lua_rawset(l, -3);
+            } else {
+                lua_pop(l, 2);
+            }
+        }
+    }
+}
+
+/// Whether a table takes it as a key: neither nil nor NaN.
+unsafe fn is_key(l: Lua, index: c_int) -> bool {
+    // SAFETY: reads.
+    unsafe {
+        match lua_type(l, index) {
+            LUA_TNIL => false,
+            LUA_TNUMBER => lua_isinteger(l, index) != 0 || !lua_tonumber(l, index).is_nan(),
+            _ => true,
+        }
+    }
+}
+
+/// Pushes the next item; a table that has content is to be filled.
+unsafe fn push_item(l: Lua, driver: &mut Driver, reader: &mut Reader<'_>, made: Option<c_int>) -> Option<Filling> {
+    // SAFETY: the limit is lifted.
+    unsafe {
+        match reader.item() {
+            Item::Nil => lua_pushnil(l),
+            Item::Bool(flag) => lua_pushboolean(l, c_int::from(flag)),
+            Item::Int(number) => lua_pushinteger(l, number),
+            Item::Float(number) => lua_pushnumber(l, number),
+            Item::Str(text) => push_bytes(l, text),
+            Item::Error(error) => push_error(l, driver, error),
+            Item::Ref(mark) => {
+                if let Some(made) = made {
+                    lua_rawgeti(l, made, mark.0.into());
+                } else {
+                    lua_pushnil(l);
+                }
+            }
+            Item::Table(head) if lua_checkstack(l, SLOTS) == 0 => {
+                reader.skip_table(head);
+                lua_pushnil(l);
+            }
+            Item::Table(head) => return push_table(l, head, made),
+        }
+    }
+    None
+}
+
+unsafe fn push_table(l: Lua, head: TableHead, made: Option<c_int>) -> Option<Filling> {
+    // SAFETY: there is room on the stack.
+    unsafe {
+        let size = |count: u32| count.min(1 << 26) as c_int;
+        lua_createtable(l, size(head.array), size(head.pairs));
+        if head.record {
+            push_record_meta(l);
+            lua_setmetatable(l, -2);
+        }
+        if let Some(made) = made {
+            lua_pushvalue(l, -1);
+            lua_rawseti(l, made, head.mark.0.into());
+        }
+    }
+    let filling = Filling {
+        next: 1,
+        array: head.array.into(),
+        pairs: head.pairs,
+        has_key: false,
+    };
+    (head.array > 0 || head.pairs > 0).then_some(filling)
+}
+
+static RECORD: u8 = 0;
+
+/// Pushes the metatable that WASM records share: `user.tag_count` reads and writes `tag-count`.
+unsafe fn push_record_meta(l: Lua) {
+    // SAFETY: the limit is lifted.
+    unsafe {
+        if lua_rawgetp(l, LUA_REGISTRYINDEX, key(&RECORD)) != LUA_TNIL {
+            return;
+        }
+        lua_pop(l, 1);
+        lua_createtable(l, 0, 2);
+        lua_pushcfunction(l, record_read);
+        lua_setfield(l, -2, c"__index".as_ptr());
+        lua_pushcfunction(l, record_write);
+        lua_setfield(l, -2, c"__newindex".as_ptr());
+        lua_pushvalue(l, -1);
+        lua_rawsetp(l, LUA_REGISTRYINDEX, key(&RECORD));
+    }
+}
+
+unsafe fn is_record(l: Lua, _: &Driver) -> bool {
+    // SAFETY: reads; the stack is as before.
+    unsafe {
+        if lua_getmetatable(l, -1) == 0 {
+            return false;
+        }
+        lua_rawgetp(l, LUA_REGISTRYINDEX, key(&RECORD));
+        let same = lua_type(l, -1) == LUA_TTABLE && lua_rawequal(l, -1, -2) != 0;
+        lua_pop(l, 2);
+        same
+    }
+}
+
+/// Replaces a snake_case key at 2 by its kebab-case form. False when it is not such a key.
+unsafe fn to_kebab(l: Lua) -> bool {
+    // SAFETY: inside `host`.
+    unsafe {
+        match bytes(l, 2) {
+            Some(name) if name.contains(&b'_') => {
+                let kebab: Vec<u8> = name
+                    .iter()
+                    .map(|byte| if *byte == b'_' { b'-' } else { *byte })
+                    .collect();
+                push_bytes(l, &kebab);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn record_read(l: Lua) -> c_int {
+    // SAFETY: called by Lua with the table and a key that it does not have.
+    unsafe {
+        host(l, |_| {
+            if lua_type(l, 1) == LUA_TTABLE && to_kebab(l) {
+                lua_rawget(l, 1);
+            } else {
+                lua_pushnil(l);
+            }
+            Act::Return(1)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn record_write(l: Lua) -> c_int {
+    // SAFETY: called by Lua with the table, a key that it does not have, and a value.
+    unsafe {
+        luaL_checktype(l, 1, LUA_TTABLE);
+        host(l, |_| {
+            lua_settop(l, 3);
+            if to_kebab(l) {
+                lua_pushvalue(l, -1);
+                if lua_rawget(l, 1) != LUA_TNIL {
+                    lua_pop(l, 1);
+                    lua_pushvalue(l, 3);
+                    lua_rawset(l, 1);
+                    return Act::Return(0);
+                }
+                lua_settop(l, 3);
+            }
+            if is_key(l, 2) {
+                lua_rawset(l, 1);
+            }
+            Act::Return(0)
+        })
+    }
+}

@@ -1,0 +1,652 @@
+//! Lua processes as a program sees them: each test is a Lua text run on a kernel.
+
+use std::time::{Duration, Instant};
+
+use super::test_support::{World, failure, passes, value};
+use crate::error::Kind;
+use crate::process::Cause;
+use crate::value::Value;
+
+#[test]
+fn main_returns_its_value() {
+    assert_eq!(value("return 6 * 7"), Value::Int(42));
+    assert_eq!(
+        value("return {1, 2, {x = 'y'}}"),
+        Value::array([Value::Int(1), Value::Int(2), Value::map([("x", Value::from("y"))]),])
+    );
+}
+
+#[test]
+fn arguments_arrive_as_varargs() {
+    let world = World::new();
+    let program = world.program("main", "local a, b = ... return a + b.n");
+    let process = world
+        .spawn(program, &[Value::Int(1), Value::map([("n", Value::Int(2))])])
+        .unwrap();
+    assert_eq!(
+        world.end(&process).result.as_ref().unwrap().to_value().unwrap(),
+        Value::Int(3)
+    );
+}
+
+#[test]
+fn a_second_string_or_error_is_a_failure() {
+    let error = failure("return 1, 'no luck'");
+    assert_eq!(
+        (error.kind(), error.message(), error.retryable()),
+        (Kind::Internal, "no luck", Some(false))
+    );
+    let error = failure("return nil, errors.new{message='gone', kind=errors.NOT_FOUND, retryable=true}");
+    assert_eq!((error.kind(), error.retryable()), (Kind::NotFound, Some(true)));
+    assert_eq!(value("return 1, {}"), Value::Int(1));
+}
+
+#[test]
+fn an_uncaught_error_has_its_place() {
+    let error = failure("local function f()\n error('boom')\nend\nf()");
+    assert_eq!((error.kind(), error.retryable()), (Kind::Internal, None));
+    assert_eq!(error.message(), "main.lua:2: boom");
+    assert_eq!(error.frames()[0].line, 2);
+}
+
+#[test]
+fn an_error_in_a_spawned_coroutine_ends_the_process() {
+    let error = failure("coroutine.spawn(function() error('inner') end) channel.new():receive()");
+    assert!(error.message().contains("inner"), "{error}");
+}
+
+#[test]
+fn waiting_works_at_every_depth() {
+    passes(
+        r##"
+        local time = require("time")
+        local function nap() time.sleep("1ms") return 7 end
+        -- pcall, nested
+        local ok, v = pcall(function() local ok, v = pcall(nap) assert(ok) return v end)
+        assert(ok and v == 7)
+        -- xpcall, with an error after the wait
+        local ok, m = xpcall(function() nap() error("late") end, function(m) return "handled " .. m end)
+        assert(not ok and m:find("handled") and m:find("late"))
+        -- a user's coroutine sees only its own yields
+        local co = coroutine.create(function(a)
+            nap()
+            local b = coroutine.yield(a + 1)
+            nap()
+            return b * 2
+        end)
+        local ok, x = coroutine.resume(co, 1)
+        assert(ok and x == 2 and coroutine.status(co) == "suspended")
+        local ok, y = coroutine.resume(co, 21)
+        assert(ok and y == 42 and coroutine.status(co) == "dead")
+        -- wrap as an iterator
+        local sum = 0
+        for i in coroutine.wrap(function() for i = 1, 3 do nap() coroutine.yield(i) end end) do sum = sum + i end
+        assert(sum == 6)
+        -- iterators and metamethods
+        local t = setmetatable({}, {__index = function(_, k) nap() return k end, __call = function(_, a) nap() return a end,
+            __add = function() nap() return "sum" end, __tostring = function() nap() return "shown" end,
+            __eq = function() nap() return true end, __len = function() nap() return 5 end})
+        assert(t.x == "x" and t(3) == 3 and t + 1 == "sum" and tostring(t) == "shown" and #t == 5)
+        for k in function(_, c) nap() if (c or 0) < 3 then return (c or 0) + 1 end end do sum = sum + k end
+        assert(sum == 12)
+        -- sort and gsub
+        local list = {5, 3, 9, 1}
+        table.sort(list, function(a, b) nap() return a < b end)
+        assert(table.concat(list, ",") == "1,3,5,9")
+        assert(("a-b"):gsub("%w", function(c) nap() return c:upper() end) == "A-B")
+        -- nested twice, with pcall between
+        local outer = coroutine.wrap(function()
+            local inner = coroutine.wrap(function() nap() coroutine.yield("in") nap() end)
+            coroutine.yield(select(2, pcall(inner)))
+            nap()
+            return "out"
+        end)
+        assert(outer() == "in" and outer() == "out")
+        -- close variables
+        local closed
+        do
+            local guard <close> = setmetatable({}, {__close = function() nap() closed = true end})
+        end
+        assert(closed)
+        "##,
+    );
+}
+
+#[test]
+fn a_held_coroutine_is_normal_to_others() {
+    passes(
+        r##"
+        local time = require("time")
+        local co = coroutine.create(function() time.sleep("20ms") end)
+        local done = channel.new(1)
+        coroutine.spawn(function()
+            assert(coroutine.status(co) == "normal")
+            local ok, m = coroutine.resume(co)
+            assert(not ok and m == "cannot resume non-suspended coroutine", m)
+            assert(not pcall(coroutine.close, co))
+            done:send(true)
+        end)
+        assert(coroutine.resume(co))
+        assert(done:receive())
+        "##,
+    );
+}
+
+#[test]
+fn sleeping_takes_its_time_and_others_run() {
+    passes(
+        r##"
+        local time = require("time")
+        local order = {}
+        for _, ms in ipairs{30, 10, 20} do
+            coroutine.spawn(function() time.sleep(time.milliseconds(ms)) order[#order + 1] = ms end)
+        end
+        time.sleep("60ms")
+        assert(table.concat(order, " ") == "10 20 30", table.concat(order, " "))
+        assert(time.sleep(0) == nil and time.sleep(-5) == nil)
+        local v, err = time.sleep("soon")
+        assert(v == nil and err:kind() == errors.INVALID)
+        "##,
+    );
+}
+
+#[test]
+fn timers_and_tickers_deliver_times() {
+    passes(
+        r##"
+        local time = require("time")
+        local ch = time.after("5ms")
+        local t, ok = ch:receive()
+        assert(ok and t:unix() > 0)
+        assert(select(2, ch:receive()) == false)
+        local none, err = time.after(0)
+        assert(none == nil and tostring(err):find("time.after: duration must be > 0", 1, true))
+        local timer = time.timer("1h")
+        assert(timer:channel() == timer:response() and timer:stop() == true and timer:stop() == false)
+        assert(select(2, timer:channel():receive()) == false)
+        assert(timer:reset("2ms") == false)
+        assert(select(2, timer:channel():receive()) == true)
+        local ticker = time.ticker("2ms")
+        for _ = 1, 3 do assert(select(2, ticker:channel():receive())) end
+        assert(ticker:stop() and ticker.reset == nil)
+        "##,
+    );
+}
+
+#[test]
+fn channels_follow_their_table() {
+    passes(
+        r##"
+        local ch = channel.new(2)
+        assert(ch:send(1) == true and ch:send(nil) == true)
+        local v, ok = ch:receive() assert(v == 1 and ok == true)
+        v, ok = ch:receive() assert(v == nil and ok == true)
+        -- a parked sender refills the slot, first in first out
+        local got = {}
+        local one = channel.new(1)
+        coroutine.spawn(function() for i = 1, 4 do one:send(i) end one:close() end)
+        while true do
+            local v, ok = one:receive()
+            if not ok then break end
+            got[#got + 1] = v
+        end
+        assert(table.concat(got, ",") == "1,2,3,4")
+        v, ok = one:receive() assert(v == nil and ok == false)
+        -- close: leftovers first
+        local left = channel.new(3)
+        left:send("a") left:close() left:close()
+        v, ok = left:receive() assert(v == "a" and ok)
+        v, ok = left:receive() assert(v == nil and ok == false)
+        local ok, m = pcall(left.send, left, 1)
+        assert(not ok and tostring(m):find("send on closed channel"))
+        -- a parked sender gets nil, err
+        local u = channel.new()
+        local result
+        coroutine.spawn(function() result = {u:send(1)} end)
+        local time = require("time")
+        time.sleep("1ms")
+        u:close()
+        time.sleep("1ms")
+        assert(result[1] == nil and tostring(result[2]) == "send on closed channel")
+        -- parked receivers wake with nil, false
+        local w = channel.new(-3)
+        local woken = 0
+        for _ = 1, 2 do
+            coroutine.spawn(function() local v, ok = w:receive() assert(v == nil and ok == false) woken = woken + 1 end)
+        end
+        time.sleep("1ms") w:close() time.sleep("1ms")
+        assert(woken == 2)
+        -- functions and channels pass by reference
+        local f, c = function() end, channel.new(1)
+        c:send(f) assert(c:receive() == f)
+        c:send(c) assert(c:receive() == c and c ~= u)
+        "##,
+    );
+}
+
+#[test]
+fn select_takes_the_first_ready_case() {
+    passes(
+        r##"
+        local time = require("time")
+        local a, b = channel.new(1), channel.new(1)
+        local r = channel.select{a:case_receive(), b:case_receive(), default = true}
+        assert(r.default == true and r.ok == true and r.channel == nil)
+        b:send(2) a:send(1)
+        r = channel.select{a:case_receive(), b:case_receive()}
+        assert(r.channel == a and r.value == 1 and r.ok == true and r.default == nil)
+        r = channel.select({a:case_receive(), "noise", b:case_receive()}, true)
+        assert(r.channel == b and r.value == 2)
+        -- send case
+        r = channel.select{a:case_send("x")}
+        assert(r.channel == a and r.value == "x" and r.ok == true)
+        assert(a:receive() == "x")
+        -- parked, then completed; the other registration is withdrawn
+        local u = channel.new()
+        coroutine.spawn(function() time.sleep("1ms") u:send(9) end)
+        local case = {a:case_receive(), u:case_receive()}
+        r = channel.select(case)
+        assert(r.channel == u and r.value == 9)
+        a:send("kept") assert(a:receive() == "kept")
+        -- parked send
+        coroutine.spawn(function() time.sleep("1ms") assert(u:receive() == 5) end)
+        r = channel.select{u:case_send(5), a:case_receive()}
+        assert(r.channel == u and r.value == 5 and r.ok)
+        -- closed
+        u:close()
+        r = channel.select{u:case_receive()}
+        assert(r.channel == u and r.value == nil and r.ok == false)
+        assert(not pcall(channel.select, {u:case_send(1)}))
+        -- closed while parked
+        local p = channel.new()
+        coroutine.spawn(function() time.sleep("1ms") p:close() end)
+        local ok, m = pcall(channel.select, {p:case_send(1)})
+        assert(not ok and tostring(m):find("send on closed channel"))
+        -- select meets select
+        local q = channel.new()
+        coroutine.spawn(function() channel.select{q:case_send("hand")} end)
+        time.sleep("1ms")
+        assert(channel.select{q:case_receive()}.value == "hand")
+        "##,
+    );
+}
+
+#[test]
+fn blocked_coroutines_without_anything_to_come_are_an_error() {
+    let text = "all coroutines blocked with no pending operations";
+    let error = failure("coroutine.spawn(function() channel.new():send(1) end)\nchannel.new():receive()");
+    assert_eq!(error.message(), text);
+    assert_eq!(error.frames().len(), 2);
+    assert_eq!(failure("coroutine.yield()").message(), text);
+    assert_eq!(failure("channel.select{}").message(), text);
+    // One that is blocked beside a live one is none.
+    passes("coroutine.spawn(function() channel.new():receive() end) require('time').sleep('2ms')");
+}
+
+#[test]
+fn processes_talk() {
+    let world = World::new();
+    world.program(
+        "echo",
+        "while true do local m = process.receive() if m.topic == 'stop' then return 'bye' end process.send(m.from, 'echo', m.value) end",
+    );
+    let exit = world.run(
+        r##"
+        local pid = assert(process.spawn_monitored("app:echo", "app:processes"))
+        assert(process.send(pid, "x", {n = 1, s = "two", nested = {true, 1.5}}) == true)
+        local m = process.receive("5s")
+        assert(m.type == "MESSAGE" and m.kind == "message" and m.topic == "echo" and m.from == pid)
+        assert(m.value.n == 1 and m.value.s == "two" and m.value.nested[2] == 1.5 and m.values.n == 1)
+        process.send(pid, "stop")
+        local e = process.receive("5s")
+        assert(e.type == "EXIT" and e.kind == process.event.EXIT and e.from == pid and e.pid == pid)
+        assert(e.value == "bye" and e.result.value == "bye" and e.error == nil)
+        local ok, err = process.send(pid, "x")
+        assert(ok == nil and err:kind() == errors.NOT_FOUND and tostring(err) == "process not found: " .. pid)
+        assert(process.receive(0) == nil and process.receive("1ms") == nil)
+        assert(process.id():find(":") and process.pid():find("|0x"))
+        return process.pid() == process.pid()
+        "##,
+    );
+    assert_eq!(exit.result.as_ref().unwrap().to_value().unwrap(), Value::Bool(true));
+}
+
+#[test]
+fn the_mailbox_gives_items_to_whom_they_are_due() {
+    passes(
+        r##"
+        local time = require("time")
+        local me = process.pid()
+        -- listened topics are claimed, queued ones too
+        process.send(me, "t", 1) process.send(me, "u", 2)
+        local t = process.listen("t")
+        assert(t == process.listen("t") and t ~= process.listen("other"))
+        assert(t:receive() == 1)
+        process.send(me, "t") process.send(me, "t", "a", "b")
+        assert(t:receive() == nil)
+        local both = t:receive()
+        assert(both[1] == "a" and both[2] == "b")
+        assert(process.receive(0).topic == "u")
+        -- inbox() alone claims nothing
+        local inbox = process.inbox()
+        assert(inbox == process.inbox() and inbox ~= process.events())
+        process.send(me, "m", 5)
+        assert(process.receive(0).value == 5)
+        -- a waiter on the inbox goes first
+        local seen
+        coroutine.spawn(function() seen = inbox:receive() end)
+        local other
+        coroutine.spawn(function() other = process.receive("50ms") end)
+        time.sleep("1ms")
+        process.send(me, "i", 6)
+        time.sleep("5ms")
+        assert(seen:topic() == "i" and seen:from() == me and tostring(seen) == "process.Message{topic=i}")
+        assert(other == nil)
+        -- unlisten makes the rest ordinary
+        process.send(me, "t", "late")
+        assert(process.unlisten(t) == true)
+        assert(select(2, t:receive()) == false)
+        time.sleep("10ms")
+        assert(other.value == "late")
+        local no, err = process.unlisten(channel.new())
+        assert(no == false and err:kind() == errors.INVALID)
+        local none, err = process.listen("")
+        assert(none == nil and err:message() == "topic cannot be empty")
+        none, err = process.send(me, "@x")
+        assert(none == nil and err:message() == "cannot send to @ topics")
+        -- events
+        process.cancel(me, "why")
+        local e = process.events():receive()
+        assert(e.type == "CANCEL" and e.reason == "why" and e.from == me)
+        -- subscribe
+        local ch = channel.new(4)
+        subscribe("sub", ch)
+        process.send(me, "sub", "v")
+        assert(ch:receive() == "v")
+        assert(unsubscribe(ch) == true and unsubscribe(ch) == false)
+        "##,
+    );
+}
+
+#[test]
+fn names_and_monitors() {
+    let world = World::new();
+    world.program("wait", "process.receive()");
+    let exit = world.run(
+        r##"
+        local r = process.registry
+        assert(r.register("me") == true and r.register("me") == true and r.lookup("me") == process.pid())
+        local pid = process.spawn("app:wait", "app:processes")
+        local ok, err = r.register("me", pid)
+        assert(ok == false and err:kind() == errors.ALREADY_EXISTS, tostring(err))
+        assert(r.unregister("me") == true and r.unregister("me") == false)
+        local v, err = r.lookup("me")
+        assert(v == nil and err:kind() == errors.NOT_FOUND and tostring(err) == "name not registered")
+        assert(process.monitor(pid) == true)
+        local ok, err = process.monitor(pid)
+        assert(ok == nil and err:kind() == errors.INTERNAL and tostring(err):find("monitor failed"))
+        assert(process.terminate(pid) == true)
+        local e = process.receive("5s")
+        assert(e.type == "EXIT" and e.error:message() == "process terminated" and e.error:retryable() == nil)
+        local ok, err = process.send("nobody", "t")
+        assert(err:message() == "could not resolve 'nobody' as PID or registered name")
+        local p, err = process.spawn("app:none", "app:processes")
+        assert(p == nil and err:kind() == errors.NOT_FOUND)
+        p, err = process.spawn("app:wait", "app:nowhere")
+        assert(p == nil and err:message() == "host not found")
+        p, err = process.spawn("wait")
+        assert(err:message() == "spawn requires at least id and host arguments")
+        assert(not pcall(process.send, nil, "t"))
+        local v, err = process.exec("app:wait", "app:none")
+        assert(v == nil and err:kind() == errors.NOT_FOUND)
+        assert(process.info().pid == process.pid() and #process.list() >= 1)
+        "##,
+    );
+    assert!(exit.result.is_ok(), "{exit:?}");
+}
+
+/// Starts a program that never waits, and terminates it while another one has to go on beside it.
+fn hog(text: &str) {
+    let world = World::new();
+    let hog = world.spawn(world.program("hog", text), &[]).unwrap();
+    let exit = world.run("local time = require('time') for i = 1, 5 do time.sleep('1ms') end return 'alive'");
+    assert!(exit.result.is_ok(), "{exit:?}");
+    let before = Instant::now();
+    world.kernel.terminate(hog.pid()).unwrap();
+    assert_eq!(world.end(&hog).cause, Cause::Terminated);
+    assert!(before.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn a_busy_loop_does_not_stop_others_and_ends_when_terminated() {
+    hog("while true do end");
+    hog("local function f() return f() end f()");
+}
+
+#[test]
+fn a_doomed_pcall_loop_ends() {
+    hog("while true do pcall(function() while true do end end) end");
+    hog("local function retry() while true do pcall(retry) end end retry()");
+    hog("while true do xpcall(function() while true do end end, function() while true do end end) end");
+}
+
+#[test]
+fn a_doomed_coroutine_ends() {
+    hog("local co = coroutine.wrap(function() while true do end end) while true do pcall(co) end");
+    hog("while true do coroutine.resume(coroutine.create(function() while true do coroutine.yield() end end)) end");
+}
+
+#[test]
+fn doomed_callbacks_end() {
+    hog("table.sort({1, 2, 3}, function(a, b) while true do end end)");
+    hog("while true do pcall(string.gsub, 'abc', '%w', function() while true do end end) end");
+    hog("local t <close> = setmetatable({}, {__close = function() while true do end end}) while true do end");
+}
+
+#[test]
+fn a_doomed_loop_that_cannot_be_suspended_ends() {
+    hog(
+        "local t = setmetatable({}, {__tostring = function() while true do end end}) while true do pcall(string.format, '%s', t) end",
+    );
+}
+
+#[test]
+fn the_memory_limit_cannot_be_held_back() {
+    let world = World::new();
+    for text in [
+        "local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end",
+        "while true do pcall(function() local t = {} while true do t[#t + 1] = {} end end) end",
+        "local s = 'x' while true do local ok = pcall(function() s = s .. s end) end",
+        "local co = coroutine.wrap(function() local t = {} while true do t[#t + 1] = {} end end) while true do pcall(co) end",
+        "local t = {} while true do t[#t + 1] = channel.new(1) t[#t]:send(('y'):rep(100)) end",
+    ] {
+        let program = world.limited(text, 4 << 20);
+        let process = world.spawn(program, &[]).unwrap();
+        let exit = world.end(&process);
+        assert_eq!(exit.cause, Cause::Limit, "{text}: {exit:?}");
+        let error = exit.error().unwrap();
+        assert_eq!(error.kind(), Kind::LimitExceeded);
+        assert_eq!(error.message(), "memory limit exceeded: 4MiB");
+        assert_eq!(error.retryable(), None);
+        assert_eq!(error.details().unwrap().get("limit"), Some(&Value::from("max_memory")));
+        assert_eq!(error.details().unwrap().get("allowed"), Some(&Value::Int(4 << 20)));
+    }
+}
+
+#[test]
+fn a_message_beyond_the_memory_limit_ends_its_reader() {
+    let world = World::new();
+    let program = world.limited("return process.receive().value", 4 << 20);
+    let process = world.spawn(program, &[]).unwrap();
+    let big = crate::value::Packed::from_value(&Value::Str(vec![b'x'; 8 << 20]));
+    world.kernel.send(None, process.pid(), "t".into(), big).unwrap();
+    assert_eq!(world.end(&process).cause, Cause::Limit);
+}
+
+#[test]
+fn the_sandbox_has_what_the_list_says() {
+    passes(
+        r##"
+        for _, name in ipairs{"process", "channel", "subscribe", "unsubscribe", "errors", "require", "package", "table", "math",
+            "string", "coroutine", "utf8", "debug", "type", "tonumber", "tostring", "assert", "error", "pcall", "xpcall", "pairs",
+            "ipairs", "next", "select", "getmetatable", "setmetatable", "rawset", "rawget", "rawequal", "rawlen", "load",
+            "collectgarbage", "unpack", "_G", "_VERSION", "integer", "number", "boolean"} do
+            assert(rawget(_G, name) ~= nil, name)
+        end
+        for _, name in ipairs{"dofile", "loadfile", "loadstring", "warn", "io", "json", "time"} do assert(_G[name] == nil, name) end
+        assert(getmetatable(_G) == nil and _VERSION == "Lua 5.4")
+        local count = 0
+        for _ in pairs(debug) do count = count + 1 end
+        assert(count == 1 and debug.traceback():find("main.lua"))
+        assert(package.path == "" and package.cpath == "" and package.loadlib == nil and package.seeall)
+        assert(string.dump == nil and string.pack and string.format("%5.1f", 2) == "  2.0")
+        assert(math.pow(2, 3) == 8.0 and math.log10(100) == 2.0 and math.pi > 3 and math.type(1) == "integer" and math.tanh(0) == 0)
+        assert(math.random(1, 6) <= 6)
+        assert(next(table.create(3, 4)) == nil and table.unpack == unpack and select("#", table.unpack({1, 2}, 1, 2)) == 2)
+        assert("10" + 1 == 11 and ("x"):rep(3) == "xxx" and #"abc" == 3)
+        -- load
+        assert(load("return 1 + 1")() == 2)
+        local f, m = load("\27Lua") assert(f == nil and type(m) == "string")
+        f, m = load("return 1", "x", "b") assert(f == nil and type(m) == "string")
+        f, m = load("x = = 1", "=name") assert(f == nil and m:find("name:1:"))
+        assert(load(function() return nil end)() == nil)
+        local parts = {"return ", "4", "2"}
+        assert(load(function() return table.remove(parts, 1) end)() == 42)
+        local env = {y = 3}
+        assert(load("return y", "c", "t", env)() == 3)
+        -- collectgarbage
+        assert(collectgarbage() == 0 and collectgarbage("count") > 1 and type(collectgarbage("step")) == "boolean")
+        assert(not pcall(collectgarbage, "stop"))
+        -- setmetatable
+        local ok, m = pcall(setmetatable, {}, {__gc = function() end})
+        assert(not ok and tostring(m):find("__gc is not supported; use <close> variables", 1, true))
+        assert(getmetatable(setmetatable({}, {__metatable = 1})) == 1)
+        -- casts
+        assert(string("x") == "x" and integer(3) == 3 and number(1.5) == 1.5 and boolean(false) == false)
+        for _, f in ipairs{function() string(1) end, function() integer(1.5) end, function() number("1") end, function() boolean(nil) end} do
+            assert(not pcall(f))
+        end
+        -- Error subjects
+        local e = errors.new("not found: x")
+        assert(string.find(e, "not found") == 1 and string.upper(e) == "NOT FOUND: X" and string.len(e) == 12)
+        assert(string.gsub(e, "x", "y") == "not found: y" and string.gsub(e, "x", function() return "z" end) == "not found: z")
+        -- channels keep their metatable to themselves
+        assert(getmetatable(channel.new()) == false)
+        -- require of the tables
+        assert(require("math") == math and require("process") == process and require("json") == require("json"))
+        local ok, err = pcall(require, "sql")
+        assert(not ok and err:kind() == errors.NOT_FOUND and tostring(err) == "module 'sql' not found: this runtime does not provide it")
+        ok, err = pcall(require, "no.such")
+        assert(not ok and tostring(err):find("module 'no.such' not found", 1, true))
+        "##,
+    );
+}
+
+#[test]
+fn libraries_opened_by_need_are_all_there_when_named() {
+    assert_eq!(
+        value("local n = 0 for _ in pairs(table) do n = n + 1 end return n"),
+        Value::Int(8)
+    );
+    assert_eq!(value("return getmetatable('').__index == string"), Value::Bool(true));
+    assert_eq!(value("local s = 'x' return s['upper'](s)"), Value::from("X"));
+    assert_eq!(value("return require('ma' .. 'th').pi > 3"), Value::Bool(true));
+}
+
+#[test]
+fn gsub_and_sort_are_those_of_lua() {
+    passes(
+        r##"
+        local function both(s, p, n)
+            local a, na = s:gsub(p, "<%0>", n)
+            local b, nb = s:gsub(p, function(...) return "<" .. (select("#", ...) and s.sub and (...)) .. ">" end, n)
+            return a, na, b, nb
+        end
+        for _, case in ipairs{{"hello world", "o"}, {"hello", "l*"}, {"abc", ""}, {"abc", "%w", 2}, {"  x  y", "%s*"}, {"abc", "^%w"},
+            {"THE (quick) fox", "%f[%a]%a+"}, {"", ""}, {"", "x*"}, {"aXbX", "X"}, {"abc", "x*", 2}, {"abc", "b", 0}} do
+            local a, na, b, nb = both(table.unpack(case))
+            assert(a == b and na == nb, ("%q %q: %s %s / %s %s"):format(case[1], case[2], a, na, b, nb))
+        end
+        assert(("k=v, a=b"):gsub("(%w+)=(%w+)", function(k, v) return v .. "=" .. k end) == "v=k, b=a")
+        assert(("abc"):gsub("()", function(i) return i end) == "1a2b3c4")
+        assert(("abc"):gsub("%w", function(c) if c == "b" then return false end return nil end) == "abc")
+        assert(not pcall(string.gsub, "abc", "%w", function() return {} end))
+        assert(not pcall(string.gsub, "abc", "(", function() end))
+        assert(("abc"):gsub("%w", setmetatable({}, {__index = function(_, c) return c .. c end})) == "aabbcc")
+        local t = {}
+        for i = 1, 500 do t[i] = (i * 7919) % 503 end
+        table.sort(t)
+        for i = 2, #t do assert(t[i - 1] <= t[i]) end
+        table.sort(t, function(a, b) return a > b end)
+        for i = 2, #t do assert(t[i - 1] >= t[i]) end
+        local words = {"b", "a", "c"}
+        table.sort(words)
+        assert(table.concat(words) == "abc")
+        assert(not pcall(table.sort, {1, "x"}) and not pcall(table.sort, 5) and not pcall(table.sort, {}, 1))
+        table.sort({}) table.sort({1})
+        "##,
+    );
+}
+
+#[test]
+fn values_cross_as_the_rules_say() {
+    let world = World::new();
+    world.program("echo", "local v = ... return v");
+    let exit = world.run(
+        r##"
+        local function through(v) return process.exec("app:echo", "app:processes", v) end
+        assert(through("\0\255") == "\0\255" and through(1.5) == 1.5 and through(math.maxinteger) == math.maxinteger)
+        assert(math.type(through(3)) == "integer" and math.type(through(3.0)) == "float")
+        local shared = {1}
+        local t = through{a = shared, b = shared, f = print, c = coroutine.create(function() end), ch = channel.new()}
+        assert(t.a == t.b and t.a[1] == 1 and t.f == nil and t.c == nil and t.ch == nil)
+        local cycle = {} cycle.self = cycle cycle[1] = {cycle}
+        local c = through(cycle)
+        assert(c.self == c and c[1][1] == c)
+        local keys = through{[1] = "a", [3] = "c", [1.5] = "f", [true] = "b", [{}] = "t"}
+        assert(keys[1] == "a" and keys[3] == "c" and keys[1.5] == "f" and keys[true] == "b")
+        local found for k, v in pairs(keys) do if type(k) == "table" then found = v end end
+        assert(found == "t")
+        local holes = through{1, nil, 3, n = 3}
+        assert(holes[1] == 1 and holes[2] == nil and holes[3] == 3 and holes.n == 3)
+        local back = {} for i = 10, 1, -1 do back[i] = i end
+        local got = through(back)
+        assert(#got == 10 and got[1] == 1 and got[10] == 10)
+        assert(getmetatable(through(setmetatable({}, {__index = {}}))) == nil)
+        local deep = {} local at = deep
+        for _ = 1, 20000 do at[1] = {} at = at[1] end
+        at[1] = "bottom"
+        local d = through(deep)
+        for _ = 1, 20000 do d = d[1] end
+        assert(d[1] == "bottom")
+        local e = through(errors.new{message = "m", kind = "Conflict", details = {x = {1}}})
+        assert(e:kind() == "Conflict" and e:details().x[1] == 1)
+        assert(through(nil) == nil and through(false) == false)
+        "##,
+    );
+    assert!(exit.result.is_ok(), "{exit:?}");
+}
+
+#[test]
+fn host_errors_reach_pcall_as_strings_or_error_objects() {
+    passes(
+        r##"
+        local json = require("json")
+        local ok, err = pcall(errors.new)
+        assert(not ok and (type(err) == "string" or err.kind), type(err))
+        local co = coroutine.create(function() require("sql") end)
+        local ok, err = coroutine.resume(co)
+        assert(not ok and err:kind() == errors.NOT_FOUND)
+        local same = errors.new("x")
+        local ok, err = pcall(error, same)
+        assert(err == same)
+        local ok, err = pcall(coroutine.wrap(function() error(same) end))
+        assert(err == same)
+        local t = {}
+        local ok, err = pcall(error, t)
+        assert(err == t)
+        local ok, err = xpcall(require, function(e) return e:kind() end, "sql")
+        assert(not ok and err == "NotFound")
+        "##,
+    );
+}
