@@ -84,6 +84,8 @@ fn not_there(role: Role, id: &EntryId) -> String {
 fn references(drafts: &mut [Draft]) {
     let index = index(drafts);
     let mut found = Vec::new();
+    // Each one looks at every entry.
+    let mut suggestions = 300_000 / drafts.len().max(1);
     for (at, draft) in drafts.iter().enumerate() {
         for reference in draft.references.iter().take(LARGEST) {
             let kind = index.get(&reference.id).map(|target| drafts[*target].kind.as_str());
@@ -92,7 +94,11 @@ fn references(drafts: &mut [Draft]) {
             }
             let label = match kind {
                 Some(kind) => format!("`{}` is a `{kind}`", reference.id),
-                None => similar(&reference.id, reference.role, drafts),
+                None if suggestions > 0 => {
+                    suggestions -= 1;
+                    similar(&reference.id, reference.role, drafts)
+                }
+                None => String::new(),
             };
             let problem = Diagnostic::new(Code::DanglingReference, not_there(reference.role, &reference.id));
             let is_optional = matches!(reference.role, Role::OptionalVariable | Role::DefaultHost);
