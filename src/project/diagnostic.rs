@@ -134,6 +134,19 @@ impl Place {
         }
     }
 
+    /// A whole line, without the space around it.
+    pub fn whole_line(file: impl Into<Arc<str>>, shown: &str, line: u32) -> Place {
+        let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let indent = shown.chars().take_while(|c| c.is_whitespace()).count();
+        Place::in_line(
+            file,
+            shown,
+            line,
+            small(indent + 1),
+            small(shown.trim().chars().count()),
+        )
+    }
+
     /// A whole file, when no line of it is to blame.
     pub fn file(file: impl Into<Arc<str>>) -> Place {
         Place {

@@ -75,15 +75,13 @@ impl Entry {
         }
     }
 
-    /// A place in the source of a Lua entry: a line of the file that its chunk is named after, column and length in
-    /// characters. None for other kinds.
-    pub fn place_in_source(&self, line: u32, column: u32, length: u32) -> Option<Place> {
+    /// A line of the source of a Lua entry, counted in the file that its chunk is named after. None for other kinds.
+    pub fn place_in_source(&self, line: u32) -> Option<Place> {
         let Spec::Lua(spec) = &self.spec else { return None };
         let inline = self.origin.as_ref().filter(|origin| *origin.source.file == *spec.chunk);
-        Some(match inline {
-            Some(origin) => origin.source.at(line, column, length),
-            None => Place::in_text(spec.chunk.as_str(), &spec.source, line, column, length),
-        })
+        let text = inline.map_or(&spec.source, |origin| &origin.source.text);
+        let shown = text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default();
+        Some(Place::whole_line(spec.chunk.as_str(), shown, line))
     }
 
     pub fn is_broken(&self) -> bool {

@@ -752,6 +752,11 @@ fn inline_source_points_into_the_yaml() {
         (&*spec.source, spec.chunk.as_str(), spec.first_line),
         ("\nlocal x = 1\nreturn x\n", "src/a.yaml", 6)
     );
+    let place = project.registry.get(&id("app:m")).unwrap().place_in_source(8).unwrap();
+    assert_eq!(
+        (place.column, place.length, place.text.as_str()),
+        (7, 8, "      return x")
+    );
 }
 
 #[test]
