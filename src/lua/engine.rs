@@ -88,6 +88,27 @@ impl LuaEngine {
         limits: Limits,
     ) -> Result<Arc<dyn Program>> {
         let name = path.file_stem().map_or("script".into(), |stem| stem.to_string_lossy());
+        let id = EntryId::new("script", &name);
+        self.of_file(id, Main::Chunk, path, text, folders, limits)
+    }
+
+    /// Makes the program of a file that is spawned by its name: its chunk is main, or returns it.
+    ///
+    /// # Errors
+    /// As [`LuaEngine::script`].
+    pub fn file(self: &Arc<Self>, id: EntryId, path: &Path, text: &str, folders: Vec<PathBuf>) -> Result<Arc<dyn Program>> {
+        self.of_file(id, Main::File, path, text, folders, Limits::default())
+    }
+
+    fn of_file(
+        self: &Arc<Self>,
+        id: EntryId,
+        main: Main,
+        path: &Path,
+        text: &str,
+        folders: Vec<PathBuf>,
+        limits: Limits,
+    ) -> Result<Arc<dyn Program>> {
         let chunk = path.display().to_string();
         let mut build = Build::new(self);
         build.script(&Source {
@@ -102,9 +123,9 @@ impl LuaEngine {
         };
         Ok(Arc::new(LuaProgram {
             engine: self.clone(),
-            id: EntryId::new("script", &name),
+            id,
             kind: "script",
-            image: build.finish(Main::Chunk),
+            image: build.finish(main),
             visible: Arc::new(visible),
             max_memory: limits.max_memory,
             max_execution: milliseconds(limits.max_execution_ms),

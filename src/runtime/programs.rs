@@ -4,8 +4,12 @@
 //! keeps its own, because their files may change.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::runtime::Handle;
+
+use super::files::Files;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::lua::LuaEngine;
@@ -18,15 +22,18 @@ type Known = HashMap<EntryId, Result<Arc<dyn Program>>>;
 /// Both engines behind the kernel's trait.
 pub(super) struct Engines {
     registry: Arc<Registry>,
+    /// Programs of files that no entry names.
+    files: Arc<Files>,
     pub lua: Arc<LuaEngine>,
     pub wasm: Arc<Wasm>,
     known: RwLock<Known>,
 }
 
 impl Engines {
-    pub fn new(registry: Arc<Registry>, lua: Arc<LuaEngine>, wasm: Arc<Wasm>) -> Engines {
+    pub fn new(registry: Arc<Registry>, lua: Arc<LuaEngine>, wasm: Arc<Wasm>, io: Handle) -> Engines {
         Engines {
             registry,
+            files: Files::new(lua.clone(), wasm.clone(), io),
             lua,
             wasm,
             known: RwLock::default(),
@@ -67,5 +74,9 @@ impl Engines {
 impl Programs for Engines {
     fn resolve(&self, id: &EntryId) -> Resolved {
         self.find(id).unwrap_or_else(|error| Resolved::Ready(Err(error)))
+    }
+
+    fn resolve_file(&self, folders: &[PathBuf], name: &str) -> Resolved {
+        self.files.resolve(folders, name)
     }
 }

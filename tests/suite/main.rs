@@ -3,6 +3,8 @@
 mod harness;
 mod lua;
 mod projects;
+mod pty;
+mod repl;
 mod signals;
 mod streams;
 mod usage;
