@@ -41,6 +41,7 @@
 //!
 //! Workers are OS threads of our own and not tasks on tokio's threads; the reasons stand in `process/scheduler.rs`.
 
+pub mod cli;
 pub mod duration;
 pub mod error;
 pub mod id;
@@ -48,6 +49,7 @@ pub mod log;
 pub mod lua;
 pub mod process;
 pub mod project;
+pub mod runtime;
 pub mod size;
 pub mod system;
 pub mod value;

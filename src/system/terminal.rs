@@ -46,7 +46,7 @@ impl Terminal {
         let terminal = Terminal::over(Sink::Captured([Vec::new(), Vec::new()]), Source::Captured);
         {
             let mut input = terminal.input.lock();
-            input.buffer = stdin.into();
+            input.push(&stdin);
             input.ended = true;
         }
         terminal
@@ -416,6 +416,8 @@ struct Input {
 #[derive(Default)]
 struct InputState {
     buffer: VecDeque<u8>,
+    /// Line ends in the buffer, so that waiting for one does not read a long line again and again.
+    lines: usize,
     /// No more will come: the end, or `failure`.
     ended: bool,
     failure: Option<io::ErrorKind>,
@@ -431,8 +433,18 @@ impl InputState {
         if self.buffer.is_empty() {
             return self.end().map(|end| end.then(Vec::new));
         }
-        let length = max.min(self.buffer.len());
-        Ok(Some(self.buffer.drain(..length).collect()))
+        Ok(Some(self.pull(max.min(self.buffer.len()))))
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.lines += line_ends(bytes);
+        self.buffer.extend(bytes);
+    }
+
+    fn pull(&mut self, length: usize) -> Vec<u8> {
+        let bytes: Vec<u8> = self.buffer.drain(..length).collect();
+        self.lines -= line_ends(&bytes);
+        bytes
     }
 
     /// Whether the end has come, or the failure that came instead.
@@ -444,12 +456,12 @@ impl InputState {
     }
 
     fn has_line(&self) -> bool {
-        self.buffer.len() >= LONGEST_LINE || self.buffer.contains(&b'\n')
+        self.lines > 0 || self.buffer.len() >= LONGEST_LINE
     }
 
     fn take_line(&mut self) -> io::Result<Option<Vec<u8>>> {
         if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
-            let mut line: Vec<u8> = self.buffer.drain(..=end).collect();
+            let mut line = self.pull(end + 1);
             line.pop();
             if line.last() == Some(&b'\r') {
                 line.pop();
@@ -462,20 +474,24 @@ impl InputState {
         if self.buffer.is_empty() {
             return self.end().map(|_| None);
         }
-        Ok(Some(self.buffer.drain(..).collect()))
+        Ok(Some(self.pull(self.buffer.len())))
     }
 
     fn arrive(&mut self, result: io::Result<usize>, chunk: &[u8]) {
         self.wanted = false;
         match result {
             Ok(0) => self.ended = true,
-            Ok(length) => self.buffer.extend(&chunk[..length]),
+            Ok(length) => self.push(&chunk[..length]),
             Err(error) => {
                 self.ended = true;
                 self.failure = Some(error.kind());
             }
         }
     }
+}
+
+fn line_ends(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
 impl Input {

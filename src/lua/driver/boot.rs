@@ -94,6 +94,8 @@ unsafe fn find_main(l: Lua) -> c_int {
                 Act::Return(0)
             });
             lua_gettable(l, -2);
+            // What stays below main is a result too.
+            lua_remove(l, -2);
         }
         let args = host(l, |driver| driver.push_main(l));
         lua_callk(l, args, LUA_MULTRET, IN_MAIN, Some(went));

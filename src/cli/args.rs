@@ -1,0 +1,175 @@
+//! What may stand on the command line, as clap reads it. What the words mean is decided by the command that gets them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  wippy run list                       the commands of this project
+  wippy run greet World                run one of them, with an argument
+  wippy run hello.lua                  run a Lua file, no project needed
+  wippy -C examples/compute run demo   run a command of the project in that folder
+  wippy check                          look for mistakes, run nothing
+
+Exit codes:
+  0 success   1 the program failed   2 wrong usage   3 the project has errors   4 no such command or entry
+  5 hash mismatch   124 time limit   130/143 SIGINT/SIGTERM   134 wasm trap   137 memory or other limit";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  wippy run list                     every command: name, what it does, entry
+  wippy run list --json              the same as data
+  wippy run greet World              the command `greet` with one argument
+  wippy run greet --help             `--help` goes to `greet`: what follows the name is the program's
+  wippy help run greet               the parameters of `greet`
+  wippy run hello.lua a b            a Lua file; the words arrive as `...`
+  wippy run -x app:worker 6 7        any process entry, by its id
+  wippy run                          every host with auto_start, until Ctrl-C";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  wippy check                        exit code 3 when there is an error
+  wippy check --strict               warnings count too
+  wippy check --json                 one JSON array, for editors and scripts";
+
+/// A runtime for Lua and WebAssembly processes that cannot hurt each other.
+#[derive(Debug, Parser)]
+#[command(name = "wippy", version, after_help = EXAMPLES, disable_help_subcommand = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub globals: Globals,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command. They stand before the NAME or FILE of a program; what follows belongs to the program.
+#[derive(Args, Debug)]
+pub struct Globals {
+    /// Project folder [default: the nearest parent with wippy.lock, .wippy.yaml or an entry file]
+    #[arg(short = 'C', long, value_name = "DIR", global = true)]
+    pub project: Option<PathBuf>,
+    /// More log records: -v with debug
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// No log records but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub silent: bool,
+    /// How log records look on stderr
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT", global = true)]
+    pub log_format: LogFormat,
+    /// Colours
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN", global = true)]
+    pub color: Color,
+    /// Sets a field of an entry for this run
+    #[arg(short = 'o', long = "override", value_name = "NS:NAME:FIELD=VALUE", global = true)]
+    pub overrides: Vec<String>,
+    /// The terminal host to run on, when a project has several
+    #[arg(long, value_name = "ID", global = true)]
+    pub host: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command of the project, a Lua file, an entry, or every service
+    Run(Run),
+    /// Load the project and report every problem; run nothing
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(Check),
+    /// Help for a command; `help run NAME` shows what NAME takes
+    Help(Help),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = RUN_EXAMPLES, disable_help_subcommand = true, subcommand_value_name = "NAME|FILE.lua|NS:NAME",
+    subcommand_help_heading = "What to run")]
+pub struct Run {
+    /// NAME is the id of a process entry, declared as a command or not
+    #[arg(short = 'x', long = "entry")]
+    pub entry: bool,
+    #[command(subcommand)]
+    pub what: Option<What>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// The commands that the project declares
+    List {
+        /// As one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// A program and everything that belongs to it.
+    #[command(external_subcommand)]
+    Program(Vec<OsString>),
+}
+
+#[derive(Args, Debug)]
+pub struct Check {
+    /// As one JSON array
+    #[arg(long)]
+    pub json: bool,
+    /// Warnings count as errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Help {
+    /// A command, or `run` and the NAME of a program
+    #[arg(value_name = "COMMAND")]
+    pub words: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn program(line: &str) -> (Cli, Vec<String>) {
+        let mut cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let words = match &mut cli.command {
+            Command::Run(Run {
+                what: Some(What::Program(words)),
+                ..
+            }) => words.drain(..).map(|word| word.into_string().unwrap()).collect(),
+            _ => Vec::new(),
+        };
+        (cli, words)
+    }
+
+    #[test]
+    fn the_whole_tree_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_the_name_belongs_to_the_program() {
+        let (cli, words) = program("wippy -C dir run greet --help -C x list");
+        assert_eq!(cli.globals.project.unwrap(), PathBuf::from("dir"));
+        assert_eq!(words, ["greet", "--help", "-C", "x", "list"]);
+        let (cli, words) = program("wippy run -x -C dir app:main -- -x");
+        assert_eq!(cli.globals.project.unwrap(), PathBuf::from("dir"));
+        assert_eq!(words, ["app:main", "--", "-x"]);
+    }
+
+    #[test]
+    fn an_unknown_option_before_the_name_is_wrong_usage() {
+        let error = Cli::try_parse_from(["wippy", "run", "--jsn", "list"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+    }
+}

@@ -1,0 +1,124 @@
+//! What a person sees: text on stdout for answers, on stderr for everything else, colour where it is welcome.
+//!
+//! All of it goes through the one [`Terminal`], so that a program's output and the word about its end keep their order.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::Color;
+use crate::system::terminal::{Stream, Terminal};
+
+/// How long the end of the program waits for a reader that does not read.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The way out for every command.
+pub struct Console {
+    terminal: Arc<Terminal>,
+    color: Color,
+}
+
+impl Console {
+    pub fn new(color: Color) -> Console {
+        Console {
+            terminal: Terminal::standard(),
+            color,
+        }
+    }
+
+    pub fn terminal(&self) -> &Arc<Terminal> {
+        &self.terminal
+    }
+
+    /// The answer itself, on stdout.
+    pub fn answer(&self, text: &str) {
+        self.write(Stream::Out, text.as_bytes());
+    }
+
+    /// Bytes that are the answer, unchanged.
+    pub fn answer_bytes(&self, bytes: &[u8]) {
+        self.write(Stream::Out, bytes);
+    }
+
+    /// A word to the person, on stderr.
+    pub fn say(&self, text: &str) {
+        self.write(Stream::Err, text.as_bytes());
+    }
+
+    /// Waits until everything is written, unless nobody reads it.
+    pub fn finish(&self) {
+        self.terminal.restore();
+        self.terminal.drain(PATIENCE);
+    }
+
+    pub fn paint(&self, stream: Stream) -> Paint {
+        let on = match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && self.is_tty(stream),
+        };
+        Paint { on }
+    }
+
+    fn is_tty(&self, stream: Stream) -> bool {
+        match stream {
+            Stream::Out => std::io::stdout().is_terminal(),
+            Stream::Err => std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// A reader that has gone wants nothing more: what cannot be written is dropped.
+    fn write(&self, stream: Stream, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match self.terminal.try_write(stream, bytes) {
+                Ok(0) => self.terminal.drain(PATIENCE),
+                Ok(length) => bytes = &bytes[length..],
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Colours, or none.
+#[derive(Clone, Copy)]
+pub struct Paint {
+    on: bool,
+}
+
+/// Text as it is.
+#[cfg(test)]
+pub const PLAIN: Paint = Paint { on: false };
+
+impl Paint {
+    pub fn is_on(self) -> bool {
+        self.on
+    }
+
+    pub fn red(self, text: &str) -> String {
+        self.wrap("1;31", text)
+    }
+
+    pub fn yellow(self, text: &str) -> String {
+        self.wrap("1;33", text)
+    }
+
+    pub fn blue(self, text: &str) -> String {
+        self.wrap("1;34", text)
+    }
+
+    pub fn bold(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    pub fn dim(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+
+    fn wrap(self, code: &str, text: &str) -> String {
+        if self.on {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}

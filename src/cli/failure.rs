@@ -1,0 +1,223 @@
+//! Why a command did not succeed: its exit code, and what a person is told.
+//!
+//! Layout: `error[Kind]: message (entry pid)`, then the frames, then what to do about it. Diagnostics of a project are
+//! rendered by [`project::diagnostic`](crate::project::diagnostic) and only placed here.
+
+use std::fmt::Write as _;
+
+use super::console::Paint;
+use crate::error::{Error, Frame, Kind};
+use crate::id::{EntryId, Pid};
+use crate::process::Cause;
+use crate::project::diagnostic::{Code, Diagnostic, Style, to_text};
+use crate::value::Value;
+
+/// Exit codes with a name; a guest's own code and a Lua main's number are the others.
+pub mod code {
+    pub const SUCCESS: u8 = 0;
+    pub const FAILED: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const PROJECT: u8 = 3;
+    pub const UNKNOWN: u8 = 4;
+    pub const HASH: u8 = 5;
+    pub const TIME: u8 = 124;
+    pub const TRAP: u8 = 134;
+    pub const LIMIT: u8 = 137;
+}
+
+/// A command that failed.
+#[derive(Debug)]
+pub struct Failure {
+    pub code: u8,
+    report: Box<Report>,
+}
+
+/// What there is to say about it.
+#[derive(Debug, Default)]
+struct Report {
+    /// None when the diagnostics, or the program itself, have said it all.
+    error: Option<Error>,
+    /// Who failed.
+    process: Option<(EntryId, Pid)>,
+    diagnostics: Vec<Diagnostic>,
+    /// How the program is called.
+    usage: Option<String>,
+    /// What to do about it; may have several lines.
+    help: Option<String>,
+}
+
+impl Failure {
+    pub fn new(code: u8, error: Error) -> Failure {
+        Failure::silent(code).change(|report| report.error = Some(error))
+    }
+
+    /// Nothing more to say than the exit code.
+    pub fn silent(code: u8) -> Failure {
+        Failure {
+            code,
+            report: Box::default(),
+        }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(code::USAGE, Error::invalid(message))
+    }
+
+    /// An entry that cannot be used: its hash, or any other error. What was found in its files says more than the error.
+    pub fn entry(error: Error, diagnostics: &[Diagnostic]) -> Failure {
+        let found: Vec<Diagnostic> = diagnostics.iter().filter(|found| found.is_error()).cloned().collect();
+        let code = match found.iter().any(|found| is_hash(found.code)) {
+            true => code::HASH,
+            false => code::PROJECT,
+        };
+        match found.is_empty() {
+            true => Failure::new(code, error),
+            false => Failure::silent(code).with_diagnostics(found),
+        }
+    }
+
+    /// A process that ended otherwise than well. A guest that chose its exit code has said what it had to say.
+    pub fn process(entry: &EntryId, pid: &Pid, cause: Cause, error: &Error) -> Failure {
+        let code = match cause {
+            Cause::Code(code) => return Failure::silent(u8::try_from(code).unwrap_or(code::FAILED)),
+            Cause::TimeLimit => code::TIME,
+            Cause::Limit => code::LIMIT,
+            Cause::Trap => code::TRAP,
+            Cause::Returned | Cause::Failed | Cause::Terminated | Cause::LinkBroken => code::FAILED,
+        };
+        let process = (entry.clone(), pid.clone());
+        Failure::new(code, error.clone()).change(|report| report.process = Some(process))
+    }
+
+    #[must_use]
+    pub fn help(self, help: impl Into<String>) -> Failure {
+        self.change(|report| report.help = Some(help.into()))
+    }
+
+    /// The line that shows how the program is called.
+    #[must_use]
+    pub fn with_usage(self, usage: impl Into<String>) -> Failure {
+        self.change(|report| report.usage = Some(usage.into()))
+    }
+
+    #[must_use]
+    pub fn with_diagnostics(self, diagnostics: Vec<Diagnostic>) -> Failure {
+        self.change(|report| report.diagnostics = diagnostics)
+    }
+
+    #[must_use]
+    pub fn with_code(self, code: u8) -> Failure {
+        Failure { code, ..self }
+    }
+
+    fn change(mut self, edit: impl FnOnce(&mut Report)) -> Failure {
+        edit(&mut self.report);
+        self
+    }
+
+    /// What a person is told, ending in a newline; may be empty.
+    pub fn to_text(&self, paint: Paint) -> String {
+        let report = &self.report;
+        let mut text: String = report
+            .diagnostics
+            .iter()
+            .map(|found| to_text(found, paint.style()))
+            .collect();
+        if let Some(error) = &report.error {
+            text.push_str(&head(error, report.process.as_ref(), paint));
+            for frame in frames(error) {
+                let _ = writeln!(text, "    at {frame}");
+            }
+        }
+        if let Some(usage) = &report.usage {
+            let _ = writeln!(text, "{usage}");
+        }
+        for (at, line) in report.help.iter().flat_map(|help| help.lines()).enumerate() {
+            let lead = if at == 0 { "  = help: " } else { "          " };
+            let _ = writeln!(text, "{}", format!("{lead}{line}").trim_end());
+        }
+        text
+    }
+}
+
+/// The one line that says what went wrong.
+fn head(error: &Error, process: Option<&(EntryId, Pid)>, paint: Paint) -> String {
+    let title = match error.kind() {
+        Kind::Unknown => "error".to_owned(),
+        kind => format!("error[{}]", kind.as_str()),
+    };
+    let who = process
+        .map(|(entry, pid)| format!(" ({entry} {pid})"))
+        .unwrap_or_default();
+    format!("{}: {error}{}\n", paint.red(&title), paint.dim(&who))
+}
+
+/// Where it came from, innermost first: Lua frames, or those of the guest.
+fn frames(error: &Error) -> Vec<String> {
+    if !error.frames().is_empty() {
+        return error.frames().iter().map(Frame::to_string).collect();
+    }
+    match error.details().and_then(|details| details.get("frames")) {
+        Some(Value::Table(table)) => table.array.iter().filter_map(guest_frame).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn guest_frame(frame: &Value) -> Option<String> {
+    let text = |field: &str| frame.get(field).and_then(Value::as_str).unwrap_or("?");
+    let offset = match frame.get("offset")? {
+        Value::Int(offset) => format!(" +{offset:#x}"),
+        _ => String::new(),
+    };
+    Some(format!("{}: in {}{offset}", text("module"), text("func")))
+}
+
+fn is_hash(found: Code) -> bool {
+    matches!(found, Code::HashMismatch | Code::HashPlaceholder)
+}
+
+impl Paint {
+    /// The same choice in the words of the diagnostics.
+    pub fn style(self) -> Style {
+        if self.is_on() { Style::Colour } else { Style::Plain }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::console::PLAIN;
+
+    #[test]
+    fn a_process_failure_names_entry_pid_and_frames() {
+        let error = Error::internal("boom").with_frames(vec![Frame {
+            source: "src/main.lua".into(),
+            line: 3,
+            name: "main".into(),
+        }]);
+        let (entry, pid) = (EntryId::new("app", "main"), Pid::new("app:t".into(), 1));
+        let failure = Failure::process(&entry, &pid, Cause::Failed, &error);
+        assert_eq!(failure.code, 1);
+        assert_eq!(
+            failure.to_text(PLAIN),
+            "error[Internal]: boom (app:main {app:t|0x00001})\n    at src/main.lua:3: in main\n"
+        );
+    }
+
+    #[test]
+    fn causes_have_their_exit_codes() {
+        let (entry, pid) = (EntryId::new("app", "main"), Pid::new("app:t".into(), 1));
+        for (cause, code) in [
+            (Cause::Returned, 1),
+            (Cause::Failed, 1),
+            (Cause::Terminated, 1),
+            (Cause::TimeLimit, 124),
+            (Cause::Limit, 137),
+            (Cause::Trap, 134),
+            (Cause::Code(7), 7),
+            (Cause::Code(700), 1),
+        ] {
+            assert_eq!(Failure::process(&entry, &pid, cause, &Error::internal("x")).code, code);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `wippy run list`: the commands of the project, in load order. Starts nothing.
+
+use serde_json::json;
+
+use super::args::Globals;
+use super::console::{Console, Paint};
+use super::failure::{Failure, code};
+use super::open;
+use crate::project::Project;
+use crate::system::terminal::Stream;
+
+pub fn run(as_json: bool, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+    let project = open::project(globals)?;
+    let text = if as_json {
+        to_json(&project)
+    } else {
+        to_text(&project, console.paint(Stream::Out))
+    };
+    console.answer(&text);
+    Ok(code::SUCCESS)
+}
+
+fn to_json(project: &Project) -> String {
+    let commands = project.registry.commands().into_iter().map(|(command, entry)| {
+        json!({
+            "name": command.name,
+            "short": command.short,
+            "use_case": command.use_case,
+            "entry": entry.id.as_str(),
+            "kind": entry.kind,
+        })
+    });
+    format!("{}\n", serde_json::Value::Array(commands.collect()))
+}
+
+fn to_text(project: &Project, paint: Paint) -> String {
+    let commands = project.registry.commands();
+    if commands.is_empty() {
+        return String::new();
+    }
+    let head = [("NAME", "WHAT IT DOES", "ENTRY")];
+    let rows = commands
+        .iter()
+        .map(|(command, entry)| (command.name.as_str(), command.short.as_str(), entry.id.as_str()));
+    let rows: Vec<_> = head.into_iter().chain(rows).collect();
+    let width = |column: fn(&(&str, &str, &str)) -> usize| rows.iter().map(column).max().unwrap_or(0);
+    let name = width(|row| row.0.chars().count());
+    let short = width(|row| row.1.chars().count());
+    let line = |row: &(&str, &str, &str)| format!("{:name$}  {:short$}  {}\n", row.0, row.1, row.2);
+    let (head, body) = (line(&rows[0]), rows[1..].iter().map(line));
+    body.fold(format!("{}\n", paint.bold(head.trim_end())), |text, line| text + &line)
+}

@@ -1,0 +1,187 @@
+//! Where log records go: one line each on stderr, as text or as JSON, and never at the price of a blocked worker.
+//!
+//! A line longer than 8 KiB is split. When stderr is not read as fast as records come they are dropped, counted, and the
+//! number is told as soon as there is room.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+use serde_json::{Map, Value as Json};
+
+use super::args::{Globals, LogFormat};
+use super::console::{Console, Paint};
+use super::json;
+use crate::log::{Level, Record, Sink};
+use crate::system::terminal::{Stream, Terminal};
+
+/// Longer lines are split, so that one record cannot hold up the others.
+const LONGEST_LINE: usize = 8 << 10;
+
+/// The sink of the command line.
+#[derive(Clone)]
+pub struct ConsoleLog(Arc<State>);
+
+struct State {
+    terminal: Arc<Terminal>,
+    format: LogFormat,
+    paint: Paint,
+    lowest: Level,
+    /// The terminal host has `hide_logs`.
+    hidden: AtomicBool,
+    dropped: AtomicU64,
+}
+
+impl ConsoleLog {
+    pub fn new(console: &Console, globals: &Globals) -> ConsoleLog {
+        let lowest = match (globals.silent, globals.verbose) {
+            (true, _) => Level::Error,
+            (false, 0) => Level::Info,
+            _ => Level::Debug,
+        };
+        ConsoleLog(Arc::new(State {
+            terminal: console.terminal().clone(),
+            format: globals.log_format,
+            paint: console.paint(Stream::Err),
+            lowest,
+            hidden: AtomicBool::new(false),
+            dropped: AtomicU64::new(0),
+        }))
+    }
+
+    /// Shows nothing from now on: the program has the screen for itself.
+    pub fn hide(&self) {
+        self.0.hidden.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Sink for ConsoleLog {
+    fn record(&self, record: Record) {
+        let dropped = self.0.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            let record = Record::new(Level::Warn, format!("{dropped} log records dropped"));
+            self.0.emit(&record, dropped);
+        }
+        self.0.emit(&record, 0);
+    }
+
+    fn enabled(&self, level: Level) -> bool {
+        level >= self.0.lowest && !self.0.hidden.load(Ordering::Relaxed)
+    }
+}
+
+impl State {
+    /// Writes the record whole or not at all; `carried` is what is lost with it.
+    fn emit(&self, record: &Record, carried: u64) {
+        let lines = match self.format {
+            LogFormat::Text => text(record, self.paint),
+            LogFormat::Json => json_line(record),
+        };
+        let fits = self.terminal.room(Stream::Err).is_ok_and(|room| room >= lines.len());
+        if !fits || self.terminal.try_write(Stream::Err, lines.as_bytes()).is_err() {
+            self.dropped.fetch_add(1 + carried, Ordering::Relaxed);
+        }
+    }
+}
+
+fn text(record: &Record, paint: Paint) -> String {
+    let mut line = format!("{} {}", paint.dim(&clock(record.at)), level(record.level, paint));
+    if !record.logger.is_empty() {
+        line.push_str(&format!(" {}:", record.logger));
+    }
+    line.push(' ');
+    line.push_str(&record.message);
+    for (name, value) in &record.fields {
+        line.push_str(&format!(" {}{}", paint.dim(&format!("{name}=")), json::compact(value)));
+    }
+    if let Some(pid) = &record.pid {
+        let entry = record
+            .entry
+            .as_ref()
+            .map(|entry| format!("{entry} "))
+            .unwrap_or_default();
+        line.push_str(&format!(" {}", paint.dim(&format!("[{entry}{pid}]"))));
+    }
+    split(&line)
+}
+
+/// Ends every line, and breaks those that are too long.
+fn split(text: &str) -> String {
+    let mut lines = String::with_capacity(text.len() + 1);
+    for line in text.lines() {
+        let mut rest = line;
+        while rest.len() > LONGEST_LINE {
+            let (head, tail) = rest.split_at(rest.floor_char_boundary(LONGEST_LINE));
+            lines.push_str(head);
+            lines.push('\n');
+            rest = tail;
+        }
+        lines.push_str(rest);
+        lines.push('\n');
+    }
+    lines
+}
+
+fn level(level: Level, paint: Paint) -> String {
+    match level {
+        Level::Debug => paint.dim("debug"),
+        Level::Info => paint.blue("info"),
+        Level::Warn => paint.yellow("warn"),
+        Level::Error => paint.red("error"),
+    }
+}
+
+fn clock(at: SystemTime) -> String {
+    let at = Timestamp::try_from(at).unwrap_or_default();
+    Zoned::new(at, TimeZone::system()).strftime("%H:%M:%S%.3f").to_string()
+}
+
+fn json_line(record: &Record) -> String {
+    let at = Timestamp::try_from(record.at).unwrap_or_default();
+    let mut object = Map::new();
+    let mut put = |name: &str, value: String| object.insert(name.to_owned(), Json::String(value));
+    put("time", at.to_string());
+    put("level", record.level.as_str().to_owned());
+    if !record.logger.is_empty() {
+        put("logger", record.logger.clone());
+    }
+    put("message", record.message.clone());
+    if let Some(entry) = &record.entry {
+        put("entry", entry.to_string());
+    }
+    if let Some(pid) = &record.pid {
+        put("pid", pid.to_string());
+    }
+    if !record.fields.is_empty() {
+        let fields = record
+            .fields
+            .iter()
+            .map(|(name, value)| (name.clone(), json::from(value)));
+        object.insert("fields".to_owned(), Json::Object(fields.collect()));
+    }
+    format!("{}\n", Json::Object(object))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_split_and_none_is_lost() {
+        let text = "ä".repeat(LONGEST_LINE);
+        let lines = split(&text);
+        assert!(lines.lines().all(|line| line.len() <= LONGEST_LINE));
+        assert_eq!(lines.lines().collect::<String>(), text);
+    }
+
+    #[test]
+    fn a_json_record_is_one_line() {
+        let record = Record::new(Level::Warn, "two\nlines").field("n", 7i64);
+        let line = json_line(&record);
+        assert_eq!(line.lines().count(), 1);
+        let back: Json = serde_json::from_str(&line).unwrap();
+        assert_eq!(back["message"], "two\nlines");
+        assert_eq!(back["fields"]["n"], 7);
+    }
+}

@@ -1,0 +1,74 @@
+//! The command line: one file per command, and the only room that prints.
+//!
+//! Answers go to stdout, everything else to stderr. A command gives an exit code or a [`Failure`]; what a failure looks
+//! like is decided here, once.
+
+mod args;
+mod check;
+mod console;
+mod failure;
+mod help;
+mod json;
+mod list;
+mod log;
+mod open;
+mod outcome;
+mod race;
+mod run;
+mod script;
+mod services;
+mod signals;
+mod target;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::system::terminal::Stream;
+use args::{Cli, Command, Globals, Run, What};
+use console::Console;
+use failure::{Failure, code};
+
+/// Runs the program with these arguments, the first of which is its name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Cli::try_parse_from(args) {
+        Ok(cli) => ExitCode::from(run_command(cli)),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Help and version go to stdout and are a success, everything else is wrong usage.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // Whoever closed the stream does not want to read it.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { code::USAGE } else { code::SUCCESS })
+}
+
+fn run_command(cli: Cli) -> u8 {
+    let console = Console::new(cli.globals.color);
+    let result = dispatch(cli.command, &cli.globals, &console);
+    let code = result.unwrap_or_else(|failure| {
+        console.say(&failure.to_text(console.paint(Stream::Err)));
+        failure.code
+    });
+    console.finish();
+    code
+}
+
+fn dispatch(command: Command, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+    match command {
+        Command::Run(Run { entry: true, what }) => run::entry(what, globals, console),
+        Command::Run(Run { what: None, .. }) => services::run(globals, console),
+        Command::Run(Run {
+            what: Some(What::List { json }),
+            ..
+        }) => list::run(json, globals, console),
+        Command::Run(Run {
+            what: Some(What::Program(words)),
+            ..
+        }) => run::named(words, globals, console),
+        Command::Check(args) => check::run(&args, globals, console),
+        Command::Help(args) => help::run(&args, globals, console),
+    }
+}

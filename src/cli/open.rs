@@ -1,0 +1,66 @@
+//! From the command line to a loaded project: which folder, and what to say when there is none.
+
+use std::path::PathBuf;
+
+use super::args::Globals;
+use super::failure::{Failure, code};
+use crate::error::Error;
+use crate::id::EntryId;
+use crate::project::{self, Override, Project};
+use crate::system;
+
+/// The project, which must be there.
+///
+/// # Errors
+/// Exit 3 without a project.
+pub fn project(globals: &Globals) -> Result<Project, Failure> {
+    find(globals)?.ok_or_else(|| {
+        Failure::new(code::PROJECT, Error::not_found("no project here or in a folder above"))
+            .help("a project has a wippy.lock, a .wippy.yaml or an entry file; -C DIR names its folder")
+    })
+}
+
+/// The project, if there is one.
+///
+/// # Errors
+/// Exit 3 when the folder that was named does not exist.
+pub fn find(globals: &Globals) -> Result<Option<Project>, Failure> {
+    let overrides = globals
+        .overrides
+        .iter()
+        .map(|text| over(text))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(folder(globals)?.map(|folder| system::load(&folder, &overrides)))
+}
+
+fn folder(globals: &Globals) -> Result<Option<PathBuf>, Failure> {
+    let Some(named) = &globals.project else {
+        let here = std::env::current_dir().map_err(unreadable)?;
+        return Ok(project::find(&here));
+    };
+    if named.is_dir() {
+        return named.canonicalize().map(Some).map_err(unreadable);
+    }
+    let error = Error::not_found(format!("no such project folder: {}", named.display()));
+    Err(Failure::new(code::PROJECT, error))
+}
+
+/// `NS:NAME:FIELD=VALUE`.
+fn over(text: &str) -> Result<Override, Failure> {
+    let parsed = text.split_once('=').and_then(|(target, value)| {
+        let (id, field) = target.rsplit_once(':')?;
+        Some(Override {
+            id: EntryId::parse(id).ok()?,
+            field: field.to_owned(),
+            value: value.to_owned(),
+        })
+    });
+    parsed.ok_or_else(|| Failure::usage(format!("-o {text}: expected NS:NAME:FIELD=VALUE")))
+}
+
+fn unreadable(error: std::io::Error) -> Failure {
+    Failure::new(
+        code::PROJECT,
+        Error::internal(format!("cannot read the project folder: {error}")),
+    )
+}

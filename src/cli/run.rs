@@ -1,0 +1,230 @@
+//! `wippy run NAME`, `wippy run FILE.lua` and `wippy run -x ID`: one process on the terminal host, from its start to the
+//! program's exit code.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::{Globals, What};
+use super::console::Console;
+use super::failure::{Failure, code};
+use super::log::ConsoleLog;
+use super::outcome::{Stopped, settle};
+use super::race::{First, first};
+use super::signals::Signals;
+use super::{open, script, target};
+use crate::error::{Error, Result as Outcome};
+use crate::log::Log;
+use crate::process::{Exit, Process, Program};
+use crate::project::diagnostic::to_text;
+use crate::project::{Diagnostic, Entry, Project, Registry, Spec};
+use crate::runtime::{Options, Runtime};
+use crate::system::terminal::Stream;
+use crate::value::{Packed, Value};
+use crate::wasm::WasmProgram;
+
+/// What is to run, on what.
+pub struct Job {
+    pub registry: Arc<Registry>,
+    pub program: Source,
+    pub terminal: Arc<Entry>,
+    pub words: Vec<String>,
+    /// As the user called it.
+    pub name: String,
+    pub shutdown_timeout: Duration,
+}
+
+/// Where the program comes from.
+pub enum Source {
+    Entry(Arc<Entry>),
+    Script {
+        path: PathBuf,
+        text: String,
+        /// Where it may `require` files from.
+        folders: Vec<PathBuf>,
+    },
+}
+
+/// A command by its name, or a script by its file.
+///
+/// # Errors
+/// Whatever keeps it from running, or it ended with.
+pub fn named(words: Vec<OsString>, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+    let (name, words) = split(words)?;
+    if script::is_script(&name) && Path::new(&name).is_file() {
+        return process(script::job(name, words, globals)?, globals, console);
+    }
+    let project = match open::find(globals)? {
+        Some(project) => project,
+        None if script::is_script(&name) => return Err(script::missing(&name)),
+        None => open::project(globals)?,
+    };
+    if script::is_script(&name) && project.registry.command(&name).is_none() {
+        return Err(script::missing(&name));
+    }
+    let entry = target::command(&project, &name)?;
+    process(job(project, entry, name, words, globals)?, globals, console)
+}
+
+/// An entry by its id.
+///
+/// # Errors
+/// As [`named`].
+pub fn entry(what: Option<What>, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+    let Some(What::Program(words)) = what else {
+        return Err(Failure::usage(
+            "-x needs the id of an entry: wippy run -x NS:NAME [ARGS…]",
+        ));
+    };
+    let (name, words) = split(words)?;
+    let project = open::project(globals)?;
+    let entry = target::entry(&project, &name)?;
+    process(job(project, entry, name, words, globals)?, globals, console)
+}
+
+fn job(
+    project: Project,
+    entry: Arc<Entry>,
+    name: String,
+    words: Vec<String>,
+    globals: &Globals,
+) -> Result<Job, Failure> {
+    if let Err(error) = project.registry.usable(&entry.id) {
+        return Err(Failure::entry(error, &entry.problems));
+    }
+    let terminal = target::terminal_host(&project.registry, globals.host.as_deref())?;
+    Ok(Job {
+        shutdown_timeout: project.config.shutdown_timeout,
+        registry: project.registry,
+        program: Source::Entry(entry),
+        terminal,
+        words,
+        name,
+    })
+}
+
+/// The name and the program's words; a first `--` is ours.
+fn split(words: Vec<OsString>) -> Result<(String, Vec<String>), Failure> {
+    let mut words = words.into_iter().map(|word| {
+        word.into_string()
+            .map_err(|word| Failure::usage(format!("argument is not UTF-8: {}", word.to_string_lossy())))
+    });
+    let name = words.next().unwrap_or_else(|| Err(Failure::usage("nothing to run")))?;
+    let mut words = words.collect::<Result<Vec<_>, _>>()?;
+    if words.first().is_some_and(|word| word == "--") {
+        words.remove(0);
+    }
+    Ok((name, words))
+}
+
+fn process(job: Job, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+    if let Source::Entry(entry) = &job.program {
+        warn(&entry.problems, globals, console);
+    }
+    let log = ConsoleLog::new(console, globals);
+    if matches!(&job.terminal.spec, Spec::TerminalHost(spec) if spec.hide_logs) {
+        log.hide();
+    }
+    let runtime = Runtime::boot(Options {
+        log: Log::new(log),
+        oneshot: matches!(&job.program, Source::Entry(entry) if matches!(entry.spec, Spec::Wasm(_))),
+        shutdown_timeout: job.shutdown_timeout,
+        ..Options::new(job.registry.clone(), console.terminal().clone())
+    })
+    .map_err(|error| Failure::new(code::FAILED, error))?;
+    runtime.block_on(session(&runtime, &job, console))
+}
+
+/// Warnings about what was asked for.
+pub fn warn(problems: &[Diagnostic], globals: &Globals, console: &Console) {
+    if !globals.silent {
+        let style = console.paint(Stream::Err).style();
+        problems.iter().for_each(|found| console.say(&to_text(found, style)));
+    }
+}
+
+async fn session(runtime: &Runtime, job: &Job, console: &Console) -> Result<u8, Failure> {
+    let mut signals =
+        Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
+    let loaded = match first(Loaded::load(runtime, &job.program), signals.next()).await {
+        First::Left(loaded) => loaded.map_err(|error| unloadable(error, runtime, &job.program))?,
+        First::Right(signal) => return Err(Failure::silent(signal.code())),
+    };
+    let process = loaded.start(runtime, job)?;
+    let (exit, stopped) = attend(runtime, &process, &mut signals, console).await;
+    settle(&process, &exit, stopped, loaded.wasm.as_deref(), console)
+}
+
+/// Waits for the end of the program, or of our patience with it, and stops the runtime.
+async fn attend(
+    runtime: &Runtime,
+    process: &Arc<Process>,
+    signals: &mut Signals,
+    console: &Console,
+) -> (Arc<Exit>, Option<Stopped>) {
+    let asked = first(signals.next(), console.terminal().hung_up());
+    let stopped = match first(process.exited(), asked).await {
+        First::Left(_) => None,
+        First::Right(First::Left(signal)) => Some(Stopped::By(signal)),
+        First::Right(First::Right(())) => Some(Stopped::Unread),
+    };
+    stop(runtime, signals).await;
+    (process.exited().await, stopped)
+}
+
+/// The orderly stop, which a further signal cuts short.
+pub async fn stop(runtime: &Runtime, signals: &mut Signals) {
+    if let First::Right(_) = first(runtime.stop(), signals.next()).await {
+        runtime.terminate().await;
+    }
+}
+
+/// The program of the entry, and what only a WASM program knows.
+struct Loaded {
+    program: Arc<dyn Program>,
+    wasm: Option<Arc<WasmProgram>>,
+}
+
+impl Loaded {
+    async fn load(runtime: &Runtime, source: &Source) -> Outcome<Loaded> {
+        match source {
+            Source::Entry(entry) => Ok(Loaded {
+                wasm: runtime.wasm_program(&entry.id).await?,
+                program: runtime.program(&entry.id).await?,
+            }),
+            Source::Script { path, text, folders } => Ok(Loaded {
+                wasm: None,
+                program: runtime.script(path, text, folders.clone())?,
+            }),
+        }
+    }
+
+    fn start(&self, runtime: &Runtime, job: &Job) -> Result<Arc<Process>, Failure> {
+        let args = self.arguments(job)?;
+        runtime
+            .start(self.program.clone(), &job.terminal.id, args, job.words.clone())
+            .map_err(|error| Failure::new(code::FAILED, error))
+    }
+
+    fn arguments(&self, job: &Job) -> Result<Packed, Failure> {
+        let Some(wasm) = &self.wasm else {
+            let words: Vec<Value> = job.words.iter().map(|word| Value::from(word.as_str())).collect();
+            return Ok(Packed::from_values(&words));
+        };
+        wasm.arguments(&job.words).map_err(|error| {
+            let usage = wasm.signature().usage(&job.name);
+            Failure::new(code::USAGE, error).with_usage(usage)
+        })
+    }
+}
+
+/// A module or source that turned out to be wrong when it was loaded. What the engines find in it says more than the
+/// error, unless the fault lies elsewhere, in a library for one.
+fn unloadable(error: Error, runtime: &Runtime, source: &Source) -> Failure {
+    let found = match source {
+        Source::Entry(entry) => runtime.findings(entry),
+        Source::Script { path, text, .. } => vec![Runtime::script_finding(&error, path, text)],
+    };
+    Failure::entry(error, &found)
+}

@@ -1,0 +1,289 @@
+//! Boot and shutdown: entries become hosts, volumes, variables and programs; the only room where all the others meet.
+//!
+//! A [`Runtime`] is a handle without globals: two of them live in one program without meeting. It owns the engines, the
+//! kernel and the one tokio thread that guests' I/O runs on. What is printed about it, and which signal stops it, is the
+//! command line's business. Invariant: once [`Runtime::stop`] has returned no process of it lives.
+
+mod findings;
+mod programs;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::error::{Error, Result};
+use crate::id::EntryId;
+use crate::log::Log;
+use crate::lua::LuaEngine;
+use crate::lua::compile::Source;
+use crate::process::{Bound, Clock, Context, Host, HostSpec, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
+use crate::project::{Diagnostic, Entry, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
+use crate::system::System;
+use crate::system::terminal::Terminal;
+use crate::value::Packed;
+use crate::wasm::{Settings, Wasm, WasmProgram};
+use programs::Engines;
+
+/// What a runtime is made from.
+pub struct Options {
+    pub registry: Arc<Registry>,
+    pub system: Arc<System>,
+    /// What terminal hosts lend to their process.
+    pub terminal: Arc<Terminal>,
+    pub log: Log,
+    /// Threads that run processes; 0: one per processor.
+    pub workers: usize,
+    /// A single guest is expected: pools are not worth making.
+    pub oneshot: bool,
+    /// `shutdown.timeout`: how long a stop takes at most before everything is terminated.
+    pub shutdown_timeout: Duration,
+    /// Nothing will be started: folders are not opened, and none is made.
+    pub dry: bool,
+}
+
+impl Options {
+    pub fn new(registry: Arc<Registry>, terminal: Arc<Terminal>) -> Options {
+        Options {
+            system: Arc::new(System::new(&registry)),
+            registry,
+            terminal,
+            log: Log::none(),
+            workers: 0,
+            oneshot: false,
+            shutdown_timeout: Duration::from_secs(30),
+            dry: false,
+        }
+    }
+}
+
+/// A running system.
+pub struct Runtime {
+    kernel: Kernel,
+    registry: Arc<Registry>,
+    engines: Arc<Engines>,
+    shutdown_timeout: Duration,
+    io: Handle,
+    /// Behind `io`; taken at the end, which does not wait for a file or a compilation that takes long.
+    threads: Option<tokio::runtime::Runtime>,
+}
+
+impl Runtime {
+    /// Makes engines, kernel and hosts. Nothing runs yet.
+    ///
+    /// # Errors
+    /// Internal when the operating system refuses a thread.
+    pub fn boot(options: Options) -> Result<Runtime> {
+        let threads = io_thread()?;
+        let io = threads.handle().clone();
+        let settings = settings(&options.registry, options.oneshot);
+        let wasm = Wasm::new(settings, options.system.clone(), io.clone());
+        let lua = LuaEngine::new(options.registry.clone(), options.system.clone());
+        let engines = Arc::new(Engines::new(options.registry.clone(), lua, wasm.clone()));
+        let kernel = Kernel::new(KernelOptions {
+            workers: options.workers,
+            log: options.log,
+            io: io.clone(),
+            programs: engines.clone(),
+            clock: Clock::real(),
+        });
+        kernel.on_tick(move || wasm.tick());
+        if !options.dry {
+            options.system.volumes.open_all();
+        }
+        let runtime = Runtime {
+            kernel,
+            registry: options.registry,
+            engines,
+            shutdown_timeout: options.shutdown_timeout,
+            io,
+            threads: Some(threads),
+        };
+        runtime.add_hosts(&options.terminal)?;
+        Ok(runtime)
+    }
+
+    fn add_hosts(&self, terminal: &Arc<Terminal>) -> Result<()> {
+        for entry in self.registry.iter() {
+            match &entry.spec {
+                Spec::ProcessHost(spec) => self.kernel.add_host(process_host(entry, spec))?,
+                Spec::TerminalHost(spec) => self.kernel.add_host(terminal_host(entry, spec, terminal))?,
+                _ => continue,
+            };
+        }
+        Ok(())
+    }
+
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Runs a future to its end on this thread.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.io.block_on(future)
+    }
+
+    /// The program of an entry, loaded if need be.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the entry.
+    pub async fn program(&self, id: &EntryId) -> Result<Arc<dyn Program>> {
+        match self.kernel.programs().resolve(id) {
+            Resolved::Ready(result) => result,
+            Resolved::Pending(loading) => loading.await,
+        }
+    }
+
+    /// The program of a WASM entry, with its signature; none for an entry of another kind.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the entry.
+    pub async fn wasm_program(&self, id: &EntryId) -> Result<Option<Arc<WasmProgram>>> {
+        self.engines.wasm_program(id).await
+    }
+
+    /// The program of a script, which may `require` files from these folders.
+    ///
+    /// # Errors
+    /// Invalid for a syntax error or bytecode.
+    pub fn script(&self, path: &Path, text: &str, folders: Vec<PathBuf>) -> Result<Arc<dyn Program>> {
+        self.engines.lua.script(path, text, folders)
+    }
+
+    /// What only the engines can find wrong with an entry. Blocks for as long as compiling takes.
+    pub fn findings(&self, entry: &Arc<Entry>) -> Vec<Diagnostic> {
+        findings::of(&self.engines, entry)
+    }
+
+    /// Why a script is no Lua, at its place.
+    pub fn script_finding(error: &Error, path: &Path, text: &str) -> Diagnostic {
+        let chunk = path.display().to_string();
+        findings::syntax(
+            error,
+            &Source {
+                text,
+                chunk: &chunk,
+                first_line: 1,
+            },
+        )
+    }
+
+    /// Starts a process with the words of a command line.
+    ///
+    /// # Errors
+    /// NotFound for an unknown host; what the host or the program says against it.
+    pub fn start(
+        &self,
+        program: Arc<dyn Program>,
+        host: &EntryId,
+        args: Packed,
+        words: Vec<String>,
+    ) -> Result<Arc<Process>> {
+        let host = self.kernel.host(host);
+        let process = self.kernel.spawn(Spawn {
+            program,
+            host: host.ok_or_else(|| Error::not_found("host not found"))?,
+            args,
+            parent: None,
+            monitored: false,
+            words: words.into(),
+            context: Arc::new(Context::default()),
+        })?;
+        process.set_observed();
+        Ok(process)
+    }
+
+    /// The orderly stop: what runs on terminals first, then the other hosts, each with its own deadline, all of them
+    /// within the shutdown timeout; then whatever is left is terminated.
+    pub async fn stop(&self) {
+        // That time is up is no error here: what is left is ended below.
+        let _ = tokio::time::timeout(self.shutdown_timeout, self.stop_hosts()).await;
+        self.terminate().await;
+    }
+
+    async fn stop_hosts(&self) {
+        let (terminals, hosts): (Vec<_>, Vec<_>) = self
+            .kernel
+            .hosts()
+            .into_iter()
+            .partition(|host| host.terminal().is_some());
+        for group in [terminals, hosts] {
+            self.stop_together(group).await;
+        }
+    }
+
+    async fn stop_together(&self, hosts: Vec<Arc<Host>>) {
+        let mut stopping = tokio::task::JoinSet::new();
+        for host in hosts {
+            let kernel = self.kernel.clone();
+            stopping.spawn_on(async move { kernel.stop_host(&host).await }, &self.io);
+        }
+        stopping.join_all().await;
+    }
+
+    /// Ends everything at once, and waits until it has.
+    pub async fn terminate(&self) {
+        let kernel = self.kernel.clone();
+        let closing = self.io.spawn_blocking(move || kernel.close());
+        if let Err(panic) = closing.await {
+            std::panic::resume_unwind(panic.into_panic());
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.kernel.close();
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+/// One thread for timers and I/O. Its driver is polled often, or a guest's timer would wait behind other futures.
+fn io_thread() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("io")
+        .event_interval(4)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal(format!("cannot start the I/O thread: {error}")))
+}
+
+/// Engine-wide settings: of all hosts, the largest wish counts.
+fn settings(registry: &Registry, oneshot: bool) -> Settings {
+    let hosts = registry.iter().filter_map(|entry| match &entry.spec {
+        Spec::ProcessHost(spec) => Some(spec),
+        _ => None,
+    });
+    let defaults = Settings::default();
+    hosts.fold(Settings { oneshot, ..defaults }, |settings, host| Settings {
+        max_instances: host.max_instances.map(|max| max as usize).max(settings.max_instances),
+        max_stack: host
+            .max_stack
+            .map_or(settings.max_stack, |max| settings.max_stack.max(max as usize)),
+        ..settings
+    })
+}
+
+fn process_host(entry: &Entry, spec: &ProcessHostSpec) -> HostSpec {
+    HostSpec {
+        workers: spec.workers,
+        mailbox: Bound {
+            messages: spec.mailbox_limit,
+            bytes: spec.mailbox_bytes,
+        },
+        stop_timeout: spec.lifecycle.stop_timeout,
+        ..HostSpec::new(entry.id.clone())
+    }
+}
+
+fn terminal_host(entry: &Entry, spec: &TerminalHostSpec, terminal: &Arc<Terminal>) -> HostSpec {
+    HostSpec {
+        stop_timeout: spec.lifecycle.stop_timeout,
+        terminal: Some(terminal.clone()),
+        ..HostSpec::new(entry.id.clone())
+    }
+}

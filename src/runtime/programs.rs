@@ -1,0 +1,71 @@
+//! Which engine runs an entry: the one place where an entry's kind chooses between Lua and wasm.
+//!
+//! Lua programs are kept per entry, so that a spawn of one that ran before compiles and plans nothing; the wasm engine
+//! keeps its own, because their files may change.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::error::{Error, Result};
+use crate::id::EntryId;
+use crate::lua::LuaEngine;
+use crate::process::{Program, Programs, Resolved};
+use crate::project::{Entry, LuaKind, Registry, Spec};
+use crate::wasm::{Wasm, WasmProgram};
+
+type Known = HashMap<EntryId, Result<Arc<dyn Program>>>;
+
+/// Both engines behind the kernel's trait.
+pub(super) struct Engines {
+    registry: Arc<Registry>,
+    pub lua: Arc<LuaEngine>,
+    pub wasm: Arc<Wasm>,
+    known: RwLock<Known>,
+}
+
+impl Engines {
+    pub fn new(registry: Arc<Registry>, lua: Arc<LuaEngine>, wasm: Arc<Wasm>) -> Engines {
+        Engines {
+            registry,
+            lua,
+            wasm,
+            known: RwLock::default(),
+        }
+    }
+
+    /// The WASM program of an entry; none for an entry of another kind.
+    pub async fn wasm_program(&self, id: &EntryId) -> Result<Option<Arc<WasmProgram>>> {
+        let entry = self.registry.usable(id)?;
+        match &entry.spec {
+            Spec::Wasm(_) => self.wasm.program(&entry).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn find(&self, id: &EntryId) -> Result<Resolved> {
+        if let Some(result) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Ok(Resolved::Ready(result.clone()));
+        }
+        let entry = self.registry.usable(id)?;
+        match &entry.spec {
+            Spec::Lua(spec) if spec.kind == LuaKind::Process => Ok(Resolved::Ready(self.lua_program(&entry))),
+            Spec::Wasm(_) if entry.kind == "process.wasm" => Ok(self.wasm.resolve(&entry)),
+            _ => Err(Error::invalid(format!(
+                "{} is a {}, which is no process",
+                entry.id, entry.kind
+            ))),
+        }
+    }
+
+    fn lua_program(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
+        let made = self.lua.program(entry);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(entry.id.clone()).or_insert(made).clone()
+    }
+}
+
+impl Programs for Engines {
+    fn resolve(&self, id: &EntryId) -> Resolved {
+        self.find(id).unwrap_or_else(|error| Resolved::Ready(Err(error)))
+    }
+}

@@ -1,0 +1,148 @@
+//! Lua commands and scripts: results as exit codes, errors as text, source that is no Lua.
+
+use crate::harness::Folder;
+use crate::projects::{lua, project};
+
+#[test]
+fn what_main_returns_is_the_exit_code() {
+    for (result, code) in [
+        ("", 0),
+        ("nil", 0),
+        ("0", 0),
+        ("7", 7),
+        ("255", 255),
+        ("256", 1),
+        ("-1", 1),
+        ("3.0", 3),
+        ("1.5", 1),
+        ("true", 0),
+        ("false", 1),
+        ("'7'", 0),
+        ("{}", 0),
+    ] {
+        lua(&format!("return function() return {result} end"))
+            .wippy("run main")
+            .run()
+            .code(code)
+            .stdout("")
+            .quiet();
+    }
+}
+
+#[test]
+fn an_error_names_kind_entry_pid_and_frames() {
+    lua("local function inner() error('boom') end\nreturn { main = function() inner() end }")
+        .wippy("run main")
+        .run()
+        .code(1)
+        .stdout("")
+        .stderr_has("error[Internal]:")
+        .stderr_has("boom")
+        .stderr_has("(app:main {app:terminal|0x00001})")
+        .stderr_has("src/main.lua:1");
+}
+
+#[test]
+fn a_returned_error_keeps_its_kind() {
+    lua("return function() return nil, errors.new({ kind = errors.NOT_FOUND, message = 'no such thing' }) end")
+        .wippy("run main")
+        .run()
+        .code(1)
+        .stderr_has("error[NotFound]: no such thing");
+}
+
+#[test]
+fn limits_have_exit_codes_of_their_own() {
+    let entry = |limits: &str, code: &str| {
+        project(&format!(
+            "  - name: main\n    kind: process.lua\n    meta: {{ command: {{ name: main }} }}\n    limits: {limits}\n    \
+             modules: [time]\n    source: |\n      return function() {code} end\n"
+        ))
+    };
+    let busy = entry("{ max_execution_ms: 200 }", "while true do end");
+    busy.wippy("run main")
+        .run()
+        .code(124)
+        .stderr_has("error[Timeout]: execution time limit exceeded: 200 ms");
+    let asleep = entry("{ max_execution_ms: 200 }", "time.sleep('1h')");
+    asleep.wippy("run main").run().code(124);
+    let eater = entry(
+        "{ max_memory: 8MiB }",
+        "local t = {} while true do pcall(function() t[#t + 1] = ('x'):rep(100000) end) end",
+    );
+    eater
+        .wippy("run main")
+        .run()
+        .code(137)
+        .stderr_has("error[LimitExceeded]");
+}
+
+#[test]
+fn a_syntax_error_names_its_line() {
+    let folder = lua("local x = 1\nlocal y = = 2\n");
+    folder.wippy("run main").run().code(3).stderr_has("src/main.lua:2");
+    folder
+        .wippy("check")
+        .run()
+        .code(3)
+        .stdout_has("error[lua-syntax]")
+        .stdout_has("src/main.lua:2");
+}
+
+#[test]
+fn bytecode_is_refused() {
+    let folder = lua("return function() end");
+    folder.write("src/main.lua", b"\x1bLua\x54\x00\x19\x93\r\n\x1a\n");
+    folder.wippy("run main").run().code(3).stdout("");
+    folder.write("script.lua", b"\x1bLua\x54\x00\x19\x93\r\n\x1a\n");
+    folder.wippy("run script.lua").run().code(3).stdout("");
+}
+
+#[test]
+fn a_script_needs_no_project() {
+    let folder = Folder::with(&[(
+        "scripts/hello.lua",
+        "#!/usr/bin/env wippy\nlocal fs = require('fs')\nlocal a, b = ...\nprint(process.id(), a, b)\n\
+         print(fs.get('script:dir'):readfile('note.txt'))\nreturn 4\n",
+    )]);
+    folder.write("scripts/note.txt", "beside the script");
+    folder
+        .wippy("run scripts/hello.lua one --two")
+        .run()
+        .code(4)
+        .quiet()
+        .stdout("script:hello\tone\t--two\nbeside the script\n");
+}
+
+#[test]
+fn a_script_sees_the_project() {
+    let folder = lua("return { main = function(a, b) return a * b end }");
+    folder.write(
+        "try.lua",
+        "local time = require('time')\nlocal pid = assert(process.spawn_monitored('app:main', 'app:processes', 6, 7))\n\
+         local event = process.receive(time.seconds(10))\nprint(event.type, event.value)\n",
+    );
+    folder.wippy("run try.lua").run().code(0).stdout("EXIT\t42\n");
+}
+
+#[test]
+fn a_script_error_names_the_script() {
+    let folder = Folder::with(&[("bad.lua", "\nerror('no good')\n")]);
+    folder
+        .wippy("run bad.lua")
+        .run()
+        .code(1)
+        .stderr_has("no good")
+        .stderr_has("bad.lua:2");
+}
+
+#[test]
+fn orphans_do_not_outlive_the_command() {
+    let folder = project(
+        "  - name: orphan\n    kind: process.lua\n    modules: [time]\n    source: |\n      return function() \
+         process.receive() end\n  - name: main\n    kind: process.lua\n    meta: { command: { name: main } }\n    \
+         source: |\n      return function()\n        for _ = 1, 50 do assert(process.spawn('app:orphan', \
+         'app:processes')) end\n        return 9\n      end\n",
+    );
+    folder.wippy("run main").run().code(9).quiet();
+}

@@ -1,0 +1,10 @@
+//! What a user of the built program sees: exit codes, streams, signals, refusals. One folder per test, the real binary.
+
+mod harness;
+mod lua;
+mod projects;
+mod signals;
+mod streams;
+mod usage;
+mod volumes;
+mod wasm;

@@ -1,0 +1,137 @@
+//! Projects made for a test, and what `run` and `check` say about broken ones.
+
+use crate::harness::{Folder, guest, hash};
+
+/// Hosts, and whatever else the test puts below them.
+pub fn index(entries: &str) -> String {
+    format!(
+        "version: \"1.0\"\nnamespace: app\nentries:\n  - name: terminal\n    kind: terminal.host\n  - name: processes\n    \
+         kind: process.host\n{entries}"
+    )
+}
+
+/// A project with these entries.
+pub fn project(entries: &str) -> Folder {
+    Folder::with(&[("src/_index.yaml", &index(entries))])
+}
+
+/// A project whose command `main` is this Lua code.
+pub fn lua(main: &str) -> Folder {
+    let folder = project(
+        "  - name: main\n    kind: process.lua\n    meta: { command: { name: main } }\n    source: file://main.lua\n    \
+         modules: [io, time, fs, env, json, logger]\n",
+    );
+    folder.write("src/main.lua", main);
+    folder
+}
+
+/// A project whose command `main` is that method of a fixture guest; `fields` go below the entry.
+pub fn wasm(name: &str, method: &str, fields: &str) -> Folder {
+    let entry = format!(
+        "  - name: modules\n    kind: fs.directory\n    directory: ./wasm\n  - name: main\n    kind: process.wasm\n    \
+         meta: {{ command: {{ name: main }} }}\n    fs: modules\n    path: guest.wasm\n    hash: {}\n    method: {method}\n{fields}",
+        hash(name)
+    );
+    let folder = project(&entry);
+    folder.write("wasm/.keep", "");
+    folder.copy_in(&guest(name), "wasm/guest.wasm");
+    folder
+}
+
+#[test]
+fn a_broken_entry_fails_only_itself() {
+    let folder = project(
+        "  - name: bad\n    kind: process.lua\n    meta: { command: { name: bad } }\n    source: file://nowhere.lua\n  \
+         - name: good\n    kind: process.lua\n    meta: { command: { name: good } }\n    source: |\n      return \
+         function() return 7 end\n",
+    );
+    folder.wippy("run good").run().code(7);
+    folder
+        .wippy("run bad")
+        .run()
+        .code(3)
+        .stdout("")
+        .stderr_has("nowhere.lua");
+    folder.wippy("check").run().code(3).stdout_has("missing-file");
+}
+
+#[test]
+fn a_misspelt_field_names_its_place_and_the_right_word() {
+    let folder = project("  - name: main\n    kind: process.lua\n    source: return 1\n    metod: main\n");
+    folder
+        .wippy("check")
+        .run()
+        .code(3)
+        .stdout_has("error[unknown-field]")
+        .stdout_has("src/_index.yaml:11:5")
+        .stdout_has("did you mean `method`?");
+}
+
+#[test]
+fn check_is_quiet_about_a_good_project_and_has_json() {
+    let folder = lua("return { main = function() end }");
+    folder.wippy("check").run().code(0);
+    folder.wippy("check --json").run().code(0).stdout("[]\n");
+    let outcome = project("  - name: x\n    kind: procss.lua\n")
+        .wippy("check --json --strict")
+        .run()
+        .code(3);
+    let found: serde_json::Value = serde_json::from_slice(&outcome.stdout).expect("JSON");
+    assert_eq!(found[0]["code"], "unknown-kind", "{outcome}");
+}
+
+#[test]
+fn yaml_that_is_empty_binary_or_has_tabs_spares_the_other_files() {
+    let folder = lua("return { main = function() return 3 end }");
+    folder.write("src/empty.yaml", "");
+    folder.write("src/binary.yaml", [0u8, 159, 146, 150, 255]);
+    folder.write("src/tabs.yaml", "namespace: other\nentries:\n\t- name: x\n");
+    folder.wippy("run main").run().code(3 /* what main returned */);
+    folder
+        .wippy("check")
+        .run()
+        .code(3)
+        .stdout_has("src/tabs.yaml:3")
+        .stdout_has("src/binary.yaml");
+}
+
+#[test]
+fn a_missing_host_is_shown_as_yaml_to_add() {
+    let folder = Folder::with(&[(
+        "src/_index.yaml",
+        "namespace: app\nentries:\n  - name: main\n    kind: process.lua\n    meta: { command: { name: main } }\n    \
+         source: return function() end\n",
+    )]);
+    folder
+        .wippy("run main")
+        .run()
+        .code(3)
+        .stderr_has("kind: terminal.host")
+        .stderr_has("kind: process.host");
+}
+
+#[test]
+fn hosts_can_be_chosen() {
+    let folder = lua("return function() io.print(process.pid()) end");
+    let index = folder.read("src/_index.yaml") + "  - name: second\n    kind: terminal.host\n";
+    folder.write("src/_index.yaml", index);
+    folder
+        .wippy("--host app:second run main")
+        .run()
+        .code(0)
+        .stdout_has("{app:second|");
+    folder.wippy("run main").run().code(0).stdout_has("{app:terminal|");
+    folder
+        .wippy("--host app:nowhere run main")
+        .run()
+        .code(4)
+        .stderr_has("app:nowhere");
+}
+
+#[test]
+fn the_project_is_found_from_a_folder_below_it() {
+    let folder = lua("return function() return 5 end");
+    folder.write("src/deep/er/note.txt", "");
+    folder.wippy("run main").within("src/deep/er").run().code(5);
+    folder.wippy("-C ../../.. run main").within("src/deep/er").run().code(5);
+}

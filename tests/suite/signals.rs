@@ -1,0 +1,80 @@
+//! SIGINT and SIGTERM: an orderly stop, and what a second one does.
+
+use crate::projects::{lua, wasm};
+
+const POLITE: &str = "return function()\n  local events = process.events()\n  print('ready')\n  local event = \
+                      events:receive()\n  print(event.type, event.reason)\n  return 7\nend";
+
+#[test]
+fn the_first_signal_cancels_and_sets_the_exit_code() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut running = lua(POLITE).wippy("run main").start_open();
+        running.until("ready");
+        running.signal(signal);
+        running
+            .wait()
+            .code(code)
+            .stdout("ready\nCANCEL\tscheduler shutdown\n")
+            .quiet();
+    }
+}
+
+#[test]
+fn a_program_that_cannot_hear_is_ended() {
+    let mut running = lua("return function() print('ready') while true do end end")
+        .wippy("run main")
+        .start_open();
+    running.until("ready");
+    running.signal("TERM");
+    running.wait().code(143);
+
+    let endless = wasm("spin", "spin", "");
+    let running = endless.wippy("run main").start_open();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    running.signal("INT");
+    running.wait().code(130);
+}
+
+#[test]
+fn the_second_signal_ends_what_ignores_the_first() {
+    let stubborn = "return function()\n  local events = process.events()\n  print('ready')\n  events:receive()\n  \
+                    print('asked')\n  while true do time.sleep('1s') end\nend";
+    let mut running = lua(stubborn).wippy("run main").start_open();
+    running.until("ready");
+    running.signal("INT");
+    running.until("asked");
+    running.signal("INT");
+    running.wait().code(130);
+}
+
+#[test]
+fn a_stop_has_a_deadline() {
+    let stubborn = "return function()\n  local events = process.events()\n  print('ready')\n  while true do \
+                    events:receive() end\nend";
+    let folder = lua(stubborn);
+    let index = folder.read("src/_index.yaml");
+    let short = index.replace(
+        "kind: terminal.host",
+        "kind: terminal.host\n    lifecycle: { stop_timeout: 300ms }",
+    );
+    folder.write("src/_index.yaml", short);
+    let mut running = folder.wippy("run main").start_open();
+    running.until("ready");
+    running.signal("TERM");
+    running.wait().code(143);
+}
+
+#[test]
+fn hosts_alone_run_until_a_signal() {
+    let folder = lua("return function() end");
+    let index = folder.read("src/_index.yaml");
+    let started = index.replace(
+        "kind: process.host",
+        "kind: process.host\n    lifecycle: { auto_start: true }",
+    );
+    folder.write("src/_index.yaml", started);
+    let running = folder.wippy("run").start_open();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    running.signal("TERM");
+    running.wait().code(143);
+}

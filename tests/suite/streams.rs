@@ -1,0 +1,115 @@
+//! Stdin, stdout and stderr: order, ends, readers that leave, log records.
+
+use crate::harness::Folder;
+use crate::projects::{lua, project};
+
+#[test]
+fn a_reader_that_leaves_ends_the_program_quietly() {
+    let mut running = lua("return function() while true do print(('x'):rep(1000)) end end")
+        .wippy("run main")
+        .start_open();
+    running.until("x");
+    running.hang_up();
+    running.wait().code(0).quiet();
+}
+
+#[test]
+fn a_reader_that_leaves_early_changes_no_exit_code() {
+    let mut running = lua("return function() io.readline() print('late') return 6 end")
+        .wippy("run main")
+        .start_open();
+    running.hang_up();
+    drop(running.child.stdin.take());
+    let outcome = running.wait().quiet();
+    assert!([0, 6].contains(&outcome.status), "{outcome}");
+}
+
+#[test]
+fn lines_and_bytes_share_one_buffer() {
+    lua(
+        "return function()\n  print(io.readline())\n  print(io.read(3))\n  print(io.readline())\n  \
+         print(io.readline())\n  local line, err = io.readline()\n  print(line, tostring(err))\nend",
+    )
+    .wippy("run main")
+    .stdin("one\r\ntwothree\nlast")
+    .run()
+    .code(0)
+    .stdout("one\ntwo\nthree\nlast\nnil\tEOF\n");
+}
+
+#[test]
+fn output_is_complete_and_in_order() {
+    let outcome = lua("return function()\n  for i = 1, 20000 do print(i) end\n  io.eprint('done')\nend")
+        .wippy("run main")
+        .run()
+        .code(0);
+    let text = String::from_utf8(outcome.stdout.clone()).expect("text");
+    let expected: Vec<String> = (1..=20000).map(|i: u32| i.to_string()).collect();
+    assert!(text.lines().eq(expected.iter().map(String::as_str)), "{outcome}");
+    outcome.stderr_has("done");
+}
+
+#[test]
+fn bytes_that_are_no_text_pass_unchanged() {
+    let outcome = lua("return function() io.write('a\\xff\\0b') end")
+        .wippy("run main")
+        .run()
+        .code(0);
+    assert_eq!(outcome.stdout, b"a\xff\0b", "{outcome}");
+}
+
+#[test]
+fn log_records_go_to_stderr_as_asked() {
+    let folder = lua(
+        "local logger = require('logger')\nreturn function() logger:info('hello', { n = 1 }) logger:debug('more') end",
+    );
+    folder
+        .wippy("run main")
+        .run()
+        .code(0)
+        .stdout("")
+        .stderr_has("info")
+        .stderr_has("hello");
+    folder.wippy("-v run main").run().code(0).stderr_has("more");
+    folder.wippy("-s run main").run().code(0).quiet();
+    let outcome = folder.wippy("--log-format json run main").run().code(0);
+    let record: serde_json::Value = serde_json::from_slice(&outcome.stderr).expect("one JSON record");
+    assert_eq!(record["message"], "hello", "{outcome}");
+    assert_eq!(record["entry"], "app:main", "{outcome}");
+}
+
+#[test]
+fn hide_logs_keeps_the_screen_clean() {
+    let folder = lua("local logger = require('logger')\nreturn function() logger:error('hidden') end");
+    let index = folder.read("src/_index.yaml");
+    folder.write(
+        "src/_index.yaml",
+        index.replace("kind: terminal.host", "kind: terminal.host\n    hide_logs: true"),
+    );
+    folder.wippy("run main").run().code(0).quiet();
+}
+
+#[test]
+fn a_process_that_fails_unobserved_leaves_a_record() {
+    let folder = project(
+        "  - name: child\n    kind: process.lua\n    source: return function() error('lost') end\n  - name: main\n    \
+         kind: process.lua\n    meta: { command: { name: main } }\n    modules: [time]\n    source: |\n      return \
+         function()\n        process.spawn('app:child', 'app:processes')\n        time.sleep('200ms')\n      end\n",
+    );
+    folder
+        .wippy("run main")
+        .run()
+        .code(0)
+        .stderr_has("process failed")
+        .stderr_has("lost")
+        .stderr_has("app:child");
+}
+
+#[test]
+fn colour_only_where_it_is_welcome() {
+    let folder = Folder::new();
+    let escape = "\x1b[";
+    let plain = folder.wippy("run nothing").run();
+    assert!(!String::from_utf8_lossy(&plain.stderr).contains(escape), "{plain}");
+    folder.wippy("--color always run nothing").run().stderr_has(escape);
+}

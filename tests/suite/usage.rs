@@ -1,0 +1,100 @@
+//! Wrong usage, unknown names, help, lists.
+
+use crate::harness::Folder;
+use crate::projects::{lua, wasm};
+
+#[test]
+fn help_has_worked_calls_and_goes_to_stdout() {
+    let folder = Folder::new();
+    folder
+        .wippy("--help")
+        .run()
+        .code(0)
+        .quiet()
+        .stdout_has("wippy run greet World");
+    folder
+        .wippy("run --help")
+        .run()
+        .code(0)
+        .quiet()
+        .stdout_has("wippy run list");
+    folder.wippy("help check").run().code(0).quiet().stdout_has("--strict");
+    folder
+        .wippy("--version")
+        .run()
+        .code(0)
+        .quiet()
+        .stdout_has("wippy 0.1.0");
+}
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    let folder = Folder::new();
+    folder.wippy("").run().code(2);
+    folder.wippy("rnu").run().code(2).stderr_has("run");
+    folder.wippy("run --jsn list").run().code(2);
+    folder.wippy("check --bogus").run().code(2);
+    folder.wippy("run -x").run().code(2);
+    folder.wippy("run -x nocolon").run().code(2).stderr_has("nocolon");
+}
+
+#[test]
+fn an_unknown_name_is_exit_4_with_the_nearest_one() {
+    let folder = lua("return function() end");
+    folder.wippy("run mian").run().code(4).stderr_has("`main`");
+    folder.wippy("run app:main").run().code(4).stderr_has("run -x app:main");
+    folder.wippy("run -x app:mian").run().code(4).stderr_has("app:main");
+    folder.wippy("run nowhere.lua").run().code(4).stderr_has("nowhere.lua");
+    folder.wippy("-C nowhere run main").run().code(3).stderr_has("nowhere");
+}
+
+#[test]
+fn the_list_is_aligned_text_or_json() {
+    let folder = lua("return function() end");
+    folder
+        .wippy("run list")
+        .run()
+        .code(0)
+        .quiet()
+        .stdout("NAME  WHAT IT DOES  ENTRY\nmain                app:main\n");
+    let outcome = folder.wippy("run list --json").run().code(0).quiet();
+    let list: serde_json::Value = serde_json::from_slice(&outcome.stdout).expect("JSON");
+    assert_eq!(list[0]["name"], "main", "{outcome}");
+    assert_eq!(list[0]["entry"], "app:main", "{outcome}");
+}
+
+#[test]
+fn words_after_the_name_belong_to_the_program() {
+    let folder = lua("return function(...) io.print(table.concat({...}, '|')) end");
+    folder
+        .wippy("run main -v --help list")
+        .run()
+        .code(0)
+        .stdout("-v|--help|list\n");
+    folder.wippy("run main -- -v -- x").run().code(0).stdout("-v|--|x\n");
+    folder.wippy("run -x app:main a b").run().code(0).stdout("a|b\n");
+}
+
+#[test]
+fn help_run_shows_the_parameters() {
+    wasm("compute", "compute", "")
+        .wippy("help run main")
+        .run()
+        .code(0)
+        .stdout_has("usage: wippy run main <a: s32> <b: s32>");
+    lua("return function() end")
+        .wippy("help run main")
+        .run()
+        .code(0)
+        .stdout_has("app:main");
+    lua("return function() end").wippy("help run nothing").run().code(4);
+}
+
+#[test]
+fn run_alone_with_nothing_to_start_shows_a_service() {
+    lua("return function() end")
+        .wippy("run")
+        .run()
+        .code(3)
+        .stderr_has("kind: process.service");
+}
