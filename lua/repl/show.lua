@@ -1,7 +1,8 @@
 -- Values as a session prints them: on one line when they fit, keys sorted, cycles named; depth, width and the number of items
 -- are bounded. Of user code only `__tostring` runs.
 
-local WIDTH = 100
+-- How long a line of items may be: a whole event on one line at the top, less within.
+local WIDTH, INNER_WIDTH = 200, 100
 local MAX_DEPTH = 8
 local MAX_ITEMS = 100
 local MAX_TOTAL = 1000
@@ -140,7 +141,8 @@ local function render_table(t, indent, state)
 	local items = items_of(t, indent, state)
 	state.above[t] = nil
 	local line = table.concat(items, ", ")
-	if #indent + #line + 4 <= WIDTH and not line:find("\n", 1, true) then
+	local width = indent == "" and WIDTH or INNER_WIDTH
+	if #indent + #line + 4 <= width and not line:find("\n", 1, true) then
 		return "{ " .. line .. " }"
 	end
 	local inner = indent .. "  "

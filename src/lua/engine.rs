@@ -96,7 +96,13 @@ impl LuaEngine {
     ///
     /// # Errors
     /// As [`LuaEngine::script`].
-    pub fn file(self: &Arc<Self>, id: EntryId, path: &Path, text: &str, folders: Vec<PathBuf>) -> Result<Arc<dyn Program>> {
+    pub fn file(
+        self: &Arc<Self>,
+        id: EntryId,
+        path: &Path,
+        text: &str,
+        folders: Vec<PathBuf>,
+    ) -> Result<Arc<dyn Program>> {
         self.of_file(id, Main::File, path, text, folders, Limits::default())
     }
 

@@ -31,7 +31,10 @@ pub trait Programs: Send + Sync {
     /// # Errors
     /// Unavailable where that is not possible.
     fn declare(&self, entry: Entry) -> Result<()> {
-        Err(Error::unavailable(format!("entry {} cannot be declared here", entry.id)))
+        Err(Error::unavailable(format!(
+            "entry {} cannot be declared here",
+            entry.id
+        )))
     }
 }
 

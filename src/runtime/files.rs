@@ -72,7 +72,9 @@ impl Files {
         let (files, folders, name) = (self.clone(), folders.to_vec(), name.to_owned());
         let loading = self.io.spawn_blocking(move || files.load(folders, &name));
         Resolved::Pending(Box::pin(async move {
-            loading.await.unwrap_or_else(|failure| Err(Error::internal(failure.to_string())))
+            loading
+                .await
+                .unwrap_or_else(|failure| Err(Error::internal(failure.to_string())))
         }))
     }
 
@@ -83,7 +85,9 @@ impl Files {
         let bytes = read(&folder, &name)?;
         match Path::new(name.path).extension().and_then(|end| end.to_str()) {
             Some("lua") if name.method.is_none() => self.script(folders, &name, bytes),
-            Some("lua") => Err(Error::invalid(format!("{written}: a Lua file is named without a method"))),
+            Some("lua") => Err(Error::invalid(format!(
+                "{written}: a Lua file is named without a method"
+            ))),
             Some("wasm") => self.module(folder, written, &name, &bytes),
             _ => Err(Error::invalid(format!("{written}: neither a .lua nor a .wasm file"))),
         }

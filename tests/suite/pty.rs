@@ -93,13 +93,8 @@ impl Pty {
             let waits = !ended && Instant::now() < end;
             let rest = &drawn[self.seen.min(drawn.len())..];
             assert!(waits, "never saw {text:?}\nbehind it: {rest:?}\nall:\n{drawn}");
-            self.wait_for_more(drawn.len());
+            self.wait_for_more();
         }
-    }
-
-    /// Whether that text was ever drawn.
-    pub fn has_seen(&self, text: &str) -> bool {
-        self.drawn().0.contains(text)
     }
 
     fn drawn(&self) -> (String, bool) {
@@ -107,7 +102,7 @@ impl Pty {
         (plain(&drawn.bytes), drawn.ended)
     }
 
-    fn wait_for_more(&self, _: usize) {
+    fn wait_for_more(&self) {
         let drawn = self.screen.drawn.lock().expect("no panic");
         let length = drawn.bytes.len();
         let more = |drawn: &mut Drawn| drawn.bytes.len() == length && !drawn.ended;
@@ -132,7 +127,7 @@ impl Pty {
                 return (status.code().unwrap_or(-signal), drawn);
             }
             assert!(Instant::now() < end, "it never ended:\n{drawn}");
-            self.wait_for_more(0);
+            self.wait_for_more();
         }
     }
 }
@@ -155,7 +150,15 @@ fn open() -> (File, OwnedFd) {
         ws_ypixel: 0,
     };
     // SAFETY: the two places are valid, name and mode may be null, the size lives through the call.
-    let opened = unsafe { libc::openpty(&raw mut master, &raw mut slave, std::ptr::null_mut(), std::ptr::null(), &raw const size) };
+    let opened = unsafe {
+        libc::openpty(
+            &raw mut master,
+            &raw mut slave,
+            std::ptr::null_mut(),
+            std::ptr::null(),
+            &raw const size,
+        )
+    };
     assert_eq!(opened, 0, "a pseudo-terminal");
     // SAFETY: both are open and belong to nobody else.
     unsafe {
@@ -169,7 +172,12 @@ fn watch(mut output: File, screen: Arc<Screen>) {
         let mut chunk = [0; 4096];
         // When the last program has left the terminal, reading fails.
         while let Ok(length @ 1..) = output.read(&mut chunk) {
-            screen.drawn.lock().expect("no panic").bytes.extend_from_slice(&chunk[..length]);
+            screen
+                .drawn
+                .lock()
+                .expect("no panic")
+                .bytes
+                .extend_from_slice(&chunk[..length]);
             screen.changed.notify_all();
         }
         screen.drawn.lock().expect("no panic").ended = true;

@@ -1,9 +1,9 @@
 //! A session with a person: one process after the other, as long as the person wants, while Ctrl-C ends only what runs.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
 
@@ -82,12 +82,7 @@ enum End {
     Editor(rustyline::error::ReadlineError),
 }
 
-async fn converse(
-    world: &World,
-    desk: &Arc<Prompt>,
-    mut failed: Failed,
-    console: &Console,
-) -> Result<u8, Failure> {
+async fn converse(world: &World, desk: &Arc<Prompt>, mut failed: Failed, console: &Console) -> Result<u8, Failure> {
     let mut signals = Signals::listen().map_err(|error| batch::unreadable(&error.to_string()))?;
     let result = loop {
         let process = world.start(desk.clone())?;
@@ -121,7 +116,10 @@ async fn attend(
     console: &Console,
 ) -> End {
     loop {
-        let outside = first(signals.next(), first(console.terminal().hung_up(), editor_failed(failed)));
+        let outside = first(
+            signals.next(),
+            first(console.terminal().hung_up(), editor_failed(failed)),
+        );
         match first(process.exited(), outside).await {
             First::Left(exit) => return End::Exit(exit),
             First::Right(First::Left(Signal::Interrupt)) if desk.busy.load(Ordering::SeqCst) => process.interrupt(),
@@ -171,7 +169,9 @@ impl Prompt {
     }
 
     fn waiting(&self) -> usize {
-        lock(&self.process).as_ref().map_or(0, |process| process.mailbox().len())
+        lock(&self.process)
+            .as_ref()
+            .map_or(0, |process| process.mailbox().len())
     }
 }
 

@@ -592,7 +592,9 @@ impl Driver {
         // SAFETY: reads.
         let name = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| text(l, index).unwrap_or_default()) };
         let host = match name {
-            Some(name) => process.kernel().host(&EntryId::resolve(name, process.entry().namespace())?),
+            Some(name) => process
+                .kernel()
+                .host(&EntryId::resolve(name, process.entry().namespace())?),
             None if process.terminal().is_none() => Some(process.host().clone()),
             None => {
                 let hosts = self.context.engine.registry.of_kind("process.host");

@@ -14,6 +14,7 @@ use mlua::{Lua, MultiValue, Table};
 use crate::duration;
 use crate::error::Error;
 use crate::lua::driver;
+use crate::lua::help;
 use crate::lua::host::{Call, context, raise, waiting};
 use crate::lua::syntax::input;
 
@@ -79,8 +80,12 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
     native.set("prepare", lua.create_function(prepare)?)?;
     native.set("read", waiting(lua, read)?)?;
     native.set("entries", lua.create_function(entries)?)?;
+    native.set("help", lua.create_function(|_, name: String| Ok(help::find(&name)))?)?;
     native.set("now", lua.create_function(|_, ()| Ok(now()))?)?;
-    native.set("show_duration", lua.create_function(|_, taken: i64| Ok(duration::format(taken)))?)?;
+    native.set(
+        "show_duration",
+        lua.create_function(|_, taken: i64| Ok(duration::format(taken)))?,
+    )?;
     Ok(native)
 }
 
