@@ -34,40 +34,6 @@ pub enum Module {
     Time,
 }
 
-/// Modules that Wippy has and this runtime does not provide.
-pub const NOT_PROVIDED: [&str; 30] = [
-    "base64",
-    "cdc",
-    "cloudstorage",
-    "compress",
-    "contract",
-    "crypto",
-    "eval_runner",
-    "events",
-    "excel",
-    "exec",
-    "expr",
-    "hash",
-    "html",
-    "http",
-    "http_client",
-    "hub",
-    "metrics",
-    "pg",
-    "queue",
-    "sql",
-    "store",
-    "stream",
-    "system",
-    "templates",
-    "text",
-    "treesitter",
-    "tty",
-    "websocket",
-    "workflow",
-    "yaml",
-];
-
 impl Module {
     /// Present in every state.
     pub const GLOBAL: &'static [Module] = &[Module::Errors, Module::Os, Module::Payload];
