@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::programs::Engines;
 use crate::error::Error;
 use crate::lua::compile::{Source, compile};
-use crate::project::{Code, Diagnostic, Entry, LuaSpec, Place, Spec};
+use crate::project::{Code, Diagnostic, DirectorySpec, Entry, LuaSpec, Place, Spec};
 use crate::wasm;
 
 /// Everything an engine says about an entry. Blocks for as long as compiling takes.
@@ -16,8 +16,22 @@ pub(super) fn of(engines: &Engines, entry: &Arc<Entry>) -> Vec<Diagnostic> {
             Ok(program) => wasm::findings(entry, &program),
             Err(error) => vec![wasm::refused(entry, &error)],
         },
+        Spec::Directory(spec) => folder(entry, spec).into_iter().collect(),
         _ => Vec::new(),
     }
+}
+
+/// A folder that is not there, and that nobody will make.
+fn folder(entry: &Entry, spec: &DirectorySpec) -> Option<Diagnostic> {
+    if spec.auto_init || spec.path.is_dir() {
+        return None;
+    }
+    let found = Diagnostic::new(Code::MissingFolder, format!("folder not found: {}", spec.written));
+    let found = found.about(&entry.id).label("`auto_init: true` would make it");
+    Some(match entry.place_of(&["directory"]) {
+        Some(place) => found.at(place),
+        None => found,
+    })
 }
 
 /// The syntax error of a source, at its line in the `.lua` or the YAML file.
