@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::programs::Engines;
 use crate::error::Error;
 use crate::lua::compile::{Source, compile};
-use crate::project::{Code, Diagnostic, DirectorySpec, Entry, LuaSpec, Place, Spec};
+use crate::project::{Code, Diagnostic, Entry, LuaSpec, Place, Spec, check};
 use crate::wasm;
 
 /// Everything an engine says about an entry. Blocks for as long as compiling takes.
@@ -14,24 +14,20 @@ pub(super) fn of(engines: &Engines, entry: &Arc<Entry>) -> Vec<Diagnostic> {
         Spec::Lua(spec) => lua(entry, spec).into_iter().collect(),
         Spec::Wasm(_) => match engines.wasm.program_blocking(entry) {
             Ok(program) => wasm::findings(entry, &program),
+            // The folder's own entry says it already.
+            Err(error) if is_of_another(&error) => Vec::new(),
             Err(error) => vec![wasm::refused(entry, &error)],
         },
-        Spec::Directory(spec) => folder(entry, spec).into_iter().collect(),
+        Spec::Directory(spec) => check::folder(entry, spec).into_iter().collect(),
         _ => Vec::new(),
     }
 }
 
-/// A folder that is not there, and that nobody will make.
-fn folder(entry: &Entry, spec: &DirectorySpec) -> Option<Diagnostic> {
-    if spec.auto_init || spec.path.is_dir() {
-        return None;
-    }
-    let found = Diagnostic::new(Code::MissingFolder, format!("folder not found: {}", spec.written));
-    let found = found.about(&entry.id).label("`auto_init: true` would make it");
-    Some(match entry.place_of(&["directory"]) {
-        Some(place) => found.at(place),
-        None => found,
-    })
+/// Whether an error is the refusal of a broken entry, which was found where it is.
+fn is_of_another(error: &Error) -> bool {
+    error
+        .details()
+        .is_some_and(|details| details.get("diagnostics").is_some())
 }
 
 /// The syntax error of a source, at its line in the `.lua` or the YAML file.
@@ -41,9 +37,13 @@ fn lua(entry: &Entry, spec: &LuaSpec) -> Option<Diagnostic> {
         chunk: &spec.chunk,
         first_line: spec.first_line,
     };
-    compile(&source)
-        .err()
-        .map(|error| syntax(&error, &source).about(&entry.id))
+    let found = syntax(&compile(&source).err()?, &source).about(&entry.id);
+    // Inline source is shown as it stands in the YAML file, with its indentation.
+    let place = found.place.as_ref().and_then(|place| entry.place_in_source(place.line));
+    Some(match place {
+        Some(place) if spec.first_line > 1 => found.at(place),
+        _ => found,
+    })
 }
 
 /// A text that is no Lua, as a finding: the message without the place, the place as a place.
@@ -53,13 +53,6 @@ pub(super) fn syntax(error: &Error, source: &Source<'_>) -> Diagnostic {
     let message = error.message().strip_prefix(&lead).unwrap_or(error.message());
     let shown = source.text.lines().nth(line.saturating_sub(source.first_line) as usize);
     let shown = shown.filter(|_| !source.text.starts_with('\x1b')).unwrap_or_default();
-    let indent = shown.chars().take_while(|c| c.is_whitespace()).count();
-    let place = Place {
-        file: source.chunk.into(),
-        line: line.max(1),
-        column: indent as u32 + 1,
-        length: (shown.trim().chars().count() as u32).max(1),
-        text: shown.to_owned(),
-    };
+    let place = Place::whole_line(source.chunk, shown, line.max(1));
     Diagnostic::new(Code::LuaSyntax, message).at(place)
 }
