@@ -882,17 +882,24 @@ fn what_is_asked_for_brings_its_references_findings() {
 }
 
 #[test]
-fn folders_and_files_that_entries_name() {
-    let text = format!(
-        "namespace: app\nentries:\n{WASM}  - {{name: v, kind: fs.directory, directory: ./there}}\n  - {{name: gone, kind: fs.directory, directory: ./gone}}\n  - {{name: made, kind: fs.directory, directory: ./made, auto_init: true}}\n"
-    );
-    let (_temp, project) = project(&[("src/a.yaml", &text), ("there/x", "")]);
-    let found: Vec<String> = check::disk(&project.registry).iter().map(brief).collect();
+fn folders_that_entries_name() {
+    let text = "namespace: app\nentries:\n  - {name: v, kind: fs.directory, directory: ./there}\n  - {name: gone, kind: fs.directory, directory: ./gone}\n  - {name: made, kind: fs.directory, directory: ./made, auto_init: true}\n  - {name: file, kind: fs.directory, directory: ./there/x}\n";
+    let (_temp, project) = project(&[("src/a.yaml", text), ("there/x", "")]);
+    let folder = |entry: &std::sync::Arc<Entry>| match &entry.spec {
+        Spec::Directory(spec) => check::folder(entry, spec),
+        _ => None,
+    };
+    let found: Vec<String> = project
+        .registry
+        .iter()
+        .filter_map(folder)
+        .map(|found| brief(&found))
+        .collect();
     assert_eq!(
         found,
         [
-            "error missing-file src/a.yaml:6:11 failed to open file: /m.wasm (no such file in ./there)",
-            "error missing-folder src/a.yaml:10:49 folder not found: ./gone (`auto_init: true` would create it)",
+            "error missing-folder src/a.yaml:4:49 folder not found: ./gone (`auto_init: true` would create it)",
+            "error missing-folder src/a.yaml:6:49 not a folder: ./there/x",
         ]
     );
 }
