@@ -12,7 +12,8 @@ use super::waiting::Woken;
 use super::{Bytecode, Driver, boot, mistake};
 use crate::error::{Error, Result};
 use crate::lua::compile::{self, Source};
-use crate::lua::modules::{Module, NOT_PROVIDED};
+use crate::lua::modules::Module;
+use crate::project::modules::NOT_PROVIDED;
 
 /// What a process may require beside the global tables.
 #[derive(Clone, Debug, Default)]
