@@ -13,8 +13,9 @@ use super::waiting::Woken;
 use super::{Bytecode, Driver, boot, mistake};
 use crate::error::{Error, Result};
 use crate::lua::compile::{self, Source};
+use crate::lua::modules::Module;
 use crate::lua::modules::repl::Desk;
-use crate::lua::modules::{Module, NOT_PROVIDED};
+use crate::project::modules::{NOT_PROVIDED, TO_COME};
 
 /// What a process may require beside the global tables.
 #[derive(Clone, Debug, Default)]
@@ -30,9 +31,6 @@ pub struct Visible {
     /// For a session: whom it works for, and the module `repl`.
     pub desk: Option<Arc<dyn Desk>>,
 }
-
-/// Modules of the contract that are still to come.
-const TO_COME: [&str; 6] = ["ctx", "funcs", "registry", "security", "supervisor", "uuid"];
 
 /// Global tables that `require` returns.
 const TABLES: [&str; 13] = [
