@@ -13,6 +13,7 @@ pub mod host;
 mod message;
 pub mod modules;
 mod stack;
+pub mod syntax;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]

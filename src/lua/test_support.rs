@@ -45,6 +45,29 @@ fn io() -> &'static tokio::runtime::Handle {
 
 impl World {
     pub fn new() -> World {
+        World::over(Arc::new(Registry::default()))
+    }
+
+    /// Over a project of these files, every Lua process of it spawnable.
+    pub fn of(files: &[(&str, &str)]) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let project = crate::system::load(folder.path(), &[]);
+        assert!(!project.has_errors(), "{:?}", project.diagnostics);
+        let world = World::over(project.registry);
+        for entry in world.engine.registry.of_kind("process.lua") {
+            if let Ok(program) = world.engine.program(entry) {
+                world.programs.0.lock().unwrap().insert(entry.id.clone(), program);
+            }
+        }
+        world
+    }
+
+    fn over(registry: Arc<Registry>) -> World {
         let programs = Table::default();
         let kernel = Kernel::new(KernelOptions {
             workers: 2,
@@ -56,7 +79,6 @@ impl World {
         let host = kernel
             .add_host(HostSpec::new(EntryId::new("app", "processes")))
             .unwrap();
-        let registry = Arc::new(Registry::default());
         let system = Arc::new(System::new(&registry));
         World {
             kernel,
@@ -96,6 +118,12 @@ impl World {
             words: Arc::from([]),
             context: Arc::new(Context::default()),
         })
+    }
+
+    /// Runs an entry to its end.
+    pub fn run_entry(&self, id: &str, args: &[Value]) -> Arc<Exit> {
+        let program = self.programs.0.lock().unwrap()[&EntryId::parse(id).unwrap()].clone();
+        self.end(&self.spawn(program, args).unwrap())
     }
 
     /// Runs a text to its end, ten seconds at most.

@@ -650,3 +650,165 @@ fn host_errors_reach_pcall_as_strings_or_error_objects() {
         "##,
     );
 }
+
+const PROJECT: &str = r##"
+version: "1.0"
+namespace: app
+entries:
+  - name: base
+    kind: library.lua
+    source: |
+      loads = (loads or 0) + 1
+      return {double = function(n) return 2 * n end}
+  - name: middle
+    kind: library.lua
+    modules: [json]
+    imports: {base: "app:base"}
+    source: |
+      return {text = function(n) return json.encode({base.double(n)}) end}
+  - name: main
+    kind: process.lua
+    method: main
+    modules: [time]
+    imports: {middle: "app:middle", lib: "base"}
+    source: |
+      local function main(n)
+        assert(require("middle") == middle and require("lib") == lib and loads == 1)
+        assert(time.seconds and require("time") == time and process.id() == "app:main")
+        local ok, err = pcall(require, "env")
+        assert(not ok and err:kind() == "NotFound")
+        return middle.text(n) .. tostring(err)
+      end
+      return {main = main}
+  - name: direct
+    kind: process.lua
+    source: return function(...) return select("#", ...) end
+  - name: lost
+    kind: process.lua
+    method: start
+    source: return {main = print}
+  - name: fails
+    kind: process.lua
+    source: |
+      return function()
+        error("here")
+      end
+  - name: broken
+    kind: process.lua
+    source: |
+      return function()
+        local x = = 1
+      end
+"##;
+
+#[test]
+fn entries_run_with_their_modules_and_imports() {
+    let world = World::of(&[("src/_index.yaml", PROJECT)]);
+    let exit = world.run_entry("app:main", &[Value::Int(4)]);
+    let text = "[8]module 'env' not found: entry app:main does not declare it; add to the entry: modules: [time, env]";
+    assert_eq!(exit.result.as_ref().unwrap().to_value().unwrap(), Value::from(text));
+    let exit = world.run_entry("app:direct", &[Value::Nil, Value::Nil]);
+    assert_eq!(exit.result.as_ref().unwrap().to_value().unwrap(), Value::Int(2));
+    let exit = world.run_entry("app:lost", &[]);
+    let error = exit.error().unwrap();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::NotFound, "method \"start\" not found in module")
+    );
+}
+
+#[test]
+fn lines_of_inline_sources_point_into_the_yaml() {
+    let world = World::of(&[("src/_index.yaml", PROJECT)]);
+    let line = |text: &str| PROJECT.lines().position(|line| line.contains(text)).unwrap() as u32 + 1;
+    let error = world.run_entry("app:fails", &[]).error().cloned().unwrap();
+    assert_eq!(error.frames()[0].line, line("error(\"here\")"));
+    assert_eq!(
+        error.message(),
+        format!("src/_index.yaml:{}: here", line("error(\"here\")"))
+    );
+    let broken = world
+        .engine
+        .registry
+        .get(&crate::id::EntryId::new("app", "broken"))
+        .unwrap();
+    let error = world.engine.program(broken).err().unwrap();
+    assert_eq!(
+        (error.kind(), error.frames()[0].line),
+        (Kind::Invalid, line("local x = = 1"))
+    );
+}
+
+#[test]
+fn scripts_require_files_below_their_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write(
+        "lib/one.lua",
+        "runs = (runs or 0) + 1 require('time').sleep('1ms') return {n = 1}",
+    );
+    write("lib/two/init.lua", "return require('lib.one').n + 1");
+    write("nothing.lua", "");
+    write("a.lua", "return require('b')");
+    write("b.lua", "return require('a')");
+    write("bad.lua", "x = = 1");
+    let text = r##"
+        assert(require("lib.one") == require("lib.one") and runs == 1)
+        assert(require("lib.two") == 2 and require("nothing") == true)
+        local ok, err = pcall(require, "a")
+        assert(not ok and tostring(err) == "module cycle: a -> b -> a", tostring(err))
+        ok, err = pcall(require, "no.such")
+        assert(not ok and tostring(err):find("no/such.lua", 1, true) and tostring(err):find("no/such/init.lua", 1, true))
+        ok, err = pcall(require, "../etc")
+        assert(not ok and err:kind() == "NotFound")
+        ok, err = pcall(require, "bad")
+        assert(not ok and err:kind() == "Invalid" and tostring(err):find("bad.lua:1:", 1, true))
+    "##;
+    let world = World::new();
+    let program = world
+        .engine
+        .script("main.lua".as_ref(), text, vec![folder.path().to_owned()])
+        .unwrap();
+    let exit = world.end(&world.spawn(program, &[]).unwrap());
+    assert!(exit.result.is_ok(), "{exit:?}");
+}
+
+#[test]
+fn a_record_from_wasm_is_read_in_snake_case_and_keeps_it() {
+    let mut packer = crate::value::Packer::new();
+    let mark = packer.open(true);
+    packer.str(b"tag-count");
+    packer.int(3);
+    packer.close(mark, 0, 1);
+    let world = World::new();
+    let program = world.program(
+        "main",
+        r##"
+        local r = ...
+        assert(r.tag_count == 3 and r["tag-count"] == 3 and rawget(r, "tag_count") == nil)
+        r.tag_count = 4
+        r.other_key = 5
+        assert(r["tag-count"] == 4 and r.other_key == 5)
+        process.send(process.pid(), "r", r)
+        assert(process.receive().value.tag_count == 4)
+        "##,
+    );
+    let process = world
+        .kernel
+        .spawn(crate::process::Spawn {
+            program,
+            host: world.host.clone(),
+            args: packer.finish(),
+            parent: None,
+            monitored: false,
+            words: Default::default(),
+            context: Default::default(),
+        })
+        .unwrap();
+    let exit = world.end(&process);
+    assert!(exit.result.is_ok(), "{exit:?}");
+}

@@ -17,9 +17,10 @@ use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, 
 
 use super::cache::Cache;
 use crate::error::{Error, Result};
+use crate::log::Log;
 
 /// What is set for all guests of a runtime.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// `wasm.max_instances`: how many instances may live at once; unset: what the kernel's mapping limit allows.
     pub max_instances: Option<usize>,
@@ -27,8 +28,10 @@ pub struct Settings {
     pub max_stack: usize,
     /// The program runs a single guest: pools are not worth making.
     pub oneshot: bool,
-    /// Where compiled code is kept between runs, if anywhere.
+    /// Where compiled code is kept; unset: nowhere.
     pub cache: Option<Cache>,
+    /// Is told of compilations that take long.
+    pub log: Log,
 }
 
 impl Default for Settings {
@@ -38,6 +41,7 @@ impl Default for Settings {
             max_stack: 128 << 10,
             oneshot: false,
             cache: None,
+            log: Log::none(),
         }
     }
 }

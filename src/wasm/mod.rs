@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle as Tokio;
 
+pub use cache::Cache;
 pub use engine::Settings;
 pub use findings::{findings, refused};
 pub use linker::{Import, Provision};
@@ -77,11 +78,12 @@ struct Loaded {
 }
 
 impl Wasm {
-    pub fn new(settings: Settings, system: Arc<System>, io: Tokio) -> Arc<Wasm> {
+    pub fn new(mut settings: Settings, system: Arc<System>, io: Tokio) -> Arc<Wasm> {
+        let artifacts = Artifacts::new(settings.cache.take(), settings.log.clone());
         Arc::new(Wasm {
             shared: Arc::new(Shared {
                 engines: Engines::new(settings, io.clone()),
-                artifacts: Artifacts::default(),
+                artifacts,
                 linkers: Linkers::default(),
                 system,
             }),

@@ -2,28 +2,32 @@
 //! header looked at, the code compiled once per content.
 //!
 //! A compiled module is an [`Artifact`]: bytes that any engine with the same settings loads in a fraction of a
-//! millisecond, which is what the cache on disk keeps too. What a module exports or imports is left to `export` and
-//! `linker`. Everything here blocks and belongs on the blocking pool, [`Stamp::of`] excepted.
+//! millisecond, and that the cache on disk keeps from one start to the next. What a module exports or imports is left to
+//! `export` and `linker`. Everything here blocks and belongs on the blocking pool, [`Stamp::of`] excepted.
 //!
-//! Invariant: an artifact is only ever made here, by an engine of this program, or comes out of the user's own `cache`;
-//! loading code is sound because of that.
+//! Invariant: an artifact is only ever made here, by an engine of this program or of the same user's wippy of the same
+//! version; loading code is sound because of that.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use cap_std::fs::{Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
-use wasmtime::{Engine, Module, Precompiled};
+use wasmtime::{Engine, Module};
 
 use super::cache::{Cache, Key};
 use super::engine::Engines;
 use crate::error::{Error, Result};
+use crate::log::{Level, Log, Record};
 use crate::system::volume::Volume;
 
 /// What decides whether a file has to be loaded again.
@@ -59,6 +63,8 @@ impl From<&Metadata> for Stamp {
 
 /// The bytes of a module and what was true of the file while they were read.
 pub struct Source {
+    /// Where it stands in its volume.
+    pub path: String,
     pub bytes: Vec<u8>,
     pub stamp: Stamp,
 }
@@ -86,6 +92,7 @@ impl Source {
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
         file.read_to_end(&mut bytes).map_err(failed)?;
         Ok(Source {
+            path: path.to_owned(),
             bytes,
             stamp: Stamp::from(&metadata),
         })
@@ -239,7 +246,14 @@ fn number(bytes: &mut &[u8]) -> Option<usize> {
 #[derive(Debug)]
 pub struct Artifact {
     header: Header,
-    bytes: Vec<u8>,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    Memory(Vec<u8>),
+    /// A file of the cache, whose checksum was verified. Mapped by each engine that loads it.
+    File(File),
 }
 
 /// Code in one engine.
@@ -261,18 +275,8 @@ impl Artifact {
             Header::Core => engine.precompile_module(bytes),
         };
         let bytes = compiled.map_err(|error| why_uncompiled(bytes, &error))?;
-        Ok(Artifact { header, bytes })
-    }
-
-    /// An artifact that the cache kept; its checksum has been verified.
-    fn kept(header: Header, mut file: File) -> Option<Artifact> {
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).ok()?;
-        let expected = match header {
-            Header::Component => Precompiled::Component,
-            Header::Core => Precompiled::Module,
-        };
-        (Engine::detect_precompiled(&bytes) == Some(expected)).then_some(Artifact { header, bytes })
+        let form = Form::Memory(bytes);
+        Ok(Artifact { header, form })
     }
 
     /// Loads the code into an engine.
@@ -280,23 +284,40 @@ impl Artifact {
     /// # Errors
     /// Internal, when it does not fit a slot of the engine's pool.
     pub fn load(&self, engine: &Engine) -> Result<Code> {
-        // SAFETY: the bytes were made by `compile`, of this program or of one before it that left them in the user's own
-        // cache, which hands out nothing whose checksum is wrong; nobody could change them since. wasmtime checks that
-        // the engine has the settings they were compiled for.
+        // SAFETY: the bytes were made by `compile`, of this program or of the one that wrote the cache, whose checksum and
+        // owner were verified; wasmtime checks that the engine has the settings they were compiled for.
         let code = unsafe {
-            match self.header {
-                Header::Component => Component::deserialize(engine, &self.bytes).map(Code::Component),
-                Header::Core => Module::deserialize(engine, &self.bytes).map(Code::Core),
+            match (self.header, &self.form) {
+                (Header::Component, Form::Memory(bytes)) => Component::deserialize(engine, bytes).map(Code::Component),
+                (Header::Core, Form::Memory(bytes)) => Module::deserialize(engine, bytes).map(Code::Core),
+                (Header::Component, Form::File(file)) => {
+                    Component::deserialize_file(engine, handle_path(file)).map(Code::Component)
+                }
+                (Header::Core, Form::File(file)) => Module::deserialize_file(engine, handle_path(file)).map(Code::Core),
             }
         };
         code.map_err(|error| Error::internal(format!("failed to load compiled wasm module: {error:#}")))
     }
 }
 
+/// The path of an open file, so that what is mapped is what was verified.
+fn handle_path(file: &File) -> String {
+    let folder = if cfg!(target_os = "linux") {
+        "/proc/self/fd"
+    } else {
+        "/dev/fd"
+    };
+    format!("{folder}/{}", file.as_raw_fd())
+}
+
+/// How long a compilation may take before somebody is told.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Compiled code by content: every content is compiled once, however many entries and processes ask for it at a time.
-#[derive(Default)]
 pub struct Artifacts {
     by_content: Mutex<HashMap<(String, bool), Weak<Slot>>>,
+    cache: Option<Cache>,
+    log: Log,
 }
 
 type Slot = OnceLock<Result<Arc<Artifact>>>;
@@ -315,19 +336,62 @@ impl Kept {
 }
 
 impl Artifacts {
-    /// The code of `bytes`, whose sha256 is `sha256`; `fuel`: code that counts fuel. Whoever asks while it is being
+    pub fn new(cache: Option<Cache>, log: Log) -> Artifacts {
+        Artifacts {
+            by_content: Mutex::default(),
+            cache,
+            log,
+        }
+    }
+
+    /// The code of `source`, whose sha256 is `sha256`; `fuel`: code that counts fuel. Whoever asks while it is being
     /// compiled waits.
     ///
     /// # Errors
     /// As [`Artifact::compile`].
-    pub fn get(&self, engines: &Engines, bytes: &[u8], sha256: &str, fuel: bool) -> Result<Kept> {
+    pub fn get(&self, engines: &Engines, source: &Source, sha256: &str, fuel: bool) -> Result<Kept> {
         let slot = self.slot(sha256, fuel);
-        let make = || {
-            let engine = engines.compiler(fuel)?;
-            cached(engines.settings().cache.as_ref(), &engine, bytes, sha256).map(Arc::new)
-        };
-        slot.get_or_init(make).as_ref().map_err(Error::clone)?;
+        let find = || self.find(&engines.compiler(fuel)?, source, sha256).map(Arc::new);
+        slot.get_or_init(find).as_ref().map_err(Error::clone)?;
         Ok(Kept(slot))
+    }
+
+    /// From the cache, or compiled and kept there.
+    fn find(&self, engine: &Engine, source: &Source, sha256: &str) -> Result<Artifact> {
+        let Some(cache) = &self.cache else {
+            return self.compile(engine, source);
+        };
+        let header = Header::of(&source.bytes)?;
+        let key = Key::new(sha256.as_bytes(), &settings_of(engine));
+        if let Some(artifact) = cached(cache, &key, header, engine) {
+            return Ok(artifact);
+        }
+        let artifact = self.compile(engine, source)?;
+        if let Form::Memory(bytes) = &artifact.form
+            && let Err(error) = cache.store(&key, bytes)
+        {
+            let line = format!("compiled code is not kept in {}: {error}", cache.folder().display());
+            self.log.record(Record::new(Level::Debug, line));
+        }
+        Ok(artifact)
+    }
+
+    fn compile(&self, engine: &Engine, source: &Source) -> Result<Artifact> {
+        let (done, waiting) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            if source.bytes.len() >= SLOW {
+                scope.spawn(move || {
+                    if waiting.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                        let size = source.bytes.len() as f64 / f64::from(1 << 20);
+                        let line = format!("compiling {} ({size:.1} MiB), which is done once", source.path);
+                        self.log.record(Record::new(Level::Info, line));
+                    }
+                });
+            }
+            let artifact = Artifact::compile(engine, &source.bytes);
+            drop(done);
+            artifact
+        })
     }
 
     fn slot(&self, sha256: &str, fuel: bool) -> Arc<Slot> {
@@ -343,44 +407,31 @@ impl Artifacts {
     }
 }
 
-/// The artifact out of the cache on disk, else compiled and put there.
-fn cached(cache: Option<&Cache>, engine: &Engine, bytes: &[u8], sha256: &str) -> Result<Artifact> {
-    let Some(cache) = cache else {
-        return Artifact::compile(engine, bytes);
-    };
-    let header = Header::of(bytes)?;
-    let key = Key::new(sha256.as_bytes(), &compatibility(engine));
-    if let Some(artifact) = cache.load(&key).and_then(|file| Artifact::kept(header, file)) {
-        return Ok(artifact);
-    }
-    let artifact = Artifact::compile(engine, bytes)?;
-    // A cache that cannot be written is no cache: the code is here all the same.
-    let _ = cache.store(&key, &artifact.bytes);
-    Ok(artifact)
+/// A module below this size never takes a second.
+const SLOW: usize = 256 << 10;
+
+/// What beside the module's bytes shapes the code: the engine's settings, its version, the processor.
+fn settings_of(engine: &Engine) -> [u8; 8] {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish().to_le_bytes()
 }
 
-/// Everything about an engine that shapes its code, as a hash.
-fn compatibility(engine: &Engine) -> [u8; 32] {
-    struct Collect(Sha256);
-    impl Hasher for Collect {
-        fn write(&mut self, bytes: &[u8]) {
-            self.0.update(bytes);
-        }
-
-        fn finish(&self) -> u64 {
-            0
-        }
+/// A usable artifact of the cache. One that wasmtime refuses is dropped.
+fn cached(cache: &Cache, key: &Key, header: Header, engine: &Engine) -> Option<Artifact> {
+    let form = Form::File(cache.load(key)?);
+    let artifact = Artifact { header, form };
+    if artifact.load(engine).is_err() {
+        cache.remove(key);
+        return None;
     }
-    let mut collect = Collect(Sha256::new());
-    engine.precompile_compatibility_hash().hash(&mut collect);
-    collect.0.finalize().into()
+    Some(artifact)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::wasm::Settings;
 
     const HEX: &str = "292b796376f8b4cc360acf2ea6b82d1084871c3607a079f30b446da8e5c984a4";
 
@@ -427,49 +478,110 @@ mod tests {
         }
     }
 
-    #[test]
-    fn compiled_code_is_kept_on_disk_and_a_damaged_copy_is_made_anew() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&folder.path().join("cache")).unwrap();
-        let settings = Settings {
-            cache: Some(cache.clone()),
-            ..Settings::default()
-        };
-        let engines = Engines::new(settings, runtime.handle().clone());
-        let engine = engines.compiler(false).unwrap();
-        let bytes = wat::parse_str("(module (func (export \"f\")))").unwrap();
-        let sha = sha256(&bytes);
-        let first = cached(Some(&cache), &engine, &bytes, &sha).unwrap();
-        let files = || {
-            std::fs::read_dir(cache.folder())
-                .unwrap()
-                .map(|file| file.unwrap().path())
-        };
-        assert_eq!(files().count(), 2);
-        assert_eq!(cached(Some(&cache), &engine, &bytes, &sha).unwrap().bytes, first.bytes);
-        for file in files() {
-            std::fs::write(file, b"damaged").unwrap();
+    /// Keeps the messages of log records.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    impl crate::log::Sink for Lines {
+        fn record(&self, record: Record) {
+            self.0.lock().unwrap().push(record.message);
         }
-        let again = cached(Some(&cache), &engine, &bytes, &sha).unwrap();
-        assert!(again.load(&engine).is_ok());
-        let fuel = engines.compiler(true).unwrap();
-        assert_ne!(compatibility(&engine), compatibility(&fuel));
+
+        fn enabled(&self, _: Level) -> bool {
+            true
+        }
+    }
+
+    fn engines() -> (tokio::runtime::Runtime, Arc<Engines>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let engines = Engines::new(Default::default(), runtime.handle().clone());
+        (runtime, engines)
+    }
+
+    fn module(text: &str) -> (Source, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = wat::parse_str(text).unwrap();
+        std::fs::write(folder.path().join("m.wasm"), &bytes).unwrap();
+        let sha = sha256(&bytes);
+        let metadata = cap_std::fs::Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority())
+            .and_then(|folder| folder.metadata("m.wasm"))
+            .unwrap();
+        let source = Source {
+            path: "m.wasm".to_owned(),
+            bytes,
+            stamp: Stamp::from(&metadata),
+        };
+        (source, sha)
     }
 
     #[test]
     fn one_content_is_compiled_once_and_forgotten_with_its_last_user() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let engines = Engines::new(Default::default(), runtime.handle().clone());
-        let artifacts = Artifacts::default();
-        let bytes = wat::parse_str("(module)").unwrap();
-        let sha = sha256(&bytes);
-        let first = artifacts.get(&engines, &bytes, &sha, false).unwrap();
-        let second = artifacts.get(&engines, &bytes, &sha, false).unwrap();
+        let (_io, engines) = engines();
+        let artifacts = Artifacts::new(None, Log::none());
+        let (source, sha) = module("(module)");
+        let first = artifacts.get(&engines, &source, &sha, false).unwrap();
+        let second = artifacts.get(&engines, &source, &sha, false).unwrap();
         assert!(Arc::ptr_eq(&first.artifact().unwrap(), &second.artifact().unwrap()));
-        let fuel = artifacts.get(&engines, &bytes, &sha, true).unwrap();
+        let fuel = artifacts.get(&engines, &source, &sha, true).unwrap();
         assert!(!Arc::ptr_eq(&first.artifact().unwrap(), &fuel.artifact().unwrap()));
         drop((first, second));
         assert!(artifacts.by_content.lock().unwrap()[&(sha, false)].upgrade().is_none());
+    }
+
+    #[test]
+    fn what_one_start_compiled_the_next_one_maps_unless_it_is_damaged() {
+        let (_io, engines) = engines();
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        for text in ["(module (func (export \"f\") (result i32) i32.const 7))", "(component)"] {
+            let (source, sha) = module(text);
+            let from_file = || {
+                let kept = Artifacts::new(Some(cache.clone()), Log::none()).get(&engines, &source, &sha, false);
+                let artifact = kept.unwrap().artifact().unwrap();
+                artifact.load(&engines.compiler(false).unwrap()).expect("it loads");
+                matches!(artifact.form, Form::File(_))
+            };
+            assert_eq!((from_file(), from_file()), (false, true), "{text}");
+            let stored = std::fs::read_dir(cache.folder())
+                .unwrap()
+                .map(|entry| entry.unwrap().path());
+            for path in stored.filter(|path| path.extension().is_some_and(|kind| kind == "cwasm")) {
+                let mut bytes = std::fs::read(&path).unwrap();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                std::fs::write(&path, bytes).unwrap();
+            }
+            assert_eq!((from_file(), from_file()), (false, true), "compiled again: {text}");
+        }
+    }
+
+    #[test]
+    fn an_artifact_that_wasmtime_refuses_is_replaced() {
+        let (_io, engines) = engines();
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        let (source, sha) = module("(module)");
+        let key = Key::new(sha.as_bytes(), &settings_of(&engines.compiler(false).unwrap()));
+        cache.store(&key, b"intact, but no code").unwrap();
+        let artifacts = Artifacts::new(Some(cache), Log::none());
+        let kept = artifacts.get(&engines, &source, &sha, false).unwrap();
+        assert!(matches!(kept.artifact().unwrap().form, Form::Memory(_)));
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_written_costs_a_line_and_nothing_else() {
+        let (_io, engines) = engines();
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        std::fs::remove_dir(cache.folder()).unwrap();
+        let told = Lines::default();
+        let (source, sha) = module("(module)");
+        let artifacts = Artifacts::new(Some(cache), Log::new(told.clone()));
+        assert!(artifacts.get(&engines, &source, &sha, false).is_ok());
+        let told = told.0.lock().unwrap();
+        assert!(
+            told.len() == 1 && told[0].starts_with("compiled code is not kept in"),
+            "{told:?}"
+        );
     }
 }

@@ -93,7 +93,7 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     let header = Header::of(&source.bytes)?;
     let grants = Grants::parse(&spec.imports, header == Header::Component)?;
     let fuel = spec.limits.max_fuel > 0;
-    let kept = shared.artifacts.get(&shared.engines, &source.bytes, &sha256, fuel)?;
+    let kept = shared.artifacts.get(&shared.engines, source, &sha256, fuel)?;
     let (home, code) = settle(shared, &*kept.artifact()?, fuel)?;
     let engine = shared.engines.engine(home)?;
     let exports = export::list(&engine, &code);

@@ -10,6 +10,9 @@ use crate::process::{Cause, Exit};
 use crate::size;
 use crate::value::Packed;
 
+/// Slots that looking at a result takes: a coroutine that ended has none to spare.
+const ROOM: c_int = 8;
+
 impl Driver {
     /// Why a process that may not go on has to end. When the kernel doomed it, the kernel's own reason counts.
     pub(super) fn reason(&mut self) -> Exit {
@@ -30,6 +33,7 @@ impl Driver {
         let exit = self.lifted(|driver| {
             // SAFETY: the values are there; nothing runs.
             unsafe {
+                lua_checkstack(thread, ROOM);
                 let first = lua_gettop(thread) - count + 1;
                 if count >= 2
                     && let Some(error) = driver.returned_error(thread, first + 1)
@@ -70,7 +74,10 @@ impl Driver {
     pub(super) unsafe fn failed(&mut self, thread: Lua) -> Exit {
         let exit = self.lifted(|driver| {
             // SAFETY: reads of a dead coroutine's stack.
-            unsafe { Exit::failed(driver.uncaught(thread)) }
+            unsafe {
+                lua_checkstack(thread, ROOM);
+                Exit::failed(driver.uncaught(thread))
+            }
         });
         exit.unwrap_or_else(|| self.reason())
     }
