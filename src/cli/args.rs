@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::test::Format;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
@@ -27,6 +28,15 @@ Examples:
   wippy run hello.lua a b            a Lua file; the words arrive as `...`
   wippy run -x app:worker 6 7        any process entry, by its id
   wippy run                          every host with auto_start, until Ctrl-C";
+
+const TEST_EXAMPLES: &str = "\
+Examples:
+  wippy test                         tests/**/*_test.lua and *_spec.lua, and entries with meta.type: test
+  wippy test tests/sum_test.lua      one file
+  wippy test --filter adds           only tests with `adds` in their name
+  wippy test --format junit          for a build server; tap and json too
+
+Exit code 1 when a test failed, and when there was none.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -90,6 +100,9 @@ pub enum Command {
     /// Load the project and report every problem; run nothing
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// Run the project's Lua tests
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(Test),
     /// Help for a command; `help run NAME` shows what NAME takes
     Help(Help),
 }
@@ -116,6 +129,34 @@ pub enum What {
     /// A program and everything that belongs to it.
     #[command(external_subcommand)]
     Program(Vec<OsString>),
+}
+
+#[derive(Args, Debug)]
+pub struct Test {
+    /// Test files, or folders with `*_test.lua` and `*_spec.lua`; else the project's `tests`
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Only tests whose full name has this text, or fits this Lua pattern
+    #[arg(long, value_name = "PATTERN")]
+    pub filter: Option<String>,
+    /// What the report looks like
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    pub format: Format,
+    /// Stop at the first failure
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Name the tests, run none
+    #[arg(long)]
+    pub list: bool,
+    /// Files at once; else one per processor
+    #[arg(short = 'j', long, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
+    /// How long a test may take, unless it says so itself
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub timeout: String,
+    /// In a random order, which the seed repeats
+    #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true)]
+    pub shuffle: Option<Option<u32>>,
 }
 
 #[derive(Args, Debug)]

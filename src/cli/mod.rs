@@ -19,6 +19,7 @@ mod script;
 mod services;
 mod signals;
 mod target;
+mod test;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -69,6 +70,7 @@ fn dispatch(command: Command, globals: &Globals, console: &Console) -> Result<u8
             ..
         }) => run::named(words, globals, console),
         Command::Check(args) => check::run(&args, globals, console),
+        Command::Test(args) => test::run(&args, globals, console),
         Command::Help(args) => help::run(&args, globals, console),
     }
 }

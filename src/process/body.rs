@@ -23,8 +23,11 @@ pub trait Programs: Send + Sync {
     ///
     /// # Errors
     /// Unavailable where that is not possible.
-    fn declare(&self, entry: Entry) -> Result<()> {
-        Err(Error::unavailable(format!("entry {} cannot be declared here", entry.id)))
+    fn declare(&self, entry: Arc<Entry>) -> Result<()> {
+        Err(Error::unavailable(format!(
+            "entry {} cannot be declared here",
+            entry.id
+        )))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod findings;
 mod programs;
+mod testing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,7 +81,7 @@ impl Runtime {
         let settings = settings(&options.registry, options.oneshot);
         let wasm = Wasm::new(settings, options.system.clone(), io.clone());
         let lua = LuaEngine::new(options.registry.clone(), options.system.clone());
-        let engines = Arc::new(Engines::new(options.registry.clone(), lua, wasm.clone()));
+        let engines = Arc::new(Engines::new(lua, wasm.clone()));
         let kernel = Kernel::new(KernelOptions {
             workers: options.workers,
             log: options.log,

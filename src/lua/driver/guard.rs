@@ -208,7 +208,9 @@ impl Driver {
             return;
         };
         let ward = *ward;
-        let places = self.task(ward).map(|task| task.wait.as_ref().map_or(task.thread, |wait| wait.l));
+        let places = self
+            .task(ward)
+            .map(|task| task.wait.as_ref().map_or(task.thread, |wait| wait.l));
         // SAFETY: the ward is suspended.
         let places = places.map(|l| unsafe { frames(l) }).unwrap_or_default();
         // SAFETY: inside `deliver`.
@@ -240,7 +242,10 @@ impl Driver {
     fn is_overdue(&self) -> bool {
         let now = self.process().kernel().now();
         self.tasks.iter().flatten().any(|task| {
-            let wait = task.wait.as_ref().filter(|wait| matches!(wait.what, What::Guarded { .. }));
+            let wait = task
+                .wait
+                .as_ref()
+                .filter(|wait| matches!(wait.what, What::Guarded { .. }));
             wait.and_then(|wait| wait.timer).is_some_and(|(at, _)| at <= now)
         })
     }
@@ -325,7 +330,9 @@ mod tests {
 
     /// Runs a text that has `guard`.
     fn guarded(text: &str) {
-        passes(&format!("local guard = getmetatable(require('test')).native.guard\n{text}"));
+        passes(&format!(
+            "local guard = getmetatable(require('test')).native.guard\n{text}"
+        ));
     }
 
     #[test]
@@ -425,7 +432,11 @@ mod tests {
 
     #[test]
     fn a_strike_interrupts_from_another_thread() {
-        for body in ["while true do end", "process.receive()", "pcall(require('time').sleep, '1h')"] {
+        for body in [
+            "while true do end",
+            "process.receive()",
+            "pcall(require('time').sleep, '1h')",
+        ] {
             let world = World::new();
             let text = format!(
                 "local guard = getmetatable(require('test')).native.guard

@@ -82,7 +82,10 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
     let started = Instant::now();
     native.set("guard", driver::guard::function(lua)?)?;
     native.set("where", lua.create_function(where_is)?)?;
-    native.set("now", lua.create_function(move |_, ()| Ok(nanoseconds(started.elapsed())))?)?;
+    native.set(
+        "now",
+        lua.create_function(move |_, ()| Ok(nanoseconds(started.elapsed())))?,
+    )?;
     native.set("duration", lua.create_function(duration)?)?;
     native.set("show_duration", lua.create_function(show_duration)?)?;
     native.set("emit", lua.create_function(emit)?)?;
@@ -152,7 +155,8 @@ fn sweep(lua: &Lua) -> mlua::Result<Function> {
             driver.sweep(state);
         }
         let own = context.process.clone();
-        let after = lua.create_function(move |lua, ()| Ok(driver::attached(lua).map(|driver| driver.sweep(state)).is_some()))?;
+        let after =
+            lua.create_function(move |lua, ()| Ok(driver::attached(lua).map(|driver| driver.sweep(state)).is_some()))?;
         let left = async move { end_since(&own, newest).await };
         Ok(Call::wait(left, move |lua, left: Vec<String>| {
             // What they sent while they ended.
