@@ -247,9 +247,9 @@ fn lives() {
 }
 
 /// As many sleeping guests as may live, and the refusal of the next one.
-fn sleepers() {
+fn sleepers(file: &str) {
     let world = World::new(2);
-    let entry = entry("wait.wasm", "sleep-ms");
+    let entry = entry(file, "sleep-ms");
     let args = Packed::from_value(&Value::Int(20_000));
     world.resolve(&entry);
     let before = resident();
@@ -266,10 +266,11 @@ fn sleepers() {
     }
     let each = (resident() - before) / living.len() as f64;
     println!(
-        "\n{} sleeping guests in {:?}, {:.1} KB each; then: {refused}",
+        "\n{} guests of {file} asleep in {:?}, {:.1} KB and {:.1} mappings each; then: {refused}",
         living.len(),
         start.elapsed(),
-        each / 1e3
+        each / 1e3,
+        mappings() / living.len() as f64
     );
     world.kernel.close();
 }
@@ -284,7 +285,13 @@ fn resident() -> f64 {
     pages * 4096.0
 }
 
+fn mappings() -> f64 {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    maps.lines().count() as f64
+}
+
 fn main() {
     lives();
-    sleepers();
+    sleepers("wait.wasm");
+    sleepers("sleeper.wasm");
 }

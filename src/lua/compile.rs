@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Frame, Kind, Result};
 use crate::lua::driver::{Bytecode, compile_text};
+use crate::lua::syntax::erase;
 
 /// A source text with its place.
 #[derive(Clone, Debug)]
@@ -68,18 +69,12 @@ impl Cache {
 /// As [`Cache::compile`].
 pub fn compile(source: &Source<'_>) -> Result<Chunk> {
     let text = placed(source);
-    let erased = erase(text.as_bytes());
+    let erased = erase(text.as_bytes()).map_err(|fault| refused(source, &fault.in_chunk(source.chunk)))?;
     let code = compile_text(&erased, &format!("@{}", source.chunk)).map_err(|message| refused(source, &message))?;
     Ok(Chunk {
         code,
         words: Arc::new(words(source.text)),
     })
-}
-
-/// Removes type annotations, keeping every line where it is. There are none yet: the place for it is here, before
-/// everything that looks at a text.
-pub fn erase(source: &[u8]) -> Cow<'_, [u8]> {
-    Cow::Borrowed(source)
 }
 
 /// The text without a `#!` line, moved down to the line where it stands in its file.
@@ -138,6 +133,17 @@ mod tests {
         assert_eq!(error.kind(), Kind::Invalid);
         assert!(error.message().starts_with("src/a.lua:3: unexpected symbol"), "{error}");
         assert_eq!(error.frames()[0].line, 3);
+    }
+
+    #[test]
+    fn types_are_erased_and_their_faults_have_a_line() {
+        assert!(compile(&source("type X = {a: string}\nlocal x: X? = nil\nreturn x as X", 1)).is_ok());
+        let error = compile(&source("\nlocal x: = 1", 17)).err().unwrap();
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert_eq!(error.message(), "src/a.lua:18: type expected near '='");
+        assert_eq!(error.frames()[0].line, 18);
+        let error = compile(&source("local x: T = 1\nx = = 2", 1)).err().unwrap();
+        assert_eq!(error.message(), "src/a.lua:2: unexpected symbol near '='");
     }
 
     #[test]

@@ -20,24 +20,14 @@ use crate::id::EntryId;
 
 /// Why the folder of an `fs.directory` cannot be opened.
 pub fn folder_problem(entry: &Entry, spec: &DirectorySpec, error: &io::Error) -> Diagnostic {
-    let missing = error.kind() == io::ErrorKind::NotFound;
-    let found = match error.kind() {
-        io::ErrorKind::NotFound => Diagnostic::new(Code::MissingFolder, format!("folder not found: {}", spec.written)),
-        io::ErrorKind::NotADirectory => Diagnostic::new(Code::MissingFolder, format!("not a folder: {}", spec.written)),
-        _ => Diagnostic::new(
-            Code::MissingFolder,
-            format!("cannot open folder {}: {error}", spec.written),
-        )
-        .kind(Kind::Internal),
-    };
-    let found = found.about(&entry.id).label(if missing {
-        "`auto_init: true` would create it"
-    } else {
-        ""
-    });
-    match entry.place_of(&["directory"]) {
-        Some(place) => found.at(place),
-        None => found,
+    let written = &spec.written;
+    let finding = |message: String| entry.finding(Code::MissingFolder, &["directory"], message);
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            finding(format!("folder not found: {written}")).label("`auto_init: true` would create it")
+        }
+        io::ErrorKind::NotADirectory => finding(format!("not a folder: {written}")),
+        _ => finding(format!("cannot open folder {written}: {error}")).kind(Kind::Internal),
     }
 }
 
@@ -50,6 +40,9 @@ pub(super) fn together(drafts: &mut [Draft]) {
     commands(drafts);
     placeholders(drafts);
 }
+
+/// References of one entry that are looked at.
+const LARGEST: usize = 10_000;
 
 type Index = HashMap<EntryId, usize>;
 
@@ -91,15 +84,21 @@ fn not_there(role: Role, id: &EntryId) -> String {
 fn references(drafts: &mut [Draft]) {
     let index = index(drafts);
     let mut found = Vec::new();
+    // Each one looks at every entry.
+    let mut suggestions = 300_000 / drafts.len().max(1);
     for (at, draft) in drafts.iter().enumerate() {
-        for reference in &draft.references {
+        for reference in draft.references.iter().take(LARGEST) {
             let kind = index.get(&reference.id).map(|target| drafts[*target].kind.as_str());
             if kind.is_some_and(|kind| fits(reference.role, kind)) {
                 continue;
             }
             let label = match kind {
                 Some(kind) => format!("`{}` is a `{kind}`", reference.id),
-                None => similar(&reference.id, reference.role, drafts),
+                None if suggestions > 0 => {
+                    suggestions -= 1;
+                    similar(&reference.id, reference.role, drafts)
+                }
+                None => String::new(),
             };
             let problem = Diagnostic::new(Code::DanglingReference, not_there(reference.role, &reference.id));
             let is_optional = matches!(reference.role, Role::OptionalVariable | Role::DefaultHost);
@@ -381,11 +380,8 @@ fn wasm_file(registry: &Registry, entry: &Entry, fs: &EntryId, path: &str) -> Op
         .metadata(path.trim_start_matches('/'))
         .is_ok_and(|meta| meta.is_file());
     (!is_file).then(|| {
-        let found = Diagnostic::new(Code::MissingFile, format!("failed to open file: {path}")).about(&entry.id);
-        let found = found.label(format!("no such file in {}", spec.written));
-        match entry.place_of(&["path"]) {
-            Some(place) => found.at(place),
-            None => found,
-        }
+        let message = format!("failed to open file: {path}");
+        let found = entry.finding(Code::MissingFile, &["path"], message);
+        found.label(format!("no such file in {}", spec.written))
     })
 }

@@ -100,22 +100,51 @@ pub struct Place {
     pub column: u32,
     /// Characters to underline, at least 1.
     pub length: u32,
-    /// The line, without its end; empty when there is nothing to show.
+    /// The line, without its end, or the part of a long line around the column; empty when there is nothing to show.
     pub text: String,
+    /// Characters of the line that stand before `text`.
+    pub skipped: u32,
 }
 
 impl Place {
     /// The place in a file whose whole text is at hand. A line beyond the text is shown without its text.
     pub fn in_text(file: impl Into<Arc<str>>, text: &str, line: u32, column: u32, length: u32) -> Place {
         let shown = text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default();
-        let left = (shown.chars().count() + 1).saturating_sub(column as usize);
+        Place::in_line(file, shown, line, column, length)
+    }
+
+    /// The place in a line whose text is at hand.
+    pub fn in_line(file: impl Into<Arc<str>>, shown: &str, line: u32, column: u32, length: u32) -> Place {
+        let column = column.max(1);
+        // In UTF-8 no text has more characters than bytes.
+        let skipped = if shown.len() <= WIDEST {
+            0
+        } else {
+            column.saturating_sub(41)
+        };
+        let text: String = shown.chars().skip(skipped as usize).take(WIDEST).collect();
+        let left = (text.chars().count() + 1).saturating_sub((column - skipped) as usize);
         Place {
             file: file.into(),
             line: line.max(1),
-            column: column.max(1),
+            column,
             length: length.min(u32::try_from(left).unwrap_or(u32::MAX)).max(1),
-            text: shown.to_owned(),
+            text,
+            skipped,
         }
+    }
+
+    /// A whole line, without the space around it.
+    pub fn whole_line(file: impl Into<Arc<str>>, shown: &str, line: u32) -> Place {
+        let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let indent = shown.chars().take_while(|c| c.is_whitespace()).count();
+        Place::in_line(
+            file,
+            shown,
+            line,
+            small(indent + 1),
+            small(shown.trim().chars().count()),
+        )
     }
 
     /// A whole file, when no line of it is to blame.
@@ -126,6 +155,7 @@ impl Place {
             column: 1,
             length: 1,
             text: String::new(),
+            skipped: 0,
         }
     }
 }
@@ -320,22 +350,13 @@ fn write_help(out: &mut String, help: &str, margin: usize) {
     }
 }
 
-/// The part of the line to show, the space before the carets, and the carets.
+/// The line to show, the space before the carets, and the carets.
 fn window(place: &Place) -> (String, String, String) {
     let chars: Vec<char> = place.text.chars().map(visible).collect();
-    let column = (place.column as usize - 1).min(chars.len());
-    let start = if chars.len() <= WIDEST {
-        0
-    } else {
-        column.saturating_sub(40)
-    };
-    let end = chars.len().min(start + WIDEST);
-    let before: String = chars[start..column]
-        .iter()
-        .map(|c| if *c == '\t' { '\t' } else { ' ' })
-        .collect();
-    let carets = "^".repeat((place.length as usize).min(end.saturating_sub(column)).max(1));
-    (chars[start..end].iter().collect(), before, carets)
+    let column = (place.column.saturating_sub(place.skipped + 1) as usize).min(chars.len());
+    let blank = |c: &char| if *c == '\t' { '\t' } else { ' ' };
+    let before: String = chars[..column].iter().map(blank).collect();
+    (chars.iter().collect(), before, "^".repeat(place.length as usize))
 }
 
 /// Control characters out of a file must not reach a terminal.

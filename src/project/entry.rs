@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::diagnostic::{Diagnostic, Place};
+use super::diagnostic::{Code, Diagnostic, Place};
 use super::load::Origin;
 use super::yaml::Node;
 use crate::id::EntryId;
@@ -64,6 +64,24 @@ impl Entry {
     /// Where a field of it stands, for findings that other rooms make: `["wasi", "cwd"]`. Falls back to what encloses it.
     pub fn place_of(&self, field: &[&str]) -> Option<Place> {
         self.origin.as_ref().map(|origin| origin.value_place(field))
+    }
+
+    /// A finding about one of its fields, for the checks of other rooms.
+    pub fn finding(&self, code: Code, field: &[&str], message: impl Into<String>) -> Diagnostic {
+        let found = Diagnostic::new(code, message).about(&self.id);
+        match self.place_of(field) {
+            Some(place) => found.at(place),
+            None => found,
+        }
+    }
+
+    /// A line of the source of a Lua entry, counted in the file that its chunk is named after. None for other kinds.
+    pub fn place_in_source(&self, line: u32) -> Option<Place> {
+        let Spec::Lua(spec) = &self.spec else { return None };
+        let inline = self.origin.as_ref().filter(|origin| *origin.source.file == *spec.chunk);
+        let text = inline.map_or(&spec.source, |origin| &origin.source.text);
+        let shown = text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default();
+        Some(Place::whole_line(spec.chunk.as_str(), shown, line))
     }
 
     pub fn is_broken(&self) -> bool {

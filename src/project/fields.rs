@@ -12,6 +12,9 @@ use super::yaml::{Map, Node};
 use crate::id::EntryId;
 use crate::{duration, size};
 
+/// Findings about one entry beyond this many are not made.
+pub(super) const MOST: usize = 100;
+
 /// Collects what is wrong with one entry (or one configuration file).
 pub(super) struct Reader<'a> {
     pub origin: &'a Origin,
@@ -36,7 +39,15 @@ impl<'a> Reader<'a> {
         self.found.into_inner()
     }
 
+    /// Whether enough was said: a thousand more findings about one entry help nobody, and cost time.
+    pub fn is_full(&self) -> bool {
+        self.found.borrow().len() >= MOST
+    }
+
     pub fn report_at(&self, place: Place, found: Diagnostic) {
+        if self.is_full() {
+            return;
+        }
         let found = match self.id {
             Some(id) => found.about(id),
             None => found,
@@ -46,6 +57,9 @@ impl<'a> Reader<'a> {
 
     /// Points at the key of a field of the entry.
     pub fn report_key(&self, steps: &[Step], found: Diagnostic) {
+        if self.is_full() {
+            return;
+        }
         self.report_at(
             self.origin
                 .source
@@ -56,6 +70,9 @@ impl<'a> Reader<'a> {
 
     /// Points at the value of a field of the entry.
     pub fn report_value(&self, steps: &[Step], found: Diagnostic) {
+        if self.is_full() {
+            return;
+        }
         self.report_at(
             self.origin
                 .source

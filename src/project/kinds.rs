@@ -3,7 +3,7 @@
 //! Here are the checks that one entry can answer alone; [`check`](super::check) does those that need others. A new field
 //! is a row of [`schema`](super::schema) and a line here.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Component, Path, PathBuf};
 
 use super::diagnostic::{Code, Diagnostic};
@@ -410,7 +410,7 @@ impl Decoder<'_> {
     }
 
     fn mounts(&mut self, wasi: &Fields<'_>) -> Vec<Mount> {
-        let mut seen: Vec<String> = Vec::new();
+        let mut seen = BTreeSet::new();
         let mut mounts = Vec::new();
         for item in wasi.maps("mounts") {
             let fs = item.required_id("fs");
@@ -616,7 +616,7 @@ fn restart(fields: &Fields<'_>) -> Restart {
     }
 }
 
-fn check_guest(item: &Fields<'_>, guest: &str, seen: &mut Vec<String>) {
+fn check_guest(item: &Fields<'_>, guest: &str, seen: &mut BTreeSet<String>) {
     if !guest.starts_with('/') {
         item.bad_value("guest", "wasi.mounts[].guest must be absolute");
         return;
@@ -626,14 +626,21 @@ fn check_guest(item: &Fields<'_>, guest: &str, seen: &mut Vec<String>) {
         item.bad_value("guest", "wasi.mounts[].guest must be unique");
         return;
     }
-    if let Some(other) = seen
-        .iter()
-        .find(|other| encloses(other, &clean) || encloses(&clean, other))
-    {
+    if let Some(other) = overlapping(&clean, seen) {
         let message = format!("the mounts `{other}` and `{clean}` overlap: the longer guest path wins");
         item.bad("guest", Diagnostic::new(Code::MountOverlap, message));
     }
-    seen.push(clean);
+    seen.insert(clean);
+}
+
+/// A mount that encloses this one or lies within it.
+fn overlapping<'a>(guest: &str, seen: &'a BTreeSet<String>) -> Option<&'a String> {
+    let mut above = guest.match_indices('/').map(|(at, _)| &guest[..at.max(1)]);
+    let within = format!("{}/", guest.trim_end_matches('/'));
+    let below = seen.range(within.clone()..).next();
+    above
+        .find_map(|folder| seen.get(folder))
+        .or(below.filter(|other| other.starts_with(&within)))
 }
 
 /// `/data/./x//y/` as `/data/x/y`.
@@ -649,10 +656,6 @@ fn clean_guest(guest: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
-}
-
-fn encloses(outer: &str, inner: &str) -> bool {
-    outer == "/" || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn network(wasi: &Fields<'_>) -> Vec<String> {

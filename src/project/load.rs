@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::config::{Config, Layout, Root};
 use super::diagnostic::{self, Code, Diagnostic, Place};
 use super::entry::{Command, Entry, Spec};
-use super::fields::{Fields, Reader};
+use super::fields::{Fields, MOST, Reader};
 use super::kinds::{self, Reference, Surroundings};
 use super::near::nearest;
 use super::place::{Source, Step};
@@ -175,6 +175,9 @@ impl Draft {
     }
 
     pub fn report_value(&mut self, steps: &[Step], found: Diagnostic) {
+        if self.problems.len() >= MOST {
+            return;
+        }
         let place = self
             .origin
             .source
@@ -183,6 +186,9 @@ impl Draft {
     }
 
     pub fn report_key(&mut self, steps: &[Step], found: Diagnostic) {
+        if self.problems.len() >= MOST {
+            return;
+        }
         let place = self
             .origin
             .source
@@ -395,7 +401,7 @@ impl Reading<'_> {
         let mut origin = self.origin(path);
         let id = EntryId::new(namespace, &name);
         let reader = Reader::new(&origin, Some(&id));
-        schema::find_repeated(&reader, node);
+        schema::find_repeated(&reader, node, &mut Vec::new());
         let fields = Fields::new(&reader, map);
         let kind = fields.required("kind").to_string();
         let (data, below_data) = data_of(&reader, map, &kind);
@@ -474,6 +480,9 @@ fn report_repeated(reader: &Reader<'_>, top: &Map) {
         let found = Diagnostic::new(Code::DuplicateKey, format!("`{key}` is given twice"));
         reader.report_at(reader.second_key(&[], key), found);
     }
+    if let Some(meta) = top.get("meta") {
+        schema::find_repeated(reader, meta, &mut vec!["meta".into()]);
+    }
 }
 
 /// The entry's data, and which of it stands under `data:`.
@@ -485,8 +494,9 @@ fn data_of(reader: &Reader<'_>, map: &Map, kind: &str) -> (Node, Vec<Arc<str>>) 
     match map.get("data") {
         None | Some(Node::Null) => {}
         Some(Node::Map(more)) => {
+            let own = data.names();
             for (key, node) in &more.pairs {
-                if data.get(&key.text).is_some() {
+                if own.contains(&key.text) {
                     let message = format!("`{}` is given twice: on the entry and under `data`", key.text);
                     reader.report_key(
                         &["data".into(), Step::Key(key.text.clone())],
@@ -515,12 +525,11 @@ fn meta_of(fields: &Fields<'_>, map: &Map, file_meta: Option<&Node>) -> Node {
     // Says so when it is not a map.
     fields.map("meta");
     let own = map.get("meta").and_then(Node::as_map).cloned().unwrap_or_default();
+    let names = own.names();
     let mut meta = own;
-    for (key, node) in file_meta.and_then(Node::as_map).map_or(&[][..], |map| &map.pairs) {
-        if meta.get(&key.text).is_none() {
-            meta.pairs.push((key.clone(), node.clone()));
-        }
-    }
+    let more = file_meta.and_then(Node::as_map).map_or(&[][..], |map| &map.pairs);
+    meta.pairs
+        .extend(more.iter().filter(|(key, _)| !names.contains(&key.text)).cloned());
     Node::Map(meta)
 }
 

@@ -6,7 +6,11 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let plain = plain(word);
     let most = (plain.chars().count() / 3).max(1);
     let distance = |candidate: &str| strsim::damerau_levenshtein(&plain, &self::plain(candidate));
-    let near = candidates.into_iter().map(|candidate| (distance(candidate), candidate));
+    let fits = |candidate: &&str| candidate.len().abs_diff(word.len()) <= most + 4;
+    let near = candidates
+        .into_iter()
+        .filter(fits)
+        .map(|candidate| (distance(candidate), candidate));
     // A word of one or two letters is a letter away from anything.
     near.filter(|(far, candidate)| *far <= most && *far < candidate.chars().count().min(plain.chars().count().max(1)))
         .min_by_key(|(far, _)| *far)

@@ -3,6 +3,7 @@
 //! What a document means is decided in [`yaml`](super::yaml). Should the two parsers disagree, or a part come from an
 //! alias or a merge key, the answer is the nearest enclosing thing that was found: a place may be coarse, never wrong.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
@@ -31,6 +32,11 @@ pub struct Source {
     pub file: Arc<str>,
     pub text: Arc<str>,
     marks: OnceLock<Vec<Mark>>,
+    /// Where each line starts.
+    lines: OnceLock<Vec<usize>>,
+    /// How many more characters may be walked to show lines: a file of one endless line with thousands of findings
+    /// must not take minutes.
+    walk: AtomicUsize,
 }
 
 impl std::fmt::Debug for Source {
@@ -78,6 +84,8 @@ impl Source {
             file: file.into(),
             text: text.into(),
             marks: OnceLock::new(),
+            lines: OnceLock::new(),
+            walk: AtomicUsize::new(64 << 20),
         }
     }
 
@@ -118,7 +126,26 @@ impl Source {
 
     /// A place that is known as line and column, counted from 1.
     pub fn at(&self, line: u32, column: u32, length: u32) -> Place {
-        Place::in_text(self.file.clone(), &self.text, line, column, length)
+        Place::in_line(self.file.clone(), self.line(line, column), line, column, length)
+    }
+
+    /// The text of a line, without its end.
+    fn line(&self, line: u32, column: u32) -> &str {
+        let cost = (column as usize).min(self.text.len()).max(200);
+        let pay = |left: usize| left.checked_sub(cost);
+        if self
+            .walk
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay)
+            .is_err()
+        {
+            return "";
+        }
+        let breaks = || self.text.match_indices('\n').map(|(at, _)| at + 1);
+        let lines = self.lines.get_or_init(|| std::iter::once(0).chain(breaks()).collect());
+        let at = line.saturating_sub(1) as usize;
+        let Some(start) = lines.get(at) else { return "" };
+        let end = lines.get(at + 1).map_or(self.text.len(), |next| next - 1);
+        self.text[*start..end].trim_end_matches('\r')
     }
 
     fn place(&self, document: usize, path: &[Step], pick: impl Fn(&Mark) -> Stretch) -> Place {
@@ -132,7 +159,7 @@ impl Source {
 
     fn stretch(&self, stretch: Stretch) -> Place {
         let mut place = self.at(stretch.line, stretch.column + 1, stretch.length.max(1));
-        if let Some(length) = quoted_length(&place.text, stretch.column as usize) {
+        if let Some(length) = quoted_length(&place.text, stretch.column.saturating_sub(place.skipped) as usize) {
             place.length = place.length.min(length);
         }
         place

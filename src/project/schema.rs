@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use super::diagnostic::{Code, Diagnostic, Severity};
-use super::fields::Reader;
+use super::fields::{MOST, Reader};
 use super::near::nearest;
 use super::place::Step;
 use super::yaml::{Map, Node};
@@ -82,6 +82,8 @@ const HOST: &[&str] = &[
     "wasm.max_stack",
 ];
 
+const COMMON: [&str; 4] = ["name", "kind", "meta", "data"];
+
 /// Every known kind with its fields, without the common ones.
 const KINDS: &[(&str, &[&[&str]])] = &[
     ("fs.directory", &[&["directory", "auto_init", "mode", "base"]]),
@@ -117,16 +119,11 @@ pub fn fields(kind: &str) -> Option<Vec<&'static str>> {
     Some(groups.iter().flat_map(|group| group.iter().copied()).collect())
 }
 
-/// Reports keys that are given twice, anywhere in a tree.
-pub(super) fn find_repeated(reader: &Reader<'_>, node: &Node) {
-    let mut steps = Vec::new();
-    walk_repeated(reader, node, &mut steps);
-}
-
-fn walk_repeated(reader: &Reader<'_>, node: &Node, steps: &mut Vec<Step>) {
+/// Reports keys that are given twice, anywhere in the tree that `steps` lead to.
+pub(super) fn find_repeated(reader: &Reader<'_>, node: &Node, steps: &mut Vec<Step>) {
     let children: Vec<(Step, &Node)> = match node {
         Node::Map(map) => {
-            for key in map.repeated() {
+            for key in map.repeated().into_iter().take(MOST) {
                 reader.report_at(
                     reader.second_key(steps, key),
                     Diagnostic::new(Code::DuplicateKey, format!("`{key}` is given twice")),
@@ -146,7 +143,7 @@ fn walk_repeated(reader: &Reader<'_>, node: &Node, steps: &mut Vec<Step>) {
     };
     for (step, child) in children {
         steps.push(step);
-        walk_repeated(reader, child, steps);
+        find_repeated(reader, child, steps);
         steps.pop();
     }
 }
@@ -158,7 +155,7 @@ pub(super) fn find_unknown(reader: &Reader<'_>, kind: &str, entry: &Map) {
         return;
     }
     let Some(mut known) = fields(kind) else { return };
-    known.extend(["name", "kind", "meta", "data"]);
+    known.extend(COMMON);
     let search = Search {
         reader,
         kind,
@@ -213,6 +210,9 @@ impl Search<'_> {
     }
 
     fn unknown(&self, key: &str, prefix: &str, names: &[&'static str], map: &Map, steps: &[Step]) {
+        if self.reader.is_full() {
+            return;
+        }
         let message = format!("`{}` has no field `{prefix}{key}`", self.kind);
         let mut found = Diagnostic::new(Code::UnknownField, message);
         // A name that is already there was not misspelt here.
@@ -238,6 +238,9 @@ impl Search<'_> {
 
     /// The path of a field or group of that very name on another level.
     fn elsewhere(&self, key: &str, prefix: &str) -> Option<String> {
+        if COMMON.contains(&key) {
+            return None;
+        }
         let mut groups = self.known.iter().flat_map(|path| {
             let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
             ends.map(|end| path[..end].trim_end_matches("[]"))

@@ -752,6 +752,11 @@ fn inline_source_points_into_the_yaml() {
         (&*spec.source, spec.chunk.as_str(), spec.first_line),
         ("\nlocal x = 1\nreturn x\n", "src/a.yaml", 6)
     );
+    let place = project.registry.get(&id("app:m")).unwrap().place_in_source(8).unwrap();
+    assert_eq!(
+        (place.column, place.length, place.text.as_str()),
+        (7, 8, "      return x")
+    );
 }
 
 #[test]
@@ -942,4 +947,46 @@ fn default_hosts_and_made_entries() {
         .with([Entry::made(id("script:x"), "process.lua", Spec::Registry)]);
     assert!(more.usable(&id("script:x")).is_ok() && more.len() == 4);
     assert_eq!(more.get(&id("script:x")).unwrap().data(), Value::map::<&str>([]));
+}
+
+#[test]
+fn large_and_wrong_files_take_no_quadratic_time() {
+    let keys = |count: usize| (0..count).map(|at| format!("k{at}: 1, ")).collect::<String>();
+    let refs = (0..50_000).map(|at| format!("a{at}: nobody{at}, ")).collect::<String>();
+    let mounts = (0..20_000)
+        .map(|at| format!("{{fs: v, guest: /m{at}}}, "))
+        .collect::<String>();
+    let entries = (0..20_000)
+        .map(|at| format!("- {{name: e{at}, kind: fs.directory}}\n"))
+        .collect::<String>();
+    let files = (0..20_000).map(|at| format!("'file://{at}', ")).collect::<String>();
+    let text = format!(
+        "namespace: app
+entries:
+- {{name: a, kind: registry.entry, data: {{{}}}}}
+- {{name: b, kind: process.host, {}}}
+- {{name: c, kind: library.lua, source: x, imports: {{{refs}}}}}
+- {{name: d, kind: process.wasm, wasi: {{mounts: [{mounts}]}}}}
+- {{name: f, kind: registry.entry, files: [{files}]}}
+{entries}",
+        keys(100_000),
+        keys(50_000)
+    );
+    let (_temp, project) = project(&[("src/a.yaml", &text)]);
+    let about = |name: &str| project.concerning(&id(name)).len();
+    assert_eq!(project.registry.len(), 20_005);
+    assert_eq!(
+        (about("app:a"), about("app:b"), about("app:c"), about("app:f")),
+        (0, 100, 100, 100)
+    );
+    assert_eq!(about("app:e1"), 1);
+    assert!(
+        project
+            .registry
+            .get(&id("app:a"))
+            .unwrap()
+            .data()
+            .get("k99999")
+            .is_some()
+    );
 }

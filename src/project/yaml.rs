@@ -6,6 +6,7 @@
 //! budget stops the ones that multiply.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -55,6 +56,11 @@ impl Map {
             .iter()
             .find(|(name, _)| &*name.text == key)
             .map(|(_, node)| node)
+    }
+
+    /// All keys.
+    pub fn names(&self) -> HashSet<Arc<str>> {
+        self.pairs.iter().map(|(key, _)| key.text.clone()).collect()
     }
 
     /// Keys that occur more than once, each named once.
@@ -121,10 +127,10 @@ impl Node {
 impl Map {
     fn to_value(&self) -> Value {
         let mut table = crate::value::Table::default();
+        let mut seen = HashSet::new();
         for (key, node) in &self.pairs {
-            let name = key.number.map_or_else(|| Value::str(&*key.text), Value::Int);
-            let known = table.pairs.iter().any(|(other, _)| *other == name);
-            if *node != Node::Null && !known {
+            if seen.insert((&*key.text, key.number)) && *node != Node::Null {
+                let name = key.number.map_or_else(|| Value::str(&*key.text), Value::Int);
                 table.pairs.push((name, node.to_value()));
             }
         }
@@ -328,8 +334,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 key => map.pairs.push((to_key(key)?, node)),
             }
         }
-        for node in merged {
-            merge(&mut map, node);
+        if !merged.is_empty() {
+            let mut own = map.names();
+            merged.into_iter().for_each(|node| merge(&mut map, &mut own, node));
         }
         Ok(Node::Map(map))
     }
@@ -350,16 +357,13 @@ fn is_mergeable(node: &Node) -> bool {
 }
 
 /// YAML's merge key: what the map does not say itself comes from the merged ones, the first of them counting.
-fn merge(map: &mut Map, node: Node) {
+fn merge(map: &mut Map, known: &mut HashSet<Arc<str>>, node: Node) {
     match node {
         Node::Map(more) => {
-            for (key, node) in more.pairs {
-                if map.get(&key.text).is_none() {
-                    map.pairs.push((key, node));
-                }
-            }
+            let new = more.pairs.into_iter().filter(|(key, _)| known.insert(key.text.clone()));
+            map.pairs.extend(new);
         }
-        Node::List(items) => items.into_iter().for_each(|item| merge(map, item)),
+        Node::List(items) => items.into_iter().for_each(|item| merge(map, known, item)),
         _ => {}
     }
 }

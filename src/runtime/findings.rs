@@ -27,9 +27,13 @@ fn lua(entry: &Entry, spec: &LuaSpec) -> Option<Diagnostic> {
         chunk: &spec.chunk,
         first_line: spec.first_line,
     };
-    compile(&source)
-        .err()
-        .map(|error| syntax(&error, &source).about(&entry.id))
+    let found = syntax(&compile(&source).err()?, &source).about(&entry.id);
+    // Inline source is shown as it stands in the YAML file, with its indentation.
+    let place = found.place.as_ref().and_then(|place| entry.place_in_source(place.line));
+    Some(match place {
+        Some(place) if spec.first_line > 1 => found.at(place),
+        _ => found,
+    })
 }
 
 /// A text that is no Lua, as a finding: the message without the place, the place as a place.
@@ -39,13 +43,6 @@ pub(super) fn syntax(error: &Error, source: &Source<'_>) -> Diagnostic {
     let message = error.message().strip_prefix(&lead).unwrap_or(error.message());
     let shown = source.text.lines().nth(line.saturating_sub(source.first_line) as usize);
     let shown = shown.filter(|_| !source.text.starts_with('\x1b')).unwrap_or_default();
-    let indent = shown.chars().take_while(|c| c.is_whitespace()).count();
-    let place = Place {
-        file: source.chunk.into(),
-        line: line.max(1),
-        column: indent as u32 + 1,
-        length: (shown.trim().chars().count() as u32).max(1),
-        text: shown.to_owned(),
-    };
+    let place = Place::whole_line(source.chunk, shown, line.max(1));
     Diagnostic::new(Code::LuaSyntax, message).at(place)
 }

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 
 use crate::error::{Error, Result};
 use crate::id::EntryId;
-use crate::log::Log;
+use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
 use crate::process::{Bound, Clock, Context, Host, HostSpec, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
@@ -24,6 +24,7 @@ use crate::project::{Diagnostic, Entry, ProcessHostSpec, Registry, Spec, Termina
 use crate::system::System;
 use crate::system::terminal::Terminal;
 use crate::value::Packed;
+use crate::wasm::cache::Cache;
 use crate::wasm::{Settings, Wasm, WasmProgram};
 use programs::Engines;
 
@@ -78,7 +79,10 @@ impl Runtime {
     pub fn boot(options: Options) -> Result<Runtime> {
         let threads = io_thread()?;
         let io = threads.handle().clone();
-        let settings = settings(&options.registry, options.oneshot);
+        let settings = Settings {
+            cache: code_cache(&options.log),
+            ..settings(&options.registry, options.oneshot)
+        };
         let wasm = Wasm::new(settings, options.system.clone(), io.clone());
         let lua = LuaEngine::new(options.registry.clone(), options.system.clone());
         let engines = Arc::new(Engines::new(lua, wasm.clone()));
@@ -251,6 +255,15 @@ fn io_thread() -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .map_err(|error| Error::internal(format!("cannot start the I/O thread: {error}")))
+}
+
+/// The user's cache of compiled code, if there is one.
+fn code_cache(log: &Log) -> Option<Cache> {
+    let unusable = |error| {
+        let record = Record::new(Level::Debug, "compiled code is not cached").field("error", format!("{error}"));
+        log.record(record);
+    };
+    Cache::of_user().map_err(unusable).ok()
 }
 
 /// Engine-wide settings: of all hosts, the largest wish counts.

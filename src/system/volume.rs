@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -86,7 +87,10 @@ impl Volume {
 
 fn open_dir(spec: &DirectorySpec) -> io::Result<Dir> {
     if spec.auto_init {
-        std::fs::create_dir_all(&spec.path)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(spec.mode)
+            .create(&spec.path)?;
     }
     Dir::open_ambient_dir(&spec.path, ambient_authority())
 }

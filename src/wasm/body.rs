@@ -238,6 +238,12 @@ impl Run {
         Ok(ended(returned.outcome(signature)))
     }
 
+    /// A reactor is initialized once, before its first call.
+    async fn initialize(&self, store: &mut Store<State>, instance: &wasmtime::Instance) -> wasmtime::Result<()> {
+        let function = instance.get_typed_func::<(), ()>(store.as_context_mut(), "_initialize")?;
+        function.call_async(store.as_context_mut(), ()).await
+    }
+
     async fn core(
         &self,
         store: &mut Store<State>,
@@ -251,12 +257,7 @@ impl Run {
             .await
             .map_err(instantiating)?;
         if initialize {
-            let start = instance.get_typed_func::<(), ()>(store.as_context_mut(), "_initialize");
-            let start = start.map_err(instantiating)?;
-            start
-                .call_async(store.as_context_mut(), ())
-                .await
-                .map_err(instantiating)?;
+            self.initialize(store, &instance).await.map_err(instantiating)?;
         }
         let function = instance
             .get_func(store.as_context_mut(), function)

@@ -81,6 +81,8 @@ const MAPPINGS: usize = 6;
 const RESERVED_MAPPINGS: usize = 2_000;
 /// A guest on demand that was too large for a slot has more than one memory or large tables.
 const MISFIT_WEIGHT: usize = 2;
+/// Below this not even an empty function is sure to run.
+const SMALLEST_STACK: usize = 4 << 10;
 /// Host functions run on the guest's stack too; what they need stands beside what the guest may use.
 const HOST_STACK: usize = 128 << 10;
 
@@ -113,7 +115,10 @@ impl Engines {
                 computed: limit == most,
                 used: AtomicUsize::new(0),
             }),
-            settings,
+            settings: Settings {
+                max_stack: settings.max_stack.max(SMALLEST_STACK),
+                ..settings
+            },
             made: Default::default(),
             growing: AtomicBool::new(false),
             epochs: Mutex::default(),

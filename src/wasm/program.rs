@@ -95,28 +95,24 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     let fuel = spec.limits.max_fuel > 0;
     let kept = shared.artifacts.get(&shared.engines, source, &sha256, fuel)?;
     let (home, code) = settle(shared, &*kept.artifact()?, fuel)?;
-    let engine = shared.engines.engine(home)?;
-    let exports = export::list(&engine, &code);
-    let chosen = export::find(&exports, &spec.method)?;
+    let exports = export::list(&shared.engines.engine(home)?, &code);
+    let chosen = export::find(&exports, &spec.method)?.clone();
     let program = WasmProgram {
         signature: chosen.signature(&spec.method, spec.wit.as_deref())?,
         command: chosen.command,
-        name: chosen.name.clone(),
+        name: chosen.name,
         entry: entry.clone(),
         shared: shared.clone(),
+        imports: linker::imports(&code),
+        prepared: Default::default(),
         grants,
         header,
         home,
-        imports: linker::imports(&code),
         exports,
         sha256,
         kept,
-        prepared: Default::default(),
     };
-    let prepared = program.link(home, &code);
-    // Nobody else can have set it yet.
-    drop(program.prepared[home.index()].set(prepared.clone()));
-    prepared.map(|_| program)
+    program.settled(home, &code)
 }
 
 /// The first engine whose slots the code fits, and the code in it.
@@ -133,6 +129,14 @@ fn settle(shared: &Shared, artifact: &Artifact, fuel: bool) -> Result<(Alloc, Co
 }
 
 impl WasmProgram {
+    /// The program with its code linked in the engine where it was loaded.
+    fn settled(self, home: Alloc, code: &Code) -> Result<WasmProgram> {
+        let prepared = self.link(home, code)?;
+        let fresh = self.prepared[home.index()].set(Ok(prepared));
+        debug_assert!(fresh.is_ok(), "nobody else has seen the program yet");
+        Ok(self)
+    }
+
     /// The function's parameters and result.
     pub fn signature(&self) -> &Signature {
         &self.signature

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::memory::{Memory, allocate};
 use super::raw::*;
-use crate::lua::compile;
+use crate::lua::syntax::erase;
 
 /// Compiled code, shared by every state that runs it.
 #[derive(Clone)]
@@ -69,12 +69,12 @@ impl Bytecode {
 /// Pushes a text from user code as a function, its types erased. Pushes nothing on failure.
 ///
 /// # Errors
-/// Lua's message.
+/// Lua's message, or ours for a fault in an annotation.
 ///
 /// # Safety
 /// Inside [`host`].
 pub unsafe fn load_text(l: Lua, source: &[u8], name: &[u8]) -> Result<(), String> {
-    let text = compile::erase(source);
+    let text = erase(source).map_err(|fault| fault.in_chunk(&shown_name(name)))?;
     // SAFETY: inside `host`.
     unsafe { load(l, &text, &chunk_name(name), c"t") }
 }
@@ -95,4 +95,38 @@ unsafe fn load(l: Lua, code: &[u8], name: &CString, mode: &std::ffi::CStr) -> Re
 fn chunk_name(name: &[u8]) -> CString {
     let name: Vec<u8> = name.iter().copied().filter(|byte| *byte != 0).collect();
     CString::new(name).unwrap_or_default()
+}
+
+/// A chunk's name as messages show it: a file or a label as it is, a text by its first line.
+fn shown_name(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    if let Some(plain) = name.strip_prefix(['@', '=']) {
+        return plain.to_owned();
+    }
+    let line = name.lines().next().unwrap_or_default();
+    let short: String = line.chars().take(40).collect();
+    match short.len() == name.len() {
+        true => format!("[string \"{short}\"]"),
+        false => format!("[string \"{short}...\"]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_as_lua_shows_them() {
+        let table = [
+            ("@src/main.lua", "src/main.lua"),
+            ("=stdin", "stdin"),
+            ("return 1", "[string \"return 1\"]"),
+            ("x = 1\nreturn x", "[string \"x = 1...\"]"),
+        ];
+        for (name, shown) in table {
+            let message = compile(b"x = = 1", name).err().unwrap();
+            assert!(message.starts_with(&format!("{shown}:1: ")), "{message}");
+            assert_eq!(shown_name(name.as_bytes()), shown);
+        }
+    }
 }

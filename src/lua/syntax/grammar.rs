@@ -1,8 +1,8 @@
 //! The grammar of Lua 5.4, with type annotations where they may stand.
 //!
-//! A recursive descent that builds nothing: it only notes which spans are annotations and where the top-level locals are.
+//! A recursive descent that builds nothing: it only blanks the annotations and notes where the top-level locals are.
 //! Operators need no precedence for that, so an expression is a flat loop. What a type looks like is in `types`. The
-//! invariant: a program that Lua accepts is read to its end, with no span noted; `scope` questions (labels, constants,
+//! invariant: a program that Lua accepts is read to its end, with nothing blanked; `scope` questions (labels, constants,
 //! `break`) stay with Lua.
 
 use std::ops::Range;
@@ -40,11 +40,12 @@ pub(super) struct Parser<'a> {
     pub token: Token,
     /// The end of the last token that was consumed.
     pub before: usize,
-    /// The annotations found so far. They may overlap.
-    pub erased: Vec<Range<usize>>,
-    /// Places of erased text where a `;` must keep two statements apart.
-    pub separators: Vec<usize>,
-    pub locals: Vec<Local>,
+    /// The text without the annotations found so far; made when the first one is found.
+    erased: Option<Vec<u8>>,
+    /// The end of the last annotation.
+    erased_end: usize,
+    /// The top-level locals, for who asks: a text of a gigabyte has many.
+    pub locals: Option<Vec<Local>>,
     depth: usize,
     /// How many blocks are open; the top level is 0.
     blocks: usize,
@@ -64,15 +65,20 @@ impl<'a> Parser<'a> {
             token: lexer.code(),
             lexer,
             before: 0,
-            erased: Vec::new(),
-            separators: Vec::new(),
-            locals: Vec::new(),
+            erased: None,
+            erased_end: 0,
+            locals: None,
             depth: 0,
             blocks: 0,
             tail: false,
             casting: false,
             guessing: false,
         }
+    }
+
+    /// The text without annotations; `None` when there are none.
+    pub fn into_erased(self) -> Option<Vec<u8>> {
+        self.erased
     }
 
     /// The whole text as a program.
@@ -163,21 +169,27 @@ impl<'a> Parser<'a> {
 
     /// Reads something that may turn out not to stand here; then nothing has been read.
     pub fn guess(&mut self, read: impl FnOnce(&mut Self) -> bool) {
-        let (lexer, token, before) = (self.lexer, self.token, self.before);
-        let (erased, separators) = (self.erased.len(), self.separators.len());
+        let (lexer, token, before, erased_end) = (self.lexer, self.token, self.before, self.erased_end);
         self.guessing = true;
         let right = read(self);
         self.guessing = false;
         if !right {
-            (self.lexer, self.token, self.before) = (lexer, token, before);
-            self.erased.truncate(erased);
-            self.separators.truncate(separators);
+            self.restore(before..self.token.start);
+            (self.lexer, self.token, self.before, self.erased_end) = (lexer, token, before, erased_end);
         }
     }
 
-    /// Notes everything consumed since `start` as an annotation.
+    /// Blanks everything consumed since `start`: an annotation.
     fn erase_from(&mut self, start: usize) {
-        self.erased.push(start..self.before);
+        let text = self.erased.get_or_insert_with(|| self.source.to_vec());
+        blank(&mut text[start..self.before]);
+        self.erased_end = self.before;
+    }
+
+    fn restore(&mut self, span: Range<usize>) {
+        if let Some(text) = &mut self.erased {
+            text[span.clone()].copy_from_slice(&self.source[span]);
+        }
     }
 
     /// One level deeper.
@@ -341,8 +353,10 @@ impl<'a> Parser<'a> {
     }
 
     fn note(&mut self, local: Local) {
-        if self.blocks == 0 {
-            self.locals.push(local);
+        if let Some(locals) = &mut self.locals
+            && self.blocks == 0
+        {
+            locals.push(local);
         }
     }
 
@@ -408,9 +422,12 @@ impl<'a> Parser<'a> {
 
     /// A statement that begins with `(` would become a call of what stands before the erased text.
     fn keep_apart(&mut self) {
-        let follows = self.erased.last().is_some_and(|span| span.end == self.before);
-        if self.at(Kind::LeftParen) && follows {
-            self.separators.push(self.before - 1);
+        let follows = self.before > 0 && self.erased_end == self.before;
+        if let Some(text) = &mut self.erased
+            && self.token.kind == Kind::LeftParen
+            && follows
+        {
+            text[self.before - 1] = b';';
         }
     }
 
@@ -697,6 +714,15 @@ impl<'a> Parser<'a> {
                 Kind::LeftParen | Kind::Str | Kind::LeftBrace => self.on_new_line(),
                 _ => false,
             }
+    }
+}
+
+/// Spaces instead of everything but the ends of lines.
+pub(super) fn blank(text: &mut [u8]) {
+    for byte in text {
+        if !matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
     }
 }
 

@@ -3,8 +3,7 @@
 //! Texts may hold annotations. Nothing is reported from here: an input with a fault is handed to the compiler as it is,
 //! and the user sees the compiler's message.
 
-use super::erase::{blank, without_annotations};
-use super::grammar::{Parse, Parser};
+use super::grammar::{Parse, Parser, blank};
 use super::lexer::{Kind, Lexer, Token};
 
 /// Whether to run what was typed, or to wait for more.
@@ -46,15 +45,15 @@ pub fn as_expression(text: &str) -> Option<String> {
 /// declaration without a value, which is given ` = nil;`. A text with a fault comes back as it is.
 pub fn keep_locals(text: &str) -> String {
     let mut parser = Parser::new(text.as_bytes());
+    parser.locals = Some(Vec::new());
     if parser.chunk().is_err() {
         return text.to_owned();
     }
-    let mut bytes = without_annotations(text.as_bytes(), &parser);
-    for local in parser.locals.iter().rev() {
-        blank(&mut bytes, local.keyword.clone());
-        for attribute in &local.attributes {
-            blank(&mut bytes, attribute.clone());
-        }
+    let locals = parser.locals.take().unwrap_or_default();
+    let mut bytes = parser.into_erased().unwrap_or_else(|| text.as_bytes().to_vec());
+    for local in locals.into_iter().rev() {
+        let unwanted = local.attributes.into_iter().chain([local.keyword]);
+        unwanted.for_each(|span| blank(&mut bytes[span]));
         if let Some(end) = local.bare {
             bytes.splice(end..end, *b" = nil;");
         }
