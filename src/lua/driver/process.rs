@@ -149,7 +149,10 @@ unsafe fn check_spawn(l: Lua) {
     unsafe {
         if lua_gettop(l) >= 2 {
             luaL_checktype(l, 1, LUA_TSTRING);
-            luaL_checktype(l, 2, LUA_TSTRING);
+            // Scripts, sessions and tests may leave the host out.
+            if lua_type(l, 2) != LUA_TNIL || !(*Driver::of(l)).is_script() {
+                luaL_checktype(l, 2, LUA_TSTRING);
+            }
         }
     }
 }
@@ -552,13 +555,30 @@ impl Driver {
         // SAFETY: inside `host`; two strings are at 1 and 2.
         unsafe {
             let id = EntryId::parse(text(l, 1).unwrap_or_default())?;
-            let own = self.process().entry().namespace();
-            let host = EntryId::resolve(text(l, 2).unwrap_or_default(), own)?;
-            let host = self.process().kernel().host(&host);
+            let host = match lua_type(l, 2) {
+                LUA_TNIL => self.usual_host(),
+                _ => {
+                    let own = self.process().entry().namespace();
+                    let host = EntryId::resolve(text(l, 2).unwrap_or_default(), own)?;
+                    self.process().kernel().host(&host)
+                }
+            };
             let host = host.ok_or_else(|| Error::not_found("host not found"))?;
             let args = stack::pack(l, self, 3, lua_gettop(l) - 2)?;
             Ok((id, host, args))
         }
+    }
+
+    /// Whether it may do what a script may.
+    fn is_script(&self) -> bool {
+        self.context.visible.files.is_some()
+    }
+
+    /// Where a script's processes run when it does not say: the first process host.
+    fn usual_host(&self) -> Option<Arc<process::Host>> {
+        let registry = self.context.engine.registry();
+        let entry = registry.of_kind("process.host").next()?;
+        self.process().kernel().host(&entry.id)
     }
 
     unsafe fn spawn(&mut self, l: Lua, monitored: bool) -> Act {
@@ -598,7 +618,7 @@ impl Driver {
             }
             match (text(l, 1).unwrap_or_default(), text(l, 2).unwrap_or_default()) {
                 ("", _) => return Err(Error::invalid("process ID required")),
-                (_, "") => return Err(Error::invalid("host ID required")),
+                (_, "") if lua_type(l, 2) != LUA_TNIL => return Err(Error::invalid("host ID required")),
                 (id, _) if EntryId::parse(id).is_err() => {
                     let message = "invalid process ID format (namespace:name required)";
                     return Err(Error::invalid(message));
