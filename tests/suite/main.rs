@@ -5,6 +5,7 @@ mod lua;
 mod projects;
 mod signals;
 mod streams;
+mod testing;
 mod usage;
 mod volumes;
 mod wasm;
