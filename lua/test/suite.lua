@@ -3,7 +3,7 @@
 -- `native` is the half in Rust: `guard(ns, fn)` runs a function as a task of its own that nothing in it can keep from
 -- ending, `mark()` and `sweep(mark)` find what a test left behind, `emit(event)` tells the reporters.
 
-local native, fail, Failure, show = ...
+local native, Failure, show = ...
 
 local suite = {}
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::test::Format;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
@@ -34,6 +35,15 @@ Examples:
   wippy repl setup.lua               the same, after running a file in the session
   wippy repl -e 'process.list()'     print the values of an expression
   echo 'return 3' | wippy repl       the input as one script";
+
+const TEST_EXAMPLES: &str = "\
+Examples:
+  wippy test                         tests/**/*_test.lua and *_spec.lua, and entries with meta.type: test
+  wippy test tests/sum_test.lua      one file
+  wippy test --filter adds           only tests with `adds` in their name
+  wippy test --format junit          for a build server; tap and json too
+
+Exit code 1 when a test failed, and when there was none.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -101,6 +111,9 @@ pub enum Command {
     /// Load the project and report every problem; run nothing
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// Run the project's Lua tests
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(Test),
     /// Help for a command; `help run NAME` shows what NAME takes
     Help(Help),
 }
@@ -137,6 +150,34 @@ pub struct Repl {
     /// A Lua file to run first
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Test {
+    /// Test files, or folders with `*_test.lua` and `*_spec.lua`; else the project's `tests`
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Only tests whose full name has this text, or fits this Lua pattern
+    #[arg(long, value_name = "PATTERN")]
+    pub filter: Option<String>,
+    /// What the report looks like
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    pub format: Format,
+    /// Stop at the first failure
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Name the tests, run none
+    #[arg(long)]
+    pub list: bool,
+    /// Files at once; else one per processor
+    #[arg(short = 'j', long, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
+    /// How long a test may take, unless it says so itself
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub timeout: String,
+    /// In a random order, which the seed repeats
+    #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true)]
+    pub shuffle: Option<Option<u32>>,
 }
 
 #[derive(Args, Debug)]

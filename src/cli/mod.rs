@@ -20,6 +20,7 @@ mod script;
 mod services;
 mod signals;
 mod target;
+mod test;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -74,6 +75,7 @@ fn dispatch(command: Option<Command>, globals: &Globals, console: &Console) -> R
             ..
         }) => run::named(words, globals, console),
         Command::Check(args) => check::run(&args, globals, console),
+        Command::Test(args) => test::run(&args, globals, console),
         Command::Help(args) => help::run(&args, globals, console),
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
@@ -24,7 +24,7 @@ use crate::value::Packed;
 
 /// What all Lua processes of a runtime share.
 pub struct LuaEngine {
-    pub registry: Arc<Registry>,
+    registry: RwLock<Arc<Registry>>,
     pub system: Arc<System>,
     /// The runner behind a test file, in a runtime that was made for one.
     pub bench: OnceLock<Arc<dyn Bench>>,
@@ -34,11 +34,22 @@ pub struct LuaEngine {
 impl LuaEngine {
     pub fn new(registry: Arc<Registry>, system: Arc<System>) -> Arc<LuaEngine> {
         Arc::new(LuaEngine {
-            registry,
+            registry: RwLock::new(registry),
             system,
             bench: OnceLock::new(),
             cache: Cache::default(),
         })
+    }
+
+    /// The entries as they are now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds an entry that no project holds, or replaces one.
+    pub fn declare(&self, entry: Arc<Entry>) {
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        *registry = Arc::new(Registry::new(registry.iter().cloned().chain([entry])));
     }
 
     /// Makes the program of an entry.
@@ -88,7 +99,21 @@ impl LuaEngine {
         limits: Limits,
     ) -> Result<Arc<dyn Program>> {
         let name = path.file_stem().map_or("script".into(), |stem| stem.to_string_lossy());
-        let id = EntryId::new("script", &name);
+        self.script_as(EntryId::new("script", &name), path, text, folders, limits)
+    }
+
+    /// The same under an id of its own.
+    ///
+    /// # Errors
+    /// As [`LuaEngine::script`].
+    pub fn script_as(
+        self: &Arc<Self>,
+        id: EntryId,
+        path: &Path,
+        text: &str,
+        folders: Vec<PathBuf>,
+        limits: Limits,
+    ) -> Result<Arc<dyn Program>> {
         self.of_file(id, Main::Chunk, path, text, folders, limits)
     }
 
@@ -248,7 +273,7 @@ impl<'a> Build<'a> {
         if let Some(stage) = self.done.get(id) {
             return Ok(*stage);
         }
-        let entry = self.engine.registry.usable(id)?;
+        let entry = self.engine.registry().usable(id)?;
         self.entry(&entry, lua_spec(&entry)?)?;
         let stage = self.stages.len() - 1;
         self.done.insert(id.clone(), stage);

@@ -30,7 +30,7 @@ pub trait Programs: Send + Sync {
     ///
     /// # Errors
     /// Unavailable where that is not possible.
-    fn declare(&self, entry: Entry) -> Result<()> {
+    fn declare(&self, entry: Arc<Entry>) -> Result<()> {
         Err(Error::unavailable(format!(
             "entry {} cannot be declared here",
             entry.id

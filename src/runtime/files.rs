@@ -30,8 +30,14 @@ pub(super) struct Files {
     lua: Arc<LuaEngine>,
     wasm: Arc<Wasm>,
     io: Handle,
-    /// Modules by folder and name, with the sha256 of their bytes.
-    modules: Mutex<HashMap<(PathBuf, String), (String, Arc<Entry>)>>,
+    /// By folder and name.
+    modules: Mutex<HashMap<(PathBuf, String), Module>>,
+}
+
+/// The entry of a module, as long as its bytes have this sha256.
+struct Module {
+    sha256: String,
+    entry: Arc<Entry>,
 }
 
 /// A name as code writes it, taken apart.
@@ -112,15 +118,19 @@ impl Files {
     fn entry(&self, folder: PathBuf, written: &str, name: &Name<'_>, sha256: String) -> Result<Arc<Entry>> {
         let key = (folder, written.to_owned());
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, entry)) = modules.get(&key)
-            && *known == sha256
+        if let Some(known) = modules.get(&key)
+            && known.sha256 == sha256
         {
-            return Ok(entry.clone());
+            return Ok(known.entry.clone());
         }
         let spec = wasm_spec(self.volume(&key.0)?, name, &sha256);
         let id = EntryId::new(NAMESPACE, written.strip_prefix("./").unwrap_or(written));
         let entry = Arc::new(Entry::made(id, "process.wasm", Spec::Wasm(spec)));
-        modules.insert(key, (sha256, entry.clone()));
+        let module = Module {
+            sha256,
+            entry: entry.clone(),
+        };
+        modules.insert(key, module);
         Ok(entry)
     }
 

@@ -8,6 +8,7 @@ mod files;
 mod findings;
 mod programs;
 mod session;
+mod testing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -86,7 +87,7 @@ impl Runtime {
         };
         let wasm = Wasm::new(settings, options.system.clone(), io.clone());
         let lua = LuaEngine::new(options.registry.clone(), options.system.clone());
-        let engines = Arc::new(Engines::new(options.registry.clone(), lua, wasm.clone(), io.clone()));
+        let engines = Arc::new(Engines::new(lua, wasm.clone(), io.clone()));
         let kernel = Kernel::new(KernelOptions {
             workers: options.workers,
             log: options.log,

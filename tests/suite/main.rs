@@ -7,6 +7,7 @@ mod pty;
 mod repl;
 mod signals;
 mod streams;
+mod testing;
 mod usage;
 mod volumes;
 mod wasm;

@@ -48,7 +48,11 @@ pub fn given(paths: &[PathBuf], base: &Path) -> Result<Vec<File>, (PathBuf, std:
     for path in paths {
         let failed = |error| (path.clone(), error);
         let full = path.canonicalize().map_err(failed)?;
-        let found = if full.is_dir() { below(&full).map_err(failed)? } else { vec![full] };
+        let found = if full.is_dir() {
+            below(&full).map_err(failed)?
+        } else {
+            vec![full]
+        };
         for path in found {
             let file = named(path, base);
             if !files.contains(&file) {

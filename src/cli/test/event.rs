@@ -13,9 +13,16 @@ use crate::value::Value;
 pub enum Event {
     Test(Report),
     /// Something to know about a file that belongs to no test.
-    Note { file: String, text: String },
+    Note {
+        file: String,
+        text: String,
+    },
     /// A test that `--list` names.
-    Listed { file: String, path: Vec<String>, line: u32 },
+    Listed {
+        file: String,
+        path: Vec<String>,
+        line: u32,
+    },
     Ended(Summary),
 }
 
@@ -307,10 +314,7 @@ mod tests {
                     ("diff", Value::array([Value::from("- 1"), Value::from("+ 2")])),
                     (
                         "frames",
-                        Value::array([Value::map([
-                            ("source", Value::from("x.lua")),
-                            ("line", Value::Int(3)),
-                        ])]),
+                        Value::array([Value::map([("source", Value::from("x.lua")), ("line", Value::Int(3))])]),
                     ),
                 ]),
             ),

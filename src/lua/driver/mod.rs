@@ -505,6 +505,10 @@ impl Driver {
                     self.cut(number);
                     goes.unwrap_or(Resumed::Goes)
                 }
+                _ if lua_checkstack(thread, 8) == 0 => {
+                    self.memory.exceed();
+                    Resumed::Ended(self.reason())
+                }
                 _ => match self.ward_failed(number, thread, status) {
                     Some(resumed) => resumed,
                     None if self.is_over() => Resumed::Ended(self.reason()),

@@ -597,8 +597,9 @@ impl Driver {
                 .host(&EntryId::resolve(name, process.entry().namespace())?),
             None if process.terminal().is_none() => Some(process.host().clone()),
             None => {
-                let hosts = self.context.engine.registry.of_kind("process.host");
-                hosts.take(1).find_map(|entry| process.kernel().host(&entry.id))
+                let registry = self.context.engine.registry();
+                let first = registry.of_kind("process.host").next();
+                first.and_then(|entry| process.kernel().host(&entry.id))
             }
         };
         host.ok_or_else(|| Error::not_found("host not found"))

@@ -166,7 +166,7 @@ fn entries(lua: &Lua, (): ()) -> mlua::Result<Vec<Table>> {
         row.set("kind", entry.kind.as_str())?;
         Ok(row)
     };
-    engine.registry.iter().map(describe).collect()
+    engine.registry().iter().map(describe).collect()
 }
 
 /// Nanoseconds since some moment.

@@ -101,9 +101,17 @@ fn inner(report: &Report) -> String {
         let mut lines: Vec<String> = failure.diff.clone();
         lines.extend(failure.frames.iter().map(|frame| format!("at {frame}")));
         lines.extend(report.crashes.iter().map(|crash| format!("died: {crash}")));
-        let hook = failure.hook.as_ref().map(|hook| format!("in {hook}: ")).unwrap_or_default();
+        let hook = failure
+            .hook
+            .as_ref()
+            .map(|hook| format!("in {hook}: "))
+            .unwrap_or_default();
         let message = escape(&(hook + &failure.message));
-        let _ = writeln!(out, "      <failure message=\"{message}\">{}</failure>", escape(&lines.join("\n")));
+        let _ = writeln!(
+            out,
+            "      <failure message=\"{message}\">{}</failure>",
+            escape(&lines.join("\n"))
+        );
     }
     if report.status == Status::Pending {
         let reason = escape(report.reason.as_deref().unwrap_or(""));

@@ -62,7 +62,11 @@ impl Pretty {
             }
         }
         for left in &report.left {
-            let _ = writeln!(out, "{deep}{}", self.paint.yellow(&format!("left running, ended: {left}")));
+            let _ = writeln!(
+                out,
+                "{deep}{}",
+                self.paint.yellow(&format!("left running, ended: {left}"))
+            );
         }
         for line in report.output.lines() {
             let _ = writeln!(out, "{deep}{} {line}", self.paint.dim("|"));
@@ -135,7 +139,11 @@ fn failure_lines(report: &Report, paint: Paint) -> Vec<String> {
     let Some(failure) = &report.failure else {
         return Vec::new();
     };
-    let hook = failure.hook.as_ref().map(|hook| format!("in {hook}: ")).unwrap_or_default();
+    let hook = failure
+        .hook
+        .as_ref()
+        .map(|hook| format!("in {hook}: "))
+        .unwrap_or_default();
     let message = format!("{hook}{}", failure.message);
     let mut lines: Vec<String> = message.lines().map(|line| paint.red(line)).collect();
     lines.extend(failure.diff.iter().map(|line| match line.as_bytes().first() {

@@ -43,7 +43,11 @@ impl Tap {
 }
 
 fn test(number: usize, report: &Report, out: &mut String) {
-    let ok = if report.status == Status::Failed { "not ok" } else { "ok" };
+    let ok = if report.status == Status::Failed {
+        "not ok"
+    } else {
+        "ok"
+    };
     let name = match report.path.is_empty() {
         true => report.file.clone(),
         false => listing(&report.file, &report.path),
@@ -54,7 +58,11 @@ fn test(number: usize, report: &Report, out: &mut String) {
     }
     out.push('\n');
     if let Some(failure) = &report.failure {
-        let hook = failure.hook.as_ref().map(|hook| format!("in {hook}: ")).unwrap_or_default();
+        let hook = failure
+            .hook
+            .as_ref()
+            .map(|hook| format!("in {hook}: "))
+            .unwrap_or_default();
         out.push_str("  ---\n");
         block("message", (hook + &failure.message).lines(), out);
         let _ = writeln!(out, "  at: {}", quote(&report.place()));
@@ -89,7 +97,9 @@ fn comment(text: &str, out: &mut String) {
 
 /// `#` begins a directive, and a description is one line.
 fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('#', "\\#").replace(['\n', '\r'], " ")
+    text.replace('\\', "\\\\")
+        .replace('#', "\\#")
+        .replace(['\n', '\r'], " ")
 }
 
 fn quote(text: &str) -> String {
