@@ -145,7 +145,7 @@ fn output_of_others_does_not_break_the_line() {
     pty.line("process.spawn('./later.lua')", "NotFound");
     folder.write(
         "later.lua",
-        "time.sleep('500ms') require('logger'):info('from ' .. 'afar, later')",
+        "require('time').sleep('500ms') require('logger'):info('from ' .. 'afar, later')",
     );
     pty.line("process.spawn('./later.lua') ~= nil", "true");
     pty.sees("> ")

@@ -132,9 +132,9 @@ unsafe extern "C-unwind" fn spawn_monitored(l: Lua) -> c_int {
 unsafe fn start(l: Lua, name: &'static CStr, monitored: bool) -> c_int {
     // SAFETY: type errors raise with nothing alive.
     unsafe {
-        let free = check_spawn(l);
-        host(l, |driver| {
-            if lua_gettop(l) < 2 && !free {
+        let enough = check_spawn(l);
+        host(l, move |driver| {
+            if !enough {
                 let name = name.to_string_lossy();
                 let message = format!("{name} requires at least id and host arguments");
                 return nil_error(l, driver, Error::invalid(message));
@@ -149,21 +149,23 @@ fn is_file(id: &str) -> bool {
     id.starts_with("./")
 }
 
-/// Checks the types of id and host. True where files may be named, and the host left out.
+/// Checks the types of id and host. True when there are enough arguments: a file is enough where files may be named, and
+/// nil is a host there.
 unsafe fn check_spawn(l: Lua) -> bool {
     // SAFETY: in a C function, nothing with a destructor alive.
     unsafe {
         let free = (*Driver::of(l)).is_free();
-        if lua_gettop(l) >= 2 || free {
-            luaL_checktype(l, 1, LUA_TSTRING);
+        if lua_gettop(l) == 1 && free && text(l, 1).is_some_and(is_file) {
+            lua_settop(l, 2);
         }
-        let own_host = free && lua_type(l, 2) <= LUA_TNIL;
-        if own_host {
-            lua_settop(l, lua_gettop(l).max(2));
-        } else if lua_gettop(l) >= 2 {
+        if lua_gettop(l) < 2 {
+            return false;
+        }
+        luaL_checktype(l, 1, LUA_TSTRING);
+        if lua_type(l, 2) != LUA_TNIL || !free {
             luaL_checktype(l, 2, LUA_TSTRING);
         }
-        free
+        true
     }
 }
 
