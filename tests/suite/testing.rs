@@ -10,20 +10,44 @@ fn suite(text: &str) -> Folder {
 #[test]
 fn a_filter_chooses_by_text_and_by_pattern() {
     let folder = suite("it('adds (twice)', function() end) it('takes', function() error('no') end)");
-    folder.wippy_args(&["test", "--filter", "adds (twice)"]).run().code(0).stdout_has("1 passed in");
-    folder.wippy_args(&["test", "--filter", "^t.kes$"]).run().code(1).stdout_has("0 passed, 1 failed in");
-    folder.wippy("test --filter zzz").run().code(1).stderr_has("no test fits the filter \"zzz\"");
+    folder
+        .wippy_args(&["test", "--filter", "adds (twice)"])
+        .run()
+        .code(0)
+        .stdout_has("1 passed in");
+    folder
+        .wippy_args(&["test", "--filter", "^t.kes$"])
+        .run()
+        .code(1)
+        .stdout_has("0 passed, 1 failed in");
+    folder
+        .wippy("test --filter zzz")
+        .run()
+        .code(1)
+        .stderr_has("no test fits the filter \"zzz\"");
 }
 
 #[test]
 fn a_path_that_is_not_there_is_wrong_usage() {
-    suite("").wippy("test tests/gone.lua").run().code(2).stderr_has("tests/gone.lua");
-    suite("").wippy("test --timeout soon").run().code(2).stderr_has("--timeout soon");
+    suite("")
+        .wippy("test tests/gone.lua")
+        .run()
+        .code(2)
+        .stderr_has("tests/gone.lua");
+    suite("")
+        .wippy("test --timeout soon")
+        .run()
+        .code(2)
+        .stderr_has("--timeout soon");
 }
 
 #[test]
 fn an_empty_file_has_no_tests() {
-    suite("local x = 1").wippy("test").run().code(1).stderr_has("no tests found");
+    suite("local x = 1")
+        .wippy("test")
+        .run()
+        .code(1)
+        .stderr_has("no tests found");
 }
 
 #[test]
@@ -36,13 +60,23 @@ fn only_leaves_out_the_others() {
 fn the_first_failure_can_be_the_last_test() {
     let folder = suite("it('a', function() error('a') end) it('b', function() end)");
     folder.write("tests/two_test.lua", "it('c', function() end)");
-    folder.wippy("test --fail-fast -j 1").run().code(1).stdout_has("0 passed, 1 failed in");
+    folder
+        .wippy("test --fail-fast -j 1")
+        .run()
+        .code(1)
+        .stdout_has("0 passed, 1 failed in");
 }
 
 #[test]
 fn a_shuffled_order_is_repeated_by_its_seed() {
     let folder = suite("for i = 1, 20 do it('t' .. i, function() end) end");
-    let list = |seed: &str| folder.wippy_args(&["test", "--format", "tap", seed]).run().code(0).stdout;
+    let list = |seed: &str| {
+        folder
+            .wippy_args(&["test", "--format", "tap", seed])
+            .run()
+            .code(0)
+            .stdout
+    };
     assert_eq!(list("--shuffle=7"), list("--shuffle=7"));
     assert_ne!(list("--shuffle=7"), list("--shuffle=8"));
 }
@@ -56,14 +90,22 @@ fn files_do_not_see_each_other() {
     end)";
     let folder = suite(text);
     folder.write("tests/two_test.lua", text);
-    folder.wippy("test -j 2").run().code(0).stdout_has("2 passed in 2 files");
+    folder
+        .wippy("test -j 2")
+        .run()
+        .code(0)
+        .stdout_has("2 passed in 2 files");
 }
 
 #[test]
 fn what_a_test_writes_stands_below_it() {
     let folder = suite("it('talks', function() require('io').print('hello from it') end)");
     folder.wippy("test").run().code(0).stdout_has("    | hello from it\n");
-    folder.wippy("test --format tap").run().code(0).stdout_has("\n# hello from it\n");
+    folder
+        .wippy("test --format tap")
+        .run()
+        .code(0)
+        .stdout_has("\n# hello from it\n");
 }
 
 #[test]
@@ -76,7 +118,12 @@ fn a_crash_is_told_with_the_test_that_failed() {
             error('and so do I')
         end)",
     );
-    folder.wippy("test").run().code(1).stdout_has("died: test:bad").stdout_has("crashed");
+    folder
+        .wippy("test")
+        .run()
+        .code(1)
+        .stdout_has("died: test:bad")
+        .stdout_has("crashed");
 }
 
 #[test]
@@ -98,5 +145,10 @@ fn a_test_that_hangs_below_a_c_function_ends_too() {
         it('hangs', function() pcall(string.format, '%s', endless) end, '50ms')
         it('goes on', function() end)",
     );
-    folder.wippy("test").run().code(1).stdout_has("timed out after 50ms").stdout_has("1 passed, 1 failed");
+    folder
+        .wippy("test")
+        .run()
+        .code(1)
+        .stdout_has("timed out after 50ms")
+        .stdout_has("1 passed, 1 failed");
 }

@@ -12,9 +12,9 @@
 //! across a call that raises or yields; data is pushed with the memory limit lifted or inside a protected call; the
 //! `Driver` stays at its address while the state lives, because the state's extra space points to it.
 //!
-//! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `require`
-//! (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`, `process`, `timer`, `waiting` (what tasks wait for); `boot` (from
-//! chunks to main), `outcome` (from main's results to an exit).
+//! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `require`,
+//! `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`, `process`, `timer`,
+//! `waiting` (what tasks wait for); `boot` (from chunks to main), `outcome` (from main's results to an exit).
 
 mod boot;
 mod bytecode;
@@ -25,6 +25,7 @@ mod mailbox;
 mod memory;
 mod outcome;
 mod preempt;
+mod print;
 mod process;
 mod protect;
 pub(in crate::lua) mod raw;
