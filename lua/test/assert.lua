@@ -410,7 +410,17 @@ local plain_assert = assert
 -- `assert`: still Lua's own when it is called, and luassert's when it is indexed.
 local assert_object = setmetatable({}, {
 	__call = function(_, ...)
-		return plain_assert(...)
+		if ... then
+			return ...
+		end
+		if select("#", ...) == 0 then
+			plain_assert()
+		end
+		-- As Lua's own, but the place of a message made here is the caller's.
+		if select("#", ...) == 1 then
+			error("assertion failed!", 2)
+		end
+		error((select(2, ...)), 0)
 	end,
 	__index = function(self, words)
 		local value = Chain.step(words, false)

@@ -4,6 +4,7 @@ mod harness;
 mod lua;
 mod projects;
 mod pty;
+mod raw_mode;
 mod repl;
 mod signals;
 mod streams;

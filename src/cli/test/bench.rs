@@ -32,8 +32,8 @@ pub struct FileBench {
     scratch: tempfile::TempDir,
     made: AtomicUsize,
     pub terminal: Arc<Terminal>,
-    /// How much of the terminal's output has been told.
-    told: AtomicUsize,
+    /// How much of the terminal's two streams has been told.
+    told: [AtomicUsize; 2],
     pub records: Records,
     /// The runtime's, once it is booted. Weak, because it holds the bench.
     pub programs: OnceLock<Weak<dyn Programs>>,
@@ -87,7 +87,7 @@ impl FileBench {
             overrides: place.overrides,
             made: AtomicUsize::new(0),
             terminal: Terminal::captured(Vec::new()),
-            told: AtomicUsize::new(0),
+            told: Default::default(),
             records: Records::default(),
             programs: OnceLock::new(),
             events: Mutex::new(events),
@@ -124,6 +124,7 @@ impl FileBench {
     }
 
     fn write_entry(&self, fields: &Value, namespace: &str) -> io::Result<()> {
+        // The file that is read last counts.
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let file = serde_json::json!({"version": "1.0", "namespace": namespace, "entries": [json::from(fields)]});
         std::fs::write(self.entries().join(format!("{number:06}.json")), file.to_string())
@@ -142,15 +143,19 @@ impl FileBench {
         let _ = self.events.lock().unwrap_or_else(PoisonError::into_inner).send(event);
     }
 
+    /// What was written to a stream since it was last asked.
+    fn news(&self, stream: usize, written: &[u8]) -> String {
+        let told = self.told[stream].swap(written.len(), Ordering::Relaxed);
+        String::from_utf8_lossy(written.get(told..).unwrap_or_default()).into_owned()
+    }
+
     fn complete(&self, report: Report) -> Report {
-        let written = self.terminal.output();
-        let told = self.told.swap(written.len(), Ordering::Relaxed).min(written.len());
-        let mut output = String::from_utf8_lossy(&written[told..]).into_owned();
+        let mut output = self.news(0, &self.terminal.output()) + &self.news(1, &self.terminal.errors());
         let mut crashes = Vec::new();
         for record in self.records.take() {
             match record.level {
-                Level::Error => crashes.push(text(&record)),
-                _ => output.push_str(&format!("{}\n", text(&record))),
+                Level::Error => crashes.push(self.shortened(&record)),
+                _ => output.push_str(&format!("{}\n", self.shortened(&record))),
             }
         }
         Report {
@@ -158,6 +163,11 @@ impl FileBench {
             crashes,
             ..report
         }
+    }
+
+    /// A record as a line, without the folder in which declared entries happen to be.
+    fn shortened(&self, record: &Record) -> String {
+        text(record).replace(&format!("{}/", self.entries().display()), "")
     }
 }
 

@@ -425,7 +425,7 @@ mod tests {
             r##"
             local status, err, frames = guard(3600000000000, function() channel.new():receive() end)
             assert(status == "error" and tostring(err):find("all coroutines blocked"), tostring(err))
-            assert(frames[1].line == 2, frames[1].line)
+            assert(frames[1].line == 3, frames[1].line)
             "##,
         );
     }
@@ -440,7 +440,6 @@ mod tests {
             let world = World::new();
             let text = format!(
                 "local guard = getmetatable(require('test')).native.guard
-                process.send(process.pid(), 'go')
                 local status = guard(nil, function() {body} end)
                 return status"
             );

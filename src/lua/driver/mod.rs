@@ -13,9 +13,8 @@
 //! `Driver` stays at its address while the state lives, because the state's extra space points to it.
 //!
 //! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `require`,
-//! `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`, `process`, `timer`, `waiting`
-//! (what tasks wait for); `boot` (from
-//! chunks to main), `outcome` (from main's results to an exit).
+//! `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`, `process`, `timer`,
+//! `waiting` (what tasks wait for); `boot` (from chunks to main), `outcome` (from main's results to an exit).
 
 mod boot;
 mod bytecode;
