@@ -3,6 +3,7 @@
 mod harness;
 mod lua;
 mod projects;
+mod raw_mode;
 mod signals;
 mod streams;
 mod usage;

@@ -31,7 +31,7 @@ fn help_has_worked_calls_and_goes_to_stdout() {
 fn wrong_usage_is_exit_2() {
     let folder = Folder::new();
     folder.wippy("").run().code(2);
-    folder.wippy("rnu").run().code(2).stderr_has("run");
+    folder.wippy("chekc").run().code(2).stderr_has("check");
     folder.wippy("run --jsn list").run().code(2);
     folder.wippy("check --bogus").run().code(2);
     folder.wippy("run -x").run().code(2);
@@ -97,4 +97,18 @@ fn run_alone_with_nothing_to_start_shows_a_service() {
         .run()
         .code(3)
         .stderr_has("kind: process.service");
+}
+
+#[test]
+fn a_field_can_be_set_for_one_run() {
+    let folder = lua("return function() while true do end end");
+    folder
+        .wippy("-o app:main:limits.max_execution_ms=200 run main")
+        .run()
+        .code(124);
+    folder
+        .wippy("-o app:main run main")
+        .run()
+        .code(2)
+        .stderr_has("NS:NAME:FIELD=VALUE");
 }

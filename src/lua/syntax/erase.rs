@@ -525,6 +525,32 @@ mod tests {
         }
     }
 
+    /// Where both readings are possible the annotation wins: a cast on one line, `::` with spaces like an operator.
+    #[test]
+    fn what_lua_accepts_comes_back_as_it_is() {
+        let words =
+            "x as type f = = ( ) ( ) . : , \n \n ::as:: ::b:: local do end 'a' {} < > function() return if then goto";
+        let words: Vec<&str> = words.split(' ').collect();
+        let lua = Lua::new();
+        let mut state = 3u32;
+        let mut next = |bound: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize % bound
+        };
+        let mut accepted = 0;
+        for _ in 0..150_000 {
+            let count = 2 + next(9);
+            let source: Vec<&str> = (0..count).map(|_| words[next(words.len())]).collect();
+            let source = source.join(" ");
+            let ambiguous = ["as (", "as 'a'", "as {}"].iter().any(|call| source.contains(call));
+            if !ambiguous && lua.load(source.as_str()).into_function().is_ok() {
+                accepted += 1;
+                assert!(matches!(erase(source.as_bytes()), Ok(Cow::Borrowed(_))), "{source}");
+            }
+        }
+        assert!(accepted > 500, "{accepted}");
+    }
+
     /// A guess at the order only; a bench would say more.
     #[test]
     #[ignore = "a measurement: cargo test --release -- --ignored --nocapture erasing_is_quick"]
