@@ -505,7 +505,7 @@ impl Driver {
         self.process().wake_at(self.timers.next());
         let receives = self.others_receive();
         let calls = self.has_calls();
-        if !receives && !calls && !self.tasks.iter().flatten().any(|task| is_reachable(task)) {
+        if !receives && !calls && !self.tasks.iter().flatten().any(is_reachable) {
             return Progress::Ended(self.deadlock());
         }
         self.process().set_hears_cancel(self.mail.wants_events() || receives);
