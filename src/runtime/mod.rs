@@ -80,6 +80,7 @@ impl Runtime {
         let io = threads.handle().clone();
         let settings = Settings {
             cache: code_cache(&options.log),
+            log: options.log.clone(),
             ..settings(&options.registry, options.oneshot)
         };
         let wasm = Wasm::new(settings, options.system.clone(), io.clone());
