@@ -15,6 +15,7 @@ use super::race::{First, first};
 use super::signals::Signals;
 use super::{module, open, script, target};
 use crate::error::{Error, Result as Outcome};
+use crate::id::EntryId;
 use crate::log::Log;
 use crate::process::{Exit, Process, Program};
 use crate::project::diagnostic::to_text;
@@ -92,8 +93,9 @@ pub fn entry(what: Option<What>, globals: &Globals, console: &Console) -> Result
         ));
     };
     let (name, words) = split(words)?;
+    let id = EntryId::parse(&name).map_err(|error| Failure::usage(error.message()))?;
     let project = open::project(globals)?;
-    let entry = target::entry(&project, &name)?;
+    let entry = target::entry(&project, &id)?;
     process(job(project, entry, name, words, globals)?, globals, console)
 }
 

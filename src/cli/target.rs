@@ -29,13 +29,12 @@ pub fn command(project: &Project, name: &str) -> Result<Arc<Entry>, Failure> {
 /// The process entry of that id.
 ///
 /// # Errors
-/// Exit 2 for what is no id or no process, 4 for an id that nothing has.
-pub fn entry(project: &Project, text: &str) -> Result<Arc<Entry>, Failure> {
-    let id = EntryId::parse(text).map_err(|error| Failure::usage(error.message()))?;
-    let Some(entry) = project.registry.get(&id) else {
+/// Exit 2 for what is no process, 4 for an id that nothing has.
+pub fn entry(project: &Project, id: &EntryId) -> Result<Arc<Entry>, Failure> {
+    let Some(entry) = project.registry.get(id) else {
         let failure = unknown(format!("no entry {id}")).with_diagnostics(unread(project));
         let ids = project.registry.iter().map(|entry| entry.id.as_str());
-        return Err(match nearest(text, ids) {
+        return Err(match nearest(id.as_str(), ids) {
             Some(near) => failure.help(format!("did you mean {near}?")),
             None => failure,
         });

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use mlua::{Lua, MetaMethod, UserData, UserDataMethods, Value};
+use mlua::{Lua, MetaMethod, UserData, UserDataFields, UserDataMethods, Value};
 
 use crate::error::{Error, Frame, Kind};
 use crate::lua::tree;
@@ -39,6 +39,11 @@ impl LuaError {
 }
 
 impl UserData for LuaError {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        // What Lua's own messages call it.
+        fields.add_meta_field("__name", "Error");
+    }
+
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         methods.add_method("message", |lua, this, ()| lua.create_string(this.0.message()));
         methods.add_method("kind", |_, this, ()| Ok(this.0.kind().as_str()));

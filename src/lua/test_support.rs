@@ -13,6 +13,7 @@ use crate::process::{
 };
 use crate::project::{Limits, Registry};
 use crate::system::System;
+use crate::system::terminal::Terminal;
 use crate::value::{Packed, Value};
 
 /// Programs by id.
@@ -45,7 +46,17 @@ fn io() -> &'static tokio::runtime::Handle {
 
 impl World {
     pub fn new() -> World {
-        World::over(Arc::new(Registry::default()))
+        World::over(Arc::new(Registry::default()), None)
+    }
+
+    /// Its host has that terminal.
+    pub fn on_terminal(terminal: Arc<Terminal>) -> World {
+        World::over(Arc::new(Registry::default()), Some(terminal))
+    }
+
+    /// Waits until everything written has come out.
+    pub fn flush(&self, terminal: &Terminal) {
+        io().block_on(terminal.flush()).unwrap();
     }
 
     /// Over a project of these files, every Lua process of it spawnable.
@@ -58,7 +69,7 @@ impl World {
         }
         let project = crate::system::load(folder.path(), &[]);
         assert!(!project.has_errors(), "{:?}", project.diagnostics);
-        let world = World::over(project.registry);
+        let world = World::over(project.registry, None);
         for entry in world.engine.registry.of_kind("process.lua") {
             if let Ok(program) = world.engine.program(entry) {
                 world.programs.0.lock().unwrap().insert(entry.id.clone(), program);
@@ -67,7 +78,7 @@ impl World {
         world
     }
 
-    fn over(registry: Arc<Registry>) -> World {
+    fn over(registry: Arc<Registry>, terminal: Option<Arc<Terminal>>) -> World {
         let programs = Table::default();
         let kernel = Kernel::new(KernelOptions {
             workers: 2,
@@ -76,9 +87,9 @@ impl World {
             programs: Arc::new(programs.clone()),
             clock: Clock::real(),
         });
-        let host = kernel
-            .add_host(HostSpec::new(EntryId::new("app", "processes")))
-            .unwrap();
+        let mut host = HostSpec::new(EntryId::new("app", "processes"));
+        host.terminal = terminal;
+        let host = kernel.add_host(host).unwrap();
         let system = Arc::new(System::new(&registry));
         World {
             kernel,

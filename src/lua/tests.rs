@@ -487,7 +487,7 @@ fn a_message_beyond_the_memory_limit_ends_its_reader() {
 fn the_sandbox_has_what_the_list_says() {
     passes(
         r##"
-        for _, name in ipairs{"process", "channel", "subscribe", "unsubscribe", "errors", "require", "package", "table", "math",
+        for _, name in ipairs{"process", "channel", "print", "os", "payload", "subscribe", "unsubscribe", "errors", "require", "package", "table", "math",
             "string", "coroutine", "utf8", "debug", "type", "tonumber", "tostring", "assert", "error", "pcall", "xpcall", "pairs",
             "ipairs", "next", "select", "getmetatable", "setmetatable", "rawset", "rawget", "rawequal", "rawlen", "load",
             "collectgarbage", "unpack", "_G", "_VERSION", "integer", "number", "boolean"} do
@@ -811,4 +811,19 @@ fn a_record_from_wasm_is_read_in_snake_case_and_keeps_it() {
         .unwrap();
     let exit = world.end(&process);
     assert!(exit.result.is_ok(), "{exit:?}");
+}
+
+#[test]
+fn print_writes_a_line_and_waits_for_a_slow_terminal() {
+    let terminal = crate::system::terminal::Terminal::captured(Vec::new());
+    let world = World::on_terminal(terminal.clone());
+    let exit = world.run(
+        "print('a', 1, nil, setmetatable({}, {__tostring = function() return 'shown' end})) print()
+        for i = 1, 2000 do print(('x'):rep(100)) end",
+    );
+    assert!(exit.result.is_ok(), "{exit:?}");
+    world.flush(&terminal);
+    let output = String::from_utf8(terminal.output()).unwrap();
+    assert!(output.starts_with("a\t1\tnil\tshown\n\nxxx"));
+    assert_eq!(output.lines().count(), 2002);
 }

@@ -274,6 +274,10 @@ impl Kernel {
             process: process.clone(),
             args: spawn.args,
         };
+        if spawn.parent.is_none() {
+            // Whoever starts a process from outside holds it and looks at its end; after the first step it would be late.
+            process.set_observed();
+        }
         let body = spawn.program.start(start)?;
         *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         self.shard(number).insert(number, process.clone());

@@ -13,7 +13,6 @@ use super::kinds::{PLACEHOLDER, Reference, Role};
 use super::load::Draft;
 use super::near::nearest;
 use super::place::Step;
-use super::registry::Registry;
 use super::schema;
 use crate::error::Kind;
 use crate::id::EntryId;
@@ -346,42 +345,10 @@ pub fn hash_of(directory: &DirectorySpec, path: &str) -> io::Result<String> {
     Ok(format!("sha256:{digits}"))
 }
 
-/// Folders and WASM files that entries name and that are not there: what `wippy check` looks at beyond loading.
-pub fn disk(registry: &Registry) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for entry in registry.iter().filter(|entry| !entry.is_broken()) {
-        match &entry.spec {
-            Spec::Directory(spec) => found.extend(folder(entry, spec)),
-            Spec::Wasm(WasmSpec {
-                source: WasmSource::File { fs, path, .. },
-                ..
-            }) => {
-                found.extend(wasm_file(registry, entry, fs, path));
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
-fn folder(entry: &Entry, spec: &DirectorySpec) -> Option<Diagnostic> {
+/// Why the folder of an `fs.directory` cannot be opened now, if so. A look at the disk, which loading does not take: the
+/// folder may still be made before somebody needs it.
+pub fn folder(entry: &Entry, spec: &DirectorySpec) -> Option<Diagnostic> {
     let error = Dir::open_ambient_dir(&spec.path, ambient_authority()).err()?;
     let will_be_made = spec.auto_init && error.kind() == io::ErrorKind::NotFound;
     (!will_be_made).then(|| folder_problem(entry, spec, &error))
-}
-
-fn wasm_file(registry: &Registry, entry: &Entry, fs: &EntryId, path: &str) -> Option<Diagnostic> {
-    let Spec::Directory(spec) = &registry.get(fs)?.spec else {
-        return None;
-    };
-    // A folder that cannot be opened is its own entry's problem.
-    let folder = Dir::open_ambient_dir(&spec.path, ambient_authority()).ok()?;
-    let is_file = folder
-        .metadata(path.trim_start_matches('/'))
-        .is_ok_and(|meta| meta.is_file());
-    (!is_file).then(|| {
-        let message = format!("failed to open file: {path}");
-        let found = entry.finding(Code::MissingFile, &["path"], message);
-        found.label(format!("no such file in {}", spec.written))
-    })
 }

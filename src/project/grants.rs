@@ -1,77 +1,111 @@
-//! The names that `imports:` of a WASM entry may hold, and what they stand for. Linking them is the engines' business.
+//! The names that `imports:` of a WASM entry may hold, and the interfaces they stand for. Linking them is the business of
+//! the engines.
+
+use std::fmt;
 
 use super::near::nearest;
 
-/// Declares grants in one table: variant, canonical name, interfaces (without version).
-macro_rules! grants {
-    ($($variant:ident $name:literal [$($interface:literal),*],)*) => {
-        /// A capability that an entry can grant to its guest.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Grant { $($variant),* }
-
-        impl Grant {
-            pub const ALL: &'static [Grant] = &[$(Grant::$variant),*];
-
-            /// As it is written in `imports:`.
-            pub const fn name(self) -> &'static str {
-                match self { $(Grant::$variant => $name),* }
-            }
-
-            /// The interfaces it stands for, without version.
-            pub const fn interfaces(self) -> &'static [&'static str] {
-                match self { $(Grant::$variant => &[$($interface),*]),* }
-            }
-        }
-    };
+/// One grant. The order is that of the documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Grant {
+    Io,
+    Poll,
+    Cli,
+    Filesystem,
+    Clocks,
+    Random,
+    Sockets,
+    Http,
+    Funcs,
+    Process,
+    Time,
+    Log,
+    Env,
+    Wasi1,
 }
-
-grants! {
-    Io "wasi:io" ["wasi:io/error", "wasi:io/streams", "wasi:io/poll"],
-    Poll "wasi:poll" ["wasi:io/poll"],
-    Cli "wasi:cli" [
-        "wasi:cli/environment", "wasi:cli/exit", "wasi:cli/stdin", "wasi:cli/stdout", "wasi:cli/stderr",
-        "wasi:cli/terminal-input", "wasi:cli/terminal-output", "wasi:cli/terminal-stdin", "wasi:cli/terminal-stdout",
-        "wasi:cli/terminal-stderr", "wasi:cli/types"
-    ],
-    Filesystem "wasi:filesystem" ["wasi:filesystem/types", "wasi:filesystem/preopens"],
-    Clocks "wasi:clocks" [
-        "wasi:clocks/wall-clock", "wasi:clocks/monotonic-clock", "wasi:clocks/system-clock", "wasi:clocks/types",
-        "wasi:clocks/timezone"
-    ],
-    Random "wasi:random" ["wasi:random/random", "wasi:random/insecure", "wasi:random/insecure-seed"],
-    Sockets "wasi:sockets" [
-        "wasi:sockets/tcp", "wasi:sockets/tcp-create-socket", "wasi:sockets/udp", "wasi:sockets/udp-create-socket",
-        "wasi:sockets/network", "wasi:sockets/instance-network", "wasi:sockets/ip-name-lookup", "wasi:sockets/types"
-    ],
-    Http "wasi:http" ["wasi:http/types", "wasi:http/outgoing-handler", "wasi:http/client"],
-    Funcs "funcs" ["wippy:runtime/funcs"],
-    Process "wippy:process" ["wippy:runtime/process"],
-    Time "wippy:time" ["wippy:runtime/time"],
-    Log "wippy:log" ["wippy:runtime/log"],
-    Env "wippy:env" ["wippy:runtime/env"],
-    Wasi1 "wasi1" [],
-}
-
-/// Other spellings of [`Grant::Wasi1`].
-const WASI1: [&str; 3] = ["wasi-preview1", "preview1", "wasi_snapshot_preview1"];
 
 impl Grant {
-    /// The grant of that name: case and surrounding space do not count, a version is ignored, and an interface
-    /// (`wasi:io/poll`) stands for its group. None for an unknown name.
-    pub fn find(name: &str) -> Option<Grant> {
-        let name = name.trim().to_ascii_lowercase();
-        let name = name.split('@').next().unwrap_or_default();
-        if WASI1.contains(&name) {
-            return Some(Grant::Wasi1);
+    pub const ALL: [Grant; 14] = [
+        Grant::Io,
+        Grant::Poll,
+        Grant::Cli,
+        Grant::Filesystem,
+        Grant::Clocks,
+        Grant::Random,
+        Grant::Sockets,
+        Grant::Http,
+        Grant::Funcs,
+        Grant::Process,
+        Grant::Time,
+        Grant::Log,
+        Grant::Env,
+        Grant::Wasi1,
+    ];
+
+    /// As entries write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Grant::Io => "wasi:io",
+            Grant::Poll => "wasi:poll",
+            Grant::Cli => "wasi:cli",
+            Grant::Filesystem => "wasi:filesystem",
+            Grant::Clocks => "wasi:clocks",
+            Grant::Random => "wasi:random",
+            Grant::Sockets => "wasi:sockets",
+            Grant::Http => "wasi:http",
+            Grant::Funcs => "funcs",
+            Grant::Process => "wippy:process",
+            Grant::Time => "wippy:time",
+            Grant::Log => "wippy:log",
+            Grant::Env => "wippy:env",
+            Grant::Wasi1 => "wasi1",
         }
-        let named = |grant: &&Grant| grant.name() == name || grant.interfaces().contains(&name);
-        Grant::ALL.iter().find(named).copied()
     }
 
-    /// The known name that was probably meant.
-    pub fn nearest(name: &str) -> Option<&'static str> {
-        let bare = name.split(['@', '/']).next().unwrap_or_default().trim();
-        nearest(bare, Grant::ALL.iter().map(|grant| grant.name()))
+    /// The grant that `imports:` calls so: case, surrounding blanks and a version do not matter, an interface stands for
+    /// its group.
+    pub fn find(text: &str) -> Option<Grant> {
+        let text = text.trim().to_ascii_lowercase();
+        let name = text.split('@').next().unwrap_or_default();
+        if matches!(name, "wasi-preview1" | "preview1" | "wasi_snapshot_preview1") {
+            return Some(Grant::Wasi1);
+        }
+        Grant::ALL
+            .into_iter()
+            .find(|grant| grant.name() == name)
+            .or_else(|| Grant::covering(name))
+    }
+
+    /// The grant that covers an imported interface, given with or without its version.
+    pub fn covering(interface: &str) -> Option<Grant> {
+        let interface = interface.split('@').next().unwrap_or_default();
+        let (package, name) = interface.split_once('/')?;
+        let known = |names: &[&str], grant| names.contains(&name).then_some(grant);
+        match package {
+            "wasi:io" => known(&["error", "streams", "poll"], Grant::Io),
+            "wasi:cli" if name.starts_with("terminal-") => Some(Grant::Cli),
+            "wasi:cli" => known(
+                &["environment", "exit", "stdin", "stdout", "stderr", "types"],
+                Grant::Cli,
+            ),
+            "wasi:filesystem" => known(&["types", "preopens"], Grant::Filesystem),
+            "wasi:clocks" => known(
+                &["wall-clock", "monotonic-clock", "system-clock", "timezone", "types"],
+                Grant::Clocks,
+            ),
+            "wasi:random" => known(&["random", "insecure", "insecure-seed"], Grant::Random),
+            "wasi:sockets" => Some(Grant::Sockets),
+            "wasi:http" => Some(Grant::Http),
+            "wippy:runtime" => match name {
+                "funcs" => Some(Grant::Funcs),
+                "process" => Some(Grant::Process),
+                "time" => Some(Grant::Time),
+                "log" => Some(Grant::Log),
+                "env" => Some(Grant::Env),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Whether having `self` means having `other` too.
@@ -84,6 +118,30 @@ impl Grant {
             Grant::Io => matches!(other, Grant::Io | Grant::Poll),
             _ => self == other,
         }
+    }
+
+    /// Whether only components can import what it covers.
+    pub fn needs_component(self) -> bool {
+        matches!(
+            self,
+            Grant::Funcs | Grant::Process | Grant::Time | Grant::Log | Grant::Env
+        )
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// That a name is none of them, with the one that was probably meant.
+pub fn unknown(name: &str) -> String {
+    let name = name.trim();
+    let bare = name.split(['@', '/']).next().unwrap_or_default();
+    match nearest(bare, Grant::ALL.map(Grant::name)) {
+        Some(near) => format!("unsupported wasm host import: {name} (did you mean `{near}`?)"),
+        None => format!("unsupported wasm host import: {name}"),
     }
 }
 
@@ -105,6 +163,9 @@ mod tests {
         }
         assert_eq!(Grant::find("wasi:nn"), None);
         assert_eq!(Grant::find("wasi:io/nothing"), None);
-        assert_eq!(Grant::nearest("wasi:filesytem/types"), Some("wasi:filesystem"));
+        assert_eq!(
+            unknown("wasi:filesytem/types"),
+            "unsupported wasm host import: wasi:filesytem/types (did you mean `wasi:filesystem`?)"
+        );
     }
 }

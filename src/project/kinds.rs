@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use super::diagnostic::{Code, Diagnostic};
 use super::entry::*;
 use super::fields::Fields;
-use super::grants::Grant;
+use super::grants::{self, Grant};
 use super::modules;
 use super::near::nearest;
 use super::place::Step;
@@ -371,10 +371,8 @@ impl Decoder<'_> {
         let mut names = Vec::new();
         for (steps, name) in self.fields.texts("imports") {
             if Grant::find(&name).is_none() {
-                let found = Diagnostic::new(Code::UnknownImport, format!("unsupported wasm host import: {name}"));
-                let near = Grant::nearest(&name);
-                let label = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-                self.fields.reader.report_value(&steps, found.label(label));
+                let found = Diagnostic::new(Code::UnknownImport, grants::unknown(&name));
+                self.fields.reader.report_value(&steps, found);
             }
             names.push(name.to_string());
         }

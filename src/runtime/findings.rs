@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::programs::Engines;
 use crate::error::Error;
 use crate::lua::compile::{Source, compile};
-use crate::project::{Code, Diagnostic, Entry, LuaSpec, Place, Spec};
+use crate::project::{Code, Diagnostic, Entry, LuaSpec, Place, Spec, check};
 use crate::wasm;
 
 /// Everything an engine says about an entry. Blocks for as long as compiling takes.
@@ -14,10 +14,20 @@ pub(super) fn of(engines: &Engines, entry: &Arc<Entry>) -> Vec<Diagnostic> {
         Spec::Lua(spec) => lua(entry, spec).into_iter().collect(),
         Spec::Wasm(_) => match engines.wasm.program_blocking(entry) {
             Ok(program) => wasm::findings(entry, &program),
+            // The folder's own entry says it already.
+            Err(error) if is_of_another(&error) => Vec::new(),
             Err(error) => vec![wasm::refused(entry, &error)],
         },
+        Spec::Directory(spec) => check::folder(entry, spec).into_iter().collect(),
         _ => Vec::new(),
     }
+}
+
+/// Whether an error is the refusal of a broken entry, which was found where it is.
+fn is_of_another(error: &Error) -> bool {
+    error
+        .details()
+        .is_some_and(|details| details.get("diagnostics").is_some())
 }
 
 /// The syntax error of a source, at its line in the `.lua` or the YAML file.

@@ -186,7 +186,7 @@ impl Runtime {
         words: Vec<String>,
     ) -> Result<Arc<Process>> {
         let host = self.kernel.host(host);
-        let process = self.kernel.spawn(Spawn {
+        self.kernel.spawn(Spawn {
             program,
             host: host.ok_or_else(|| Error::not_found("host not found"))?,
             args,
@@ -194,9 +194,7 @@ impl Runtime {
             monitored: false,
             words: words.into(),
             context: Arc::new(Context::default()),
-        })?;
-        process.set_observed();
-        Ok(process)
+        })
     }
 
     /// The orderly stop: what runs on terminals first, then the other hosts, each with its own deadline, all of them

@@ -49,6 +49,7 @@ pub fn refused(entry: &Entry, error: &Error) -> Diagnostic {
         _ if text.contains("is a placeholder") => Code::HashPlaceholder,
         _ if text.starts_with("invalid hash format") || text.starts_with("unsupported hash") => Code::HashFormat,
         _ if text.starts_with("failed to open file") => Code::MissingFile,
+        _ if text.contains("folder not found") || text.starts_with("filesystem not found") => Code::MissingFolder,
         _ if text.starts_with("failed to call wasm method") => Code::MethodNotExported,
         _ if text.starts_with("unsupported wasm host import") || text.starts_with("wasm host import requires") => {
             Code::UnknownImport
@@ -59,6 +60,7 @@ pub fn refused(entry: &Entry, error: &Error) -> Diagnostic {
     let field: &[&str] = match code {
         Code::HashMismatch | Code::HashPlaceholder | Code::HashFormat => &["hash"],
         Code::MethodNotExported => &["method"],
+        Code::MissingFolder => &["fs"],
         Code::UnknownImport => &["imports"],
         Code::BadValue => &["wit"],
         _ => &["path"],

@@ -1,128 +1,10 @@
 //! Grants: what `imports:` of an entry allows its guest, and which imports of a module they cover.
 //!
-//! Here are only names and sets. Which functions stand behind a grant is `linker`'s business, what they may reach `wasi`'s.
-
-use std::fmt;
+//! The names are [`project`](crate::project::grants)'s, here are sets of them. Which functions stand behind a grant is `linker`'s business, what they may reach `wasi`'s.
 
 use crate::error::{Error, Result};
-
-/// One grant. The order is that of the documentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Grant {
-    Io,
-    Poll,
-    Cli,
-    Filesystem,
-    Clocks,
-    Random,
-    Sockets,
-    Http,
-    Funcs,
-    Process,
-    Time,
-    Log,
-    Env,
-    Wasi1,
-}
-
-impl Grant {
-    pub const ALL: [Grant; 14] = [
-        Grant::Io,
-        Grant::Poll,
-        Grant::Cli,
-        Grant::Filesystem,
-        Grant::Clocks,
-        Grant::Random,
-        Grant::Sockets,
-        Grant::Http,
-        Grant::Funcs,
-        Grant::Process,
-        Grant::Time,
-        Grant::Log,
-        Grant::Env,
-        Grant::Wasi1,
-    ];
-
-    /// As entries write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Grant::Io => "wasi:io",
-            Grant::Poll => "wasi:poll",
-            Grant::Cli => "wasi:cli",
-            Grant::Filesystem => "wasi:filesystem",
-            Grant::Clocks => "wasi:clocks",
-            Grant::Random => "wasi:random",
-            Grant::Sockets => "wasi:sockets",
-            Grant::Http => "wasi:http",
-            Grant::Funcs => "funcs",
-            Grant::Process => "wippy:process",
-            Grant::Time => "wippy:time",
-            Grant::Log => "wippy:log",
-            Grant::Env => "wippy:env",
-            Grant::Wasi1 => "wasi1",
-        }
-    }
-
-    /// The grant that `imports:` calls so: case, surrounding blanks and a version do not matter, an interface stands for
-    /// its group.
-    fn parse(text: &str) -> Option<Grant> {
-        let text = text.trim().to_ascii_lowercase();
-        let name = text.split('@').next().unwrap_or_default();
-        if matches!(name, "wasi-preview1" | "preview1" | "wasi_snapshot_preview1") {
-            return Some(Grant::Wasi1);
-        }
-        Grant::ALL
-            .into_iter()
-            .find(|grant| grant.name() == name)
-            .or_else(|| Grant::covering(name))
-    }
-
-    /// The grant that covers an imported interface, given with or without its version.
-    pub fn covering(interface: &str) -> Option<Grant> {
-        let interface = interface.split('@').next().unwrap_or_default();
-        let (package, name) = interface.split_once('/')?;
-        let known = |names: &[&str], grant| names.contains(&name).then_some(grant);
-        match package {
-            "wasi:io" => known(&["error", "streams", "poll"], Grant::Io),
-            "wasi:cli" if name.starts_with("terminal-") => Some(Grant::Cli),
-            "wasi:cli" => known(
-                &["environment", "exit", "stdin", "stdout", "stderr", "types"],
-                Grant::Cli,
-            ),
-            "wasi:filesystem" => known(&["types", "preopens"], Grant::Filesystem),
-            "wasi:clocks" => known(
-                &["wall-clock", "monotonic-clock", "system-clock", "timezone", "types"],
-                Grant::Clocks,
-            ),
-            "wasi:random" => known(&["random", "insecure", "insecure-seed"], Grant::Random),
-            "wasi:sockets" => Some(Grant::Sockets),
-            "wasi:http" => Some(Grant::Http),
-            "wippy:runtime" => match name {
-                "funcs" => Some(Grant::Funcs),
-                "process" => Some(Grant::Process),
-                "time" => Some(Grant::Time),
-                "log" => Some(Grant::Log),
-                "env" => Some(Grant::Env),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// Whether only components can import what it covers.
-    fn needs_component(self) -> bool {
-        matches!(
-            self,
-            Grant::Funcs | Grant::Process | Grant::Time | Grant::Log | Grant::Env
-        )
-    }
-}
-
-impl fmt::Display for Grant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+pub use crate::project::grants::Grant;
+use crate::project::grants::unknown;
 
 /// A set of grants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -136,7 +18,7 @@ impl Grants {
     pub fn parse(imports: &[String], component: bool) -> Result<Grants> {
         let mut grants = Grants::default();
         for text in imports {
-            let grant = Grant::parse(text).ok_or_else(|| unknown(text))?;
+            let grant = Grant::find(text).ok_or_else(|| Error::invalid(unknown(text)))?;
             if grant.needs_component() && !component {
                 return Err(Error::invalid(format!(
                     "wasm host import requires component module: {grant}"
@@ -161,15 +43,6 @@ impl Grants {
     }
 }
 
-fn unknown(text: &str) -> Error {
-    let names = Grant::ALL.map(Grant::name);
-    let hint = match nearest(text.trim(), names) {
-        Some(name) => format!(" (did you mean {name}?)"),
-        None => String::new(),
-    };
-    Error::invalid(format!("unsupported wasm host import: {}{hint}", text.trim()))
-}
-
 /// The name that was probably meant, if one is near.
 pub fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.to_ascii_lowercase();
@@ -189,7 +62,7 @@ pub fn imports_line<S: AsRef<str>>(imports: impl IntoIterator<Item = S>) -> Stri
 
 /// The grant that a line of `imports:` stands for.
 pub fn meaning(text: &str) -> Option<Grant> {
-    Grant::parse(text)
+    Grant::find(text)
 }
 
 #[cfg(test)]
@@ -237,7 +110,7 @@ mod tests {
         assert_eq!(error.kind(), Kind::Invalid);
         assert_eq!(
             error.message(),
-            "unsupported wasm host import: wasi:filesytem (did you mean wasi:filesystem?)"
+            "unsupported wasm host import: wasi:filesytem (did you mean `wasi:filesystem`?)"
         );
         let error = parse(&["q"], true).unwrap_err();
         assert_eq!(error.message(), "unsupported wasm host import: q");

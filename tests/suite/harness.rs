@@ -8,18 +8,18 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// Long enough for the slowest machine, short enough to be noticed.
 const WATCHDOG: Duration = Duration::from_secs(120);
 
 /// A folder that lives as long as the test.
-pub struct Folder(tempfile::TempDir);
+pub struct Folder(Arc<tempfile::TempDir>);
 
 impl Folder {
     pub fn new() -> Folder {
-        Folder(tempfile::tempdir().expect("a temporary folder"))
+        Folder(Arc::new(tempfile::tempdir().expect("a temporary folder")))
     }
 
     /// A folder with these files in it.
@@ -93,7 +93,7 @@ impl Folder {
         Call {
             command,
             shown,
-            folder: self.path().to_path_buf(),
+            folder: self.0.clone(),
             stdin: Vec::new(),
         }
     }
@@ -132,7 +132,8 @@ pub fn hash(name: &str) -> String {
 pub struct Call {
     command: Command,
     shown: String,
-    folder: PathBuf,
+    /// Kept until the command has ended.
+    folder: Arc<tempfile::TempDir>,
     stdin: Vec<u8>,
 }
 
@@ -158,7 +159,7 @@ impl Call {
     /// Runs in a folder below.
     #[must_use]
     pub fn within(mut self, folder: &str) -> Call {
-        self.command.current_dir(self.folder.join(folder));
+        self.command.current_dir(self.folder.path().join(folder));
         self
     }
 
@@ -201,7 +202,7 @@ impl Call {
 pub struct Running {
     pub child: Child,
     shown: String,
-    folder: PathBuf,
+    folder: Arc<tempfile::TempDir>,
     /// What was read of stdout before the end.
     seen: Vec<u8>,
 }
@@ -253,7 +254,7 @@ impl Running {
             stdout,
             stderr: errors.join().expect("no panic").expect("a readable stderr"),
             shown: self.shown,
-            folder: self.folder,
+            folder: self.folder.path().to_path_buf(),
         }
     }
 }

@@ -103,7 +103,7 @@ fn a_script_needs_no_project() {
     let folder = Folder::with(&[(
         "scripts/hello.lua",
         "#!/usr/bin/env wippy\nlocal fs = require('fs')\nlocal a, b = ...\nprint(process.id(), a, b)\n\
-         print(fs.get('script:dir'):readfile('note.txt'))\nreturn 4\n",
+         print((fs.get('script:dir'):readfile('note.txt')))\nreturn 4\n",
     )]);
     folder.write("scripts/note.txt", "beside the script");
     folder

@@ -9,8 +9,8 @@
 //! across a call that raises or yields; data is pushed with the memory limit lifted or inside a protected call; the
 //! `Driver` stays at its address while the state lives, because the state's extra space points to it.
 //!
-//! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `require`
-//! (libraries that are ours); `channel`, `mailbox`, `process`, `timer`, `waiting` (what tasks wait for); `boot` (from
+//! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `require`,
+//! `print` (libraries that are ours); `channel`, `mailbox`, `process`, `timer`, `waiting` (what tasks wait for); `boot` (from
 //! chunks to main), `outcome` (from main's results to an exit).
 
 mod boot;
@@ -21,6 +21,7 @@ mod mailbox;
 mod memory;
 mod outcome;
 mod preempt;
+mod print;
 mod process;
 mod protect;
 pub(in crate::lua) mod raw;

@@ -12,7 +12,8 @@ use super::waiting::Woken;
 use super::{Bytecode, Driver, boot, mistake};
 use crate::error::{Error, Result};
 use crate::lua::compile::{self, Source};
-use crate::lua::modules::{Module, NOT_PROVIDED};
+use crate::lua::modules::Module;
+use crate::project::modules::{NOT_PROVIDED, TO_COME};
 
 /// What a process may require beside the global tables.
 #[derive(Clone, Debug, Default)]
@@ -26,9 +27,6 @@ pub struct Visible {
     /// For scripts: the folders below which files are found, and every provided module.
     pub files: Option<Vec<PathBuf>>,
 }
-
-/// Modules of the contract that are still to come.
-const TO_COME: [&str; 7] = ["ctx", "funcs", "registry", "security", "supervisor", "test", "uuid"];
 
 /// Global tables that `require` returns.
 const TABLES: [&str; 13] = [

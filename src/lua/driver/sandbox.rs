@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use super::memory::{Memory, allocate};
 use super::raw::*;
-use super::{Driver, channel, coroutine, process, protect, text, timer};
+use super::{Driver, channel, coroutine, print, process, protect, text, timer};
 use crate::lua::modules::Module;
 
 /// How a global comes into a state.
@@ -66,7 +66,10 @@ pub fn globals() -> &'static [Global] {
     static GLOBALS: OnceLock<Vec<Global>> = OnceLock::new();
     GLOBALS.get_or_init(|| {
         let base = BASE.iter().map(|name| (*name, Opening::Base));
-        let own = protect::FUNCTIONS.iter().chain(&channel::FUNCTIONS);
+        let own = protect::FUNCTIONS
+            .iter()
+            .chain(&channel::FUNCTIONS)
+            .chain(&print::FUNCTIONS);
         let own = own.map(|(name, function)| (*name, Opening::Own(*function)));
         let require = (c"require", Opening::Own(super::require::require as lua_CFunction));
         let libraries = LIBRARIES.iter().map(|(name, open)| (*name, Opening::Library(*open)));

@@ -26,6 +26,8 @@ pub enum Woken {
     Spawned(Result<Arc<Process>>),
     /// `process.exec`.
     Ended(Result<Packed>),
+    /// `print`.
+    Done,
     /// `require` of a file.
     Text(Result<super::require::Found>),
 }

@@ -582,6 +582,49 @@ mod tests {
     }
 
     #[test]
+    fn files_are_waited_for_at_any_depth_of_a_process() {
+        let temp = tempfile::tempdir().unwrap();
+        let world = crate::lua::test_support::World::new();
+        let volume = Volume::ambient(EntryId::new("app", "data"), temp.path()).unwrap();
+        world.engine.system.volumes.add(volume);
+        let exit = world.run(
+            r#"
+            local fs = require("fs")
+            local vol = assert(fs.get("app:data"))
+            local ok, written = pcall(vol.writefile, vol, "a", "one\ntwo\n")
+            assert(ok and written == true)
+            local lines = coroutine.wrap(function()
+                local f <close> = vol:open("a", "r")
+                local s = f:scanner()
+                while s:scan() do coroutine.yield(s:text()) end
+            end)
+            assert(lines() == "one" and lines() == "two" and lines() == nil)
+            local done = channel.new(8)
+            for i = 1, 8 do
+                coroutine.spawn(function()
+                    vol:writefile("f" .. i, string.rep("x", i))
+                    done:send(#vol:readfile("f" .. i))
+                end)
+            end
+            local sum = 0
+            for _ = 1, 8 do sum = sum + done:receive() end
+            assert(sum == 36)
+            local names = {}
+            for e in vol:readdir("/") do names[#names + 1] = e.name end
+            table.sort(names, function(l, r) return vol:stat(l).size == vol:stat(r).size and l < r or vol:stat(l).size < vol:stat(r).size end)
+            assert(table.concat(names, " ") == "f1 f2 f3 f4 f5 f6 f7 a f8", table.concat(names, " "))
+            local v, err = vol:readfile("gone")
+            assert(v == nil and err:kind() == "NotFound" and err:stack():find("main.lua:", 1, true), err:stack())
+            local ok, text = pcall(vol.stat, vol, {})
+            assert(not ok and type(text) == "string" and text:find("bad argument #1 to 'stat'", 1, true), text)
+            kept = vol:open("a", "r")
+            return names
+            "#,
+        );
+        assert!(exit.result.is_ok(), "{:?}", exit.result);
+    }
+
+    #[test]
     fn nothing_leads_out_of_a_volume_and_nothing_hangs() {
         let (world, temp) = world();
         let outside = tempfile::tempdir().unwrap();

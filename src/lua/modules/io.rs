@@ -224,6 +224,27 @@ mod tests {
     }
 
     #[test]
+    fn a_process_on_a_terminal_host_waits_for_its_lines() {
+        let terminal = Terminal::captured(b"1\n2\n3\n".to_vec());
+        let mut world = crate::lua::test_support::World::new();
+        let mut host = crate::process::HostSpec::new(crate::id::EntryId::new("app", "terminal"));
+        host.terminal = Some(terminal.clone());
+        world.host = world.kernel.add_host(host).unwrap();
+        let exit = world.run(
+            r#"
+            local io = require("io")
+            local sum = 0
+            for line in io.readline do sum = sum + tonumber(line) end
+            pcall(io.write, string.rep("y", 300000), "\n")
+            assert(io.print("sum", sum) == true and io.flush() == true)
+            "#,
+        );
+        assert!(exit.result.is_ok(), "{:?}", exit.result);
+        let output = terminal.output();
+        assert!(output.len() > 300_000 && output.ends_with(b"\nsum\t6\n"));
+    }
+
+    #[test]
     fn without_a_terminal_only_the_words_are_there() {
         world(None).run(
             r#"

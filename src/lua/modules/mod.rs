@@ -1,6 +1,7 @@
 //! The Lua modules, one file each. Each has `open`, which builds its table.
 //!
-//! [`Module`] drives everything: which names exist, how each is opened. Leaves to `driver::sandbox` and
+//! [`Module`] drives everything: which names exist, how each is opened. The names that entries may declare, those of modules
+//! to come and of modules that are not provided included, are listed in `project::modules`. Leaves to `driver::sandbox` and
 //! `driver::require` which of them a process sees.
 
 pub mod env;
@@ -33,40 +34,6 @@ pub enum Module {
     Payload,
     Time,
 }
-
-/// Modules that Wippy has and this runtime does not provide.
-pub const NOT_PROVIDED: [&str; 30] = [
-    "base64",
-    "cdc",
-    "cloudstorage",
-    "compress",
-    "contract",
-    "crypto",
-    "eval_runner",
-    "events",
-    "excel",
-    "exec",
-    "expr",
-    "hash",
-    "html",
-    "http",
-    "http_client",
-    "hub",
-    "metrics",
-    "pg",
-    "queue",
-    "sql",
-    "store",
-    "stream",
-    "system",
-    "templates",
-    "text",
-    "treesitter",
-    "tty",
-    "websocket",
-    "workflow",
-    "yaml",
-];
 
 impl Module {
     /// Present in every state.
@@ -122,5 +89,25 @@ impl Module {
             Module::Time => time::open(lua),
         }
         .map(Value::Table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::modules;
+
+    #[test]
+    fn every_module_opens_and_may_be_declared() {
+        let lua = Lua::new();
+        for module in Module::GLOBAL {
+            assert!(modules::GLOBALS.contains(&module.name()), "{}", module.name());
+            assert!(module.open(&lua).unwrap().is_table());
+        }
+        for module in Module::PROVIDED {
+            assert!(modules::PROVIDED.contains(&module.name()), "{}", module.name());
+            assert_eq!(Module::find(module.name()), Some(*module));
+            assert!(!module.open(&lua).unwrap().is_nil());
+        }
     }
 }
