@@ -94,6 +94,8 @@ pub enum Command {
     /// Load the project and report every problem; run nothing
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// What a module is, imports and exports, and the YAML that runs it
+    Inspect(Inspect),
     /// The compiled modules that are kept from one start to the next
     Cache {
         #[command(subcommand)]
@@ -161,6 +163,16 @@ pub struct Check {
     /// Warnings count as errors
     #[arg(long)]
     pub strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Inspect {
+    /// A file, or the id of an entry
+    #[arg(value_name = "FILE.wasm|NS:NAME")]
+    pub what: String,
+    /// As a JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]

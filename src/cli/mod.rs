@@ -9,6 +9,7 @@ mod check;
 mod console;
 mod failure;
 mod help;
+mod inspect;
 mod json;
 mod list;
 mod log;
@@ -62,6 +63,7 @@ fn dispatch(command: Command, globals: &Globals, console: &Console) -> Result<u8
     match command {
         Command::Run(args) => run_what(args, globals, console),
         Command::Check(args) => check::run(&args, globals, console),
+        Command::Inspect(args) => inspect::run(&args, globals, console),
         Command::Cache {
             what: CacheCommand::Clear,
         } => cache::clear(console),

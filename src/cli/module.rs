@@ -13,7 +13,7 @@ use super::run::{Job, Source};
 use super::script::{Surroundings, folder_of};
 use crate::error::Error;
 use crate::id::EntryId;
-use crate::project::grants::Grant;
+use crate::project::grants::{Grant, unknown};
 use crate::project::{
     DirectorySpec, Entry, Limits, Mount, Registry, Spec, StorageSpec, VariableSpec, WasiEnv, WasmSpec, clean_guest,
     is_network_pattern,
@@ -21,7 +21,7 @@ use crate::project::{
 use crate::size;
 
 /// Of the entries that are made here.
-const NAMESPACE: &str = "file";
+pub const NAMESPACE: &str = "file";
 /// Of the variables that `--env` makes: their names are the user's.
 const VARIABLES: &str = "file.env";
 /// Granted without being asked for: with them alone a guest reaches nothing but its terminal.
@@ -109,20 +109,12 @@ fn grants(options: &ModuleOptions) -> Result<Vec<String>, Failure> {
         grants.push(Grant::Filesystem.name().to_owned());
     }
     for name in &options.grant {
-        let grant = Grant::find(name).ok_or_else(|| unknown_grant(name))?;
+        let grant = Grant::find(name).ok_or_else(|| wrong("--grant", name, unknown(name)))?;
         if !grants.iter().any(|known| known == grant.name()) {
             grants.push(grant.name().to_owned());
         }
     }
     Ok(grants)
-}
-
-fn unknown_grant(name: &str) -> Failure {
-    let failure = wrong("--grant", name, "no such grant");
-    match Grant::nearest(name) {
-        Some(near) => failure.help(format!("did you mean {near}?")),
-        None => failure,
-    }
 }
 
 /// `NAME=VALUE`, as a variable whose value is in [`storage`].

@@ -119,7 +119,7 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
 }
 
 /// The first engine whose slots the code fits, and the code in it.
-fn settle(shared: &Shared, artifact: &Artifact, fuel: bool) -> Result<(Alloc, Code)> {
+pub(super) fn settle(shared: &Shared, artifact: &Artifact, fuel: bool) -> Result<(Alloc, Code)> {
     let first = shared.engines.preferred(fuel);
     if first == Alloc::SmallPool
         && let Ok(code) = shared.engines.engine(first).and_then(|engine| artifact.load(&engine))

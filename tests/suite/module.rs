@@ -1,6 +1,7 @@
 //! `wippy run FILE.wasm` and `wippy inspect`: one module, no YAML.
 
-use crate::harness::{Folder, Outcome, guest};
+use crate::harness::{Folder, Outcome, guest, hash};
+use crate::projects::{index, wasm};
 
 /// A folder that holds a fixture guest as `guest.wasm`.
 fn with(name: &str) -> Folder {
@@ -156,4 +157,134 @@ fn a_module_in_another_folder_with_an_odd_name_runs() {
     run(&folder, &["--method", "greet", "späte module/grüß: mich.wasm", "World"])
         .code(0)
         .stdout("Hello, World!\n");
+}
+
+#[test]
+fn inspect_shows_imports_exports_hash_and_yaml() {
+    with("compute")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("guest.wasm: component of ")
+        .stdout_has("no WASI")
+        .stdout_has(hash("compute").trim_start_matches("sha256:"))
+        .stdout_has("engine   pool")
+        .stdout_has("imports: none")
+        .stdout_has("compute(a: integer, b: integer): integer")
+        .quiet();
+    with("p1")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("core module of ")
+        .stdout_has("WASI preview 1")
+        .stdout_has("wasi_snapshot_preview1  granted by wasi1")
+        .stdout_has("_start()  (command");
+    with("fetch")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("missing: wasi:http")
+        .stdout_has("imports: [wasi:http]");
+    with("needs")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("unknown: no grant provides it")
+        .stdout_has("types alone");
+    with("resources")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("(resources cannot cross into Lua)");
+    with("types")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("echo-point(v: {x: integer, y: integer}): {x: integer, y: integer}")
+        .stdout_has("check(fine: boolean): {ok: string} | {err: string}");
+}
+
+#[test]
+fn a_module_that_cannot_run_is_inspected_all_the_same() {
+    for (name, kind) in [
+        ("needs-memory", "memory"),
+        ("needs-table", "table"),
+        ("needs-module", "module"),
+    ] {
+        with(name)
+            .wippy("inspect guest.wasm")
+            .run()
+            .code(0)
+            .stdout_has(&format!("unsupported: a {kind} cannot be provided"));
+    }
+    Folder::with(&[("bad.wasm", "no module")])
+        .wippy("inspect bad.wasm")
+        .run()
+        .code(3)
+        .stdout("")
+        .stderr_has("failed to compile wasm module");
+    Folder::new().wippy("inspect nowhere.wasm").run().code(4).stdout("");
+}
+
+#[test]
+fn the_yaml_of_inspect_runs() {
+    for (name, id, words, expected) in [
+        ("compute", "compute", "6 7", "42\n"),
+        ("p1", "p1", "--no-stdin", "arg 0: p1\narg 1: --no-stdin\n"),
+        (
+            "command",
+            "command",
+            "--no-stdin",
+            "arg 0: command\narg 1: --no-stdin\n",
+        ),
+        ("methods", "methods", "3 4", "7\n"),
+        ("core", "_core-1_0", "", "42\n"),
+    ] {
+        let folder = Folder::new();
+        let file = format!("some where/{}.wasm", id.replace("_core-1_0", "+core-1.0"));
+        folder.write("some where/.keep", "");
+        folder.copy_in(&guest(name), &file);
+        let outcome = folder.wippy_args(&["inspect", &file, "--json"]).run().code(0).quiet();
+        let found: serde_json::Value = serde_json::from_slice(&outcome.stdout).expect("JSON");
+        assert_eq!(found["hash"], hash(name));
+        let yaml = found["yaml"].as_str().expect("a text");
+        folder.write("src/_index.yaml", index(yaml));
+        folder.wippy("check --strict").run().code(0);
+        let id = format!("app:{}", id.replace("-1_0", "_1_0"));
+        let words = format!("run -x {id} {words}");
+        folder.wippy(words.trim()).run().code(0).stdout(expected);
+        folder
+            .wippy(&format!("inspect {id} --json"))
+            .run()
+            .code(0)
+            .stdout_has("\"hash_matches\":true");
+    }
+}
+
+#[test]
+fn inspect_of_an_entry_compares_its_grants_and_hash() {
+    let folder = wasm("fetch", "get", "    imports: [wasi:io, wasi:http]\n");
+    folder
+        .wippy("inspect app:main")
+        .run()
+        .code(0)
+        .stdout_has("wasi:http is not provided by this version of wippy")
+        .stdout_has("method: get");
+    folder.copy_in(&guest("compute"), "wasm/guest.wasm");
+    folder
+        .wippy("inspect app:main")
+        .run()
+        .code(0)
+        .stdout_has(&format!("the entry has another hash: {}", hash("fetch")));
+    folder
+        .wippy("inspect app:terminal")
+        .run()
+        .code(2)
+        .stderr_has("terminal.host");
+    folder
+        .wippy("inspect app:mian")
+        .run()
+        .code(4)
+        .stderr_has("did you mean app:main?");
 }
