@@ -20,6 +20,7 @@ const SERVICE: &str = "  - name: main_service
 pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let project = open::project(globals)?;
     run::warn(&project.diagnostics, globals, console);
+    say_what_is_not_started(&project, console);
     if !has_anything_to_start(&project) {
         let error = Error::not_found("nothing to start: no service and no host has `auto_start`");
         let help =
@@ -39,9 +40,18 @@ pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
 fn has_anything_to_start(project: &Project) -> bool {
     project.registry.iter().any(|entry| match &entry.spec {
         Spec::ProcessHost(spec) => spec.lifecycle.auto_start,
-        Spec::Service(spec) => spec.lifecycle.auto_start,
         _ => false,
     })
+}
+
+/// Supervision has its own place in the house, which is still empty: better a word than silence.
+fn say_what_is_not_started(project: &Project, console: &Console) {
+    for entry in project.registry.of_kind("process.service") {
+        console.say(&format!(
+            "warning: {} is not started: this version runs no services yet\n",
+            entry.id
+        ));
+    }
 }
 
 async fn until_signal(runtime: &Runtime, log: &Log) -> Result<u8, Failure> {

@@ -196,6 +196,11 @@ fn report_circle(drafts: &mut [Draft], path: &[usize], roles: &[Role], what: &st
 fn aliases(drafts: &mut [Draft]) {
     let index = index(drafts);
     for at in 0..drafts.len() {
+        // In a circle every alias leads everywhere; that was said.
+        let is_in_circle = drafts[at].problems.iter().any(|found| found.code == Code::Cycle);
+        if is_in_circle {
+            continue;
+        }
         if let Some(message) = alias_conflict(at, drafts, &index) {
             drafts[at].report_key(&["imports".into()], Diagnostic::new(Code::BadValue, message));
         }

@@ -211,11 +211,14 @@ fn is_entry_file(path: &Path) -> bool {
     let text = read_bounded(path, LARGEST_YAML)
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok());
-    let text = text.filter(|text| text.contains("namespace"));
-    let documents = text
-        .and_then(|text| yaml::parse(&text, is_json(path)).ok())
-        .unwrap_or_default();
-    documents
-        .iter()
-        .any(|document| matches!(document.get("namespace"), Some(Node::Str(_))))
+    let Some(text) = text.filter(|text| text.contains("namespace")) else {
+        return false;
+    };
+    match yaml::parse(&text, is_json(path)) {
+        Ok(documents) => documents
+            .iter()
+            .any(|document| matches!(document.get("namespace"), Some(Node::Str(_)))),
+        // A mistake in its only file does not make a project disappear.
+        Err(_) => text.lines().any(|line| line.starts_with("namespace:")),
+    }
 }

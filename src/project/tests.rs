@@ -914,6 +914,7 @@ fn the_project_of_a_folder_is_the_nearest_above() {
         ("plain/src/deep/b.yaml", entry),
         ("flat/a.json", "{\"namespace\": \"x\"}"),
         ("flat/below/main.lua", ""),
+        ("wrong/a.yaml", "namespace: app\n\tentries: []\n"),
         ("none/package.json", "{}"),
         ("none/main.lua", ""),
     ]);
@@ -925,6 +926,7 @@ fn the_project_of_a_folder_is_the_nearest_above() {
         ("plain/src", Some("plain")),
         ("plain/src/deep", Some("plain")),
         ("flat/below", Some("flat")),
+        ("wrong", Some("wrong")),
         ("none", None),
         ("gone", None),
     ] {

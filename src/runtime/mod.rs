@@ -308,3 +308,91 @@ fn terminal_host(entry: &Entry, spec: &TerminalHostSpec, terminal: &Arc<Terminal
         ..HostSpec::new(entry.id.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::LuaKind;
+    use crate::project::{Limits, LuaSpec};
+
+    fn registry(source: &str) -> Arc<Registry> {
+        let lua = LuaSpec {
+            kind: LuaKind::Process,
+            source: source.into(),
+            chunk: "main.lua".into(),
+            first_line: 1,
+            method: "main".into(),
+            modules: Vec::new(),
+            imports: Vec::new(),
+            limits: Limits::default(),
+            pool: None,
+        };
+        let made = |name: &str, kind: &str, spec| Entry::made(EntryId::new("app", name), kind, spec);
+        let entries = [
+            made(
+                "terminal",
+                "terminal.host",
+                Spec::TerminalHost(TerminalHostSpec::default()),
+            ),
+            made("main", "process.lua", Spec::Lua(lua)),
+        ];
+        Arc::new(Registry::default().with(entries))
+    }
+
+    fn boot(source: &str) -> (Runtime, Arc<Terminal>) {
+        let terminal = Terminal::captured(Vec::new());
+        let options = Options {
+            workers: 1,
+            ..Options::new(registry(source), terminal.clone())
+        };
+        (Runtime::boot(options).unwrap(), terminal)
+    }
+
+    fn start(runtime: &Runtime) -> Arc<Process> {
+        let program = runtime.block_on(runtime.program(&EntryId::new("app", "main"))).unwrap();
+        let host = EntryId::new("app", "terminal");
+        runtime.start(program, &host, Packed::empty(), Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn two_runtimes_live_side_by_side_without_meeting() {
+        let source = "return function() print(process.pid(), process.registry.register('me')) return process.receive().value end";
+        let (one, first) = boot(source);
+        let (two, second) = boot(source);
+        let (left, right) = (start(&one), start(&two));
+        assert_eq!(left.pid(), right.pid(), "each counts for itself");
+        let value = |text: &str| Packed::from_value(&text.into());
+        one.kernel().send(None, left.pid(), "t".into(), value("left")).unwrap();
+        two.kernel()
+            .send(None, right.pid(), "t".into(), value("right"))
+            .unwrap();
+        let ends = (one.block_on(left.exited()), two.block_on(right.exited()));
+        assert_eq!(ends.0.result.as_ref().unwrap().to_value().unwrap(), "left".into());
+        assert_eq!(ends.1.result.as_ref().unwrap().to_value().unwrap(), "right".into());
+        one.block_on(one.stop());
+        drop(one);
+        two.block_on(two.stop());
+        assert_eq!(first.output(), second.output());
+        assert!(!first.output().is_empty());
+    }
+
+    #[test]
+    fn after_a_stop_no_process_lives() {
+        let (runtime, _) = boot("return function() while true do end end");
+        let process = start(&runtime);
+        runtime.block_on(runtime.stop());
+        assert!(process.exit().is_some());
+        assert!(runtime.kernel().processes().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_process_is_refused() {
+        let (runtime, _) = boot("return 1");
+        let terminal = EntryId::new("app", "terminal");
+        let error = runtime.block_on(runtime.program(&terminal)).err().unwrap();
+        assert_eq!(error.message(), "app:terminal is a terminal.host, which is no process");
+        let nowhere = EntryId::new("app", "nowhere");
+        let error = runtime.block_on(runtime.program(&nowhere)).err().unwrap();
+        assert_eq!(error.message(), "entry not found: app:nowhere");
+    }
+}

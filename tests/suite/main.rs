@@ -5,6 +5,7 @@ mod harness;
 mod lua;
 mod module;
 mod projects;
+mod raw_mode;
 mod signals;
 mod streams;
 mod usage;

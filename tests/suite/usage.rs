@@ -98,3 +98,17 @@ fn run_alone_with_nothing_to_start_shows_a_service() {
         .code(3)
         .stderr_has("kind: process.service");
 }
+
+#[test]
+fn a_field_can_be_set_for_one_run() {
+    let folder = lua("return function() while true do end end");
+    folder
+        .wippy("-o app:main:limits.max_execution_ms=200 run main")
+        .run()
+        .code(124);
+    folder
+        .wippy("-o app:main run main")
+        .run()
+        .code(2)
+        .stderr_has("NS:NAME:FIELD=VALUE");
+}

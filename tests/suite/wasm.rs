@@ -214,3 +214,56 @@ fn sha256(bytes: &[u8]) -> String {
         .iter()
         .fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
+
+/// Hosts with room for a few guests, a sleeping worker, and this Lua main.
+fn sleepers(main: &str) -> crate::harness::Folder {
+    let folder = wasm("sleeper", "sleep-ms", "    imports: [wasi:io, wasi:clocks]\n");
+    let index = folder.read("src/_index.yaml");
+    let small = index.replace(
+        "kind: process.host",
+        "kind: process.host\n    wasm: { max_instances: 20 }",
+    );
+    let lua = "  - name: lua\n    kind: process.lua\n    source: file://lua.lua\n    modules: [io, time]\n";
+    folder.write("src/_index.yaml", small + lua);
+    folder.write("src/lua.lua", main);
+    folder
+}
+
+#[test]
+fn a_full_pool_refuses_the_next_guest_and_disturbs_nobody() {
+    sleepers(
+        "return function()\n  local ms, living = 700, 0\n  while true do\n    local pid, err = \
+         process.spawn_monitored('app:main', 'app:processes', ms)\n    if not pid then print(err:kind(), err:retryable()) \
+         break end\n    living = living + 1\n  end\n  print(living)\n  for _ = 1, living do\n    local event = \
+         process.receive('60s')\n    assert(event.type == 'EXIT' and event.value >= ms, tostring(event.error))\n  end\n  \
+         print(process.spawn_monitored('app:main', 'app:processes', 1) ~= nil)\nend",
+    )
+    .wippy("run -x app:lua")
+    .run()
+    .code(0)
+    .stdout("Unavailable\ttrue\n20\ntrue\n");
+}
+
+#[test]
+fn wrong_arguments_from_lua_name_their_path() {
+    let folder = wasm("types", "echo-list-point", "");
+    let index = folder.read("src/_index.yaml") + "  - name: lua\n    kind: process.lua\n    source: file://lua.lua\n";
+    folder.write("src/_index.yaml", index);
+    folder.write(
+        "src/lua.lua",
+        "local function try(...)\n  local pid, err = process.spawn_monitored('app:main', 'app:processes', ...)\n  \
+         print(err or process.receive().error)\nend\nreturn function()\n  try({{x = 1, y = 2}, {x = 1}})\n  try({{x = 1, \
+         y = 2, z = 3}})\n  try('text')\n  try()\n  try({}, 1)\nend",
+    );
+    let outcome = folder.wippy("run -x app:lua").run().code(0);
+    let printed = String::from_utf8_lossy(&outcome.stdout).into_owned();
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines.len(), 5, "{outcome}");
+    assert_eq!(lines[0], "argument 1 [2].y: expected s32, got nil", "{outcome}");
+    for (line, text) in lines
+        .iter()
+        .zip(["[2].y", "z", "got string", "expected 1 argument", "got 2"])
+    {
+        assert!(line.contains(text), "{line:?} lacks {text:?}\n{outcome}");
+    }
+}
