@@ -74,7 +74,10 @@ impl Inspection {
     /// The function that is meant when nobody chooses: the command, else the first that Lua can call.
     pub fn favourite(&self) -> Option<&Exported> {
         let command = self.exports.iter().find(|export| export.command);
-        command.or_else(|| self.exports.iter().find(|export| export.is_callable()))
+        // It has been called by then.
+        let started = |export: &Exported| !self.component && export.method == "_initialize";
+        let other = |export: &&Exported| export.is_callable() && !started(export);
+        command.or_else(|| self.exports.iter().find(other))
     }
 
     /// The grants without which imports of it would be stubs or empty.

@@ -229,20 +229,21 @@ fn a_module_that_cannot_run_is_inspected_all_the_same() {
 
 #[test]
 fn the_yaml_of_inspect_runs() {
-    for (name, id, words, expected) in [
-        ("compute", "compute", "6 7", "42\n"),
-        ("p1", "p1", "--no-stdin", "arg 0: p1\narg 1: --no-stdin\n"),
+    for (name, stem, id, words, expected) in [
+        ("compute", "compute", "compute", "6 7", "42\n"),
+        ("p1", "p1", "p1", "--no-stdin", "arg 0: p1\narg 1: --no-stdin\n"),
         (
+            "command",
             "command",
             "command",
             "--no-stdin",
             "arg 0: command\narg 1: --no-stdin\n",
         ),
-        ("methods", "methods", "3 4", "7\n"),
-        ("core", "_core-1_0", "", "42\n"),
+        ("methods", "no", "no", "3 4", "7\n"),
+        ("core", "+core-1.0", "_core_1_0", "", "1\n"),
     ] {
         let folder = Folder::new();
-        let file = format!("some where/{}.wasm", id.replace("_core-1_0", "+core-1.0"));
+        let file = format!("some where/{stem}.wasm");
         folder.write("some where/.keep", "");
         folder.copy_in(&guest(name), &file);
         let outcome = folder.wippy_args(&["inspect", &file, "--json"]).run().code(0).quiet();
@@ -251,11 +252,10 @@ fn the_yaml_of_inspect_runs() {
         let yaml = found["yaml"].as_str().expect("a text");
         folder.write("src/_index.yaml", index(yaml));
         folder.wippy("check --strict").run().code(0);
-        let id = format!("app:{}", id.replace("-1_0", "_1_0"));
-        let words = format!("run -x {id} {words}");
+        let words = format!("run -x app:{id} {words}");
         folder.wippy(words.trim()).run().code(0).stdout(expected);
         folder
-            .wippy(&format!("inspect {id} --json"))
+            .wippy(&format!("inspect app:{id} --json"))
             .run()
             .code(0)
             .stdout_has("\"hash_matches\":true");
