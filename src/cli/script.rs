@@ -88,7 +88,7 @@ pub fn read(file: &Path, name: &str) -> Result<String, Failure> {
 }
 
 /// The folder in which a file is.
-fn folder_of(file: &Path) -> &Path {
+pub fn folder_of(file: &Path) -> &Path {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
 }
