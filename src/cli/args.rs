@@ -102,6 +102,8 @@ pub enum Command {
     Check(Check),
     /// What a module is, imports and exports, and the YAML that runs it
     Inspect(Inspect),
+    /// Compare the hashes in the YAML with the files
+    Hash(Hash),
     /// The compiled modules that are kept from one start to the next
     Cache {
         #[command(subcommand)]
@@ -179,6 +181,16 @@ pub struct Inspect {
     /// As a JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Hash {
+    /// Entries [default: all that have a hash]
+    #[arg(value_name = "NS:NAME")]
+    pub ids: Vec<String>,
+    /// Put the right ones into the YAML; comments and layout stay
+    #[arg(long)]
+    pub write: bool,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]

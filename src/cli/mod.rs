@@ -8,6 +8,7 @@ mod cache;
 mod check;
 mod console;
 mod failure;
+mod hash;
 mod help;
 mod inspect;
 mod json;
@@ -64,6 +65,7 @@ fn dispatch(command: Command, globals: &Globals, console: &Console) -> Result<u8
         Command::Run(args) => run_what(args, globals, console),
         Command::Check(args) => check::run(&args, globals, console),
         Command::Inspect(args) => inspect::run(&args, globals, console),
+        Command::Hash(args) => hash::run(&args, globals, console),
         Command::Cache {
             what: CacheCommand::Clear,
         } => cache::clear(console),
