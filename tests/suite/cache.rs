@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::harness::{Call, Folder};
 use crate::projects::wasm;
@@ -148,8 +149,11 @@ fn a_long_compilation_is_told_once() {
     let folder = Folder::new();
     folder.write("slow.wasm", slow_module(60_000));
     let run = || call(&folder, "run --method f slow.wasm").run().code(0).stdout("42\n");
+    let started = Instant::now();
     let first = run();
+    // A machine on which it takes no second has nothing to tell.
+    if started.elapsed() > Duration::from_secs(3) {
+        first.stderr_has("compiling slow.wasm (");
+    }
     run().quiet();
-    // A machine may be quick enough; this one takes seconds.
-    first.stderr_has("compiling slow.wasm (2.");
 }
