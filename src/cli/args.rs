@@ -126,6 +126,8 @@ pub enum Command {
     Test(Test),
     /// What a module is, imports and exports, and the YAML that runs it
     Inspect(Inspect),
+    /// Compare the hashes in the YAML with the files
+    Hash(Hash),
     /// The compiled modules that are kept from one start to the next
     Cache {
         #[command(subcommand)]
@@ -241,6 +243,16 @@ pub struct Inspect {
     /// As a JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Hash {
+    /// Entries [default: all that have a hash]
+    #[arg(value_name = "NS:NAME")]
+    pub ids: Vec<String>,
+    /// Put the right ones into the YAML; comments and layout stay
+    #[arg(long)]
+    pub write: bool,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]

@@ -8,6 +8,7 @@ mod cache;
 mod check;
 mod console;
 mod failure;
+mod hash;
 mod help;
 mod inspect;
 mod json;
@@ -71,6 +72,7 @@ fn dispatch(command: Option<Command>, globals: &Globals, console: &Console) -> R
         Command::Run(args) => run_what(args, globals, console),
         Command::Check(args) => check::run(&args, globals, console),
         Command::Inspect(args) => inspect::run(&args, globals, console),
+        Command::Hash(args) => hash::run(&args, globals, console),
         Command::Cache {
             what: CacheCommand::Clear,
         } => cache::clear(console),

@@ -2,6 +2,7 @@
 
 mod cache;
 mod harness;
+mod hash;
 mod lua;
 mod module;
 mod projects;
