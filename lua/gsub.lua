@@ -1,12 +1,33 @@
--- string.gsub with a function (or a table that has a metatable) as replacement, so that the replacement may wait.
--- The search is Lua's own; the rule for empty matches is that of lstrlib.c: none directly behind the last match.
+-- string.gsub where the replacement runs Lua code, so that it may wait, and where the search is hard, so that it can be
+-- interrupted. The rule for empty matches is that of lstrlib.c: none directly behind the last match.
 
-local find, sub, concat, type, error = ...
+local find, sub, concat, type, error, expand = ...
 
-local function replacement(s, repl, by_call, from, to, first, ...)
+-- The text for %0 to %9 and %% in a replacement string.
+local function expanded(repl, whole, ...)
+	local captures = { ... }
+	return (
+		expand(repl, "%%(.?)", function(what)
+			if what == "%" then
+				return "%"
+			elseif what == "0" or (what == "1" and #captures == 0) then
+				return whole
+			elseif not find(what, "%d") then
+				error("invalid use of '%' in replacement string", 0)
+			elseif captures[what + 0] == nil then
+				error("invalid capture index %" .. what .. " in replacement string", 0)
+			end
+			return captures[what + 0]
+		end)
+	)
+end
+
+local function replacement(s, repl, kind, from, to, first, ...)
 	local value
-	if not by_call then
+	if kind == "table" then
 		value = repl[first == nil and sub(s, from, to) or first]
+	elseif kind ~= "function" then
+		value = expanded(repl, sub(s, from, to), first, ...)
 	elseif first == nil then
 		value = repl(sub(s, from, to))
 	else
@@ -15,28 +36,28 @@ local function replacement(s, repl, by_call, from, to, first, ...)
 	if not value then
 		return sub(s, from, to)
 	end
-	local kind = type(value)
-	if kind ~= "string" and kind ~= "number" then
-		error("invalid replacement value (a " .. kind .. ")", 0)
+	local got = type(value)
+	if got ~= "string" and got ~= "number" then
+		error("invalid replacement value (a " .. got .. ")", 0)
 	end
 	return value
 end
 
 -- One match: its bounds, and what replaces it unless it is empty and directly behind the last one.
-local function step(s, repl, by_call, last, from, to, ...)
+local function step(s, repl, kind, last, from, to, ...)
 	if not from or (to < from and to == last) then
 		return from, to, nil
 	end
-	return from, to, replacement(s, repl, by_call, from, to, ...)
+	return from, to, replacement(s, repl, kind, from, to, ...)
 end
 
 return function(s, pattern, repl, limit)
-	local by_call = type(repl) == "function"
+	local kind = type(repl)
 	local anchored = sub(pattern, 1, 1) == "^"
 	local out, parts, count = {}, 0, 0
 	local copied, at, last = 1, 1, nil
 	while not limit or count < limit do
-		local from, to, value = step(s, repl, by_call, last, find(s, pattern, at))
+		local from, to, value = step(s, repl, kind, last, find(s, pattern, at))
 		if not from then
 			break
 		end

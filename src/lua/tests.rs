@@ -824,3 +824,46 @@ fn print_writes_a_line_and_waits_for_a_slow_terminal() {
     assert!(output.starts_with("a\t1\tnil\tshown\n\nxxx"));
     assert_eq!(output.lines().count(), 2002);
 }
+
+#[test]
+fn a_hard_pattern_stops_nobody() {
+    hog("while true do pcall(string.find, ('a'):rep(40), ('a?'):rep(40) .. ('a'):rep(40)) end");
+    hog("local s = ('x'):rep(1000000) while true do pcall(string.find, s, '.-y') end");
+    hog("local s = ('x'):rep(1000000) for _ in s:gmatch('.-y') do end while true do end");
+    hog("local s = ('x'):rep(1000000) s:gsub('.-y', 'z') while true do end");
+}
+
+#[test]
+fn our_matcher_agrees_with_that_of_lua() {
+    // Made long enough to be ours, each pattern is compared with Lua's own answer on the short text.
+    passes(
+        r##"
+        local patterns = {"%w+", "(%w+)=(%w+)", "^%s*(.-)%s*$", "%b()", "%f[%a]%a+", "()x()", "[%w_]*", "[^%s]+", "[a-c]-d", "%d%d?",
+            "(a*(.)%w(%s*))", "%1", "(x)%1", "[]]", "[^]]", "[%]a-]+", ".", "", "$", "a$", "%$", "%.%-", "[%a-z]", "(()%w)", "%x+%p"}
+        local texts = {"", "key=value other=x", "  padded text  ", "f(a(b)c) d)", "THE (quick) fox", "xx yy", "aaa.-$", "]a]-", "abcd12 3f!"}
+        local pad = ("\n"):rep(3000000)
+        local checked = 0
+        for _, p in ipairs(patterns) do
+            for _, s in ipairs(texts) do
+                local own = table.pack(pcall(string.find, s, p))
+                -- The pad makes the call ours; a search that ends before it has the same answer.
+                local ours = table.pack(pcall(string.find, s .. pad, p))
+                if own[1] and own[2] and own[3] < #s and p:sub(-1) ~= "$" then
+                    assert(own.n == ours.n, p .. " | " .. s)
+                    for i = 1, own.n do assert(own[i] == ours[i], p .. " | " .. s) end
+                    checked = checked + 1
+                end
+            end
+        end
+        assert(checked > 60, checked)
+        assert(not pcall(string.find, pad, "(") and not pcall(string.find, pad, "[a") and not pcall(string.find, pad, "%"))
+        local t = {}
+        for k, v in ("a=1, b=2" .. pad):gmatch("(%w+)=(%w+)") do t[#t + 1] = k .. v end
+        assert(table.concat(t, " ") == "a1 b2")
+        local out, n = ("a=1, b=2" .. pad):gsub("(%w+)=(%w+)", "%2=%1%%%0")
+        assert(n == 2 and out:sub(1, 24) == "1=a%a=1, 2=b%b=2\n\n\n\n\n\n\n\n", out:sub(1, 24))
+        assert(("x" .. pad):find("x", 1, true) == 1 and (pad .. "x"):find("x") == #pad + 1)
+        assert(select(2, ("abc" .. pad):gsub("", "-")) == #pad + 4)
+        "##,
+    );
+}

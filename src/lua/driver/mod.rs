@@ -12,9 +12,10 @@
 //! across a call that raises or yields; data is pushed with the memory limit lifted or inside a protected call; the
 //! `Driver` stays at its address while the state lives, because the state's extra space points to it.
 //!
-//! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `require`,
-//! `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`, `process`, `timer`,
-//! `waiting` (what tasks wait for); `boot` (from chunks to main), `outcome` (from main's results to an exit).
+//! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `pattern`,
+//! `search`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`,
+//! `process`, `timer`, `waiting` (what tasks wait for); `boot` (from chunks to main), `outcome` (from main's results to an
+//! exit).
 
 mod boot;
 mod bytecode;
@@ -24,6 +25,7 @@ pub mod guard;
 mod mailbox;
 mod memory;
 mod outcome;
+mod pattern;
 mod preempt;
 mod print;
 mod process;
@@ -31,6 +33,7 @@ mod protect;
 pub(in crate::lua) mod raw;
 mod require;
 mod sandbox;
+mod search;
 mod text;
 mod timer;
 mod waiting;
@@ -544,40 +547,33 @@ impl Driver {
     /// failed by that and its caller is ready now.
     fn rest(&mut self) -> Option<Progress> {
         self.process().wake_at(self.timers.next());
-        if !self.tasks.iter().flatten().any(|task| self.is_reachable(task)) {
+        let receives = self.others_receive();
+        let calls = self.has_calls();
+        if !receives && !calls && !self.tasks.iter().flatten().any(is_reachable) {
             let failure = self.deadlock();
             return match self.fail_blocked(&failure) {
                 true => None,
                 false => Some(Progress::Ended(Exit::failed(failure))),
             };
         }
-        let receives = self.tasks.iter().flatten().any(|task| self.hears_events(task));
         self.process().set_hears_cancel(self.mail.wants_events() || receives);
-        let calls = self.tasks.iter().flatten().any(|task| {
-            let what = task.wait.as_ref().map(|wait| &wait.what);
-            matches!(what, Some(What::Host(_)))
-        });
         Some(Progress::Waiting(match calls || !self.timers.is_empty() {
             true => Wait::Other,
             false => Wait::Mailbox,
         }))
     }
+}
 
-    /// Whether something outside of this state can complete its wait.
-    fn is_reachable(&self, task: &Task) -> bool {
-        let Some(wait) = &task.wait else {
-            return true;
-        };
-        match &wait.what {
-            What::Sleep | What::Receive | What::Host(_) => true,
-            What::Nothing | What::Guarded { .. } => false,
-            // SAFETY: a channel that somebody waits on is alive.
-            What::Channels { channels, .. } => channels.iter().any(|channel| unsafe { (**channel).has_source() }),
-        }
-    }
-
-    fn hears_events(&self, task: &Task) -> bool {
-        matches!(task.wait.as_ref().map(|wait| &wait.what), Some(What::Receive))
+/// Whether something outside of the state can complete its wait.
+fn is_reachable(task: &Task) -> bool {
+    let Some(wait) = &task.wait else {
+        return true;
+    };
+    match &wait.what {
+        What::Sleep | What::Receive | What::Host(_) => true,
+        What::Nothing | What::Guarded { .. } => false,
+        // SAFETY: a channel that somebody waits on is alive.
+        What::Channels { channels, .. } => channels.iter().any(|channel| unsafe { (**channel).has_source() }),
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Act {
     Raise,
     /// Suspends the task; the continuation is called with the height of the stack as its context.
     Park(Continuation),
+    /// Ends the slice; the continuation goes on with that context.
+    Rest(Continuation, lua_KContext),
     /// Nothing of this process may run any more.
     Die,
 }
@@ -78,6 +80,11 @@ unsafe fn perform(l: Lua, act: Act) -> c_int {
             Act::Return(count) => count,
             Act::Raise => lua_error(l),
             Act::Park(continuation) => park(l, continuation),
+            Act::Rest(continuation, context) => {
+                (*Driver::of(l)).host_yield = true;
+                (*Driver::of(l)).preempted = true;
+                lua_yieldk(l, 0, context, Some(continuation))
+            }
             Act::Die => die(l),
         }
     }

@@ -11,6 +11,7 @@ use super::bytecode::{self, Bytecode};
 use super::protect::cast;
 use super::raw::*;
 use super::sandbox::{add_functions, originals};
+use super::search;
 use crate::lua::error;
 
 /// Lua's functions that take an Error as subject, each with its wrapper.
@@ -28,10 +29,28 @@ macro_rules! subjects {
     };
 }
 
+/// The same for functions with a pattern: where the cost of Lua's own is not bounded, ours.
+macro_rules! patterns {
+    ($($name:ident $lua:literal),+ $(,)?) => {
+        $(unsafe extern "C-unwind" fn $name(l: Lua) -> c_int {
+            static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
+            // SAFETY: as above.
+            unsafe {
+                subject(l);
+                if search::is_bounded(l) {
+                    return ORIGINAL.get_or_init(|| originals().libraries["string"][$lua])(l);
+                }
+                luaL_checklstring(l, 1, std::ptr::null_mut());
+                search::$name(l)
+            }
+        })+
+        const SEARCHES: &[(&CStr, lua_CFunction)] = &[$(($lua, $name)),+];
+    };
+}
+
+patterns!(find c"find", match_ c"match", gmatch c"gmatch");
+
 subjects!(
-    find c"find",
-    match_ c"match",
-    gmatch c"gmatch",
     sub c"sub",
     len c"len",
     lower c"lower",
@@ -71,6 +90,7 @@ pub unsafe fn open(l: Lua) {
         let kept = kept.iter().map(|name| (*name, originals().libraries["string"][*name]));
         WRAPPED
             .iter()
+            .chain(SEARCHES)
             .copied()
             .chain(kept)
             .chain([(c"gsub", gsub as lua_CFunction)])
@@ -111,12 +131,15 @@ unsafe extern "C-unwind" fn gsub(l: Lua) -> c_int {
     // SAFETY: checks raise with nothing alive; the helper is called as the last thing.
     unsafe {
         subject(l);
-        if !calls_back(l) {
+        if !calls_back(l) && search::is_bounded(l) {
             return ORIGINAL.get_or_init(|| originals().libraries["string"][c"gsub"])(l);
         }
         luaL_checklstring(l, 1, std::ptr::null_mut());
         luaL_checklstring(l, 2, std::ptr::null_mut());
         luaL_optinteger(l, 4, 0);
+        if lua_type(l, 3) != LUA_TFUNCTION && lua_type(l, 3) != LUA_TTABLE {
+            luaL_checklstring(l, 3, std::ptr::null_mut());
+        }
         lua_settop(l, 4);
         push_helper(l, &GSUB, push_gsub_words);
         lua_insert(l, 1);
@@ -125,7 +148,7 @@ unsafe extern "C-unwind" fn gsub(l: Lua) -> c_int {
     }
 }
 
-/// Whether the replacement at 3 runs Lua code.
+/// Whether the replacement at 3 runs Lua code, or may.
 unsafe fn calls_back(l: Lua) -> bool {
     // SAFETY: reads only.
     unsafe {
@@ -226,12 +249,13 @@ unsafe fn push_nothing(_: Lua) -> c_int {
 unsafe fn push_gsub_words(l: Lua) -> c_int {
     let libraries = &originals().libraries;
     let base = &originals().base;
-    let words = [
-        libraries["string"][c"find"],
+    let words: [lua_CFunction; 6] = [
+        find,
         libraries["string"][c"sub"],
         libraries["table"][c"concat"],
         base[c"type"],
         base[c"error"],
+        libraries["string"][c"gsub"],
     ];
     for word in words {
         // SAFETY: a C function has room for these few.

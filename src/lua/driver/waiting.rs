@@ -184,6 +184,11 @@ impl Driver {
         act
     }
 
+    /// Whether a task waits for a future.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.waiting.tasks.is_empty()
+    }
+
     /// What the running task was woken with.
     pub(super) fn take_woken(&mut self) -> Option<Woken> {
         let current = self.current;
