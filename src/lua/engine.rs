@@ -15,6 +15,7 @@ use crate::lua::compile::{Cache, Chunk, Source};
 use crate::lua::driver::{Boot, Driver, Image, Main, Plan, Stage, Visible};
 use crate::lua::host::StateContext;
 use crate::lua::modules::Module;
+use crate::lua::modules::repl::{self, Desk};
 use crate::lua::modules::test::Bench;
 use crate::process::{Body, Exit, Program, Progress, Start, StepContext};
 use crate::project::{Entry, Limits, LuaSpec, Registry, Spec};
@@ -63,7 +64,7 @@ impl LuaEngine {
             modules: declared(spec).collect(),
             written: spec.modules.clone(),
             imports,
-            files: None,
+            ..Visible::default()
         };
         let image = build.finish(Main::Method(spec.method.clone()));
         Ok(Arc::new(LuaProgram {
@@ -113,6 +114,32 @@ impl LuaEngine {
         folders: Vec<PathBuf>,
         limits: Limits,
     ) -> Result<Arc<dyn Program>> {
+        self.of_file(id, Main::Chunk, path, text, folders, limits)
+    }
+
+    /// Makes the program of a file that is spawned by its name: its chunk is main, or returns it.
+    ///
+    /// # Errors
+    /// As [`LuaEngine::script`].
+    pub fn file(
+        self: &Arc<Self>,
+        id: EntryId,
+        path: &Path,
+        text: &str,
+        folders: Vec<PathBuf>,
+    ) -> Result<Arc<dyn Program>> {
+        self.of_file(id, Main::File, path, text, folders, Limits::default())
+    }
+
+    fn of_file(
+        self: &Arc<Self>,
+        id: EntryId,
+        main: Main,
+        path: &Path,
+        text: &str,
+        folders: Vec<PathBuf>,
+        limits: Limits,
+    ) -> Result<Arc<dyn Program>> {
         let chunk = path.display().to_string();
         let mut build = Build::new(self);
         build.script(&Source {
@@ -129,10 +156,40 @@ impl LuaEngine {
             engine: self.clone(),
             id,
             kind: "script",
-            image: build.finish(Main::Chunk),
+            image: build.finish(main),
             visible: Arc::new(visible),
             max_memory: limits.max_memory,
             max_execution: milliseconds(limits.max_execution_ms),
+        }))
+    }
+
+    /// Makes the program of a session, whose id is `repl:session`. It may do what a script may; every module is a global.
+    ///
+    /// # Errors
+    /// None that a user could cause.
+    pub fn session(self: &Arc<Self>, desk: Arc<dyn Desk>, folders: Vec<PathBuf>) -> Result<Arc<dyn Program>> {
+        let mut build = Build::new(self);
+        build.declared = Module::PROVIDED.to_vec();
+        build.script(&Source {
+            text: repl::MAIN,
+            chunk: "[repl]/main",
+            first_line: 1,
+        })?;
+        let limits = Limits::default();
+        let visible = Visible {
+            modules: Module::PROVIDED.to_vec(),
+            files: Some(folders),
+            desk: Some(desk),
+            ..Visible::default()
+        };
+        Ok(Arc::new(LuaProgram {
+            engine: self.clone(),
+            id: EntryId::new("repl", "session"),
+            kind: "repl",
+            image: build.finish(Main::Chunk),
+            visible: Arc::new(visible),
+            max_memory: limits.max_memory,
+            max_execution: None,
         }))
     }
 

@@ -4,6 +4,7 @@
 //! close (its drop). Invariant: a body is stepped by one thread at a time and never after it has ended or was doomed.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Waker;
@@ -18,6 +19,12 @@ use crate::value::{Packed, Value};
 /// Finds the program behind an entry id. Implemented where the engines meet (`runtime`).
 pub trait Programs: Send + Sync {
     fn resolve(&self, id: &EntryId) -> Resolved;
+
+    /// The program of a file below the first of these folders: `./worker.lua`, which may require files from all of them, or
+    /// `./worker.wasm#method`. Scripts, sessions and tests may ask for it.
+    fn resolve_file(&self, _folders: &[PathBuf], name: &str) -> Resolved {
+        Resolved::Ready(Err(Error::unavailable(format!("files cannot be run here: {name}"))))
+    }
 
     /// Makes an entry known that no project holds, in place of one with its id.
     ///

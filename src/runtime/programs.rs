@@ -4,8 +4,12 @@
 //! keeps its own, because their files may change.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::runtime::Handle;
+
+use super::files::Files;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::lua::LuaEngine;
@@ -17,14 +21,17 @@ type Known = HashMap<EntryId, Result<Arc<dyn Program>>>;
 
 /// Both engines behind the kernel's trait.
 pub(super) struct Engines {
+    /// Programs of files that no entry names.
+    files: Arc<Files>,
     pub lua: Arc<LuaEngine>,
     pub wasm: Arc<Wasm>,
     known: RwLock<Known>,
 }
 
 impl Engines {
-    pub fn new(lua: Arc<LuaEngine>, wasm: Arc<Wasm>) -> Engines {
+    pub fn new(lua: Arc<LuaEngine>, wasm: Arc<Wasm>, io: Handle) -> Engines {
         Engines {
+            files: Files::new(lua.clone(), wasm.clone(), io),
             lua,
             wasm,
             known: RwLock::default(),
@@ -65,6 +72,10 @@ impl Engines {
 impl Programs for Engines {
     fn resolve(&self, id: &EntryId) -> Resolved {
         self.find(id).unwrap_or_else(|error| Resolved::Ready(Err(error)))
+    }
+
+    fn resolve_file(&self, folders: &[PathBuf], name: &str) -> Resolved {
+        self.files.resolve(folders, name)
     }
 
     fn declare(&self, entry: Arc<Entry>) -> Result<()> {

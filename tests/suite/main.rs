@@ -2,10 +2,13 @@
 
 mod cache;
 mod harness;
+mod hash;
 mod lua;
 mod module;
 mod projects;
+mod pty;
 mod raw_mode;
+mod repl;
 mod signals;
 mod streams;
 mod testing;

@@ -410,7 +410,8 @@ impl Driver {
             }
             What::Receive => self.mail.forget(waiter),
             What::Guarded { ward } => self.cut(ward),
-            What::Sleep | What::Host(_) | What::Nothing => {}
+            What::Host(pending) => pending.give_up(),
+            What::Sleep | What::Nothing => {}
         }
     }
 

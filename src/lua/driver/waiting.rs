@@ -7,8 +7,8 @@
 use std::ffi::c_int;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::raw::*;
@@ -39,7 +39,12 @@ pub struct Pending {
     work: Work,
     bell: Arc<Bell>,
     waker: Waker,
+    /// The process of an `exec`, as soon as there is one.
+    child: Option<Child>,
 }
+
+/// A process that somebody waits for.
+pub type Child = Arc<OnceLock<Arc<Process>>>;
 
 impl Pending {
     pub fn new(driver: &Driver, work: Work) -> Pending {
@@ -51,6 +56,16 @@ impl Pending {
             work,
             waker: bell.clone().into(),
             bell,
+            child: None,
+        }
+    }
+
+    /// Nobody waits any more, though the caller lives: a process that was started for this wait has no purpose left.
+    pub fn give_up(&self) {
+        let child = self.child.as_ref().and_then(|child| child.get());
+        if let Some(child) = child.filter(|child| child.exit().is_none()) {
+            // It may have ended just now.
+            let _ = child.kernel().terminate(child.pid());
         }
     }
 
@@ -182,6 +197,15 @@ impl Driver {
             self.waiting.tasks.push(waiter.task);
         }
         act
+    }
+
+    /// The running task, which is about to wait, waits for the end of that process.
+    pub(super) fn waits_for_child(&mut self, child: Child) {
+        let current = self.current;
+        let wait = self.task(current).and_then(|task| task.wait.as_mut());
+        if let Some(What::Host(pending)) = wait.map(|wait| &mut wait.what) {
+            pending.child = Some(child);
+        }
     }
 
     /// Whether a task waits for a future.
