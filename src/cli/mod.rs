@@ -71,7 +71,6 @@ fn dispatch(command: Option<Command>, globals: &Globals, console: &Console) -> R
         Command::Test(args) => test::run(&args, globals, console),
         Command::Run(args) => run_what(args, globals, console),
         Command::Check(args) => check::run(&args, globals, console),
-        Command::Test(args) => test::run(&args, globals, console),
         Command::Inspect(args) => inspect::run(&args, globals, console),
         Command::Hash(args) => hash::run(&args, globals, console),
         Command::Cache {
