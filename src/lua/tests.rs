@@ -133,6 +133,27 @@ fn a_held_coroutine_is_normal_to_others() {
 }
 
 #[test]
+fn nobody_but_the_driver_resumes_a_task() {
+    passes(
+        r##"
+        local time = require("time")
+        local main = coroutine.running()
+        local ch = channel.new()
+        local other = coroutine.spawn(function()
+            local ok, m = coroutine.resume(main)
+            assert(not ok and m == "cannot resume non-suspended coroutine", m)
+            assert(not pcall(coroutine.close, main) and coroutine.status(main) == "normal")
+            ch:send("from the driver")
+        end)
+        assert(not coroutine.resume(other))
+        assert(ch:receive() == "from the driver")
+        time.sleep("1ms")
+        assert(coroutine.status(other) == "dead" and coroutine.status(main) == "running")
+        "##,
+    );
+}
+
+#[test]
 fn sleeping_takes_its_time_and_others_run() {
     passes(
         r##"

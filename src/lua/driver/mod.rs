@@ -289,6 +289,8 @@ impl Driver {
     unsafe fn add_task(&mut self, l: Lua, thread: Lua, args: c_int) {
         // SAFETY: the limit is lifted; the coroutine is kept in the registry.
         let anchor = unsafe {
+            // Only the driver resumes it, whoever gets hold of it.
+            Driver::hold(thread, true);
             lua_pushthread(thread);
             lua_xmove(thread, l, 1);
             luaL_ref(l, LUA_REGISTRYINDEX)
@@ -494,8 +496,11 @@ impl Driver {
 
     unsafe fn remove_task(&mut self, number: u32) {
         if let Some(task) = self.tasks[number as usize].take() {
-            // SAFETY: the anchor is the task's own.
-            unsafe { luaL_unref(self.main_state, LUA_REGISTRYINDEX, task.anchor) };
+            // SAFETY: the anchor is the task's own; the coroutine is dead and can be shown so.
+            unsafe {
+                Driver::hold(task.thread, false);
+                luaL_unref(self.main_state, LUA_REGISTRYINDEX, task.anchor);
+            }
             self.free.push(number);
         }
     }
