@@ -97,11 +97,24 @@ fn run_block(block: &Block, folder: &Folder) {
     }
 }
 
+/// The lines between what both have in common at the start and at the end.
 fn difference(place: &Path, expected: &str, actual: &str) -> String {
-    format!(
-        "{} differs; BLESS=1 accepts what is printed now\n--- expected\n{expected}\n--- printed\n{actual}",
-        place.display()
-    )
+    let (expected, actual): (Vec<_>, Vec<_>) = (expected.lines().collect(), actual.lines().collect());
+    let same = |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| pairs.take_while(|(a, b)| a == b).count();
+    let head = same(&mut expected.iter().zip(&actual));
+    let most = expected.len().min(actual.len()) - head;
+    let tail = same(&mut expected.iter().rev().zip(actual.iter().rev())).min(most);
+    let mut text = format!("{} differs; BLESS=1 accepts what is printed now\n", place.display());
+    for line in &expected[head.saturating_sub(3)..head] {
+        let _ = writeln!(text, "  {line}");
+    }
+    for line in &expected[head..expected.len() - tail] {
+        let _ = writeln!(text, "- {line}");
+    }
+    for line in &actual[head..actual.len() - tail] {
+        let _ = writeln!(text, "+ {line}");
+    }
+    text
 }
 
 /// A fenced block of Markdown.

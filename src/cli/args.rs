@@ -14,15 +14,21 @@ Examples:
   wippy check                          look for mistakes, run nothing
 
 Exit codes:
-  0 success   1 the program failed   2 wrong usage   3 the project has errors   4 no such command or entry
-  5 hash mismatch   124 time limit   130/143 SIGINT/SIGTERM   134 wasm trap   137 memory or other limit";
+  0 success   1 the program failed   2 wrong usage   3 errors in the project
+  4 no such command or entry   5 hash mismatch   124 time limit
+  130 SIGINT   143 SIGTERM   134 wasm trap   137 memory or other limit";
+
+const RUN_USAGE: &str = "wippy run [OPTIONS] NAME|FILE.lua [ARGS…]
+       wippy run [OPTIONS] -x NS:NAME [ARGS…]
+       wippy run [OPTIONS] list [--json]
+       wippy run [OPTIONS]";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   wippy run list                     every command: name, what it does, entry
   wippy run list --json              the same as data
   wippy run greet World              the command `greet` with one argument
-  wippy run greet --help             `--help` goes to `greet`: what follows the name is the program's
+  wippy run greet --help             what follows the name is the program's, `--help` too
   wippy help run greet               the parameters of `greet`
   wippy run hello.lua a b            a Lua file; the words arrive as `...`
   wippy run -x app:worker 6 7        any process entry, by its id
@@ -95,8 +101,8 @@ pub enum Command {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = RUN_EXAMPLES, disable_help_subcommand = true, subcommand_value_name = "NAME|FILE.lua|NS:NAME",
-    subcommand_help_heading = "What to run")]
+#[command(after_help = RUN_EXAMPLES, override_usage = RUN_USAGE, disable_help_subcommand = true,
+    subcommand_help_heading = "Instead of a NAME")]
 pub struct Run {
     /// NAME is the id of a process entry, declared as a command or not
     #[arg(short = 'x', long = "entry")]

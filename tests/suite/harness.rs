@@ -204,19 +204,21 @@ pub struct Running {
 impl Running {
     /// Reads stdout until that text has come.
     pub fn until(&mut self, text: &str) {
-        let pid = self.child.id();
+        let _watchdog = watch(self.child.id());
         let stdout = self.child.stdout.as_mut().expect("a piped stdout");
-        let watchdog = watch(pid);
-        let mut byte = [0];
-        while !String::from_utf8_lossy(&self.seen).contains(text) {
-            match stdout.read(&mut byte) {
-                Ok(1) => self.seen.push(byte[0]),
-                _ => break,
-            }
-        }
-        drop(watchdog);
+        let found = read_until(stdout, &mut self.seen, text);
         let seen = String::from_utf8_lossy(&self.seen);
-        assert!(seen.contains(text), "{} never printed {text:?}:\n{seen}", self.shown);
+        assert!(found, "{} never printed {text:?}:\n{seen}", self.shown);
+    }
+
+    /// Reads stderr until that text has come.
+    pub fn until_error(&mut self, text: &str) {
+        let _watchdog = watch(self.child.id());
+        let stderr = self.child.stderr.as_mut().expect("a piped stderr");
+        let mut seen = Vec::new();
+        let found = read_until(stderr, &mut seen, text);
+        let seen = String::from_utf8_lossy(&seen);
+        assert!(found, "{} never said {text:?}:\n{seen}", self.shown);
     }
 
     pub fn signal(&self, name: &str) {
@@ -251,6 +253,17 @@ impl Running {
             folder: self.folder.path().to_path_buf(),
         }
     }
+}
+
+fn read_until(stream: &mut impl Read, seen: &mut Vec<u8>, text: &str) -> bool {
+    let mut byte = [0];
+    while !String::from_utf8_lossy(seen).contains(text) {
+        match stream.read(&mut byte) {
+            Ok(1) => seen.push(byte[0]),
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// Kills the child when it takes far too long; dropping the handle calls the dog off.

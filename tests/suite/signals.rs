@@ -28,11 +28,28 @@ fn a_program_that_cannot_hear_is_ended() {
     running.signal("TERM");
     running.wait().code(143);
 
-    let endless = wasm("spin", "spin", "");
-    let running = endless.wippy("run main").start_open();
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let blocked = wasm(
+        "command",
+        "run",
+        "    imports: [wasi:io, wasi:cli, wasi:filesystem, wasi:clocks]\n",
+    );
+    let mut running = blocked.wippy("run main").start_open();
+    running.until("arg 0");
     running.signal("INT");
     running.wait().code(130);
+}
+
+#[test]
+fn endless_guests_end_with_the_command() {
+    let folder = wasm("spin", "spin", "");
+    let lua = "  - name: lua\n    kind: process.lua\n    modules: [time]\n    source: |\n      return function()\n        for _ = \
+               1, 5 do assert(process.spawn('app:main', 'app:processes')) end\n        print('ready')\n        \
+               time.sleep('1h')\n      end\n";
+    folder.write("src/_index.yaml", folder.read("src/_index.yaml") + lua);
+    let mut running = folder.wippy("run -x app:lua").start_open();
+    running.until("ready");
+    running.signal("TERM");
+    running.wait().code(143);
 }
 
 #[test]
@@ -73,8 +90,8 @@ fn hosts_alone_run_until_a_signal() {
         "kind: process.host\n    lifecycle: { auto_start: true }",
     );
     folder.write("src/_index.yaml", started);
-    let running = folder.wippy("run").start_open();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let mut running = folder.wippy("run").start_open();
+    running.until_error("running; stop with Ctrl-C");
     running.signal("TERM");
     running.wait().code(143);
 }
