@@ -46,7 +46,9 @@ pub use sandbox::Plan;
 pub use waiting::{Caller, attached, suspending};
 
 use crate::error::Error;
+use crate::id::Pid;
 use crate::lua::host::StateContext;
+use crate::lua::stack;
 use crate::process::{Exit, Process, Progress, Topic, Wait, slice};
 use memory::Memory;
 use raw::*;
@@ -124,7 +126,13 @@ pub struct Driver {
     boot: Boot,
     /// Memory for the next value that is packed.
     pub(in crate::lua) buffer: Vec<u8>,
+    /// More such memory.
+    pub(in crate::lua) scratch: stack::Scratch,
     last_topic: Option<Topic>,
+    /// The last destination that was a pid, as text and read.
+    last_target: Option<(Vec<u8>, Pid)>,
+    /// The last pid that was shown, and its text in the registry.
+    last_pid: Option<(Pid, c_int)>,
     /// Files whose chunk runs, outermost first.
     loading: Vec<String>,
     waker: Waker,
@@ -170,7 +178,10 @@ impl Driver {
             waiting: waiting::Calls::default(),
             boot,
             buffer: Vec::new(),
+            scratch: stack::Scratch::default(),
             last_topic: None,
+            last_target: None,
+            last_pid: None,
             loading: Vec::new(),
             waker: Waker::noop().clone(),
         });
