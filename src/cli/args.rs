@@ -18,7 +18,7 @@ Exit codes:
   4 no such command or entry   5 hash mismatch   124 time limit
   130 SIGINT   143 SIGTERM   134 wasm trap   137 memory or other limit";
 
-const RUN_USAGE: &str = "wippy run [OPTIONS] NAME|FILE.lua [ARGS…]
+const RUN_USAGE: &str = "wippy run [OPTIONS] NAME|FILE.lua|FILE.wasm [ARGS…]
        wippy run [OPTIONS] -x NS:NAME [ARGS…]
        wippy run [OPTIONS] list [--json]
        wippy run [OPTIONS]";
@@ -31,6 +31,10 @@ Examples:
   wippy run greet --help             what follows the name is the program's, `--help` too
   wippy help run greet               the parameters of `greet`
   wippy run hello.lua a b            a Lua file; the words arrive as `...`
+  wippy run --method add calc.wasm 6 7
+                                     a function of a module; its parameters are the words
+  wippy run --dir data::/data tool.wasm
+                                     a WASI command, with a folder
   wippy run -x app:worker 6 7        any process entry, by its id
   wippy run                          every host with auto_start, until Ctrl-C";
 
@@ -91,11 +95,18 @@ pub enum Color {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a command of the project, a Lua file, an entry, or every service
+    /// Run a command of the project, a Lua file, a module, an entry, or every service
     Run(Run),
     /// Load the project and report every problem; run nothing
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// What a module is, imports and exports, and the YAML that runs it
+    Inspect(Inspect),
+    /// The compiled modules that are kept from one start to the next
+    Cache {
+        #[command(subcommand)]
+        what: CacheCommand,
+    },
     /// Help for a command; `help run NAME` shows what NAME takes
     Help(Help),
 }
@@ -107,8 +118,34 @@ pub struct Run {
     /// NAME is the id of a process entry, declared as a command or not
     #[arg(short = 'x', long = "entry")]
     pub entry: bool,
+    #[command(flatten)]
+    pub module: ModuleOptions,
     #[command(subcommand)]
     pub what: Option<What>,
+}
+
+/// What a module gets that is run by its file. They stand before the FILE, as all options of wippy do.
+#[derive(Args, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Options for FILE.wasm")]
+pub struct ModuleOptions {
+    /// The function to call [default: the command's `run` or `_start`]
+    #[arg(long, value_name = "EXPORT")]
+    pub method: Option<String>,
+    /// A folder that it may reach; may be repeated, as all of these
+    #[arg(long, value_name = "HOST::GUEST[::ro]")]
+    pub dir: Vec<String>,
+    /// An environment variable
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// A grant beside wasi:io, wasi:cli, wasi:clocks, wasi:random, and wasi:filesystem with --dir
+    #[arg(long, value_name = "GRANT")]
+    pub grant: Vec<String>,
+    /// What wasi:sockets and wasi:http may reach
+    #[arg(long, value_name = "HOST:PORT")]
+    pub network: Vec<String>,
+    /// max_execution_ms, max_memory, max_fuel, max_transfer, max_handles
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub limit: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -132,6 +169,22 @@ pub struct Check {
     /// Warnings count as errors
     #[arg(long)]
     pub strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Inspect {
+    /// A file, or the id of an entry
+    #[arg(value_name = "FILE.wasm|NS:NAME")]
+    pub what: String,
+    /// As a JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Remove them all; each is compiled again when it is needed
+    Clear,
 }
 
 #[derive(Args, Debug)]

@@ -3,7 +3,9 @@
 use super::args::{Check, Globals};
 use super::console::Console;
 use super::failure::{Failure, code};
+use super::log::ConsoleLog;
 use super::open;
+use crate::log::Log;
 use crate::project::diagnostic::{sort, to_json, to_text};
 use crate::project::{Diagnostic, Project};
 use crate::runtime::{Options, Runtime};
@@ -11,7 +13,7 @@ use crate::system::terminal::Stream;
 
 pub fn run(args: &Check, globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let project = open::project(globals)?;
-    let found = findings(&project, console)?;
+    let found = findings(&project, globals, console)?;
     if args.json {
         let all = serde_json::Value::Array(found.iter().map(to_json).collect());
         console.answer(&format!("{all}\n"));
@@ -25,9 +27,10 @@ pub fn run(args: &Check, globals: &Globals, console: &Console) -> Result<u8, Fai
 }
 
 /// What loading found, and what the engines find in the entries that could be loaded.
-fn findings(project: &Project, console: &Console) -> Result<Vec<Diagnostic>, Failure> {
+fn findings(project: &Project, globals: &Globals, console: &Console) -> Result<Vec<Diagnostic>, Failure> {
     let mut found = project.diagnostics.clone();
     let runtime = Runtime::boot(Options {
+        log: Log::new(ConsoleLog::new(console, globals)),
         workers: 1,
         oneshot: true,
         dry: true,

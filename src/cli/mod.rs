@@ -4,13 +4,16 @@
 //! like is decided here, once.
 
 mod args;
+mod cache;
 mod check;
 mod console;
 mod failure;
 mod help;
+mod inspect;
 mod json;
 mod list;
 mod log;
+mod module;
 mod open;
 mod outcome;
 mod race;
@@ -26,7 +29,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::system::terminal::Stream;
-use args::{Cli, Command, Globals, Run, What};
+use args::{CacheCommand, Cli, Command, Globals, Run, What};
 use console::Console;
 use failure::{Failure, code};
 
@@ -58,17 +61,27 @@ fn run_command(cli: Cli) -> u8 {
 
 fn dispatch(command: Command, globals: &Globals, console: &Console) -> Result<u8, Failure> {
     match command {
-        Command::Run(Run { entry: true, what }) => run::entry(what, globals, console),
-        Command::Run(Run { what: None, .. }) => services::run(globals, console),
-        Command::Run(Run {
-            what: Some(What::List { json }),
-            ..
-        }) => list::run(json, globals, console),
-        Command::Run(Run {
-            what: Some(What::Program(words)),
-            ..
-        }) => run::named(words, globals, console),
+        Command::Run(args) => run_what(args, globals, console),
         Command::Check(args) => check::run(&args, globals, console),
+        Command::Inspect(args) => inspect::run(&args, globals, console),
+        Command::Cache {
+            what: CacheCommand::Clear,
+        } => cache::clear(console),
         Command::Help(args) => help::run(&args, globals, console),
+    }
+}
+
+fn run_what(args: Run, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+    let Run { entry, module, what } = args;
+    match what {
+        Some(What::Program(words)) if !entry => run::named(words, &module, globals, console),
+        what => {
+            module::refuse(&module)?;
+            match what {
+                what if entry => run::entry(what, globals, console),
+                Some(What::List { json }) => list::run(json, globals, console),
+                _ => services::run(globals, console),
+            }
+        }
     }
 }

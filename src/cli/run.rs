@@ -1,4 +1,4 @@
-//! `wippy run NAME`, `wippy run FILE.lua` and `wippy run -x ID`: one process on the terminal host, from its start to the
+//! `wippy run NAME`, `wippy run FILE.lua`, `wippy run FILE.wasm` and `wippy run -x ID`: one process on the terminal host, from its start to the
 //! program's exit code.
 
 use std::ffi::OsString;
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args::{Globals, What};
+use super::args::{Globals, ModuleOptions, What};
 use super::console::Console;
 use super::failure::{Failure, code};
 use super::log::ConsoleLog;
 use super::outcome::{Stopped, settle};
 use super::race::{First, first};
 use super::signals::Signals;
-use super::{open, script, target};
+use super::{module, open, script, target};
 use crate::error::{Error, Result as Outcome};
 use crate::id::EntryId;
 use crate::log::Log;
@@ -47,25 +47,39 @@ pub enum Source {
     },
 }
 
-/// A command by its name, or a script by its file.
+/// A command by its name, or a script or module by its file.
 ///
 /// # Errors
 /// Whatever keeps it from running, or it ended with.
-pub fn named(words: Vec<OsString>, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+pub fn named(
+    words: Vec<OsString>,
+    options: &ModuleOptions,
+    globals: &Globals,
+    console: &Console,
+) -> Result<u8, Failure> {
     let (name, words) = split(words)?;
+    if module::is_module(&name) && Path::new(&name).is_file() {
+        return process(module::job(name, words, options, globals)?, globals, console);
+    }
+    module::refuse(options)?;
     if script::is_script(&name) && Path::new(&name).is_file() {
         return process(script::job(name, words, globals)?, globals, console);
     }
     let project = match open::find(globals)? {
         Some(project) => project,
-        None if script::is_script(&name) => return Err(script::missing(&name)),
+        None if is_file(&name) => return Err(script::missing(&name)),
         None => open::project(globals)?,
     };
-    if script::is_script(&name) && project.registry.command(&name).is_none() {
+    if is_file(&name) && project.registry.command(&name).is_none() {
         return Err(script::missing(&name));
     }
     let entry = target::command(&project, &name)?;
     process(job(project, entry, name, words, globals)?, globals, console)
+}
+
+/// Whether it means a file, if no command has that name.
+fn is_file(name: &str) -> bool {
+    script::is_script(name) || module::is_module(name)
 }
 
 /// An entry by its id.
@@ -228,5 +242,10 @@ fn unloadable(error: Error, runtime: &Runtime, source: &Source) -> Failure {
         Source::Entry(entry) => runtime.findings(entry),
         Source::Script { path, text, .. } => vec![Runtime::script_finding(&error, path, text)],
     };
-    Failure::entry(error, &found)
+    let help = module::help(&error, source);
+    let failure = Failure::entry(error, &found);
+    match help {
+        Some(help) => failure.help(help),
+        None => failure,
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::Globals;
 use super::failure::{Failure, code};
@@ -22,34 +23,63 @@ pub fn missing(name: &str) -> Failure {
     Failure::new(code::UNKNOWN, Error::not_found(format!("no such file: {name}")))
 }
 
+/// What a script, or a session, runs in: the project if there is one, and what it brings itself.
+pub struct Surroundings {
+    pub registry: Arc<Registry>,
+    pub terminal: Arc<Entry>,
+    /// Where it may `require` files from, its own folder first.
+    pub folders: Vec<PathBuf>,
+    pub shutdown_timeout: Duration,
+}
+
+impl Surroundings {
+    /// For code in that folder, whose own entries are in that namespace.
+    ///
+    /// # Errors
+    /// Exit 3 for folders that cannot be read, exit 4 for a host that does not exist.
+    pub fn find(folder: &Path, namespace: &'static str, globals: &Globals) -> Result<Surroundings, Failure> {
+        let project = open::find(globals)?;
+        let mut folders = vec![canonical(folder)?];
+        folders.extend(project.iter().map(|project| project.folder.clone()));
+        let project = project.unwrap_or_default();
+        let mut more = own_hosts(&project.registry, namespace);
+        more.push(volume(&folders[0], folder, namespace));
+        let registry = Arc::new(project.registry.with(more));
+        Ok(Surroundings {
+            terminal: target::terminal_host(&registry, globals.host.as_deref())?,
+            registry,
+            folders,
+            shutdown_timeout: project.config.shutdown_timeout,
+        })
+    }
+}
+
 /// The script as something to run, with the project around it if there is one.
 ///
 /// # Errors
 /// Exit 3 for a file that cannot be read or is no text, exit 4 for a host that does not exist.
 pub fn job(name: String, words: Vec<String>, globals: &Globals) -> Result<Job, Failure> {
     let path = PathBuf::from(&name);
-    let project = open::find(globals)?;
-    let mut folders = vec![folder_of(&path)?];
-    folders.extend(project.iter().map(|project| project.folder.clone()));
-    let project = project.unwrap_or_default();
-    let mut more = own_hosts(&project.registry);
-    more.push(volume(&folders[0], &path));
-    let registry = Arc::new(project.registry.with(more));
+    let around = Surroundings::find(folder_of(&path), NAMESPACE, globals)?;
     Ok(Job {
-        terminal: target::terminal_host(&registry, globals.host.as_deref())?,
+        registry: around.registry,
+        terminal: around.terminal,
         program: Source::Script {
             text: read(&path, &name)?,
             path,
-            folders,
+            folders: around.folders,
         },
-        registry,
         words,
         name,
-        shutdown_timeout: project.config.shutdown_timeout,
+        shutdown_timeout: around.shutdown_timeout,
     })
 }
 
-fn read(file: &Path, name: &str) -> Result<String, Failure> {
+/// The text of a Lua file.
+///
+/// # Errors
+/// Exit 3 for a file that cannot be read or is no text.
+pub fn read(file: &Path, name: &str) -> Result<String, Failure> {
     let bytes = std::fs::read(file).map_err(|error| unreadable(name, &error))?;
     String::from_utf8(bytes).map_err(|_| {
         let error = Error::invalid(format!("{name} is not UTF-8 text"));
@@ -57,27 +87,31 @@ fn read(file: &Path, name: &str) -> Result<String, Failure> {
     })
 }
 
-fn folder_of(file: &Path) -> Result<PathBuf, Failure> {
+/// The folder in which a file is.
+pub fn folder_of(file: &Path) -> &Path {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    folder.unwrap_or(Path::new("."))
+}
+
+fn canonical(folder: &Path) -> Result<PathBuf, Failure> {
     folder
         .canonicalize()
         .map_err(|error| unreadable(&folder.display().to_string(), &error))
 }
 
-/// The script's folder as a volume.
-fn volume(folder: &Path, file: &Path) -> Entry {
+/// The folder as a volume.
+fn volume(folder: &Path, written: &Path, namespace: &str) -> Entry {
     let spec = DirectorySpec {
         path: folder.to_owned(),
-        written: file.parent().unwrap_or(file).display().to_string(),
+        written: written.display().to_string(),
         auto_init: false,
         mode: 0o755,
     };
-    Entry::made(EntryId::new(NAMESPACE, "dir"), "fs.directory", Spec::Directory(spec))
+    Entry::made(EntryId::new(namespace, "dir"), "fs.directory", Spec::Directory(spec))
 }
 
 /// The hosts that the project lacks.
-fn own_hosts(registry: &Registry) -> Vec<Entry> {
+fn own_hosts(registry: &Registry, namespace: &str) -> Vec<Entry> {
     let terminal = (
         "terminal",
         "terminal.host",
@@ -91,7 +125,7 @@ fn own_hosts(registry: &Registry) -> Vec<Entry> {
     [terminal, processes]
         .into_iter()
         .filter(|(_, kind, _)| registry.of_kind(kind).next().is_none())
-        .map(|(name, kind, spec)| Entry::made(EntryId::new(NAMESPACE, name), kind, spec))
+        .map(|(name, kind, spec)| Entry::made(EntryId::new(namespace, name), kind, spec))
         .collect()
 }
 
@@ -106,10 +140,10 @@ mod tests {
 
     #[test]
     fn a_script_brings_the_hosts_that_are_missing() {
-        let own = own_hosts(&Registry::default());
+        let own = own_hosts(&Registry::default(), NAMESPACE);
         let ids: Vec<_> = own.iter().map(|entry| entry.id.as_str()).collect();
         assert_eq!(ids, ["script:terminal", "script:processes"]);
         let registry = Registry::default().with(own);
-        assert!(own_hosts(&registry).is_empty());
+        assert!(own_hosts(&registry, NAMESPACE).is_empty());
     }
 }

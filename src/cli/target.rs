@@ -31,6 +31,18 @@ pub fn command(project: &Project, name: &str) -> Result<Arc<Entry>, Failure> {
 /// # Errors
 /// Exit 2 for what is no process, 4 for an id that nothing has.
 pub fn entry(project: &Project, id: &EntryId) -> Result<Arc<Entry>, Failure> {
+    let entry = any(project, id)?;
+    if !entry.kind.starts_with("process.") || matches!(entry.spec, Spec::ProcessHost(_) | Spec::Service(_)) {
+        return Err(Failure::usage(format!("{id} is a {}, which is no process", entry.kind)));
+    }
+    Ok(entry)
+}
+
+/// The entry of that id, of whatever kind.
+///
+/// # Errors
+/// Exit 4 for an id that nothing has.
+pub fn any(project: &Project, id: &EntryId) -> Result<Arc<Entry>, Failure> {
     let Some(entry) = project.registry.get(id) else {
         let failure = unknown(format!("no entry {id}")).with_diagnostics(unread(project));
         let ids = project.registry.iter().map(|entry| entry.id.as_str());
@@ -39,9 +51,6 @@ pub fn entry(project: &Project, id: &EntryId) -> Result<Arc<Entry>, Failure> {
             None => failure,
         });
     };
-    if !entry.kind.starts_with("process.") || matches!(entry.spec, Spec::ProcessHost(_) | Spec::Service(_)) {
-        return Err(Failure::usage(format!("{id} is a {}, which is no process", entry.kind)));
-    }
     Ok(entry.clone())
 }
 

@@ -174,6 +174,8 @@ pub enum WasmSource {
     Text(Arc<str>),
     /// A file in a volume, and what its bytes must hash to (`sha256:` and 64 hex digits).
     File { fs: EntryId, path: String, hash: String },
+    /// A file that somebody named right now: there is no hash to compare.
+    Given { fs: EntryId, path: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -186,6 +188,7 @@ pub enum Transport {
 #[derive(Clone, Debug, PartialEq)]
 pub struct WasmSpec {
     pub source: WasmSource,
+    /// Empty only for a given file: the module's command.
     pub method: String,
     /// Signatures of a core module, as written.
     pub wit: Option<Arc<str>>,
@@ -202,6 +205,30 @@ pub struct WasmSpec {
     pub limits: Limits,
     /// Only of a function.
     pub pool: Option<PoolSpec>,
+}
+
+impl WasmSpec {
+    /// A module that is named by its file: by the command line, a script, a session, a test. Nothing is granted; without a
+    /// method its command is meant.
+    pub fn of_file(fs: EntryId, path: &str, method: Option<&str>) -> WasmSpec {
+        WasmSpec {
+            source: WasmSource::Given {
+                fs,
+                path: path.to_owned(),
+            },
+            method: method.unwrap_or_default().to_owned(),
+            wit: None,
+            transport: Transport::Payload,
+            imports: Vec::new(),
+            args: Vec::new(),
+            cwd: "/".to_owned(),
+            env: Vec::new(),
+            mounts: Vec::new(),
+            network: Vec::new(),
+            limits: Limits::default(),
+            pool: None,
+        }
+    }
 }
 
 /// One of `wasi.env`.

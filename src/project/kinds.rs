@@ -642,7 +642,7 @@ fn overlapping<'a>(guest: &str, seen: &'a BTreeSet<String>) -> Option<&'a String
 }
 
 /// `/data/./x//y/` as `/data/x/y`.
-fn clean_guest(guest: &str) -> String {
+pub fn clean_guest(guest: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in guest.split('/') {
         match part {
@@ -659,11 +659,7 @@ fn clean_guest(guest: &str) -> String {
 fn network(wasi: &Fields<'_>) -> Vec<String> {
     let mut patterns = Vec::new();
     for (steps, pattern) in wasi.texts("network") {
-        let is_port = |port: &str| port == "*" || port.parse::<u16>().is_ok();
-        if !pattern
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && is_port(port))
-        {
+        if !is_network_pattern(&pattern) {
             let found = Diagnostic::new(
                 Code::BadValue,
                 format!("wasi.network[]: {pattern:?} is not `host:port`"),
@@ -676,6 +672,13 @@ fn network(wasi: &Fields<'_>) -> Vec<String> {
         patterns.push(pattern.to_string());
     }
     patterns
+}
+
+/// `host:port`, the port a number or `*`.
+pub fn is_network_pattern(text: &str) -> bool {
+    let is_port = |port: &str| port == "*" || port.parse::<u16>().is_ok();
+    text.rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && is_port(port))
 }
 
 /// Inputs that the guest cannot see without a grant.

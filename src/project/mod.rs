@@ -26,7 +26,7 @@ pub use config::Config;
 pub use diagnostic::{Code, Diagnostic, Place, Severity};
 pub use entry::*;
 pub use files::find;
-pub use kinds::PLACEHOLDER;
+pub use kinds::{PLACEHOLDER, clean_guest, is_network_pattern};
 pub use load::{Environment, Lookup, Override, Project, load};
 pub use registry::Registry;
 

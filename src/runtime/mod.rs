@@ -24,6 +24,7 @@ use crate::system::System;
 use crate::system::terminal::Terminal;
 use crate::value::Packed;
 use crate::wasm::cache::Cache;
+use crate::wasm::inspect::Inspection;
 use crate::wasm::{Settings, Wasm, WasmProgram};
 use programs::Engines;
 
@@ -80,6 +81,7 @@ impl Runtime {
         let io = threads.handle().clone();
         let settings = Settings {
             cache: code_cache(&options.log),
+            log: options.log.clone(),
             ..settings(&options.registry, options.oneshot)
         };
         let wasm = Wasm::new(settings, options.system.clone(), io.clone());
@@ -153,6 +155,14 @@ impl Runtime {
     /// Invalid for a syntax error or bytecode.
     pub fn script(&self, path: &Path, text: &str, folders: Vec<PathBuf>) -> Result<Arc<dyn Program>> {
         self.engines.lua.script(path, text, folders)
+    }
+
+    /// What there is to know about the module of a WASM entry. Blocks for as long as compiling takes.
+    ///
+    /// # Errors
+    /// As [`Wasm::inspect`].
+    pub fn inspect(&self, entry: &Entry) -> Result<Inspection> {
+        self.engines.wasm.inspect(entry)
     }
 
     /// What only the engines can find wrong with an entry. Blocks for as long as compiling takes.

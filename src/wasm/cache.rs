@@ -59,15 +59,22 @@ impl Cache {
     /// # Errors
     /// When neither variable is set, or the folder cannot be made or is not the user's alone.
     pub fn of_user() -> io::Result<Cache> {
-        let absolute = |name: &str| {
-            std::env::var_os(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
-        let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-        let base =
-            base.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "neither XDG_CACHE_HOME nor HOME is set"))?;
-        Cache::open(&base.join("wippy"))
+        let folder = user_folder();
+        let unset = || io::Error::new(io::ErrorKind::NotFound, "neither XDG_CACHE_HOME nor HOME is set");
+        Cache::open(&folder.ok_or_else(unset)?)
+    }
+
+    /// The user's cache if its folder is there: none is made.
+    ///
+    /// # Errors
+    /// When the folder cannot be looked at or is not the user's alone.
+    pub fn existing() -> io::Result<Option<Cache>> {
+        let Some(folder) = user_folder() else { return Ok(None) };
+        match fs::symlink_metadata(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+            Ok(_) => Cache::open(&folder).map(Some),
+        }
     }
 
     /// Opens a folder, making it with its parents if needed.
@@ -198,6 +205,16 @@ impl Cache {
         }
         Ok(())
     }
+}
+
+/// `$XDG_CACHE_HOME/wippy`, else `~/.cache/wippy`; a relative path counts as unset.
+fn user_folder() -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        let path = std::env::var_os(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    base.map(|base| base.join("wippy"))
 }
 
 const TEMPORARY: &str = ".new-";

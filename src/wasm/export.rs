@@ -128,6 +128,9 @@ fn of_module(module: &Module) -> Vec<Export> {
 /// # Errors
 /// Internal, with the exported functions and the nearest of them.
 pub fn find<'a>(exports: &'a [Export], method: &str) -> Result<&'a Export> {
+    if method.is_empty() {
+        return command(exports);
+    }
     if let Some(export) = exports.iter().find(|export| export.name.to_string() == method) {
         return Ok(export);
     }
@@ -142,6 +145,17 @@ pub fn find<'a>(exports: &'a [Export], method: &str) -> Result<&'a Export> {
         }
         None => Err(missing(exports, method, "")),
     }
+}
+
+/// What a file without a method means.
+fn command(exports: &[Export]) -> Result<&Export> {
+    let found = exports.iter().find(|export| export.command);
+    found.ok_or_else(|| {
+        let functions = exported(exports);
+        Error::internal(format!(
+            "failed to call wasm method: the module is no command{functions}"
+        ))
+    })
 }
 
 /// The function of an instance whose name is given without version, or by its last part alone.
@@ -186,14 +200,27 @@ fn missing(exports: &[Export], method: &str, why: &str) -> Error {
     if let Some(near) = near {
         message.push_str(&format!("; did you mean {near}?"));
     }
-    message.push_str(&match names.is_empty() {
-        true => "; the module exports no functions".to_owned(),
-        false => format!("; exported functions: {}", names.join(", ")),
-    });
+    message.push_str(&exported(exports));
     Error::internal(message)
 }
 
+fn exported(exports: &[Export]) -> String {
+    let names: Vec<String> = exports.iter().map(|export| export.name.to_string()).collect();
+    match names.is_empty() {
+        true => "; the module exports no functions".to_owned(),
+        false => format!("; exported functions: {}", names.join(", ")),
+    }
+}
+
 impl Export {
+    /// What errors call it: the method as written, or its own name where none is.
+    pub fn called(&self, method: &str) -> String {
+        match method.is_empty() {
+            true => self.name.to_string(),
+            false => method.to_owned(),
+        }
+    }
+
     /// Its signature; `wit` is the entry's text for core modules.
     ///
     /// # Errors

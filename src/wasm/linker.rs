@@ -354,13 +354,10 @@ fn linked_name(interface: &str) -> String {
 fn add_module_stubs(linker: &mut wasmtime::Linker<State>, module: &Module, importer: Importer<'_>) -> Result<()> {
     for import in module.imports() {
         let name = import_name(Some(import.module()), import.name());
-        let ty = match import.ty() {
-            ExternType::Func(ty) => ty,
-            ExternType::Memory(_) => return Err(unsupported(&name, "memory")),
-            ExternType::Table(_) => return Err(unsupported(&name, "table")),
-            ExternType::Global(_) => return Err(unsupported(&name, "global")),
-            ExternType::Tag(_) => return Err(unsupported(&name, "tag")),
-        };
+        if let Some(kind) = not_a_function(&import.ty()) {
+            return Err(unsupported(&name, kind));
+        }
+        let ExternType::Func(ty) = import.ty() else { continue };
         let stop = importer.refusal(&name, Provision::Missing(None));
         let added = linker.func_new(import.module(), import.name(), ty, move |_, _, _| {
             Err(wasmtime::Error::new(stop.clone()))
@@ -371,6 +368,17 @@ fn add_module_stubs(linker: &mut wasmtime::Linker<State>, module: &Module, impor
     Ok(())
 }
 
+/// What an import of a core module is, if it cannot be a stub.
+fn not_a_function(ty: &ExternType) -> Option<&'static str> {
+    match ty {
+        ExternType::Func(_) => None,
+        ExternType::Memory(_) => Some("memory"),
+        ExternType::Table(_) => Some("table"),
+        ExternType::Global(_) => Some("global"),
+        ExternType::Tag(_) => Some("tag"),
+    }
+}
+
 /// An import as far as grants are concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
@@ -379,6 +387,8 @@ pub struct Import {
     pub grant: Option<Grant>,
     /// Whether it has functions or resources; an import of types alone is always satisfied.
     pub callable: bool,
+    /// What it is, when it is something that cannot be a stub: `memory`, `table`.
+    pub unsupported: Option<&'static str>,
 }
 
 /// What a module imports, in its order, each interface once.
@@ -401,10 +411,16 @@ fn component_imports(component: &Component) -> Vec<Import> {
             ComponentItem::Type(_) => return None,
             _ => false,
         };
+        let unsupported = match &item.ty {
+            ComponentItem::Module(_) => Some("module"),
+            ComponentItem::Component(_) => Some("component"),
+            _ => None,
+        };
         Some(Import {
             name: name.to_owned(),
             grant: Grant::covering(name),
             callable,
+            unsupported,
         })
     };
     ty.imports(engine).filter_map(import).collect()
@@ -423,6 +439,7 @@ fn module_imports(module: &Module) -> Vec<Import> {
                 name,
                 grant: preview_1.then_some(Grant::Wasi1),
                 callable: matches!(import.ty(), ExternType::Func(_)),
+                unsupported: not_a_function(&import.ty()),
             });
         }
     }

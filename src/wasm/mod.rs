@@ -4,6 +4,7 @@
 //! `grants` and `linker` decide what stands behind its imports, `program` keeps all of that for its processes. The way of
 //! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
 //! engines, `limits` bounds it, `error` gives its end a name.
+//! `inspect` looks at a module without running it.
 
 mod body;
 pub mod cache;
@@ -13,6 +14,7 @@ pub mod export;
 mod files;
 mod findings;
 pub mod grants;
+pub mod inspect;
 mod limits;
 mod linker;
 pub mod module;

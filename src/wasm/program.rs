@@ -59,10 +59,11 @@ pub(super) enum Prepared {
     },
 }
 
-/// Where the bytes of an entry come from.
-pub(super) fn source(spec: &WasmSpec) -> Result<(&EntryId, &str, &str)> {
+/// Where the bytes of an entry come from, and the hash they must have if there is one.
+pub(super) fn source(spec: &WasmSpec) -> Result<(&EntryId, &str, Option<&str>)> {
     match &spec.source {
-        WasmSource::File { fs, path, hash } => Ok((fs, path, hash)),
+        WasmSource::File { fs, path, hash } => Ok((fs, path, Some(hash))),
+        WasmSource::Given { fs, path } => Ok((fs, path, None)),
         WasmSource::Text(_) => Err(Error::unavailable(
             "WebAssembly text is not provided by this version of wippy",
         )),
@@ -89,7 +90,9 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     let spec = spec(entry)?;
     let (_, _, hash) = self::source(spec)?;
     let sha256 = sha256(&source.bytes);
-    verify(hash, &sha256)?;
+    if let Some(hash) = hash {
+        verify(hash, &sha256)?;
+    }
     let header = Header::of(&source.bytes)?;
     let grants = Grants::parse(&spec.imports, header == Header::Component)?;
     let fuel = spec.limits.max_fuel > 0;
@@ -98,7 +101,7 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     let exports = export::list(&shared.engines.engine(home)?, &code);
     let chosen = export::find(&exports, &spec.method)?.clone();
     let program = WasmProgram {
-        signature: chosen.signature(&spec.method, spec.wit.as_deref())?,
+        signature: chosen.signature(&chosen.called(&spec.method), spec.wit.as_deref())?,
         command: chosen.command,
         name: chosen.name,
         entry: entry.clone(),
@@ -116,7 +119,7 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
 }
 
 /// The first engine whose slots the code fits, and the code in it.
-fn settle(shared: &Shared, artifact: &Artifact, fuel: bool) -> Result<(Alloc, Code)> {
+pub(super) fn settle(shared: &Shared, artifact: &Artifact, fuel: bool) -> Result<(Alloc, Code)> {
     let first = shared.engines.preferred(fuel);
     if first == Alloc::SmallPool
         && let Ok(code) = shared.engines.engine(first).and_then(|engine| artifact.load(&engine))

@@ -150,6 +150,12 @@ impl Call {
         self
     }
 
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Call {
+        self.command.env_remove(name);
+        self
+    }
+
     /// Runs in a folder below.
     #[must_use]
     pub fn within(mut self, folder: &str) -> Call {

@@ -11,6 +11,7 @@ mod bytes;
 pub mod json;
 mod lift;
 mod lower;
+mod lua;
 mod numbers;
 pub mod shape;
 mod wit;

@@ -1,0 +1,134 @@
+//! Compiled code kept on disk: whatever becomes of the cache, programs run and `cache clear` says what it did.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::harness::{Call, Folder};
+use crate::projects::wasm;
+
+/// A call with a cache of its own below the test's folder.
+fn call(folder: &Folder, words: &str) -> Call {
+    folder.wippy(words).env("XDG_CACHE_HOME", folder.path().join("cache"))
+}
+
+fn runs(folder: &Folder) {
+    call(folder, "run main 6 7").run().code(0).stdout("42\n").quiet();
+}
+
+fn cache(folder: &Folder) -> PathBuf {
+    folder.path().join("cache/wippy")
+}
+
+fn artifacts(folder: &Folder) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cache(folder)).expect("a cache folder");
+    let paths = entries.map(|entry| entry.expect("a readable cache").path());
+    paths
+        .filter(|path| path.extension().is_some_and(|kind| kind == "cwasm"))
+        .collect()
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a file of ours");
+}
+
+#[test]
+fn clearing_says_what_it_removed() {
+    let folder = wasm("compute", "compute", "");
+    call(&folder, "cache clear")
+        .run()
+        .code(0)
+        .stdout("no cache folder: nothing to remove\n");
+    assert!(!cache(&folder).exists(), "clearing makes no folder");
+    runs(&folder);
+    assert_eq!(artifacts(&folder).len(), 1);
+    call(&folder, "cache clear")
+        .run()
+        .code(0)
+        .stdout_has("removed 1 compiled module (")
+        .quiet();
+    assert!(artifacts(&folder).is_empty());
+    call(&folder, "cache clear")
+        .run()
+        .code(0)
+        .stdout_has("removed 0 compiled modules");
+    runs(&folder);
+}
+
+#[test]
+fn a_damaged_or_half_written_artifact_is_made_anew() {
+    let folder = wasm("compute", "compute", "");
+    runs(&folder);
+    let path = artifacts(&folder).remove(0);
+    let good = fs::read(&path).expect("an artifact");
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 0xff;
+    for bad in [&flipped[..], &good[..good.len() / 2], b""] {
+        fs::write(&path, bad).expect("a file of ours");
+        runs(&folder);
+        assert_eq!(fs::read(&path).expect("an artifact"), good, "made anew");
+    }
+    fs::write(path.with_extension("sum"), "no checksum").expect("a file of ours");
+    runs(&folder);
+}
+
+#[test]
+fn a_forged_artifact_with_its_right_checksum_is_not_run() {
+    use sha2::{Digest, Sha256};
+    let folder = wasm("compute", "compute", "");
+    runs(&folder);
+    let path = artifacts(&folder).remove(0);
+    let bytes = b"not code";
+    let sum: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(&path, bytes).expect("a file of ours");
+    fs::write(path.with_extension("sum"), sum).expect("a file of ours");
+    runs(&folder);
+}
+
+#[test]
+fn a_folder_that_others_may_enter_is_not_used() {
+    let folder = wasm("compute", "compute", "");
+    runs(&folder);
+    call(&folder, "cache clear").run().code(0);
+    set_mode(&cache(&folder), 0o755);
+    runs(&folder);
+    assert!(artifacts(&folder).is_empty());
+    call(&folder, "-v run main 6 7")
+        .run()
+        .code(0)
+        .stderr_has("compiled code is not cached");
+    call(&folder, "cache clear").run().code(1).stdout("").stderr_has("0700");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_survived() {
+    let folder = wasm("compute", "compute", "");
+    runs(&folder);
+    call(&folder, "cache clear").run().code(0);
+    set_mode(&cache(&folder), 0o500);
+    runs(&folder);
+    set_mode(&cache(&folder), 0o700);
+    let file = Folder::with(&[("cache", "a file where the folder should be")]);
+    let there = file.path().join("cache");
+    folder
+        .wippy("run main 6 7")
+        .env("XDG_CACHE_HOME", &there)
+        .run()
+        .code(0)
+        .stdout("42\n")
+        .quiet();
+}
+
+#[test]
+fn without_a_home_nothing_is_kept() {
+    let folder = wasm("compute", "compute", "");
+    let homeless = |words: &str| folder.wippy(words).without("HOME").without("XDG_CACHE_HOME");
+    homeless("run main 6 7").run().code(0).stdout("42\n").quiet();
+    homeless("cache clear")
+        .run()
+        .code(0)
+        .stdout("no cache folder: nothing to remove\n");
+    let relative = folder.wippy("run main 6 7").env("XDG_CACHE_HOME", "relative");
+    relative.without("HOME").run().code(0).stdout("42\n");
+    assert!(!folder.path().join("relative").exists());
+}

@@ -1,0 +1,290 @@
+//! `wippy run FILE.wasm` and `wippy inspect`: one module, no YAML.
+
+use crate::harness::{Folder, Outcome, guest, hash};
+use crate::projects::{index, wasm};
+
+/// A folder that holds a fixture guest as `guest.wasm`.
+fn with(name: &str) -> Folder {
+    let folder = Folder::new();
+    folder.copy_in(&guest(name), "guest.wasm");
+    folder
+}
+
+fn run(folder: &Folder, words: &[&str]) -> Outcome {
+    folder.wippy_args(&[&["run"], words].concat()).run()
+}
+
+#[test]
+fn a_function_gets_typed_arguments_and_its_result_is_printed() {
+    let folder = with("compute");
+    run(&folder, &["--method", "compute", "guest.wasm", "6", "-7"])
+        .code(0)
+        .stdout("-42\n")
+        .quiet();
+    run(&folder, &["--method", "compute", "guest.wasm", "6"])
+        .code(2)
+        .stdout("")
+        .stderr_has("usage: wippy run guest.wasm <a: s32> <b: s32>");
+    run(&with("types"), &["--method", "check", "guest.wasm", "false"])
+        .code(1)
+        .stderr_has("error[Internal]: not fine");
+}
+
+#[test]
+fn a_command_gets_words_stdio_and_its_exit_code() {
+    let folder = with("command");
+    folder
+        .wippy_args(&["run", "guest.wasm", "one", "--method", "two"])
+        .stdin("from stdin\n")
+        .run()
+        .code(0)
+        .stdout("arg 0: guest.wasm\narg 1: one\narg 2: --method\narg 3: two\nfrom stdin\n")
+        .quiet();
+    run(&with("p1"), &["guest.wasm", "--no-stdin", "--exit", "7"])
+        .code(7)
+        .quiet();
+    run(&with("trapper"), &["--method", "trap-unreachable", "guest.wasm"])
+        .code(134)
+        .stderr_has("wasm trap: unreachable");
+}
+
+#[test]
+fn without_a_command_the_methods_are_named() {
+    run(&with("compute"), &["guest.wasm", "6", "7"])
+        .code(3)
+        .stdout("")
+        .stderr_has("--method")
+        .stderr_has("exported functions: compute");
+    run(&with("compute"), &["--method", "computer", "guest.wasm"])
+        .code(3)
+        .stderr_has("did you mean compute?");
+    Folder::new()
+        .wippy("run nowhere.wasm")
+        .run()
+        .code(4)
+        .stderr_has("no such file: nowhere.wasm");
+    Folder::with(&[("bad.wasm", "no module")])
+        .wippy("run bad.wasm")
+        .run()
+        .code(3)
+        .stderr_has("failed to compile wasm module");
+}
+
+#[test]
+fn variables_and_folders_are_what_the_options_say() {
+    let folder = with("files");
+    folder.write("in/a.txt", "one\ntwo\n");
+    folder.write("out/.keep", "");
+    let options = ["--dir", "in::/in::ro", "--dir", "out::/out", "--env", "PREFIX=> "];
+    let words = ["guest.wasm", "/in/a.txt", "/out/b.txt"];
+    run(&folder, &[&options[..], &words[..]].concat())
+        .code(0)
+        .stdout("2 lines\n");
+    assert_eq!(folder.read("out/b.txt"), "> ONE\n> TWO\n");
+    run(
+        &folder,
+        &[&options[..], &["guest.wasm", "/in/a.txt", "/in/b.txt"]].concat(),
+    )
+    .code(1);
+    assert!(!folder.path().join("in/b.txt").exists(), "it is read-only");
+    run(&folder, &["guest.wasm", "/in/a.txt", "/out/b.txt"]).code(1);
+}
+
+#[test]
+fn limits_bound_it() {
+    run(
+        &with("spin"),
+        &["--limit", "max_execution_ms=200", "--method", "spin", "guest.wasm"],
+    )
+    .code(124);
+    run(
+        &with("eater"),
+        &["--limit", "max_memory=16MiB", "--method", "eat-forever", "guest.wasm"],
+    )
+    .code(137);
+}
+
+#[test]
+fn grants_are_asked_for_by_name() {
+    let folder = with("needs-sockets");
+    run(&folder, &["--method", "call-it", "guest.wasm"])
+        .code(1)
+        .stderr_has("error[PermissionDenied]")
+        .stderr_has("wasi:sockets");
+    run(
+        &folder,
+        &[
+            "--grant",
+            "wasi:sockets",
+            "--network",
+            "127.0.0.1:*",
+            "--method",
+            "call-it",
+            "guest.wasm",
+        ],
+    )
+    .code(0)
+    .stdout("1\n");
+}
+
+#[test]
+fn wrong_options_are_wrong_usage() {
+    let folder = with("compute");
+    for (option, value, says) in [
+        ("--grant", "wasi:sokets", "wasi:sockets"),
+        ("--dir", "here", "HOST::GUEST"),
+        ("--dir", "nowhere::/data", "nowhere"),
+        ("--env", "NAME", "NAME=VALUE"),
+        ("--network", "host", "HOST:PORT"),
+        ("--limit", "memory=1", "max_memory"),
+    ] {
+        run(&folder, &[option, value, "--method", "compute", "guest.wasm", "6", "7"])
+            .code(2)
+            .stdout("")
+            .stderr_has(says);
+    }
+    folder.write("hello.lua", "print('hello')");
+    run(&folder, &["--method", "main", "hello.lua"])
+        .code(2)
+        .stderr_has("--method is for FILE.wasm");
+}
+
+#[test]
+fn a_module_in_another_folder_with_an_odd_name_runs() {
+    let folder = Folder::new();
+    folder.write("späte module/.keep", "");
+    folder.copy_in(&guest("greet"), "späte module/grüß: mich.wasm");
+    run(&folder, &["--method", "greet", "späte module/grüß: mich.wasm", "World"])
+        .code(0)
+        .stdout("Hello, World!\n");
+}
+
+#[test]
+fn inspect_shows_imports_exports_hash_and_yaml() {
+    with("compute")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("guest.wasm: component of ")
+        .stdout_has("no WASI")
+        .stdout_has(hash("compute").trim_start_matches("sha256:"))
+        .stdout_has("engine   pool")
+        .stdout_has("imports: none")
+        .stdout_has("compute(a: integer, b: integer): integer")
+        .quiet();
+    with("p1")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("core module of ")
+        .stdout_has("WASI preview 1")
+        .stdout_has("wasi_snapshot_preview1  granted by wasi1")
+        .stdout_has("_start()  (command");
+    with("fetch")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("missing: wasi:http")
+        .stdout_has("imports: [wasi:http]");
+    with("needs")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("unknown: no grant provides it")
+        .stdout_has("types alone");
+    with("resources")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("(resources cannot cross into Lua)");
+    with("types")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("echo-point(v: {x: integer, y: integer}): {x: integer, y: integer}")
+        .stdout_has("check(fine: boolean): {ok: string} | {err: string}");
+}
+
+#[test]
+fn a_module_that_cannot_run_is_inspected_all_the_same() {
+    for (name, kind) in [
+        ("needs-memory", "memory"),
+        ("needs-table", "table"),
+        ("needs-module", "module"),
+    ] {
+        with(name)
+            .wippy("inspect guest.wasm")
+            .run()
+            .code(0)
+            .stdout_has(&format!("unsupported: a {kind} cannot be provided"));
+    }
+    Folder::with(&[("bad.wasm", "no module")])
+        .wippy("inspect bad.wasm")
+        .run()
+        .code(3)
+        .stdout("")
+        .stderr_has("failed to compile wasm module");
+    Folder::new().wippy("inspect nowhere.wasm").run().code(4).stdout("");
+}
+
+#[test]
+fn the_yaml_of_inspect_runs() {
+    for (name, stem, id, words, expected) in [
+        ("compute", "compute", "compute", "6 7", "42\n"),
+        ("p1", "p1", "p1", "--no-stdin", "arg 0: p1\narg 1: --no-stdin\n"),
+        (
+            "command",
+            "command",
+            "command",
+            "--no-stdin",
+            "arg 0: command\narg 1: --no-stdin\n",
+        ),
+        ("methods", "no", "no", "3 4", "7\n"),
+        ("core", "+core-1.0", "_core_1_0", "", "1\n"),
+    ] {
+        let folder = Folder::new();
+        let file = format!("some where/{stem}.wasm");
+        folder.write("some where/.keep", "");
+        folder.copy_in(&guest(name), &file);
+        let outcome = folder.wippy_args(&["inspect", &file, "--json"]).run().code(0).quiet();
+        let found: serde_json::Value = serde_json::from_slice(&outcome.stdout).expect("JSON");
+        assert_eq!(found["hash"], hash(name));
+        let yaml = found["yaml"].as_str().expect("a text");
+        folder.write("src/_index.yaml", index(yaml));
+        folder.wippy("check --strict").run().code(0);
+        let words = format!("run -x app:{id} {words}");
+        folder.wippy(words.trim()).run().code(0).stdout(expected);
+        folder
+            .wippy(&format!("inspect app:{id} --json"))
+            .run()
+            .code(0)
+            .stdout_has("\"hash_matches\":true");
+    }
+}
+
+#[test]
+fn inspect_of_an_entry_compares_its_grants_and_hash() {
+    let folder = wasm("fetch", "get", "    imports: [wasi:io, wasi:http]\n");
+    folder
+        .wippy("inspect app:main")
+        .run()
+        .code(0)
+        .stdout_has("wasi:http is not provided by this version of wippy")
+        .stdout_has("method: get");
+    folder.copy_in(&guest("compute"), "wasm/guest.wasm");
+    folder
+        .wippy("inspect app:main")
+        .run()
+        .code(0)
+        .stdout_has(&format!("the entry has another hash: {}", hash("fetch")));
+    folder
+        .wippy("inspect app:terminal")
+        .run()
+        .code(2)
+        .stderr_has("terminal.host");
+    folder
+        .wippy("inspect app:mian")
+        .run()
+        .code(4)
+        .stderr_has("did you mean app:main?");
+}
