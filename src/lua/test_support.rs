@@ -137,7 +137,7 @@ impl World {
         self.end(&self.spawn(program, args).unwrap())
     }
 
-    /// Runs a text to its end, ten seconds at most.
+    /// Runs a text to its end, a minute at most.
     pub fn run(&self, text: &str) -> Arc<Exit> {
         let process = self.spawn(self.program("main", text), &[]).unwrap();
         self.end(&process)
@@ -146,7 +146,7 @@ impl World {
     pub fn end(&self, process: &Arc<Process>) -> Arc<Exit> {
         let exited = process.exited();
         io().block_on(async {
-            tokio::time::timeout(Duration::from_secs(10), exited)
+            tokio::time::timeout(Duration::from_secs(60), exited)
                 .await
                 .expect("the process ends")
         })
