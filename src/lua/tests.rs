@@ -748,11 +748,8 @@ fn lines_of_inline_sources_point_into_the_yaml() {
         error.message(),
         format!("src/_index.yaml:{}: here", line("error(\"here\")"))
     );
-    let broken = world
-        .engine
-        .registry
-        .get(&crate::id::EntryId::new("app", "broken"))
-        .unwrap();
+    let registry = world.engine.registry();
+    let broken = registry.get(&crate::id::EntryId::new("app", "broken")).unwrap();
     let error = world.engine.program(broken).err().unwrap();
     assert_eq!(
         (error.kind(), error.frames()[0].line),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::harness::{Call, Folder};
 use crate::projects::wasm;
@@ -131,4 +132,28 @@ fn without_a_home_nothing_is_kept() {
     let relative = folder.wippy("run main 6 7").env("XDG_CACHE_HOME", "relative");
     relative.without("HOME").run().code(0).stdout("42\n");
     assert!(!folder.path().join("relative").exists());
+}
+
+/// One function of that many additions, as a core module: what compiles slowly.
+fn slow_module(additions: usize) -> Vec<u8> {
+    let body = "local.get 0 i32.const 7 i32.mul local.get 0 i32.xor local.set 0 ".repeat(additions);
+    let functions = format!("(func (param i32) (result i32) {body} local.get 0)").repeat(4);
+    wat::parse_str(format!(
+        "(module {functions} (func (export \"f\") (result i32) i32.const 42))"
+    ))
+    .expect("a module")
+}
+
+#[test]
+fn a_long_compilation_is_told_once() {
+    let folder = Folder::new();
+    folder.write("slow.wasm", slow_module(60_000));
+    let run = || call(&folder, "run --method f slow.wasm").run().code(0).stdout("42\n");
+    let started = Instant::now();
+    let first = run();
+    // A machine on which it takes no second has nothing to tell.
+    if started.elapsed() > Duration::from_secs(3) {
+        first.stderr_has("compiling slow.wasm (");
+    }
+    run().quiet();
 }

@@ -2,12 +2,16 @@
 
 mod cache;
 mod harness;
+mod hash;
 mod lua;
 mod module;
 mod projects;
+mod pty;
 mod raw_mode;
+mod repl;
 mod signals;
 mod streams;
+mod testing;
 mod usage;
 mod volumes;
 mod wasm;

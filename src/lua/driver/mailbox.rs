@@ -40,6 +40,8 @@ struct Window {
     source: Source,
     channel: *mut Channel,
     anchor: c_int,
+    /// The ticket at which it was made.
+    born: u64,
 }
 
 impl Mail {
@@ -92,10 +94,12 @@ impl Driver {
             (*channel).source = Some(source.clone());
             lua_pushvalue(l, index);
             let anchor = luaL_ref(l, LUA_REGISTRYINDEX);
+            let born = self.mark();
             self.mail.windows.push(Window {
                 source,
                 channel,
                 anchor,
+                born,
             });
         }
     }
@@ -129,15 +133,36 @@ impl Driver {
             .position(|window| window.channel == channel && matches!(window.source, Source::Topic { .. }));
         let Some(place) = place else { return false };
         let window = self.mail.windows.swap_remove(place);
+        // SAFETY: inside `host`; the caller holds the channel on the stack.
+        unsafe { self.detach(l, &window) };
+        true
+    }
+
+    unsafe fn detach(&mut self, l: Lua, window: &Window) {
         if let Source::Topic { topic, .. } = &window.source {
             self.process().mailbox().unlisten(topic);
         }
-        // SAFETY: inside `host`; the caller holds the channel on the stack.
+        // SAFETY: the registry has kept the channel until now; nothing is collected in between.
         unsafe {
-            (*channel).source = None;
+            (*window.channel).source = None;
             luaL_unref(l, LUA_REGISTRYINDEX, window.anchor);
         }
-        true
+    }
+
+    /// Closes the channels that became windows since the mark, and drops everything that is queued.
+    pub(super) fn forget_mail(&mut self, mark: super::Mark) {
+        let windows = std::mem::take(&mut self.mail.windows);
+        let (since, kept) = windows.into_iter().partition(|window: &Window| window.born > mark);
+        self.mail.windows = kept;
+        for window in since {
+            // SAFETY: the limit is lifted; the channel is closed while the registry still keeps it.
+            unsafe {
+                self.close_channel(window.channel);
+                self.detach(self.main_state, &window);
+            }
+        }
+        let process = self.process().clone();
+        while process.mailbox().take_any(true, true).is_some() {}
     }
 
     /// Pushes the oldest item of the channel's source. False when there is none.
