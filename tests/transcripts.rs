@@ -19,14 +19,45 @@ use harness::{Folder, Outcome};
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut trials = Vec::new();
-    for (group, folder) in [("example", "examples"), ("broken", "fixtures/broken")] {
+    for (group, folder) in [
+        ("example", "examples"),
+        ("broken", "fixtures/broken"),
+        ("testing", "fixtures/testing"),
+    ] {
         for case in cases(&root.join(folder)) {
             let name = case.file_name().unwrap_or_default().to_string_lossy().into_owned();
             trials.push(Trial::test(format!("{group}::{name}"), move || transcript_of(&case)));
         }
     }
+    for file in suites(&root.join("tests/lua")) {
+        trials.push(Trial::test(
+            format!("lua::{}", file.trim_end_matches(".lua")),
+            move || suite(&file),
+        ));
+    }
     trials.push(Trial::test("readme", readme));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// The Lua suites of that folder.
+fn suites(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let names = files.map(|file| {
+        file.expect("a readable folder")
+            .file_name()
+            .to_string_lossy()
+            .into_owned()
+    });
+    let mut names: Vec<String> = names.filter(|name| name.ends_with("_test.lua")).collect();
+    names.sort();
+    names
+}
+
+/// Runs one Lua suite in a copy of the folder with all of them, which is a project.
+fn suite(file: &str) -> Result<(), Failed> {
+    let folder = Folder::copy_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lua"));
+    folder.wippy_args(&["test", "--timeout", "30s", file]).run().code(0);
+    Ok(())
 }
 
 /// The folders with a transcript.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::test::Format;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
@@ -38,6 +39,22 @@ Examples:
   wippy run -x app:worker 6 7        any process entry, by its id
   wippy run                          every host with auto_start, until Ctrl-C";
 
+const REPL_EXAMPLES: &str = "\
+Examples:
+  wippy repl                         ask, run, print; :help lists the commands, Ctrl-D ends
+  wippy repl setup.lua               the same, after running a file in the session
+  wippy repl -e 'process.list()'     print the values of an expression
+  echo 'return 3' | wippy repl       the input as one script";
+
+const TEST_EXAMPLES: &str = "\
+Examples:
+  wippy test                         tests/**/*_test.lua and *_spec.lua, and entries with meta.type: test
+  wippy test tests/sum_test.lua      one file
+  wippy test --filter adds           only tests with `adds` in their name
+  wippy test --format junit          for a build server; tap and json too
+
+Exit code 1 when a test failed, and when there was none.";
+
 const CHECK_EXAMPLES: &str = "\
 Examples:
   wippy check                        exit code 3 when there is an error
@@ -46,12 +63,13 @@ Examples:
 
 /// A runtime for Lua and WebAssembly processes that cannot hurt each other.
 #[derive(Debug, Parser)]
-#[command(name = "wippy", version, after_help = EXAMPLES, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = "wippy", version, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(flatten)]
     pub globals: Globals,
+    /// None: a session, on a terminal.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// Options of every command. They stand before the NAME or FILE of a program; what follows belongs to the program.
@@ -97,9 +115,15 @@ pub enum Color {
 pub enum Command {
     /// Run a command of the project, a Lua file, a module, an entry, or every service
     Run(Run),
+    /// An interactive session; `wippy` alone on a terminal is the same
+    #[command(after_help = REPL_EXAMPLES)]
+    Repl(Repl),
     /// Load the project and report every problem; run nothing
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// Run the project's Lua tests
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(Test),
     /// What a module is, imports and exports, and the YAML that runs it
     Inspect(Inspect),
     /// Compare the hashes in the YAML with the files
@@ -164,6 +188,44 @@ pub enum What {
 }
 
 #[derive(Args, Debug)]
+pub struct Repl {
+    /// Run this instead of asking; may be given more than once
+    #[arg(short = 'e', long = "eval", value_name = "CODE")]
+    pub eval: Vec<String>,
+    /// A Lua file to run first
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Test {
+    /// Test files, or folders with `*_test.lua` and `*_spec.lua`; else the project's `tests`
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Only tests whose full name has this text, or fits this Lua pattern
+    #[arg(long, value_name = "PATTERN")]
+    pub filter: Option<String>,
+    /// What the report looks like
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    pub format: Format,
+    /// Stop at the first failure
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Name the tests, run none
+    #[arg(long)]
+    pub list: bool,
+    /// Files at once; else one per processor
+    #[arg(short = 'j', long, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
+    /// How long a test may take, unless it says so itself
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub timeout: String,
+    /// In a random order, which the seed repeats
+    #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true)]
+    pub shuffle: Option<Option<u32>>,
+}
+
+#[derive(Args, Debug)]
 pub struct Check {
     /// As one JSON array
     #[arg(long)]
@@ -214,10 +276,10 @@ mod tests {
     fn program(line: &str) -> (Cli, Vec<String>) {
         let mut cli = Cli::try_parse_from(line.split(' ')).unwrap();
         let words = match &mut cli.command {
-            Command::Run(Run {
+            Some(Command::Run(Run {
                 what: Some(What::Program(words)),
                 ..
-            }) => words.drain(..).map(|word| word.into_string().unwrap()).collect(),
+            })) => words.drain(..).map(|word| word.into_string().unwrap()).collect(),
             _ => Vec::new(),
         };
         (cli, words)

@@ -18,11 +18,13 @@ mod module;
 mod open;
 mod outcome;
 mod race;
+mod repl;
 mod run;
 mod script;
 mod services;
 mod signals;
 mod target;
+mod test;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -60,8 +62,13 @@ fn run_command(cli: Cli) -> u8 {
     code
 }
 
-fn dispatch(command: Command, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+fn dispatch(command: Option<Command>, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+    let Some(command) = command else {
+        return repl::alone(globals, console);
+    };
     match command {
+        Command::Repl(args) => repl::run(&args, globals, console),
+        Command::Test(args) => test::run(&args, globals, console),
         Command::Run(args) => run_what(args, globals, console),
         Command::Check(args) => check::run(&args, globals, console),
         Command::Inspect(args) => inspect::run(&args, globals, console),

@@ -25,12 +25,16 @@ pub fn project(globals: &Globals) -> Result<Project, Failure> {
 /// # Errors
 /// Exit 3 when the folder that was named does not exist.
 pub fn find(globals: &Globals) -> Result<Option<Project>, Failure> {
-    let overrides = globals
-        .overrides
-        .iter()
-        .map(|text| over(text))
-        .collect::<Result<Vec<_>, _>>()?;
+    let overrides = overrides(globals)?;
     Ok(folder(globals)?.map(|folder| system::load(&folder, &overrides)))
+}
+
+/// What the command line says about fields of entries.
+///
+/// # Errors
+/// Exit 2 for a text that does not say which.
+pub fn overrides(globals: &Globals) -> Result<Vec<Override>, Failure> {
+    globals.overrides.iter().map(|text| over(text)).collect()
 }
 
 fn folder(globals: &Globals) -> Result<Option<PathBuf>, Failure> {

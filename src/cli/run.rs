@@ -173,7 +173,7 @@ async fn session(runtime: &Runtime, job: &Job, console: &Console) -> Result<u8, 
 }
 
 /// Waits for the end of the program, or of our patience with it, and stops the runtime.
-async fn attend(
+pub async fn attend(
     runtime: &Runtime,
     process: &Arc<Process>,
     signals: &mut Signals,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
@@ -15,6 +15,8 @@ use crate::lua::compile::{Cache, Chunk, Source};
 use crate::lua::driver::{Boot, Driver, Image, Main, Plan, Stage, Visible};
 use crate::lua::host::StateContext;
 use crate::lua::modules::Module;
+use crate::lua::modules::repl::{self, Desk};
+use crate::lua::modules::test::Bench;
 use crate::process::{Body, Exit, Program, Progress, Start, StepContext};
 use crate::project::{Entry, Limits, LuaSpec, Registry, Spec};
 use crate::system::System;
@@ -22,18 +24,32 @@ use crate::value::Packed;
 
 /// What all Lua processes of a runtime share.
 pub struct LuaEngine {
-    pub registry: Arc<Registry>,
+    registry: RwLock<Arc<Registry>>,
     pub system: Arc<System>,
+    /// The runner behind a test file, in a runtime that was made for one.
+    pub bench: OnceLock<Arc<dyn Bench>>,
     cache: Cache,
 }
 
 impl LuaEngine {
     pub fn new(registry: Arc<Registry>, system: Arc<System>) -> Arc<LuaEngine> {
         Arc::new(LuaEngine {
-            registry,
+            registry: RwLock::new(registry),
             system,
+            bench: OnceLock::new(),
             cache: Cache::default(),
         })
+    }
+
+    /// The entries as they are now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds an entry that no project holds, or replaces one.
+    pub fn declare(&self, entry: Arc<Entry>) {
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        *registry = Arc::new(Registry::new(registry.iter().cloned().chain([entry])));
     }
 
     /// Makes the program of an entry.
@@ -48,7 +64,7 @@ impl LuaEngine {
             modules: declared(spec).collect(),
             written: spec.modules.clone(),
             imports,
-            files: None,
+            ..Visible::default()
         };
         let image = build.finish(Main::Method(spec.method.clone()));
         Ok(Arc::new(LuaProgram {
@@ -83,6 +99,47 @@ impl LuaEngine {
         limits: Limits,
     ) -> Result<Arc<dyn Program>> {
         let name = path.file_stem().map_or("script".into(), |stem| stem.to_string_lossy());
+        self.script_as(EntryId::new("script", &name), path, text, folders, limits)
+    }
+
+    /// The same under an id of its own.
+    ///
+    /// # Errors
+    /// As [`LuaEngine::script`].
+    pub fn script_as(
+        self: &Arc<Self>,
+        id: EntryId,
+        path: &Path,
+        text: &str,
+        folders: Vec<PathBuf>,
+        limits: Limits,
+    ) -> Result<Arc<dyn Program>> {
+        self.of_file(id, Main::Chunk, path, text, folders, limits)
+    }
+
+    /// Makes the program of a file that is spawned by its name: its chunk is main, or returns it.
+    ///
+    /// # Errors
+    /// As [`LuaEngine::script`].
+    pub fn file(
+        self: &Arc<Self>,
+        id: EntryId,
+        path: &Path,
+        text: &str,
+        folders: Vec<PathBuf>,
+    ) -> Result<Arc<dyn Program>> {
+        self.of_file(id, Main::File, path, text, folders, Limits::default())
+    }
+
+    fn of_file(
+        self: &Arc<Self>,
+        id: EntryId,
+        main: Main,
+        path: &Path,
+        text: &str,
+        folders: Vec<PathBuf>,
+        limits: Limits,
+    ) -> Result<Arc<dyn Program>> {
         let chunk = path.display().to_string();
         let mut build = Build::new(self);
         build.script(&Source {
@@ -97,12 +154,42 @@ impl LuaEngine {
         };
         Ok(Arc::new(LuaProgram {
             engine: self.clone(),
-            id: EntryId::new("script", &name),
+            id,
             kind: "script",
-            image: build.finish(Main::Chunk),
+            image: build.finish(main),
             visible: Arc::new(visible),
             max_memory: limits.max_memory,
             max_execution: milliseconds(limits.max_execution_ms),
+        }))
+    }
+
+    /// Makes the program of a session, whose id is `repl:session`. It may do what a script may; every module is a global.
+    ///
+    /// # Errors
+    /// None that a user could cause.
+    pub fn session(self: &Arc<Self>, desk: Arc<dyn Desk>, folders: Vec<PathBuf>) -> Result<Arc<dyn Program>> {
+        let mut build = Build::new(self);
+        build.declared = Module::PROVIDED.to_vec();
+        build.script(&Source {
+            text: repl::MAIN,
+            chunk: "[repl]/main",
+            first_line: 1,
+        })?;
+        let limits = Limits::default();
+        let visible = Visible {
+            modules: Module::PROVIDED.to_vec(),
+            files: Some(folders),
+            desk: Some(desk),
+            ..Visible::default()
+        };
+        Ok(Arc::new(LuaProgram {
+            engine: self.clone(),
+            id: EntryId::new("repl", "session"),
+            kind: "repl",
+            image: build.finish(Main::Chunk),
+            visible: Arc::new(visible),
+            max_memory: limits.max_memory,
+            max_execution: None,
         }))
     }
 
@@ -176,6 +263,8 @@ impl<'a> Build<'a> {
         self.open.pop();
         let chunk = self.engine.compile(spec)?;
         self.declared.extend(declared(spec));
+        // Its half in Lua names globals of its own.
+        self.all |= self.declared.contains(&Module::Test);
         self.add(&chunk, &imports);
         Ok(imports)
     }
@@ -184,7 +273,7 @@ impl<'a> Build<'a> {
         if let Some(stage) = self.done.get(id) {
             return Ok(*stage);
         }
-        let entry = self.engine.registry.usable(id)?;
+        let entry = self.engine.registry().usable(id)?;
         self.entry(&entry, lua_spec(&entry)?)?;
         let stage = self.stages.len() - 1;
         self.done.insert(id.clone(), stage);

@@ -9,6 +9,7 @@ pub mod compile;
 mod driver;
 pub mod engine;
 pub mod error;
+pub mod help;
 pub mod host;
 mod message;
 pub mod modules;

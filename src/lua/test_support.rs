@@ -70,7 +70,7 @@ impl World {
         let project = crate::system::load(folder.path(), &[]);
         assert!(!project.has_errors(), "{:?}", project.diagnostics);
         let world = World::over(project.registry, None);
-        for entry in world.engine.registry.of_kind("process.lua") {
+        for entry in world.engine.registry().of_kind("process.lua") {
             if let Ok(program) = world.engine.program(entry) {
                 world.programs.0.lock().unwrap().insert(entry.id.clone(), program);
             }

@@ -4,6 +4,7 @@
 //! close (its drop). Invariant: a body is stepped by one thread at a time and never after it has ended or was doomed.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Waker;
@@ -12,11 +13,29 @@ use std::time::Duration;
 use super::Process;
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
+use crate::project::Entry;
 use crate::value::{Packed, Value};
 
 /// Finds the program behind an entry id. Implemented where the engines meet (`runtime`).
 pub trait Programs: Send + Sync {
     fn resolve(&self, id: &EntryId) -> Resolved;
+
+    /// The program of a file below the first of these folders: `./worker.lua`, which may require files from all of them, or
+    /// `./worker.wasm#method`. Scripts, sessions and tests may ask for it.
+    fn resolve_file(&self, _folders: &[PathBuf], name: &str) -> Resolved {
+        Resolved::Ready(Err(Error::unavailable(format!("files cannot be run here: {name}"))))
+    }
+
+    /// Makes an entry known that no project holds, in place of one with its id.
+    ///
+    /// # Errors
+    /// Unavailable where that is not possible.
+    fn declare(&self, entry: Arc<Entry>) -> Result<()> {
+        Err(Error::unavailable(format!(
+            "entry {} cannot be declared here",
+            entry.id
+        )))
+    }
 }
 
 /// The answer of [`Programs::resolve`].

@@ -26,6 +26,7 @@ pub struct Process {
     memory: AtomicU64,
     /// Whether a CANCEL would be read. A stop terminates the others.
     hears_cancel: AtomicBool,
+    interrupted: AtomicBool,
     /// Whether somebody will look at the exit though no process monitors it.
     observed: AtomicBool,
     mailbox: Mutex<Mailbox>,
@@ -136,6 +137,7 @@ impl Process {
             steps: AtomicU64::new(0),
             memory: AtomicU64::new(0),
             hears_cancel: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
             observed: AtomicBool::new(false),
             mailbox: Mutex::default(),
             relations: Mutex::default(),
@@ -251,6 +253,22 @@ impl Process {
 
     pub(super) fn hears_cancel(&self) -> bool {
         self.hears_cancel.load(Ordering::SeqCst)
+    }
+
+    /// Asks it to give up what it is doing at the moment, not its life. Only a body that has such moments looks (a test
+    /// file, a REPL session: `lua::driver::guard`); it stays asked until then.
+    pub fn interrupt(self: &Arc<Self>) {
+        self.interrupted.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
+    }
+
+    /// Whether somebody asked; nobody has asked any more.
+    pub fn take_interrupt(&self) -> bool {
+        self.interrupted.swap(false, Ordering::SeqCst)
     }
 
     /// Somebody will look at its exit: a failure needs no log record.

@@ -105,6 +105,11 @@ impl Layout {
         layout
     }
 
+    /// A further root; one that is not there is left out.
+    pub fn add_root(&mut self, folder: &Path, root: &Path) {
+        self.add(folder, &root.display().to_string(), false);
+    }
+
     fn locked(&mut self, folder: &Path, fields: &Fields<'_>) {
         let directories = fields.map("directories");
         let source = directories.text("src").unwrap_or_else(|| "./src".into());

@@ -71,12 +71,14 @@ pub type Lookup<'a> = Box<dyn Fn(&str, &str) -> Result<String> + 'a>;
 /// [`system::load`](crate::system::load) for the two together.
 pub type Environment<'a> = dyn Fn(&[Arc<Entry>]) -> Lookup<'a> + 'a;
 
-/// Loads the project in a folder. A folder without entry files is an empty project.
-pub fn load(folder: &Path, overrides: &[Override], environment: &Environment<'_>) -> Project {
+/// Loads the project in a folder, with further source roots behind its own. A folder without entry files is an empty
+/// project.
+pub fn load(folder: &Path, more: &[PathBuf], overrides: &[Override], environment: &Environment<'_>) -> Project {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let mut found = Vec::new();
     let config = Config::read(&folder, &mut found);
-    let layout = Layout::read(&folder, &mut found);
+    let mut layout = Layout::read(&folder, &mut found);
+    more.iter().for_each(|root| layout.add_root(&folder, root));
     let mut drafts = Vec::new();
     for root in &layout.roots {
         for file in files::entry_files(root, &layout.modules, &mut found) {

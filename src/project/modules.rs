@@ -4,10 +4,10 @@ use super::diagnostic::{Code, Diagnostic};
 use super::near::nearest;
 
 /// Modules that an entry must declare before it can use them.
-pub const PROVIDED: [&str; 6] = ["env", "fs", "io", "json", "logger", "time"];
+pub const PROVIDED: [&str; 7] = ["env", "fs", "io", "json", "logger", "test", "time"];
 
 /// Modules of the contract that are still to come: declared without harm, absent for `require`.
-pub const TO_COME: [&str; 7] = ["ctx", "funcs", "registry", "security", "supervisor", "test", "uuid"];
+pub const TO_COME: [&str; 6] = ["ctx", "funcs", "registry", "security", "supervisor", "uuid"];
 
 /// Global tables: `require` gives them, declaring them changes nothing.
 pub const GLOBALS: [&str; 13] = [

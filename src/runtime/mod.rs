@@ -4,8 +4,11 @@
 //! kernel and the one tokio thread that guests' I/O runs on. What is printed about it, and which signal stops it, is the
 //! command line's business. Invariant: once [`Runtime::stop`] has returned no process of it lives.
 
+mod files;
 mod findings;
 mod programs;
+mod session;
+mod testing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -86,7 +89,7 @@ impl Runtime {
         };
         let wasm = Wasm::new(settings, options.system.clone(), io.clone());
         let lua = LuaEngine::new(options.registry.clone(), options.system.clone());
-        let engines = Arc::new(Engines::new(options.registry.clone(), lua, wasm.clone()));
+        let engines = Arc::new(Engines::new(lua, wasm.clone(), io.clone()));
         let kernel = Kernel::new(KernelOptions {
             workers: options.workers,
             log: options.log,

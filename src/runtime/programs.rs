@@ -4,29 +4,34 @@
 //! keeps its own, because their files may change.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::runtime::Handle;
+
+use super::files::Files;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::lua::LuaEngine;
 use crate::process::{Program, Programs, Resolved};
-use crate::project::{Entry, LuaKind, Registry, Spec};
+use crate::project::{Entry, LuaKind, Spec};
 use crate::wasm::{Wasm, WasmProgram};
 
 type Known = HashMap<EntryId, Result<Arc<dyn Program>>>;
 
 /// Both engines behind the kernel's trait.
 pub(super) struct Engines {
-    registry: Arc<Registry>,
+    /// Programs of files that no entry names.
+    files: Arc<Files>,
     pub lua: Arc<LuaEngine>,
     pub wasm: Arc<Wasm>,
     known: RwLock<Known>,
 }
 
 impl Engines {
-    pub fn new(registry: Arc<Registry>, lua: Arc<LuaEngine>, wasm: Arc<Wasm>) -> Engines {
+    pub fn new(lua: Arc<LuaEngine>, wasm: Arc<Wasm>, io: Handle) -> Engines {
         Engines {
-            registry,
+            files: Files::new(lua.clone(), wasm.clone(), io),
             lua,
             wasm,
             known: RwLock::default(),
@@ -35,7 +40,7 @@ impl Engines {
 
     /// The WASM program of an entry; none for an entry of another kind.
     pub async fn wasm_program(&self, id: &EntryId) -> Result<Option<Arc<WasmProgram>>> {
-        let entry = self.registry.usable(id)?;
+        let entry = self.lua.registry().usable(id)?;
         match &entry.spec {
             Spec::Wasm(_) => self.wasm.program(&entry).await.map(Some),
             _ => Ok(None),
@@ -46,7 +51,7 @@ impl Engines {
         if let Some(result) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(id) {
             return Ok(Resolved::Ready(result.clone()));
         }
-        let entry = self.registry.usable(id)?;
+        let entry = self.lua.registry().usable(id)?;
         match &entry.spec {
             Spec::Lua(spec) if spec.kind == LuaKind::Process => Ok(Resolved::Ready(self.lua_program(&entry))),
             Spec::Wasm(_) if entry.kind == "process.wasm" => Ok(self.wasm.resolve(&entry)),
@@ -67,5 +72,16 @@ impl Engines {
 impl Programs for Engines {
     fn resolve(&self, id: &EntryId) -> Resolved {
         self.find(id).unwrap_or_else(|error| Resolved::Ready(Err(error)))
+    }
+
+    fn resolve_file(&self, folders: &[PathBuf], name: &str) -> Resolved {
+        self.files.resolve(folders, name)
+    }
+
+    fn declare(&self, entry: Arc<Entry>) -> Result<()> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.remove(&entry.id);
+        self.lua.declare(entry);
+        Ok(())
     }
 }

@@ -7,13 +7,18 @@ pub mod volume;
 pub use env::Env;
 pub use volume::{Volume, Volumes};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::project::{self, Override, Project, Registry};
 
 /// Loads a project, with the variables it declares at hand for its `${env:…}`.
 pub fn load(folder: &Path, overrides: &[Override]) -> Project {
-    project::load(folder, overrides, &|entries| {
+    load_with(folder, &[], overrides)
+}
+
+/// The same with further source roots.
+pub fn load_with(folder: &Path, more: &[PathBuf], overrides: &[Override]) -> Project {
+    project::load(folder, more, overrides, &|entries| {
         let env = Env::new(entries);
         Box::new(move |key, namespace| env.get(key, namespace))
     })

@@ -28,6 +28,15 @@ pub enum Stream {
     Err,
 }
 
+/// Stands between the writer thread and the screen, while somebody edits a line on it for one.
+pub trait Detour: Send + Sync {
+    /// Takes what is to be written; `direct` writes it as if there were no detour. May block the writer thread.
+    ///
+    /// # Errors
+    /// What writing failed with.
+    fn write(&self, bytes: &[u8], direct: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>;
+}
+
 /// A console, shared by the process that owns it and by whatever else prints.
 pub struct Terminal {
     output: Arc<Output>,
@@ -110,6 +119,18 @@ impl Terminal {
     /// Waits, on an ordinary thread and at most that long, until everything queued has been written.
     pub fn drain(&self, limit: Duration) {
         self.output.drain(limit);
+    }
+
+    /// Has everything that goes to a screen take this detour from now on.
+    pub fn set_detour(&self, detour: Arc<dyn Detour>) {
+        self.output.lock().detour = Some(detour);
+    }
+
+    /// Remembers the mode that the terminal has now as the one that [`Terminal::restore`] gives back.
+    pub fn remember(&self) {
+        if self.is_tty_in() {
+            lock(&self.raw).remember();
+        }
     }
 
     /// Resolves when whoever read our stdout has gone.
@@ -226,6 +247,7 @@ struct OutputState {
     /// The writer thread runs; it is started by the first byte.
     started: bool,
     closed: bool,
+    detour: Option<Arc<dyn Detour>>,
 }
 
 impl OutputState {
@@ -276,6 +298,7 @@ impl Output {
                 broken: [None, None],
                 started: false,
                 closed: false,
+                detour: None,
             }),
             work: Condvar::new(),
             idle: Condvar::new(),
@@ -320,7 +343,12 @@ impl Output {
     /// The writer thread: one chunk after the other, until the terminal is gone and nothing is left.
     fn write_from_now_on(&self, mut files: [File; 2]) {
         while let Some((stream, bytes)) = self.next_chunk() {
-            let result = write_patiently(&mut files[stream as usize], &bytes);
+            let file = &mut files[stream as usize];
+            let detour = self.lock().detour.clone().filter(|_| file.is_terminal());
+            let result = match detour {
+                Some(detour) => detour.write(&bytes, &mut |bytes| write_patiently(file, bytes)),
+                None => write_patiently(file, &bytes),
+            };
             self.lock().written(stream, bytes.len(), result);
             self.idle.notify_all();
             self.changed.notify_waiters();
@@ -606,6 +634,15 @@ impl Raw {
         set_mode(&mode)?;
         self.saved = Some(saved);
         Ok(())
+    }
+
+    fn remember(&mut self) {
+        // SAFETY: termios is plain data for which all zeroes is a valid value; tcgetattr fills it.
+        let mut mode: libc::termios = unsafe { std::mem::zeroed() };
+        // SAFETY: `mode` is a valid place for one termios.
+        if self.depth == 0 && unsafe { libc::tcgetattr(libc::STDIN_FILENO, &raw mut mode) } == 0 {
+            self.saved = Some(mode);
+        }
     }
 
     fn restore(&mut self) {

@@ -163,6 +163,11 @@ impl Call {
         self
     }
 
+    /// The bare command, for a test that starts it in its own way.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     pub fn run(self) -> Outcome {
         self.start().wait()
     }

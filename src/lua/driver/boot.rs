@@ -40,10 +40,15 @@ pub enum Main {
     Chunk,
     /// It returns a function, or a table with a function of that name.
     Method(String),
+    /// It is main, unless it returns a function or a table with a function `main`.
+    File,
 }
 
 /// The context of the continuation while main itself runs.
 const IN_MAIN: lua_KContext = -1;
+
+/// The context of the continuation while the chunk of a file runs, which may be main.
+const IN_FILE: lua_KContext = -2;
 
 /// Where results of library chunks are kept, by stage.
 static RESULTS: u8 = 0;
@@ -58,11 +63,7 @@ unsafe fn begin(l: Lua, stage: usize) -> c_int {
     // SAFETY: `host` leaves the chunk and its arguments on the stack; nothing of Rust is alive during the call.
     unsafe {
         let args = host(l, |driver| driver.load_stage(l, stage));
-        let is_main = (*Driver::of(l)).is_main(stage);
-        let (results, context) = match is_main {
-            true => (LUA_MULTRET, IN_MAIN),
-            false => (1, stage as lua_KContext),
-        };
+        let (results, context) = (*Driver::of(l)).role(stage);
         lua_callk(l, args, results, context, Some(went));
         went(l, LUA_OK, context)
     }
@@ -72,6 +73,14 @@ unsafe extern "C-unwind" fn went(l: Lua, _: c_int, context: lua_KContext) -> c_i
     // SAFETY: the results of the stage are all there is on the stack.
     unsafe {
         if context == IN_MAIN {
+            return lua_gettop(l);
+        }
+        if context == IN_FILE {
+            if host(l, |driver| driver.file_main(l)) == 0 {
+                return lua_gettop(l);
+            }
+            let args = host(l, |driver| driver.push_args(l));
+            lua_callk(l, args, LUA_MULTRET, IN_MAIN, Some(went));
             return lua_gettop(l);
         }
         let stage = context as usize;
@@ -104,9 +113,36 @@ unsafe fn find_main(l: Lua) -> c_int {
 }
 
 impl Driver {
-    fn is_main(&self, stage: usize) -> bool {
+    /// How many results the chunk of a stage has, and what it is to its continuation.
+    fn role(&self, stage: usize) -> (c_int, lua_KContext) {
         let image = &self.boot.image;
-        stage + 1 == image.stages.len() && matches!(image.main, Main::Chunk)
+        match image.main {
+            _ if stage + 1 < image.stages.len() => (1, stage as lua_KContext),
+            Main::Method(_) => (1, stage as lua_KContext),
+            Main::Chunk => (LUA_MULTRET, IN_MAIN),
+            Main::File => (LUA_MULTRET, IN_FILE),
+        }
+    }
+
+    /// Leaves nothing but the function that a file returned; returns 0 and changes nothing when it was main itself.
+    unsafe fn file_main(&mut self, l: Lua) -> Act {
+        // SAFETY: inside `host`; the results of the chunk are all there is on the stack, raw reads run no code.
+        unsafe {
+            if lua_type(l, 1) == LUA_TTABLE {
+                push_bytes(l, b"main");
+                lua_rawget(l, 1);
+                if lua_type(l, -1) != LUA_TFUNCTION {
+                    lua_pop(l, 1);
+                    return Act::Return(0);
+                }
+                lua_replace(l, 1);
+            }
+            if lua_type(l, 1) != LUA_TFUNCTION {
+                return Act::Return(0);
+            }
+            lua_settop(l, 1);
+        }
+        Act::Return(1)
     }
 
     /// Leaves the stage's chunk on the stack, and the arguments if it is main.
@@ -122,9 +158,16 @@ impl Driver {
                 push_bytes(l, message.as_bytes());
                 return Act::Raise;
             }
-            match self.is_main(index) {
-                true => self.push_args(l),
-                false => Act::Return(0),
+            match self.role(index).1 {
+                IN_MAIN => self.push_args(l),
+                IN_FILE => {
+                    // They are wanted again if the chunk turns out to return main.
+                    let args = self.boot.args.clone();
+                    let act = self.push_args(l);
+                    self.boot.args = args;
+                    act
+                }
+                _ => Act::Return(0),
             }
         }
     }
@@ -164,7 +207,7 @@ impl Driver {
             let image = self.boot.image.clone();
             let method = match &image.main {
                 Main::Method(name) => name.as_str(),
-                Main::Chunk => "",
+                Main::Chunk | Main::File => "",
             };
             push_error(
                 l,

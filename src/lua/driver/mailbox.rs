@@ -40,6 +40,8 @@ struct Window {
     source: Source,
     channel: *mut Channel,
     anchor: c_int,
+    /// The ticket at which it was made.
+    born: u64,
 }
 
 impl Mail {
@@ -92,10 +94,12 @@ impl Driver {
             (*channel).source = Some(source.clone());
             lua_pushvalue(l, index);
             let anchor = luaL_ref(l, LUA_REGISTRYINDEX);
+            let born = self.mark();
             self.mail.windows.push(Window {
                 source,
                 channel,
                 anchor,
+                born,
             });
         }
     }
@@ -129,15 +133,36 @@ impl Driver {
             .position(|window| window.channel == channel && matches!(window.source, Source::Topic { .. }));
         let Some(place) = place else { return false };
         let window = self.mail.windows.swap_remove(place);
+        // SAFETY: inside `host`; the caller holds the channel on the stack.
+        unsafe { self.detach(l, &window) };
+        true
+    }
+
+    unsafe fn detach(&mut self, l: Lua, window: &Window) {
         if let Source::Topic { topic, .. } = &window.source {
             self.process().mailbox().unlisten(topic);
         }
-        // SAFETY: inside `host`; the caller holds the channel on the stack.
+        // SAFETY: the registry has kept the channel until now; nothing is collected in between.
         unsafe {
-            (*channel).source = None;
+            (*window.channel).source = None;
             luaL_unref(l, LUA_REGISTRYINDEX, window.anchor);
         }
-        true
+    }
+
+    /// Closes the channels that became windows since the mark, and drops everything that is queued.
+    pub(super) fn forget_mail(&mut self, mark: super::Mark) {
+        let windows = std::mem::take(&mut self.mail.windows);
+        let (since, kept) = windows.into_iter().partition(|window: &Window| window.born > mark);
+        self.mail.windows = kept;
+        for window in since {
+            // SAFETY: the limit is lifted; the channel is closed while the registry still keeps it.
+            unsafe {
+                self.close_channel(window.channel);
+                self.detach(self.main_state, &window);
+            }
+        }
+        let process = self.process().clone();
+        while process.mailbox().take_any(true, true).is_some() {}
     }
 
     /// Pushes the oldest item of the channel's source. False when there is none.
@@ -272,8 +297,8 @@ impl Driver {
         unsafe {
             lua_createtable(l, 0, 6);
             let table = lua_gettop(l);
-            set_text(l, table, c"type", b"MESSAGE");
-            set_text(l, table, c"kind", b"message");
+            set_word(l, table, c"type", c"MESSAGE");
+            set_word(l, table, c"kind", c"message");
             set_text(l, table, c"topic", message.topic.as_bytes());
             self.push_pid(l, message.from.as_ref());
             lua_setfield(l, table, c"from".as_ptr());
@@ -300,8 +325,8 @@ impl Driver {
             lua_createtable(l, 0, 8);
             let table = lua_gettop(l);
             let (name, kind) = names(&event.kind);
-            set_text(l, table, c"type", name);
-            set_text(l, table, c"kind", kind);
+            set_word(l, table, c"type", name);
+            set_word(l, table, c"kind", kind);
             for field in [c"from", c"pid"] {
                 self.push_pid(l, event.from.as_ref());
                 lua_setfield(l, table, field.as_ptr());
@@ -343,24 +368,44 @@ impl Driver {
 
     /// Pushes a pid's text, empty for none.
     pub(super) unsafe fn push_pid(&mut self, l: Lua, pid: Option<&Pid>) {
-        use std::io::Write;
-        let mut text = std::mem::take(&mut self.buffer);
-        text.clear();
-        if let Some(pid) = pid {
-            // Writing into a vector cannot fail.
-            let _ = write!(text, "{pid}");
+        let Some(pid) = pid else {
+            // SAFETY: inside `host`.
+            unsafe { push_bytes(l, b"") };
+            return;
+        };
+        // SAFETY: inside `host`; the text is kept in the registry for the next time.
+        unsafe {
+            match &self.last_pid {
+                Some((last, text)) if last == pid => {
+                    lua_rawgeti(l, LUA_REGISTRYINDEX, (*text).into());
+                }
+                last => {
+                    if let Some((_, text)) = last {
+                        luaL_unref(l, LUA_REGISTRYINDEX, *text);
+                    }
+                    push_bytes(l, pid.to_string().as_bytes());
+                    lua_pushvalue(l, -1);
+                    self.last_pid = Some((pid.clone(), luaL_ref(l, LUA_REGISTRYINDEX)));
+                }
+            }
         }
-        // SAFETY: inside `host`.
-        unsafe { push_bytes(l, &text) };
-        self.buffer = text;
     }
 }
 
-fn names(kind: &EventKind) -> (&'static [u8], &'static [u8]) {
+fn names(kind: &EventKind) -> (&'static CStr, &'static CStr) {
     match kind {
-        EventKind::Exit(_) => (b"EXIT", b"pid.exit"),
-        EventKind::LinkDown(_) => (b"LINK_DOWN", b"pid.link.down"),
-        EventKind::Cancel(_) => (b"CANCEL", b"pid.cancel"),
+        EventKind::Exit(_) => (c"EXIT", c"pid.exit"),
+        EventKind::LinkDown(_) => (c"LINK_DOWN", c"pid.link.down"),
+        EventKind::Cancel(_) => (c"CANCEL", c"pid.cancel"),
+    }
+}
+
+/// A constant: Lua finds its string by its address.
+unsafe fn set_word(l: Lua, table: c_int, field: &CStr, word: &'static CStr) {
+    // SAFETY: inside `host`; the table has no metatable.
+    unsafe {
+        lua_pushstring(l, word.as_ptr());
+        lua_setfield(l, table, field.as_ptr());
     }
 }
 

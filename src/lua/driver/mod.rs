@@ -5,18 +5,23 @@
 //! any depth; what completes it pushes the results onto that coroutine's stack and makes the task ready. User code never
 //! sees these yields: they carry no value, [`Driver::host_yield`] says that they are ours.
 //!
+//! A call can be **guarded** (`guard`): it runs in a task of its own, which can be ended from outside, by a deadline or by
+//! [`Process::interrupt`], without any say of the code in it. The test runner and the REPL use it.
+//!
 //! The raw Lua API is used in this room and in `lua::stack` alone. Invariants: nothing of Rust with a destructor lives
 //! across a call that raises or yields; data is pushed with the memory limit lifted or inside a protected call; the
 //! `Driver` stays at its address while the state lives, because the state's extra space points to it.
 //!
-//! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `pattern`, `search`, `require`,
-//! `print` (libraries that are ours); `channel`, `mailbox`, `process`, `timer`, `waiting` (what tasks wait for); `boot` (from
-//! chunks to main), `outcome` (from main's results to an exit).
+//! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `pattern`,
+//! `search`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`,
+//! `process`, `timer`, `waiting` (what tasks wait for); `boot` (from chunks to main), `outcome` (from main's results to an
+//! exit).
 
 mod boot;
 mod bytecode;
 mod channel;
 mod coroutine;
+pub mod guard;
 mod mailbox;
 mod memory;
 mod outcome;
@@ -41,12 +46,15 @@ use std::task::Waker;
 
 pub use boot::{Boot, Image, Main, Stage};
 pub use bytecode::{Bytecode, compile as compile_text};
+pub use guard::Mark;
 pub use require::Visible;
 pub use sandbox::Plan;
 pub use waiting::{Caller, attached, suspending};
 
 use crate::error::Error;
+use crate::id::Pid;
 use crate::lua::host::StateContext;
+use crate::lua::stack;
 use crate::process::{Exit, Process, Progress, Topic, Wait, slice};
 use memory::Memory;
 use raw::*;
@@ -71,6 +79,10 @@ struct Task {
     /// How its last channel operation ended.
     chosen: channel::Chosen,
     woken: Option<Woken>,
+    /// Who waits for its end, when it is the ward of a guarded call.
+    caller: Option<Waiter>,
+    /// The ticket at which it was made.
+    born: u64,
 }
 
 /// A task's wait.
@@ -93,6 +105,10 @@ enum What {
     /// `process.receive`.
     Receive,
     Host(Pending),
+    /// The end of another task.
+    Guarded {
+        ward: u32,
+    },
     /// For nothing: it yielded outside of any `resume`.
     Nothing,
 }
@@ -107,6 +123,10 @@ pub struct Driver {
     host_yield: bool,
     /// …and was made by the hook.
     preempted: bool,
+    /// `guard` was used.
+    guarded: bool,
+    /// The running task is unwound because its guarded call is over.
+    cutting: bool,
     /// Depth of resumes below which nobody can yield.
     pinned: u32,
     /// Why it has to end, when the reason was found in here.
@@ -124,7 +144,13 @@ pub struct Driver {
     boot: Boot,
     /// Memory for the next value that is packed.
     pub(in crate::lua) buffer: Vec<u8>,
+    /// More such memory.
+    pub(in crate::lua) scratch: stack::Scratch,
     last_topic: Option<Topic>,
+    /// The last destination that was a pid, as text and read.
+    last_target: Option<(Vec<u8>, Pid)>,
+    /// The last pid that was shown, and its text in the registry.
+    last_pid: Option<(Pid, c_int)>,
     /// Files whose chunk runs, outermost first.
     loading: Vec<String>,
     waker: Waker,
@@ -156,6 +182,8 @@ impl Driver {
             mlua: None,
             host_yield: false,
             preempted: false,
+            guarded: false,
+            cutting: false,
             pinned: 0,
             fatal: None,
             tasks: Vec::new(),
@@ -170,7 +198,10 @@ impl Driver {
             waiting: waiting::Calls::default(),
             boot,
             buffer: Vec::new(),
+            scratch: stack::Scratch::default(),
             last_topic: None,
+            last_target: None,
+            last_pid: None,
             loading: Vec::new(),
             waker: Waker::noop().clone(),
         });
@@ -239,9 +270,14 @@ impl Driver {
         self.memory.used() as u64
     }
 
-    /// Whether no code of it may run any more.
-    fn is_doomed(&self) -> bool {
+    /// Whether the whole process has to end.
+    fn is_over(&self) -> bool {
         self.memory.is_exceeded() || self.fatal.is_some() || self.process().is_doomed()
+    }
+
+    /// Whether no code of the running task may run any more.
+    fn is_doomed(&self) -> bool {
+        self.is_over() || self.cutting
     }
 
     /// Whether `l` can be suspended now.
@@ -286,9 +322,12 @@ impl Driver {
     }
 
     /// Makes the coroutine a task, ready to run with the arguments on its stack. It is on top of `l`'s stack too.
-    unsafe fn add_task(&mut self, l: Lua, thread: Lua, args: c_int) {
+    unsafe fn add_task(&mut self, l: Lua, thread: Lua, args: c_int) -> u32 {
+        self.tickets += 1;
         // SAFETY: the limit is lifted; the coroutine is kept in the registry.
         let anchor = unsafe {
+            // Only the driver resumes it, whoever gets hold of it.
+            Driver::hold(thread, true);
             lua_pushthread(thread);
             lua_xmove(thread, l, 1);
             luaL_ref(l, LUA_REGISTRYINDEX)
@@ -304,6 +343,8 @@ impl Driver {
                 open: true,
             },
             woken: None,
+            caller: None,
+            born: self.tickets,
         };
         let number = match self.free.pop() {
             Some(number) => {
@@ -316,6 +357,7 @@ impl Driver {
             }
         };
         self.ready.push_back(number);
+        number
     }
 
     fn task(&mut self, number: u32) -> Option<&mut Task> {
@@ -380,7 +422,9 @@ impl Driver {
                 }
             }
             What::Receive => self.mail.forget(waiter),
-            What::Sleep | What::Host(_) | What::Nothing => {}
+            What::Guarded { ward } => self.cut(ward),
+            What::Host(pending) => pending.give_up(),
+            What::Sleep | What::Nothing => {}
         }
     }
 
@@ -402,6 +446,7 @@ impl Driver {
 
     /// Completes what has come meanwhile.
     fn collect(&mut self) {
+        self.heed_interrupt();
         self.fire_timers();
         self.poll_calls();
         // SAFETY: nothing of the state runs; the limit is lifted.
@@ -424,8 +469,10 @@ impl Driver {
             if self.lifted(Driver::poll_calls).is_none() {
                 return Progress::Ended(self.reason());
             }
-            if self.ready.is_empty() {
-                return self.rest();
+            if self.ready.is_empty()
+                && let Some(progress) = self.rest()
+            {
+                return progress;
             }
         }
     }
@@ -449,7 +496,7 @@ impl Driver {
         if status == LUA_ERRMEM {
             self.memory.exceed();
         }
-        if self.is_doomed() {
+        if self.is_over() {
             return Resumed::Ended(self.reason());
         }
         // SAFETY: the coroutine's stack holds what `status` says.
@@ -460,6 +507,7 @@ impl Driver {
         // SAFETY: as the caller says.
         unsafe {
             match status {
+                _ if self.cutting => self.was_cut(number, thread),
                 LUA_YIELD if self.preempted => Resumed::Preempted,
                 LUA_YIELD if self.host_yield => Resumed::Waits,
                 LUA_YIELD => {
@@ -468,10 +516,19 @@ impl Driver {
                 }
                 LUA_OK if number == 0 => Resumed::Ended(self.returned(thread, results)),
                 LUA_OK => {
-                    self.remove_task(number);
-                    Resumed::Goes
+                    let goes = self.ward_returned(number, thread, results);
+                    self.cut(number);
+                    goes.unwrap_or(Resumed::Goes)
                 }
-                _ => Resumed::Ended(self.failed(thread)),
+                _ if lua_checkstack(thread, 8) == 0 => {
+                    self.memory.exceed();
+                    Resumed::Ended(self.reason())
+                }
+                _ => match self.ward_failed(number, thread, status) {
+                    Some(resumed) => resumed,
+                    None if self.is_over() => Resumed::Ended(self.reason()),
+                    None => Resumed::Ended(self.failed(thread)),
+                },
             }
         }
     }
@@ -494,25 +551,33 @@ impl Driver {
 
     unsafe fn remove_task(&mut self, number: u32) {
         if let Some(task) = self.tasks[number as usize].take() {
-            // SAFETY: the anchor is the task's own.
-            unsafe { luaL_unref(self.main_state, LUA_REGISTRYINDEX, task.anchor) };
+            // SAFETY: the anchor is the task's own; the coroutine is dead and can be shown so.
+            unsafe {
+                Driver::hold(task.thread, false);
+                luaL_unref(self.main_state, LUA_REGISTRYINDEX, task.anchor);
+            }
             self.free.push(number);
         }
     }
 
-    /// Nothing is ready: says what it waits for, or that it waits for nothing that could come.
-    fn rest(&mut self) -> Progress {
+    /// Nothing is ready: says what it waits for, or that it waits for nothing that could come. None when a guarded call
+    /// failed by that and its caller is ready now.
+    fn rest(&mut self) -> Option<Progress> {
         self.process().wake_at(self.timers.next());
         let receives = self.others_receive();
         let calls = self.has_calls();
         if !receives && !calls && !self.tasks.iter().flatten().any(is_reachable) {
-            return Progress::Ended(self.deadlock());
+            let failure = self.deadlock();
+            return match self.fail_blocked(&failure) {
+                true => None,
+                false => Some(Progress::Ended(Exit::failed(failure))),
+            };
         }
         self.process().set_hears_cancel(self.mail.wants_events() || receives);
-        Progress::Waiting(match calls || !self.timers.is_empty() {
+        Some(Progress::Waiting(match calls || !self.timers.is_empty() {
             true => Wait::Other,
             false => Wait::Mailbox,
-        })
+        }))
     }
 }
 
@@ -523,7 +588,7 @@ fn is_reachable(task: &Task) -> bool {
     };
     match &wait.what {
         What::Sleep | What::Receive | What::Host(_) => true,
-        What::Nothing => false,
+        What::Nothing | What::Guarded { .. } => false,
         // SAFETY: a channel that somebody waits on is alive.
         What::Channels { channels, .. } => channels.iter().any(|channel| unsafe { (**channel).has_source() }),
     }

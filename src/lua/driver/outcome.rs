@@ -104,13 +104,14 @@ impl Driver {
     }
 
     /// Every task waits for something that only another one could do.
-    pub(super) fn deadlock(&mut self) -> Exit {
+    pub(super) fn deadlock(&mut self) -> Error {
         let tasks = self.tasks.iter().flatten();
         let waits = tasks.filter_map(|task| task.wait.as_ref());
+        let waits = waits.filter(|wait| !matches!(wait.what, What::Guarded { .. }));
         // SAFETY: coroutines that wait are alive.
         let places = waits.flat_map(|wait| unsafe { place(wait.l, &wait.what) }).collect();
         let error = Error::internal("all coroutines blocked with no pending operations").with_retryable(None);
-        Exit::failed(error.with_frames(places))
+        error.with_frames(places)
     }
 }
 

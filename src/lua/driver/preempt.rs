@@ -70,13 +70,12 @@ unsafe extern "C-unwind" fn hook(l: Lua, _: *mut lua_Debug) {
     // SAFETY: called by Lua for a running coroutine; nothing with a destructor is alive.
     unsafe {
         let driver = Driver::of(l);
-        let doomed = (*driver).is_doomed();
         if (*driver).can_yield(l) {
             lua_sethook(l, None, 0, 0);
             (*driver).host_yield = true;
             (*driver).preempted = true;
             lua_yield(l, 0);
-        } else if doomed {
+        } else if (*driver).is_doomed() || (*driver).must_cut() {
             lua_sethook(l, Some(hook), raw::LUA_MASKCOUNT, 1);
             lua_pushlightuserdata(l, ptr::null_mut());
             lua_error(l);

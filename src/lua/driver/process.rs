@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::mailbox::{Source, check_topic};
 use super::raw::*;
 use super::sandbox::push_library;
-use super::waiting::Woken;
+use super::waiting::{Child, Woken};
 use super::{Driver, channel};
 use crate::duration;
 use crate::error::{Error, Kind, Result};
@@ -132,9 +132,9 @@ unsafe extern "C-unwind" fn spawn_monitored(l: Lua) -> c_int {
 unsafe fn start(l: Lua, name: &'static CStr, monitored: bool) -> c_int {
     // SAFETY: type errors raise with nothing alive.
     unsafe {
-        check_spawn(l);
-        host(l, |driver| {
-            if lua_gettop(l) < 2 {
+        let enough = check_spawn(l);
+        host(l, move |driver| {
+            if !enough {
                 let name = name.to_string_lossy();
                 let message = format!("{name} requires at least id and host arguments");
                 return nil_error(l, driver, Error::invalid(message));
@@ -144,13 +144,28 @@ unsafe fn start(l: Lua, name: &'static CStr, monitored: bool) -> c_int {
     }
 }
 
-unsafe fn check_spawn(l: Lua) {
+/// Whether it names a file and not an entry.
+fn is_file(id: &str) -> bool {
+    id.starts_with("./")
+}
+
+/// Checks the types of id and host. True when there are enough arguments: a file is enough where files may be named, and
+/// nil is a host there.
+unsafe fn check_spawn(l: Lua) -> bool {
     // SAFETY: in a C function, nothing with a destructor alive.
     unsafe {
-        if lua_gettop(l) >= 2 {
-            luaL_checktype(l, 1, LUA_TSTRING);
+        let free = (*Driver::of(l)).is_free();
+        if lua_gettop(l) == 1 && free && text(l, 1).is_some_and(is_file) {
+            lua_settop(l, 2);
+        }
+        if lua_gettop(l) < 2 {
+            return false;
+        }
+        luaL_checktype(l, 1, LUA_TSTRING);
+        if lua_type(l, 2) != LUA_TNIL || !free {
             luaL_checktype(l, 2, LUA_TSTRING);
         }
+        true
     }
 }
 
@@ -513,10 +528,23 @@ impl Driver {
     }
 
     /// The process that a destination names.
-    unsafe fn destination(&self, l: Lua, index: c_int) -> Result<Pid> {
+    unsafe fn destination(&mut self, l: Lua, index: c_int) -> Result<Pid> {
         // SAFETY: a string is at `index`.
-        let name = unsafe { text(l, index) }.unwrap_or("?");
-        self.process().kernel().resolve(name)
+        let name = unsafe { bytes(l, index) }.unwrap_or(b"?");
+        if let Some((text, pid)) = &self.last_target
+            && text == name
+        {
+            return Ok(pid.clone());
+        }
+        let pid = self
+            .process()
+            .kernel()
+            .resolve(std::str::from_utf8(name).unwrap_or("?"))?;
+        // A name may come to mean another process; a pid never does.
+        if name.starts_with(b"{") {
+            self.last_target = Some((name.to_vec(), pid.clone()));
+        }
+        Ok(pid)
     }
 
     unsafe fn send(&mut self, l: Lua) -> Result<()> {
@@ -548,28 +576,59 @@ impl Driver {
     }
 
     /// Reads id, host and arguments of a spawn.
-    unsafe fn read_spawn(&mut self, l: Lua) -> Result<(EntryId, Arc<process::Host>, Packed)> {
-        // SAFETY: inside `host`; two strings are at 1 and 2.
+    unsafe fn read_spawn(&mut self, l: Lua) -> Result<(Resolved, Arc<process::Host>, Packed)> {
+        // SAFETY: inside `host`; a string is at 1, a string or nil at 2.
         unsafe {
-            let id = EntryId::parse(text(l, 1).unwrap_or_default())?;
-            let own = self.process().entry().namespace();
-            let host = EntryId::resolve(text(l, 2).unwrap_or_default(), own)?;
-            let host = self.process().kernel().host(&host);
-            let host = host.ok_or_else(|| Error::not_found("host not found"))?;
+            let id = text(l, 1).unwrap_or_default();
+            let named = match is_file(id) && self.is_free() {
+                true => Err(id),
+                false => Ok(EntryId::parse(id)?),
+            };
+            let host = self.host_at(l, 2)?;
             let args = stack::pack(l, self, 3, lua_gettop(l) - 2)?;
-            Ok((id, host, args))
+            let programs = self.process().kernel().programs();
+            let folders = self.context.visible.files.as_deref().unwrap_or_default();
+            let resolved = match named {
+                Ok(id) => programs.resolve(&id),
+                Err(file) => programs.resolve_file(folders, file),
+            };
+            Ok((resolved, host, args))
         }
+    }
+
+    /// Whether files can be named as processes, and hosts be left out: in a script, a session, a test.
+    fn is_free(&self) -> bool {
+        self.context.visible.files.is_some()
+    }
+
+    /// The host of a spawn; nil is the process's own one, or the first if it runs on a terminal.
+    unsafe fn host_at(&self, l: Lua, index: c_int) -> Result<Arc<process::Host>> {
+        let process = self.process();
+        // SAFETY: reads.
+        let name = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| text(l, index).unwrap_or_default()) };
+        let host = match name {
+            Some(name) => process
+                .kernel()
+                .host(&EntryId::resolve(name, process.entry().namespace())?),
+            None if process.terminal().is_none() => Some(process.host().clone()),
+            None => {
+                let registry = self.context.engine.registry();
+                let first = registry.of_kind("process.host").next();
+                first.and_then(|entry| process.kernel().host(&entry.id))
+            }
+        };
+        host.ok_or_else(|| Error::not_found("host not found"))
     }
 
     unsafe fn spawn(&mut self, l: Lua, monitored: bool) -> Act {
         // SAFETY: inside `host`.
         unsafe {
-            let (id, host, args) = match self.read_spawn(l) {
+            let (resolved, host, args) = match self.read_spawn(l) {
                 Ok(read) => read,
                 Err(error) => return nil_error(l, self, error),
             };
             let parent = self.process().clone();
-            let started = match parent.kernel().programs().resolve(&id) {
+            let started = match resolved {
                 Resolved::Ready(program) => program.and_then(|program| child(&parent, program, host, args, monitored)),
                 Resolved::Pending(loading) => {
                     let work = async move {
@@ -596,29 +655,38 @@ impl Driver {
             if lua_gettop(l) < 2 {
                 return Err(Error::invalid("exec requires id and host arguments"));
             }
-            match (text(l, 1).unwrap_or_default(), text(l, 2).unwrap_or_default()) {
+            let free = self.is_free();
+            match (text(l, 1).unwrap_or_default(), text(l, 2)) {
                 ("", _) => return Err(Error::invalid("process ID required")),
-                (_, "") => return Err(Error::invalid("host ID required")),
+                (_, Some("")) => return Err(Error::invalid("host ID required")),
+                (id, _) if free && is_file(id) => {}
                 (id, _) if EntryId::parse(id).is_err() => {
                     let message = "invalid process ID format (namespace:name required)";
                     return Err(Error::invalid(message));
                 }
                 _ => {}
             }
-            let (id, host, args) = self.read_spawn(l)?;
+            let (resolved, host, args) = self.read_spawn(l)?;
             let parent = self.process().clone();
-            let resolved = parent.kernel().programs().resolve(&id);
+            let started = Child::default();
+            let known = started.clone();
             let work = async move {
                 let program = match resolved {
                     Resolved::Ready(program) => program,
                     Resolved::Pending(loading) => loading.await,
                 };
                 match program.and_then(|program| child(&parent, program, host, args, false)) {
-                    Ok(process) => Woken::Ended(process.exited().await.result.clone()),
+                    Ok(process) => {
+                        // Set once: here.
+                        let _ = known.set(process.clone());
+                        Woken::Ended(process.exited().await.result.clone())
+                    }
                     Err(error) => Woken::Ended(Err(error)),
                 }
             };
-            Ok(self.wait_for(l, Box::pin(work), executed))
+            let act = self.wait_for(l, Box::pin(work), executed);
+            self.waits_for_child(started);
+            Ok(act)
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::ffi::c_int;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::raw::*;
 use super::sandbox::{self, push_registry_table};
@@ -13,6 +14,7 @@ use super::{Bytecode, Driver, boot, mistake};
 use crate::error::{Error, Result};
 use crate::lua::compile::{self, Source};
 use crate::lua::modules::Module;
+use crate::lua::modules::repl::Desk;
 use crate::project::modules::{NOT_PROVIDED, TO_COME};
 
 /// What a process may require beside the global tables.
@@ -26,6 +28,8 @@ pub struct Visible {
     pub imports: Vec<(String, usize)>,
     /// For scripts: the folders below which files are found, and every provided module.
     pub files: Option<Vec<PathBuf>>,
+    /// For a session: whom it works for, and the module `repl`.
+    pub desk: Option<Arc<dyn Desk>>,
 }
 
 /// Global tables that `require` returns.
@@ -125,6 +129,10 @@ impl Driver {
                 return Act::Return(1);
             }
             if TABLES.contains(&name) && sandbox::push_global(l, self, name) {
+                return Act::Return(1);
+            }
+            if visible.desk.is_some() && name == Module::Repl.name() {
+                sandbox::push_module(l, self, Module::Repl);
                 return Act::Return(1);
             }
             match Module::find(name) {

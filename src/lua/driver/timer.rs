@@ -29,11 +29,18 @@ enum Due {
     /// A wait is over: a sleep, or a `receive` without a message.
     Wait(Waiter),
     /// A channel gets the time.
-    Channel {
-        channel: *mut Channel,
-        anchor: c_int,
-        period: Option<Duration>,
-    },
+    Channel(Armed),
+}
+
+/// A channel that a timer will send into.
+#[derive(Clone, Copy)]
+struct Armed {
+    channel: *mut Channel,
+    /// Keeps the channel alive.
+    anchor: c_int,
+    period: Option<Duration>,
+    /// The ticket at which it was made.
+    born: u64,
 }
 
 impl Timers {
@@ -94,14 +101,13 @@ impl Driver {
             lua_pushvalue(l, index);
             let anchor = luaL_ref(l, LUA_REGISTRYINDEX);
             let at = self.process().kernel().now() + delay.min(FOREVER);
-            (*channel).timer = Some(self.timers.add(
-                at,
-                Due::Channel {
-                    channel,
-                    anchor,
-                    period,
-                },
-            ));
+            let armed = Armed {
+                channel,
+                anchor,
+                period,
+                born: self.mark(),
+            };
+            (*channel).timer = Some(self.timers.add(at, Due::Channel(armed)));
         }
     }
 
@@ -110,9 +116,9 @@ impl Driver {
         // SAFETY: the caller holds the channel.
         let key = unsafe { (*channel).timer.take() };
         match key.and_then(|key| self.timers.queue.remove(&key)) {
-            Some(Due::Channel { anchor, .. }) => {
+            Some(Due::Channel(armed)) => {
                 // SAFETY: inside `host`.
-                unsafe { luaL_unref(self.main_state, LUA_REGISTRYINDEX, anchor) };
+                unsafe { luaL_unref(self.main_state, LUA_REGISTRYINDEX, armed.anchor) };
                 true
             }
             _ => false,
@@ -130,11 +136,7 @@ impl Driver {
                 // SAFETY: the limit is lifted, nothing of the state runs.
                 Due::Wait(waiter) => unsafe { self.time_out(waiter) },
                 // SAFETY: as above.
-                Due::Channel {
-                    channel,
-                    anchor,
-                    period,
-                } => unsafe { self.tick(key, channel, anchor, period, now) },
+                Due::Channel(armed) => unsafe { self.tick(key, armed, now) },
             }
         }
     }
@@ -146,11 +148,29 @@ impl Driver {
             // SAFETY: a coroutine that waits in one of our functions has room for a value.
             unsafe { lua_pushnil(wait.l) };
         }
+        self.end_guard(waiter, c"timeout");
         self.complete(waiter);
     }
 
-    unsafe fn tick(&mut self, key: Key, channel: *mut Channel, anchor: c_int, period: Option<Duration>, now: Instant) {
+    /// Stops the timers whose channels were made since the mark, and closes these.
+    pub(super) fn stop_timers(&mut self, mark: super::Mark) {
+        let due = |due: &Due| match due {
+            Due::Channel(armed) if armed.born > mark => Some(armed.channel),
+            _ => None,
+        };
+        let channels: Vec<*mut Channel> = self.timers.queue.values().filter_map(due).collect();
+        for channel in channels {
+            // SAFETY: the limit is lifted; an armed timer keeps its channel, which is closed before it is let go.
+            unsafe {
+                self.close_channel(channel);
+                self.disarm_channel(channel);
+            }
+        }
+    }
+
+    unsafe fn tick(&mut self, key: Key, armed: Armed, now: Instant) {
         let l = self.main_state;
+        let Armed { channel, anchor, .. } = armed;
         // SAFETY: the limit is lifted; the registry keeps the channel.
         unsafe {
             lua_rawgeti(l, LUA_REGISTRYINDEX, anchor.into());
@@ -160,19 +180,12 @@ impl Driver {
             // A tick that finds the buffer full is dropped.
             self.try_send(l, channel, place, place + 1);
             lua_settop(l, place - 1);
-            match period {
+            match armed.period {
                 Some(period) => {
                     // Ticks that were missed are not made up for.
                     let next = key.0 + period;
                     let at = if next <= now { now + period } else { next };
-                    (*channel).timer = Some(self.timers.add(
-                        at,
-                        Due::Channel {
-                            channel,
-                            anchor,
-                            period: Some(period),
-                        },
-                    ));
+                    (*channel).timer = Some(self.timers.add(at, Due::Channel(armed)));
                 }
                 None => {
                     (*channel).timer = None;

@@ -7,8 +7,8 @@
 use std::ffi::c_int;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::raw::*;
@@ -39,7 +39,12 @@ pub struct Pending {
     work: Work,
     bell: Arc<Bell>,
     waker: Waker,
+    /// The process of an `exec`, as soon as there is one.
+    child: Option<Child>,
 }
+
+/// A process that somebody waits for.
+pub type Child = Arc<OnceLock<Arc<Process>>>;
 
 impl Pending {
     pub fn new(driver: &Driver, work: Work) -> Pending {
@@ -51,6 +56,16 @@ impl Pending {
             work,
             waker: bell.clone().into(),
             bell,
+            child: None,
+        }
+    }
+
+    /// Nobody waits any more, though the caller lives: a process that was started for this wait has no purpose left.
+    pub fn give_up(&self) {
+        let child = self.child.as_ref().and_then(|child| child.get());
+        if let Some(child) = child.filter(|child| child.exit().is_none()) {
+            // It may have ended just now.
+            let _ = child.kernel().terminate(child.pid());
         }
     }
 
@@ -103,6 +118,20 @@ impl Caller {
     pub fn finish(&self) -> Option<Finish> {
         // SAFETY: the driver outlives the state; it is not in use while an mlua function runs.
         unsafe { (*self.0).waiting.finish.take() }
+    }
+
+    /// A moment, for a later [`Caller::sweep`].
+    pub fn mark(&self) -> super::Mark {
+        // SAFETY: as in `finish`.
+        unsafe { (*self.0).mark() }
+    }
+
+    /// Ends what is left in the state of what was begun since the mark: coroutines, timers, subscriptions; empties the mailbox.
+    pub fn sweep(&self, mark: super::Mark) {
+        // SAFETY: as in `finish`; what is called pushes nothing that could raise.
+        unsafe {
+            (*self.0).lifted(|driver| driver.sweep(mark));
+        }
     }
 
     /// Has the calling coroutine wait for `work`, as soon as the mlua function has returned.
@@ -168,6 +197,15 @@ impl Driver {
             self.waiting.tasks.push(waiter.task);
         }
         act
+    }
+
+    /// The running task, which is about to wait, waits for the end of that process.
+    pub(super) fn waits_for_child(&mut self, child: Child) {
+        let current = self.current;
+        let wait = self.task(current).and_then(|task| task.wait.as_mut());
+        if let Some(What::Host(pending)) = wait.map(|wait| &mut wait.what) {
+            pending.child = Some(child);
+        }
     }
 
     /// Whether a task waits for a future.

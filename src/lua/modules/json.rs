@@ -207,16 +207,19 @@ impl Encoder {
 
 /// The length of a table whose keys are exactly 1 to n.
 fn check_array(table: &Table) -> Result<usize, Stop> {
-    let mut keys = 0;
+    // The border that Lua calls the length would do for neither {1, nil, 3, [10] = 1} nor {1, nil, 3}.
+    let (mut keys, mut last) = (0, 0);
     for pair in table.pairs::<Value, Value>() {
         match pair?.0 {
-            Value::Integer(_) => keys += 1,
+            Value::Integer(key) => {
+                keys += 1;
+                last = last.max(if key < 1 { i64::MAX } else { key });
+            }
             key => return stop(bad_key(&key)),
         }
     }
-    let length = table.raw_len();
-    if keys == length {
-        Ok(length)
+    if i64::try_from(keys) == Ok(last) {
+        Ok(keys)
     } else {
         stop("cannot encode a sparse array: its keys are not 1, 2, 3 and so on without a gap")
     }
@@ -631,7 +634,7 @@ mod tests {
             local loop = {}; loop.me = {loop}
             local deep = {}; for _ = 1, 128 do deep = {deep} end
             local wide = {}; for _ = 1, 60 do wide = {wide, wide} end
-            for name, value in pairs{sparse = {1, nil, 3}, far = {[5] = 1}, zero = {[0] = 1}, mixed = {1, a = 2}, keys = {[true] = 1},
+            for name, value in pairs{sparse = {1, nil, 3}, farther = {1, nil, 3, [10] = 1}, far = {[5] = 1}, zero = {[0] = 1}, mixed = {1, a = 2}, keys = {[true] = 1},
                 floats = {[1.5] = 1}, both = {a = 1, [1] = 1}, loop = loop, deep = deep, wide = wide} do
                 local text, err = json.encode(value)
                 assert(text == nil and err:kind() == "Internal" and err:retryable() == false, name)

@@ -12,6 +12,8 @@ pub mod json;
 pub mod logger;
 pub mod os;
 pub mod payload;
+pub mod repl;
+pub mod test;
 pub mod time;
 
 #[cfg(test)]
@@ -32,6 +34,9 @@ pub enum Module {
     Logger,
     Os,
     Payload,
+    /// Of a session alone; nobody else can require it.
+    Repl,
+    Test,
     Time,
 }
 
@@ -46,6 +51,7 @@ impl Module {
         Module::Io,
         Module::Json,
         Module::Logger,
+        Module::Test,
         Module::Time,
     ];
 
@@ -64,6 +70,8 @@ impl Module {
             Module::Logger => c"logger",
             Module::Os => c"os",
             Module::Payload => c"payload",
+            Module::Repl => c"repl",
+            Module::Test => c"test",
             Module::Time => c"time",
         }
     }
@@ -86,6 +94,8 @@ impl Module {
             Module::Logger => return logger::open(lua),
             Module::Os => os::open(lua),
             Module::Payload => payload::open(lua),
+            Module::Repl => repl::open(lua),
+            Module::Test => test::open(lua),
             Module::Time => time::open(lua),
         }
         .map(Value::Table)

@@ -1,0 +1,143 @@
+//! Texts of the command line in a session: `-e CODE`, a file, piped input. Each runs as a whole; the last one's results are the
+//! program's, as those of a script are.
+
+use std::collections::VecDeque;
+use std::future::ready;
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::World;
+use crate::cli::args::Repl;
+use crate::cli::console::Console;
+use crate::cli::failure::{Failure, code};
+use crate::cli::outcome::settle;
+use crate::cli::run::attend;
+use crate::cli::script;
+use crate::cli::signals::Signals;
+use crate::error::{Error, Frame};
+use crate::lua::compile::{Source, compile};
+use crate::lua::modules::repl::{Asked, Desk, Request};
+use crate::lua::syntax::input;
+use crate::process::Exit;
+use crate::runtime::Runtime;
+
+/// A text and where it comes from.
+pub struct Text {
+    text: String,
+    /// As messages show it.
+    name: String,
+}
+
+/// What the command line gives to run: the file, then every `-e`; without both what is piped in.
+///
+/// # Errors
+/// Exit 3 for a text that cannot be read or is no Lua.
+pub fn texts(args: &Repl) -> Result<Vec<Text>, Failure> {
+    let mut texts = Vec::new();
+    if let Some(file) = &args.file {
+        let name = file.display().to_string();
+        let text = script::read(file, &name)?;
+        texts.push(Text { text, name });
+    }
+    texts.extend(args.eval.iter().map(|code| Text {
+        text: code.clone(),
+        name: "-e".to_owned(),
+    }));
+    if texts.is_empty() {
+        texts.push(piped()?);
+    }
+    texts.iter().try_for_each(check)?;
+    Ok(texts)
+}
+
+fn piped() -> Result<Text, Failure> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().read_to_end(&mut bytes);
+    read.map_err(|error| unreadable(&format!("cannot read stdin: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| unreadable("stdin is not UTF-8 text"))?;
+    Ok(Text {
+        text,
+        name: "stdin".to_owned(),
+    })
+}
+
+pub fn unreadable(message: &str) -> Failure {
+    Failure::new(code::PROJECT, Error::invalid(message))
+}
+
+/// Whether Lua would take it, before anything has run.
+fn check(text: &Text) -> Result<(), Failure> {
+    if is_command(&text.text) {
+        return Ok(());
+    }
+    let program = input::as_expression(&text.text).unwrap_or_else(|| text.text.clone());
+    let source = Source {
+        text: &program,
+        chunk: &text.name,
+        first_line: 1,
+    };
+    compile(&source).map(drop).map_err(|error| {
+        let found = Runtime::script_finding(&error, Path::new(&text.name), &text.text);
+        Failure::entry(error, &[found])
+    })
+}
+
+fn is_command(text: &str) -> bool {
+    text.trim_start().starts_with(':')
+}
+
+/// Runs them, to the program's exit code.
+///
+/// # Errors
+/// What the first one that failed failed with.
+pub fn run(world: &World, texts: Vec<Text>, console: &Console) -> Result<u8, Failure> {
+    let desk = Arc::new(Batch(Mutex::new(texts.into_iter().map(Text::request).collect())));
+    world.runtime.block_on(async {
+        let mut signals = Signals::listen().map_err(|error| unreadable(&error.to_string()))?;
+        let process = world.start(desk)?;
+        let (exit, stopped) = attend(&world.runtime, &process, &mut signals, console).await;
+        settle(&process, &without_session(&exit), stopped, None, console)
+    })
+}
+
+impl Text {
+    fn request(self) -> Request {
+        let is_file = self.name.ends_with(".lua");
+        let mark = if is_file { '@' } else { '=' };
+        Request::Text {
+            name: format!("{mark}{}", self.name),
+            text: self.text,
+        }
+    }
+}
+
+/// The exit with the frames of the user's code alone.
+fn without_session(exit: &Exit) -> Exit {
+    let result = exit.result.clone().map_err(|error| {
+        let own = |frame: &Frame| frame.source.starts_with("[repl]") || frame.source == "[C]";
+        let frames = error.frames().iter().filter(|frame| !own(frame)).cloned().collect();
+        error.with_frames(frames)
+    });
+    Exit {
+        result,
+        cause: exit.cause,
+    }
+}
+
+/// A desk with a pile of work.
+#[derive(Debug)]
+struct Batch(Mutex<VecDeque<Request>>);
+
+impl Desk for Batch {
+    fn next(&self) -> Asked {
+        let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        Box::pin(ready(next))
+    }
+
+    fn reply(&self, _: Vec<String>) {}
+
+    fn quit(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}

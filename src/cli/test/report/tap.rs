@@ -1,0 +1,154 @@
+//! The Test Anything Protocol, version 14. The plan comes last, because the number of tests is known only then.
+
+use std::fmt::Write as _;
+
+use super::{Reporter, listing};
+use crate::cli::test::event::{Event, Report, Status};
+
+#[derive(Default)]
+pub struct Tap {
+    count: usize,
+}
+
+impl Reporter for Tap {
+    fn event(&mut self, event: &Event, out: &mut String) {
+        match event {
+            Event::Test(report) => {
+                self.start(out);
+                self.count += 1;
+                test(self.count, report, out);
+            }
+            Event::Note { file, text } => {
+                self.start(out);
+                comment(&format!("{file}: {text}"), out);
+            }
+            Event::Listed { file, path, .. } => {
+                let _ = writeln!(out, "{}", listing(file, path));
+            }
+            Event::Ended(summary) if summary.listed > 0 => {}
+            Event::Ended(_) => {
+                self.start(out);
+                let _ = writeln!(out, "1..{}", self.count);
+            }
+        }
+    }
+}
+
+impl Tap {
+    fn start(&mut self, out: &mut String) {
+        if self.count == 0 && out.is_empty() {
+            out.push_str("TAP version 14\n");
+        }
+    }
+}
+
+fn test(number: usize, report: &Report, out: &mut String) {
+    let ok = if report.status == Status::Failed {
+        "not ok"
+    } else {
+        "ok"
+    };
+    let name = match report.path.is_empty() {
+        true => report.file.clone(),
+        false => listing(&report.file, &report.path),
+    };
+    let _ = write!(out, "{ok} {number} - {}", escape(&name));
+    if report.status == Status::Pending {
+        let _ = write!(out, " # SKIP {}", escape(report.reason.as_deref().unwrap_or("")));
+    }
+    out.push('\n');
+    if let Some(failure) = &report.failure {
+        let hook = failure
+            .hook
+            .as_ref()
+            .map(|hook| format!("in {hook}: "))
+            .unwrap_or_default();
+        out.push_str("  ---\n");
+        block("message", (hook + &failure.message).lines(), out);
+        let _ = writeln!(out, "  at: {}", quote(&report.place()));
+        block("diff", failure.diff.iter().map(String::as_str), out);
+        let frames: Vec<String> = failure.frames.iter().map(ToString::to_string).collect();
+        block("stack", frames.iter().map(String::as_str), out);
+        block("crashes", report.crashes.iter().flat_map(|crash| crash.lines()), out);
+        out.push_str("  ...\n");
+    }
+    for left in &report.left {
+        comment(&format!("left running, ended: {left}"), out);
+    }
+    report.output.lines().for_each(|line| comment(line, out));
+}
+
+/// Lines as a YAML block.
+fn block<'a>(name: &str, lines: impl Iterator<Item = &'a str>, out: &mut String) {
+    let mut lines = lines.peekable();
+    if lines.peek().is_none() {
+        return;
+    }
+    // The number says how far the block is indented: a first line may begin with blanks of its own.
+    let _ = writeln!(out, "  {name}: |2");
+    for line in lines {
+        let _ = writeln!(out, "{}", format!("    {line}").trim_end());
+    }
+}
+
+fn comment(text: &str, out: &mut String) {
+    let _ = writeln!(out, "# {text}");
+}
+
+/// `#` begins a directive, and a description is one line.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('#', "\\#")
+        .replace(['\n', '\r'], " ")
+}
+
+fn quote(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::test::report::written;
+
+    #[test]
+    fn the_protocol_is_kept() {
+        assert_eq!(
+            written(Tap::default()),
+            "\
+TAP version 14
+ok 1 - tests/sum_test.lua: sum › is zero
+not ok 2 - tests/sum_test.lua: sum › adds & \"more\"
+  ---
+  message: |2
+    in before_each: values are not equal
+  at: \"tests/sum_test.lua:9\"
+  diff: |2
+    - 42
+    + \"<41>\"
+  stack: |2
+    tests/sum_test.lua:9: in check
+  crashes: |2
+    app:worker {app:processes|0x00002} failed: boom
+  ...
+# left running, ended: app:worker {app:processes|0x00003}
+# one
+# two
+ok 3 - tests/sum_test.lua: sum › overflows # SKIP not yet
+# tests/sum_test.lua: sum: left running, ended: app:w {h|0x1}
+not ok 4 - tests/bad_test.lua
+  ---
+  message: |2
+    tests/bad_test.lua:1: syntax error near <eof>
+  at: \"tests/bad_test.lua\"
+  ...
+1..4
+"
+        );
+    }
+
+    #[test]
+    fn a_name_cannot_become_a_directive() {
+        assert_eq!(escape("a # SKIP\nb\\"), "a \\# SKIP b\\\\");
+    }
+}

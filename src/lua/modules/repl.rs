@@ -1,0 +1,177 @@
+//! The half of a REPL session that is written in Rust: what its loop in Lua (`lua/repl/`) asks for.
+//!
+//! Behind a session sits a [`Desk`]: somebody at a prompt, the command line, a test. The module exists in the state of a
+//! session alone. Nothing here reads keys or knows what a prompt looks like.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use mlua::{Lua, MultiValue, Table};
+
+use crate::duration;
+use crate::error::Error;
+use crate::lua::driver;
+use crate::lua::help;
+use crate::lua::host::{Call, context, raise, waiting};
+use crate::lua::syntax::input;
+
+/// What a session is asked to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// What a person typed: its failure is shown, and the session goes on.
+    Input(String),
+    /// A text of the command line: its failure ends the session. The name is that of a Lua chunk.
+    Text { text: String, name: String },
+    /// Which names could stand in place of the last one of a path of names; [`Desk::reply`] takes them.
+    Complete {
+        path: Vec<String>,
+        /// Behind a `:`, where only functions fit.
+        method: bool,
+    },
+}
+
+/// A request on its way; none is the end of the session.
+pub type Asked = Pin<Box<dyn Future<Output = Option<Request>> + Send>>;
+
+/// Who gives a session something to do.
+pub trait Desk: Send + Sync + fmt::Debug {
+    /// Called when the session has done what it was asked before.
+    fn next(&self) -> Asked;
+
+    /// Takes the answer to [`Request::Complete`].
+    fn reply(&self, names: Vec<String>);
+
+    /// The session wants to end: the next request is none.
+    fn quit(&self);
+}
+
+/// The main chunk of every session.
+pub const MAIN: &str = "return require('repl').serve()";
+
+const SHOW: (&str, &str) = ("show", include_str!("../../../lua/repl/show.lua"));
+const COMPLETE: (&str, &str) = ("complete", include_str!("../../../lua/repl/complete.lua"));
+const COMMANDS: (&str, &str) = ("commands", include_str!("../../../lua/repl/commands.lua"));
+const SESSION: (&str, &str) = ("session", include_str!("../../../lua/repl/session.lua"));
+
+/// The module: the loop, made of its parts.
+pub fn open(lua: &Lua) -> mlua::Result<Table> {
+    let native = native(lua)?;
+    let show: Table = part(lua, SHOW, ())?;
+    let complete: Table = part(lua, COMPLETE, ())?;
+    let commands: Table = part(lua, COMMANDS, (&native, &show))?;
+    part(lua, SESSION, (native, show, commands, complete))
+}
+
+/// Runs one of the files. Their chunks are called `[repl]/…`, by which their frames are known.
+fn part(lua: &Lua, (name, source): (&str, &str), args: impl mlua::IntoLuaMulti) -> mlua::Result<Table> {
+    let chunk = lua.load(source).set_name(format!("=[repl]/{name}"));
+    chunk.set_mode(mlua::chunk::ChunkMode::Text).into_function()?.call(args)
+}
+
+fn native(lua: &Lua) -> mlua::Result<Table> {
+    let native = lua.create_table()?;
+    native.set("guard", driver::guard::function(lua)?)?;
+    native.set("next", waiting(lua, next)?)?;
+    native.set("reply", lua.create_function(reply)?)?;
+    native.set("quit", lua.create_function(quit)?)?;
+    native.set("prepare", lua.create_function(prepare)?)?;
+    native.set("read", waiting(lua, read)?)?;
+    native.set("entries", lua.create_function(entries)?)?;
+    native.set("help", lua.create_function(|_, name: String| Ok(help::find(&name)))?)?;
+    native.set("now", lua.create_function(|_, ()| Ok(now()))?)?;
+    native.set(
+        "show_duration",
+        lua.create_function(|_, taken: i64| Ok(duration::format(taken)))?,
+    )?;
+    Ok(native)
+}
+
+fn desk(lua: &Lua) -> mlua::Result<Arc<dyn Desk>> {
+    let desk = context(lua)?.visible.desk.clone();
+    desk.ok_or_else(|| raise(Error::unavailable("only a session can do this")))
+}
+
+/// The next request as a table, or nil at the end.
+fn next(lua: &Lua, (): ()) -> mlua::Result<Call> {
+    Ok(Call::wait(desk(lua)?.next(), |lua, request| match request {
+        Some(request) => describe(lua, request).map(Some),
+        None => Ok(None),
+    }))
+}
+
+fn describe(lua: &Lua, request: Request) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    match request {
+        Request::Input(text) => {
+            table.set("kind", "input")?;
+            table.set("text", text)?;
+        }
+        Request::Text { text, name } => {
+            table.set("kind", "text")?;
+            table.set("text", text)?;
+            table.set("name", name)?;
+        }
+        Request::Complete { path, method } => {
+            table.set("kind", "complete")?;
+            table.set("path", path)?;
+            table.set("method", method)?;
+        }
+    }
+    Ok(table)
+}
+
+fn reply(lua: &Lua, names: Vec<String>) -> mlua::Result<()> {
+    desk(lua)?.reply(names);
+    Ok(())
+}
+
+fn quit(lua: &Lua, (): ()) -> mlua::Result<()> {
+    desk(lua)?.quit();
+    Ok(())
+}
+
+/// The program that an input means, and whether its values are to be shown.
+fn prepare(lua: &Lua, text: mlua::LuaString) -> mlua::Result<MultiValue> {
+    let Ok(text) = text.to_str() else {
+        return Err(raise(Error::invalid("the input is not UTF-8 text")));
+    };
+    let expression = input::as_expression(&text);
+    let is_expression = expression.is_some();
+    let program = expression.unwrap_or_else(|| input::keep_locals(&text));
+    mlua::IntoLuaMulti::into_lua_multi((program, is_expression), lua)
+}
+
+/// A file's text, its path seen from the current folder. Raises when it cannot be read.
+fn read(lua: &Lua, path: String) -> mlua::Result<Call> {
+    let io = context(lua)?.process.kernel().io().clone();
+    let reading = io.spawn_blocking(move || {
+        let text = std::fs::read_to_string(&path);
+        text.map_err(|error| Error::not_found(format!("cannot read {path}: {error}")))
+    });
+    Ok(Call::wait(reading, |_, read| match read {
+        Ok(text) => text.map_err(raise),
+        Err(failure) => Err(raise(Error::internal(failure.to_string()))),
+    }))
+}
+
+/// Id and kind of every entry.
+fn entries(lua: &Lua, (): ()) -> mlua::Result<Vec<Table>> {
+    let engine = context(lua)?.engine.clone();
+    let describe = |entry: &Arc<crate::project::Entry>| {
+        let row = lua.create_table()?;
+        row.set("id", entry.id.as_str())?;
+        row.set("kind", entry.kind.as_str())?;
+        Ok(row)
+    };
+    engine.registry().iter().map(describe).collect()
+}
+
+/// Nanoseconds since some moment.
+fn now() -> i64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = START.get_or_init(Instant::now);
+    i64::try_from(start.elapsed().as_nanos()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,252 @@
+//! The module `test`, the half in Rust: deadlines, what a test left behind, entries of a test file, and the way to the
+//! reporters. Blocks, assertions and the order in which things run are the half in Lua (`lua/test.lua`, `lua/test/`).
+//!
+//! Behind a test file stands a [`Bench`]. In a process without one (an entry that declares the module) the assertions work, and
+//! what would need a bench fails as Unavailable. Nothing here knows what a report looks like.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mlua::{Function, Lua, Table, Value as LuaValue};
+
+use crate::error::{Error, Result};
+use crate::id::EntryId;
+use crate::lua::driver;
+use crate::lua::host::{Call, StateContext, context, raise, waiting};
+use crate::lua::tree;
+use crate::process::Process;
+use crate::value::Value;
+
+/// What the runner gives to the process of a test file.
+pub trait Bench: Send + Sync {
+    /// Takes an event of `lua/test/suite.lua`.
+    fn report(&self, event: Value);
+
+    /// Whether no further test is wanted.
+    fn is_stopped(&self) -> bool;
+
+    /// The folder of the test file.
+    fn folder(&self) -> &Path;
+
+    /// Keeps a module's bytes for as long as the file runs; gives the fields `fs`, `path` and `hash` of an entry for it.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    fn keep(&self, module: &[u8]) -> Result<Vec<(&'static str, Value)>>;
+
+    /// Makes an entry of its fields as YAML would have them, known to this file's runtime alone. Blocks.
+    ///
+    /// # Errors
+    /// What is wrong with the entry.
+    fn declare(&self, fields: Value) -> Result<EntryId>;
+}
+
+const SHOW: (&str, &str) = ("show", include_str!("../../../lua/test/show.lua"));
+const DIFF: (&str, &str) = ("diff", include_str!("../../../lua/test/diff.lua"));
+const ASSERT: (&str, &str) = ("assert", include_str!("../../../lua/test/assert.lua"));
+const SUITE: (&str, &str) = ("suite", include_str!("../../../lua/test/suite.lua"));
+const TEST: (&str, &str) = ("test", include_str!("../../../lua/test.lua"));
+
+/// What the process of a test file runs; its arguments are the file's text, its name, and the options.
+pub const MAIN: &str = include_str!("../../../lua/test/main.lua");
+
+/// How long a process that is about to end by itself has for that, before it counts as left behind.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// The module.
+pub fn open(lua: &Lua) -> mlua::Result<Table> {
+    assemble(lua, &native(lua)?)
+}
+
+/// Puts the parts in Lua together.
+fn assemble(lua: &Lua, native: &Table) -> mlua::Result<Table> {
+    let show: Table = part(lua, SHOW, ())?;
+    let diff: Table = part(lua, DIFF, &show)?;
+    let asserts: Table = part(lua, ASSERT, (&show, &diff))?;
+    let failure: Table = asserts.get("Failure")?;
+    let suite: Table = part(lua, SUITE, (native, failure, &show))?;
+    let checks: Table = asserts.get("checks")?;
+    let object: LuaValue = asserts.get("assert")?;
+    part(lua, TEST, (native, checks, object, suite))
+}
+
+/// Runs one of the files. Their chunks are called `[test]/…`, by which frames of the framework are known.
+fn part(lua: &Lua, (name, source): (&str, &str), args: impl mlua::IntoLuaMulti) -> mlua::Result<Table> {
+    let chunk = lua.load(source).set_name(format!("=[test]/{name}"));
+    chunk.set_mode(mlua::chunk::ChunkMode::Text).into_function()?.call(args)
+}
+
+fn native(lua: &Lua) -> mlua::Result<Table> {
+    let native = lua.create_table()?;
+    let started = Instant::now();
+    native.set("guard", driver::guard::function(lua)?)?;
+    native.set("where", lua.create_function(where_is)?)?;
+    native.set(
+        "now",
+        lua.create_function(move |_, ()| Ok(nanoseconds(started.elapsed())))?,
+    )?;
+    native.set("duration", lua.create_function(duration)?)?;
+    native.set("show_duration", lua.create_function(show_duration)?)?;
+    native.set("emit", lua.create_function(emit)?)?;
+    native.set("stopped", lua.create_function(stopped)?)?;
+    native.set("mark", lua.create_function(mark)?)?;
+    native.set("sweep", sweep(lua)?)?;
+    native.set("entry", waiting(lua, entry)?)?;
+    native.set("wat", waiting(lua, wat)?)?;
+    native.set("wasm", waiting(lua, wasm)?)?;
+    Ok(native)
+}
+
+fn nanoseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Source and line of the caller at that level.
+fn where_is(lua: &Lua, level: usize) -> mlua::Result<(Option<String>, Option<usize>)> {
+    let found = lua.inspect_stack(level, |debug| {
+        let source = debug.source().short_src.map(|source| source.into_owned());
+        (source, debug.current_line())
+    });
+    Ok(found.unwrap_or_default())
+}
+
+/// A duration argument in nanoseconds.
+fn duration(_: &Lua, value: LuaValue) -> mlua::Result<i64> {
+    super::time::duration_argument(&value).map_err(raise)
+}
+
+fn show_duration(_: &Lua, nanoseconds: i64) -> mlua::Result<String> {
+    Ok(crate::duration::format(nanoseconds))
+}
+
+fn bench(context: &StateContext) -> Result<Arc<dyn Bench>> {
+    let bench = context.engine.bench.get().cloned();
+    bench.ok_or_else(|| Error::unavailable("only a test file can do this"))
+}
+
+fn emit(lua: &Lua, event: LuaValue) -> mlua::Result<()> {
+    let bench = bench(&*context(lua)?).map_err(raise)?;
+    bench.report(tree::from_lua(&event)?);
+    Ok(())
+}
+
+fn stopped(lua: &Lua, (): ()) -> mlua::Result<bool> {
+    Ok(bench(&*context(lua)?).is_ok_and(|bench| bench.is_stopped()))
+}
+
+/// What there is now: processes, and what the state holds.
+fn mark(lua: &Lua, (): ()) -> mlua::Result<Table> {
+    let context = context(lua)?;
+    let processes = context.process.kernel().processes();
+    let newest = processes.iter().map(|process| process.pid().number()).max();
+    let mark = lua.create_table()?;
+    mark.set("process", newest.unwrap_or(0))?;
+    mark.set("state", driver::attached(lua).map_or(0, |driver| driver.mark()))?;
+    Ok(mark)
+}
+
+/// `sweep(mark)`: ends what was begun since, and gives the processes that were left running as an array of texts.
+fn sweep(lua: &Lua) -> mlua::Result<Function> {
+    waiting(lua, |lua, mark: Table| {
+        let context = context(lua)?;
+        let (newest, state): (u64, u64) = (mark.get("process")?, mark.get("state")?);
+        if let Some(driver) = driver::attached(lua) {
+            driver.sweep(state);
+        }
+        let own = context.process.clone();
+        let after =
+            lua.create_function(move |lua, ()| Ok(driver::attached(lua).map(|driver| driver.sweep(state)).is_some()))?;
+        let left = async move { end_since(&own, newest).await };
+        Ok(Call::wait(left, move |lua, left: Vec<String>| {
+            // What they sent while they ended.
+            after.call::<bool>(())?;
+            lua.create_sequence_from(left)
+        }))
+    })
+}
+
+fn started_since(own: &Process, newest: u64) -> Vec<Arc<Process>> {
+    let mut processes = own.kernel().processes();
+    processes.retain(|process| process.pid().number() > newest && process.pid() != own.pid());
+    processes
+}
+
+async fn end_since(own: &Process, newest: u64) -> Vec<String> {
+    let ending = started_since(own, newest);
+    if ending.is_empty() {
+        return Vec::new();
+    }
+    // That some do not end by themselves is what this is about.
+    let _ = tokio::time::timeout(GRACE, all_ended(ending)).await;
+    let mut left = Vec::new();
+    loop {
+        let processes = started_since(own, newest);
+        if processes.is_empty() {
+            return left;
+        }
+        for process in &processes {
+            left.push(format!("{} {}", process.entry(), process.pid()));
+            // One that has ended meanwhile is what we want.
+            let _ = own.kernel().terminate(process.pid());
+        }
+        all_ended(processes).await;
+    }
+}
+
+async fn all_ended(processes: Vec<Arc<Process>>) {
+    for process in processes {
+        process.exited().await;
+    }
+}
+
+/// Runs something that blocks, off the workers; its id or `raise`d error comes back.
+fn blocking(lua: &Lua, work: impl FnOnce(&dyn Bench) -> Result<EntryId> + Send + 'static) -> mlua::Result<Call> {
+    let context = context(lua)?;
+    let bench = bench(&context).map_err(raise)?;
+    let done = context.process.kernel().io().spawn_blocking(move || work(&*bench));
+    Ok(Call::wait(done, |_, done| match done {
+        Ok(Ok(id)) => Ok(id.as_str().to_owned()),
+        Ok(Err(error)) => Err(raise(error)),
+        Err(failure) => Err(raise(Error::internal(failure.to_string()))),
+    }))
+}
+
+/// `entry(fields)`.
+fn entry(lua: &Lua, fields: Table) -> mlua::Result<Call> {
+    let fields = tree::from_lua(&LuaValue::Table(fields))?;
+    blocking(lua, move |bench| bench.declare(fields))
+}
+
+/// `wat(text, method, fields)`.
+fn wat(lua: &Lua, (text, method, fields): (String, String, Table)) -> mlua::Result<Call> {
+    let fields = tree::from_lua(&LuaValue::Table(fields))?;
+    blocking(lua, move |bench| {
+        let bytes = ::wat::parse_str(&text).map_err(|error| Error::invalid(error.to_string()))?;
+        module(bench, &bytes, method, fields)
+    })
+}
+
+/// `wasm(path, method, fields)`, the path seen from the test file's folder.
+fn wasm(lua: &Lua, (path, method, fields): (String, String, Table)) -> mlua::Result<Call> {
+    let fields = tree::from_lua(&LuaValue::Table(fields))?;
+    blocking(lua, move |bench| {
+        let full: PathBuf = bench.folder().join(&path);
+        let bytes = std::fs::read(full).map_err(|error| Error::not_found(format!("{path}: {error}")))?;
+        module(bench, &bytes, method, fields)
+    })
+}
+
+/// Declares a process of a module.
+fn module(bench: &dyn Bench, bytes: &[u8], method: String, fields: Value) -> Result<EntryId> {
+    let own = [("kind", Value::from("process.wasm")), ("method", Value::from(method))];
+    let own = own.into_iter().chain(bench.keep(bytes)?);
+    let Value::Table(mut table) = fields else {
+        return Err(Error::invalid("fields must be a table"));
+    };
+    for (name, value) in own {
+        table.pairs.retain(|(key, _)| *key != Value::from(name));
+        table.pairs.push((Value::from(name), value));
+    }
+    bench.declare(Value::Table(table))
+}

@@ -1,0 +1,193 @@
+//! Files as processes, where there is no entry: `./worker.lua` and `./worker.wasm#compute` in scripts, sessions and tests.
+//!
+//! The file is read anew for each spawn, off the workers. A module becomes an entry made on the fly, without grants and mounts,
+//! which is kept as long as the file stays the same; so the engine keeps what it compiled.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use tokio::runtime::Handle;
+
+use crate::error::{Error, Result};
+use crate::id::EntryId;
+use crate::lua::LuaEngine;
+use crate::process::{Program, Resolved};
+use crate::project::{Entry, Limits, Spec, Transport, WasmSource, WasmSpec};
+use crate::system::Volume;
+use crate::wasm::Wasm;
+use crate::wasm::module::sha256;
+
+/// Of the entries that are made for files, and of the volumes that hold them.
+const NAMESPACE: &str = "file";
+
+/// The method that means a module's command.
+const COMMAND: &str = "run";
+
+pub(super) struct Files {
+    lua: Arc<LuaEngine>,
+    wasm: Arc<Wasm>,
+    io: Handle,
+    /// By folder and name.
+    modules: Mutex<HashMap<(PathBuf, String), Module>>,
+}
+
+/// The entry of a module, as long as its bytes have this sha256.
+struct Module {
+    sha256: String,
+    entry: Arc<Entry>,
+}
+
+/// A name as code writes it, taken apart.
+struct Name<'a> {
+    /// Below the folder.
+    path: &'a str,
+    method: Option<&'a str>,
+}
+
+impl<'a> Name<'a> {
+    fn parse(text: &'a str) -> Name<'a> {
+        let text = text.strip_prefix("./").unwrap_or(text);
+        match text.split_once('#') {
+            Some((path, method)) => Name {
+                path,
+                method: Some(method),
+            },
+            None => Name {
+                path: text,
+                method: None,
+            },
+        }
+    }
+}
+
+impl Files {
+    pub fn new(lua: Arc<LuaEngine>, wasm: Arc<Wasm>, io: Handle) -> Arc<Files> {
+        Arc::new(Files {
+            lua,
+            wasm,
+            io,
+            modules: Mutex::default(),
+        })
+    }
+
+    /// The program of a file below the first folder.
+    pub fn resolve(self: &Arc<Self>, folders: &[PathBuf], name: &str) -> Resolved {
+        let (files, folders, name) = (self.clone(), folders.to_vec(), name.to_owned());
+        let loading = self.io.spawn_blocking(move || files.load(folders, &name));
+        Resolved::Pending(Box::pin(async move {
+            loading
+                .await
+                .unwrap_or_else(|failure| Err(Error::internal(failure.to_string())))
+        }))
+    }
+
+    /// Blocks for as long as reading and compiling take.
+    fn load(&self, folders: Vec<PathBuf>, written: &str) -> Result<Arc<dyn Program>> {
+        let name = Name::parse(written);
+        let folder = folders.first().cloned().unwrap_or_default();
+        let bytes = read(&folder, &name)?;
+        match Path::new(name.path).extension().and_then(|end| end.to_str()) {
+            Some("lua") if name.method.is_none() => self.script(folders, &name, bytes),
+            Some("lua") => Err(Error::invalid(format!(
+                "{written}: a Lua file is named without a method"
+            ))),
+            Some("wasm") => self.module(folder, written, &name, &bytes),
+            _ => Err(Error::invalid(format!("{written}: neither a .lua nor a .wasm file"))),
+        }
+    }
+
+    fn script(&self, folders: Vec<PathBuf>, name: &Name<'_>, bytes: Vec<u8>) -> Result<Arc<dyn Program>> {
+        let text = String::from_utf8(bytes).map_err(|_| Error::invalid(format!("{} is not UTF-8 text", name.path)))?;
+        let id = EntryId::new(NAMESPACE, name.path);
+        self.lua.file(id, Path::new(name.path), &text, folders)
+    }
+
+    fn module(&self, folder: PathBuf, written: &str, name: &Name<'_>, bytes: &[u8]) -> Result<Arc<dyn Program>> {
+        let entry = self.entry(folder, written, name, sha256(bytes))?;
+        self.wasm.program_blocking(&entry)?;
+        match self.wasm.resolve(&entry) {
+            Resolved::Ready(program) => program,
+            Resolved::Pending(loading) => self.io.block_on(loading),
+        }
+    }
+
+    /// The entry of a module, the same one as long as its bytes are.
+    fn entry(&self, folder: PathBuf, written: &str, name: &Name<'_>, sha256: String) -> Result<Arc<Entry>> {
+        let key = (folder, written.to_owned());
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = modules.get(&key)
+            && known.sha256 == sha256
+        {
+            return Ok(known.entry.clone());
+        }
+        let spec = wasm_spec(self.volume(&key.0)?, name, &sha256);
+        let id = EntryId::new(NAMESPACE, written.strip_prefix("./").unwrap_or(written));
+        let entry = Arc::new(Entry::made(id, "process.wasm", Spec::Wasm(spec)));
+        let module = Module {
+            sha256,
+            entry: entry.clone(),
+        };
+        modules.insert(key, module);
+        Ok(entry)
+    }
+
+    /// The folder as a volume, opened the first time.
+    fn volume(&self, folder: &Path) -> Result<EntryId> {
+        let id = EntryId::new(NAMESPACE, &folder.display().to_string());
+        let volumes = &self.lua.system.volumes;
+        if volumes.get(&id).is_err() {
+            volumes.add(Volume::ambient(id.clone(), folder)?);
+        }
+        Ok(id)
+    }
+}
+
+fn read(folder: &Path, name: &Name<'_>) -> Result<Vec<u8>> {
+    let dir = Dir::open_ambient_dir(folder, ambient_authority());
+    let bytes = dir.and_then(|dir| dir.read(name.path));
+    bytes.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::not_found(format!("no such file: ./{}", name.path)),
+        _ => Error::not_found(format!("cannot read ./{}: {error}", name.path)),
+    })
+}
+
+fn wasm_spec(fs: EntryId, name: &Name<'_>, sha256: &str) -> WasmSpec {
+    WasmSpec {
+        source: WasmSource::File {
+            fs,
+            path: name.path.to_owned(),
+            hash: format!("sha256:{sha256}"),
+        },
+        method: name.method.unwrap_or(COMMAND).to_owned(),
+        wit: None,
+        transport: Transport::Payload,
+        imports: Vec::new(),
+        args: Vec::new(),
+        cwd: "/".to_owned(),
+        env: Vec::new(),
+        mounts: Vec::new(),
+        network: Vec::new(),
+        limits: Limits::default(),
+        pool: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_have_a_method() {
+        for (text, path, method) in [
+            ("./a.lua", "a.lua", None),
+            ("./dir/a.wasm#compute", "dir/a.wasm", Some("compute")),
+            ("./a.wasm#ns:pkg/face#run", "a.wasm", Some("ns:pkg/face#run")),
+        ] {
+            let name = Name::parse(text);
+            assert_eq!((name.path, name.method), (path, method), "{text}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+local env = require("env")
+
+describe("env", function()
+	it("reads by public name, id and name of the namespace", function()
+		assert.equal("hello", env.get("GREETING"))
+		assert.equal("hello", env.get("app:greeting"))
+		assert.equal("secret", env.get("app:private"))
+	end)
+
+	it("falls back to the default", function()
+		assert.equal("fallback", env.get("EMPTY"))
+	end)
+
+	it("knows nothing else, the system's variables neither", function()
+		for _, key in ipairs({ "PATH", "HOME", "NOTE", "nothing" }) do
+			local value, err = env.get(key)
+			assert.is_nil(value, key)
+			test.is_error(err, "NotFound")
+		end
+		local _, err = env.get("")
+		test.is_error(err, "Invalid")
+		assert.equal("empty key", err:message())
+	end)
+
+	it("writes where that is allowed", function()
+		assert.is_true(env.set("NOTE", "written"))
+		assert.equal("written", env.get("NOTE"))
+		local function refused(kind, key)
+			local ok, err = env.set(key, "x")
+			assert.is_falsy(ok)
+			test.is_error(err, kind)
+		end
+		refused("PermissionDenied", "FIXED")
+		refused("PermissionDenied", "GREETING")
+		refused("NotFound", "undeclared")
+		refused("Invalid", "")
+		assert.equal("stone", env.get("FIXED"))
+	end)
+
+	it("lists what has a public name and a value", function()
+		local all = assert(env.get_all())
+		assert.equal("hello", all.GREETING)
+		assert.equal("fallback", all.EMPTY)
+		assert.equal("stone", all.FIXED)
+		assert.is_nil(all.PATH)
+	end)
+end)

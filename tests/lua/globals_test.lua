@@ -1,0 +1,76 @@
+describe("the globals", function()
+	it("are those of the contract", function()
+		for _, name in ipairs({
+			"type", "tonumber", "tostring", "error", "pcall", "xpcall", "pairs", "ipairs", "next", "select", "getmetatable",
+			"setmetatable", "rawget", "rawset", "rawequal", "rawlen", "load", "collectgarbage", "unpack", "require", "print",
+			"subscribe", "unsubscribe", "integer", "number", "boolean",
+		}) do
+			assert.is_function(_G[name], name)
+		end
+		for _, name in ipairs({ "process", "channel", "payload", "os", "errors", "package", "table", "math", "string", "coroutine", "utf8", "debug" }) do
+			assert.is_table(_G[name], name)
+		end
+		assert.equal("Lua 5.4", _VERSION)
+	end)
+
+	it("leave out what could do harm", function()
+		for _, name in ipairs({ "dofile", "loadfile", "loadstring", "warn" }) do
+			assert.is_nil(_G[name], name)
+		end
+		assert.is_nil(string.dump)
+		assert.is_nil(package.loadlib)
+		assert.is_nil(debug.getinfo)
+		assert.is_nil(debug.sethook)
+		assert.is_function(debug.traceback)
+		assert.is_nil(getmetatable(_G))
+	end)
+
+	it("load text and no bytecode", function()
+		assert.equal(3, load("return 1 + 2")())
+		assert.equal(7, load("return x", "chunk", "t", { x = 7 })())
+		local chunk, message = load("\27Lua")
+		assert.is_nil(chunk)
+		assert.is_string(message)
+		chunk, message = load("return", "x", "b")
+		assert.is_nil(chunk)
+		assert.is_string(message)
+		chunk, message = load("return (")
+		assert.is_nil(chunk)
+		assert.matches("1:", message, 1, true)
+	end)
+
+	it("cast without converting", function()
+		assert.equal("x", string("x"))
+		assert.equal(1, integer(1))
+		assert.equal(1.5, number(1.5))
+		assert.is_true(boolean(true))
+		assert.has_error(function() integer("1") end)
+		assert.has_error(function() integer(1.5) end)
+		assert.has_error(function() string(1) end)
+	end)
+
+	it("erase type annotations", function()
+		local f = load([[
+			type Point = { x: number, y: number? }
+			local function f(a: number, b: string?): (number, string)
+				local c: number = a + 1
+				return c, b or "none"
+			end
+			return f
+		]])
+		assert.same({ 3, "none" }, { f()(2) })
+	end)
+
+	it("refuse finalizers", function()
+		assert.error_matches(function()
+			setmetatable({}, { __gc = function() end })
+		end, "__gc is not supported")
+	end)
+
+	it("have the old mathematics too", function()
+		assert.equal(8.0, math.pow(2, 3))
+		assert.equal(2.0, math.log10(100))
+		assert.near(0.7853981, math.atan2(1, 1), 1e-6)
+		assert.same({}, table.create(10, 2))
+	end)
+end)

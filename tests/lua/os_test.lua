@@ -1,0 +1,27 @@
+describe("os", function()
+	it("has the clock and nothing dangerous", function()
+		assert.is_integer(os.time())
+		assert.equal("wippy", os.platform)
+		assert.equal(5, os.difftime(15, 10))
+		local before = os.clock()
+		assert.is_true(os.clock() >= before)
+		for _, name in ipairs({ "execute", "exit", "getenv", "remove", "rename", "tmpname", "setlocale" }) do
+			assert.is_nil(os[name], name)
+		end
+	end)
+
+	it("formats dates", function()
+		assert.equal("1970-01-01 00:00:00", os.date("!%Y-%m-%d %H:%M:%S", 0))
+		assert.equal("Thu Thursday Jan January 001 %", os.date("!%a %A %b %B %j %%", 0))
+		local t = os.date("!*t", 86400)
+		assert.equal(1970, t.year)
+		assert.equal(2, t.day)
+		assert.equal(6, t.wday)
+		assert.is_false(t.isdst)
+	end)
+
+	it("makes times of tables", function()
+		local t = os.date("*t", 1700000000)
+		assert.equal(1700000000, os.time(t))
+	end)
+end)

@@ -1,0 +1,292 @@
+//! `wippy repl`: at a prompt on a pseudo-terminal, and with texts of the command line.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::harness::{Folder, guest};
+use crate::projects::wasm;
+use crate::pty::{CTRL_C, CTRL_D, Pty, UP};
+
+fn session(folder: &Folder) -> Pty {
+    Pty::start(folder.wippy("repl"))
+}
+
+#[track_caller]
+fn leave(mut pty: Pty) -> String {
+    pty.sees("> ").keys(CTRL_D);
+    let (code, drawn) = pty.end();
+    assert_eq!(code, 0, "{drawn}");
+    drawn
+}
+
+#[test]
+fn two_lines_drive_a_guest() {
+    let folder = wasm("compute", "compute", "");
+    let mut pty = session(&folder);
+    pty.sees("> ")
+        .keys("pid = process.spawn_monitored(\"app:main\", \"app:processes\", 6, 7)\r");
+    pty.line("process.receive(time.seconds(10))", "{ at = ")
+        .sees("from = \"{app:processes|0x00002}\"")
+        .sees("type = \"EXIT\", value = 42 }");
+    leave(pty);
+}
+
+#[test]
+fn an_expression_shows_its_values_and_a_statement_nothing() {
+    let folder = Folder::new();
+    let mut pty = session(&folder);
+    pty.line("6 * 7, 'a\\n' .. 'b', nil", "42\t\"a\\nb\"\tnil\n");
+    pty.line("t = {3, 2, b = 1, a = {x = 'y'}} t.self = t", "");
+    pty.line("t", "{ 3, 2, a = { x = \"y\" }, b = 1, self = <cycle> }");
+    pty.line("_.b + 40", "41");
+    pty.line("process.spawn('no:such', 'repl:processes')", "error[NotFound]: ");
+    pty.line("error({code = 7})", "error: { code = 7 }");
+    pty.line("nothing.at.all", "attempt to index a nil value (global 'nothing')");
+    pty.line("x = = 1", "unexpected symbol near '='");
+    pty.line("#process.list() + 1000", "1001");
+    leave(pty);
+}
+
+#[test]
+fn a_local_survives_the_line_and_a_statement_may_have_many() {
+    let folder = Folder::new();
+    let mut pty = session(&folder);
+    pty.line("local x <const>, y: number = 20, 22", "");
+    pty.line("x + y", "42");
+    pty.sees("> ")
+        .keys("function double(n)\r")
+        .keys("return n * 2\r")
+        .keys("end\r");
+    pty.line("double(50) + 23", "123");
+    pty.sees("> ")
+        .keys("\x1b[200~local a = 100\nlocal b = 11\na * b + 11\x1b[201~\r")
+        .sees("syntax error");
+    pty.sees("> ")
+        .keys("\x1b[200~local a = 100\nlocal b = 11\nreturn a * b + 11\x1b[201~\r")
+        .sees("1111");
+    leave(pty);
+}
+
+#[test]
+fn ctrl_c_stops_what_runs_and_keeps_the_session() {
+    let folder = wasm("spin", "spin", "");
+    let mut pty = session(&folder);
+    pty.line("kept = 4200", "");
+    for busy in [
+        "time.sleep('1h')",
+        "process.receive()",
+        "while true do end",
+        "while true do pcall(function() while true do end end) end",
+        "string.rep('x', 10):gsub('x', function() while true do end end)",
+        "process.exec('app:main', 'app:processes')",
+        "channel.new():receive(time.sleep('1h'))",
+    ] {
+        pty.sees("> ")
+            .keys(&format!("io.print('o' .. 'n') {busy}\r"))
+            .sees("on\n");
+        pty.keys(CTRL_C).sees("interrupted");
+        pty.line("kept + 42", "4242");
+    }
+    // The guest that the interrupted call waited for has ended too.
+    pty.line(
+        "while #process.list() > 1 do time.sleep('1ms') end io.print('a' .. 'lone')",
+        "alone",
+    );
+    leave(pty);
+}
+
+#[test]
+fn ctrl_c_clears_the_line_and_ctrl_d_stops_everything() {
+    let folder = Folder::with(&[("worker.lua", "process.receive()")]);
+    let mut pty = session(&folder);
+    pty.sees("> ").keys("error('typed in vain')").sees("vain").keys(CTRL_C);
+    pty.line("process.spawn('./worker.lua'):sub(1, 16)", "\"{repl:processes|\"");
+    let drawn = leave(pty);
+    assert!(!drawn.contains("error:"), "{drawn}");
+}
+
+#[test]
+fn wippy_alone_on_a_terminal_is_a_session() {
+    let folder = Folder::new();
+    let mut pty = Pty::start(folder.wippy(""));
+    pty.line("process.id()", "\"repl:session\"");
+    leave(pty);
+    folder.wippy("").run().code(2).stderr_has("Usage: wippy");
+}
+
+#[test]
+fn history_is_private_and_survives_a_crash() {
+    let folder = Folder::new();
+    let mut pty = session(&folder);
+    pty.line("40 + 2", "42");
+    pty.line(" 'secret' .. 'ly'", "secretly");
+    pty.sees("> ").signal(libc::SIGKILL);
+    pty.end();
+    let file = folder.path().join(".local/state/wippy/history");
+    let mode = file.metadata().expect("the history").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let kept = folder.read(".local/state/wippy/history");
+    assert!(kept.contains("40 + 2") && !kept.contains("secret"), "{kept}");
+    let mut pty = session(&folder);
+    pty.sees("> ").keys(UP).sees("40 + 2").keys(" + 100\r").sees("142");
+    leave(pty);
+}
+
+#[test]
+fn output_of_others_does_not_break_the_line() {
+    let talker =
+        "local from = ... process.receive() require('logger'):info('from ' .. 'afar') process.send(from, 'done')";
+    let folder = Folder::with(&[("talker.lua", talker)]);
+    let mut pty = session(&folder);
+    pty.line("pid = process.spawn('./talker.lua', nil, process.pid())", "");
+    pty.line(
+        "coroutine.spawn(function() time.sleep('300ms') process.send(pid, 'go') end) return process.receive()",
+        "MESSAGE",
+    );
+    pty.line("process.spawn('./later.lua')", "NotFound");
+    folder.write(
+        "later.lua",
+        "require('time').sleep('500ms') require('logger'):info('from ' .. 'afar, later')",
+    );
+    pty.line("process.spawn('./later.lua') ~= nil", "true");
+    pty.sees("> ")
+        .keys("20 + ")
+        .sees("from afar, later")
+        .keys("22\r")
+        .sees("42");
+    leave(pty);
+}
+
+#[test]
+fn the_prompt_counts_what_waits() {
+    let folder = Folder::new();
+    let mut pty = session(&folder);
+    pty.line("process.send(process.pid(), 'hello', 1, 'two')", "true");
+    pty.sees("[1] > ")
+        .keys(":flush\r")
+        .sees("topic = \"hello\"")
+        .sees("n = 2");
+    pty.line("6 * 7", "42");
+    leave(pty);
+}
+
+#[test]
+fn commands_begin_with_a_colon() {
+    let folder = Folder::with(&[
+        ("worker.lua", "process.receive()"),
+        ("setup.lua", "local n = 20\nfunction more() return n + 22 end"),
+    ]);
+    let mut pty = session(&folder);
+    pty.line(":help", ":entries");
+    pty.line(":help process.send", "process.send(dest, topic");
+    pty.line(":entries", "repl:processes  process.host");
+    pty.line("pid = process.spawn('./worker.lua')", "");
+    pty.line(":ps", "file:worker.lua");
+    pty.line(":kill 2", "");
+    pty.line("process.send(pid, 'x')", "process not found");
+    pty.line(":load setup.lua", "");
+    pty.line("more()", "42");
+    pty.line(":time time.sleep('1ms')", "ms");
+    pty.line(":nonsense", "no command :nonsense");
+    pty.sees("> ").keys(":quit\r");
+    assert_eq!(pty.end().0, 0);
+}
+
+#[test]
+fn tab_completes_what_is_there() {
+    let folder = Folder::new();
+    let mut pty = session(&folder);
+    pty.sees("> ").keys("tostri\t(42) .. '!'\r").sees("\"42!\"");
+    pty.line("account = {balance = 4200}", "");
+    pty.sees("> ").keys("account.ba\t + 42\r").sees("4242");
+    pty.sees("> ")
+        .keys("process.info(process.pid()).host == 'repl:term\t'\r")
+        .sees("true");
+    leave(pty);
+}
+
+#[test]
+fn a_session_that_died_is_followed_by_a_new_one() {
+    let folder = Folder::new();
+    let mut pty = session(&folder);
+    pty.line("process.terminate(process.pid())", "process terminated");
+    pty.line("6 * 7", "42");
+    leave(pty);
+}
+
+#[test]
+fn code_of_the_command_line_needs_no_terminal() {
+    let folder = Folder::new();
+    folder
+        .wippy_args(&["repl", "-e", "local x = 5", "-e", "x * 2, 'a'"])
+        .run()
+        .code(0)
+        .stdout("10\t\"a\"\n")
+        .quiet();
+    folder
+        .wippy_args(&["repl", "-e", "return 7"])
+        .run()
+        .code(7)
+        .stdout("")
+        .quiet();
+    let failed = folder.wippy_args(&["repl", "-e", "error('no')", "-e", "1"]).run();
+    failed.code(1).stdout("").stderr_has("error[Internal]: -e:1: no");
+    let refused = folder
+        .wippy_args(&["repl", "-e", "process.spawn('no:such', 'repl:processes')"])
+        .run();
+    refused.code(1).stdout("").stderr_has("error[NotFound]: ");
+    folder
+        .wippy_args(&["repl", "-e", "x = = 1"])
+        .run()
+        .code(3)
+        .stderr_has("-e:1:1");
+}
+
+#[test]
+fn piped_input_is_one_script() {
+    let folder = Folder::with(&[("setup.lua", "io.print('set up') return 9")]);
+    let script = "local x = 1\nio.print(x)\nreturn x + 2\n";
+    folder.wippy("repl").stdin(script).run().code(3).stdout("1\n").quiet();
+    folder.wippy("repl").stdin("").run().code(0).stdout("").quiet();
+    folder.wippy("repl setup.lua").run().code(9).stdout("set up\n").quiet();
+    folder
+        .wippy("repl")
+        .stdin("io.print(1)\nend")
+        .run()
+        .code(3)
+        .stdout("")
+        .stderr_has("stdin:2");
+}
+
+#[test]
+fn files_are_processes_in_scripts() {
+    let folder = Folder::with(&[
+        ("chunk.lua", "local a, b = ...\nreturn a * b"),
+        ("table.lua", "return { main = function(a, b) return a + b end }"),
+        ("function.lua", "return function(a) return process.id() .. a end"),
+        (
+            "main.lua",
+            "local io = require('io')\nlocal function ends(pid, err)\n  assert(pid, tostring(err))\n  local event = process.receive('20s')\n  return \
+             event.value or event.error:message()\nend\nio.print(ends(process.spawn_monitored('./chunk.lua', nil, 6, \
+             7)))\nio.print(process.exec('./table.lua', nil, 6, \
+             7))\nio.print(process.exec('./function.lua', nil, '!'))\nio.print(ends(process.spawn_monitored('./guest.wasm#compute', nil, 6, \
+             7)))\nlocal pid, err = process.spawn('./none.lua')\nio.print(pid, err:kind())\nlocal pid, err = \
+             process.spawn('./../x.lua', nil)\nio.print(pid, err:kind())\n",
+        ),
+    ]);
+    folder.copy_in(&guest("compute"), "guest.wasm");
+    folder
+        .wippy("run main.lua")
+        .run()
+        .code(0)
+        .stdout("42\n13\nfile:function.lua!\n42\nnil\tNotFound\nnil\tNotFound\n")
+        .quiet();
+}
+
+#[test]
+fn entries_cannot_name_files() {
+    let folder = crate::projects::lua(
+        "return function() local pid, err = process.spawn('./x.lua', 'app:processes') io.print(pid, err:kind()) end",
+    );
+    folder.write("x.lua", "return 1");
+    folder.wippy("run main").run().code(0).stdout("nil\tInvalid\n");
+}
