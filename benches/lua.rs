@@ -204,13 +204,12 @@ fn resident() -> usize {
 
 fn main() {
     println!("{:<58} {:>10} {:>10} {:>8}", "µs each", "ours", "floor", "ratio");
+    let only_messages = std::env::args().any(|word| word == "messages");
     for workers in [1, 2] {
         let world = World::new(workers);
-        let args = [Value::Int(LIVES as i64), Value::Int(IN_FLIGHT)];
-        let ours = median(|| world.run("parent", &args, 1), LIVES);
-        let floor = median(|| bare(LIVES, workers), LIVES);
-        let name = format!("life from Lua, {IN_FLIGHT} in flight, {workers} workers (bare mlua)");
-        println!("{name:<58} {ours:>10.2} {floor:>10.2} {:>8.2}", ours / floor);
+        if !only_messages {
+            lives(&world, workers);
+        }
         for pairs in [1, 8] {
             let count = MESSAGES / pairs as i64;
             let each = median(|| world.run("ping", &[Value::Int(count)], pairs), MESSAGES as usize * 2);
@@ -219,6 +218,20 @@ fn main() {
         }
         world.kernel.close();
     }
+    if !only_messages {
+        idle();
+    }
+}
+
+fn lives(world: &World, workers: usize) {
+    let args = [Value::Int(LIVES as i64), Value::Int(IN_FLIGHT)];
+    let ours = median(|| world.run("parent", &args, 1), LIVES);
+    let floor = median(|| bare(LIVES, workers), LIVES);
+    let name = format!("life from Lua, {IN_FLIGHT} in flight, {workers} workers (bare mlua)");
+    println!("{name:<58} {ours:>10.2} {floor:>10.2} {:>8.2}", ours / floor);
+}
+
+fn idle() {
     let world = World::new(2);
     let before = resident();
     let idle: Vec<_> = (0..10_000)

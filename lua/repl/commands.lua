@@ -142,6 +142,39 @@ command("time", "expression", "how long it takes", function(text)
 	write(native.show_duration(took), "\n")
 end)
 
+-- The inputs that worked, in order.
+local worked = {}
+
+function commands.keep(text)
+	insert(worked, text)
+end
+
+command("save", "file", "writes the inputs that worked to a file", function(path)
+	native.write(need(path, "file"), concat(worked, "\n") .. "\n")
+end)
+
+command("tree", "", "the processes below those that spawned them, with what they monitor", function()
+	local below, infos = {}, {}
+	for _, info in ipairs(process.list()) do
+		infos[info.pid] = info
+	end
+	for _, info in ipairs(process.list()) do
+		local parent = native.parent(info.pid) or ""
+		parent = infos[parent] and parent or ""
+		below[parent] = below[parent] or {}
+		insert(below[parent], info)
+	end
+	local function show_below(parent, indent)
+		for _, info in ipairs(below[parent] or {}) do
+			local watched = #info.monitors > 0 and "  monitors " .. concat(info.monitors, " ") or ""
+			local linked = #info.links > 0 and "  linked to " .. concat(info.links, " ") or ""
+			write(indent, info.pid, " ", info.entry, watched, linked, "\n")
+			show_below(info.pid, indent .. "  ")
+		end
+	end
+	show_below("", "")
+end)
+
 command("quit", "", "ends the session, as Ctrl-D does", function()
 	native.quit()
 end)

@@ -65,10 +65,13 @@ commands.print_results = print_results
 -- An input of the person at the prompt.
 function session.input(request)
 	local status, value, frames = native.guard(nil, one_input, request.text)
-	if status == "error" then
+	if status == "ok" and not commands.is_command(request.text) then
+		commands.keep(request.text)
+	elseif status == "error" then
 		report(value, frames)
 	elseif status == "interrupted" then
-		warn("interrupted")
+		-- The terminal has shown a ^C.
+		warn("\ninterrupted")
 	end
 end
 

@@ -30,9 +30,11 @@ pub unsafe fn pack(l: Lua, driver: &mut Driver, first: c_int, count: c_int) -> R
     let mut packing = Packing {
         l,
         packer: Packer::reuse(std::mem::take(&mut driver.buffer)),
-        seen: Seen::default(),
-        open: Vec::new(),
+        seen: std::mem::take(&mut driver.scratch.seen),
+        open: std::mem::take(&mut driver.scratch.open),
     };
+    packing.seen.clear();
+    packing.open.clear();
     // SAFETY: as stated.
     let top = unsafe { lua_gettop(l) };
     for index in first..first + count {
@@ -46,7 +48,17 @@ pub unsafe fn pack(l: Lua, driver: &mut Driver, first: c_int, count: c_int) -> R
     }
     let (packed, buffer) = packing.packer.finish_reusing();
     driver.buffer = buffer;
+    driver.scratch.seen = packing.seen;
+    driver.scratch.open = packing.open;
     Ok(packed)
+}
+
+/// Memory that is used again from value to value.
+#[derive(Default)]
+pub struct Scratch {
+    seen: Seen,
+    open: Vec<Level>,
+    filling: Vec<Filling>,
 }
 
 /// The most data that one value may be: positions in it are 32 bits wide.
@@ -258,6 +270,13 @@ struct Seen {
 }
 
 impl Seen {
+    fn clear(&mut self) {
+        self.few.clear();
+        if !self.many.is_empty() {
+            self.many = HashMap::new();
+        }
+    }
+
     fn get(&self, address: *const std::ffi::c_void) -> Option<TableMark> {
         if self.many.is_empty() {
             self.few
@@ -318,7 +337,13 @@ struct Filling {
 }
 
 unsafe fn push_one(l: Lua, driver: &mut Driver, reader: &mut Reader<'_>, made: Option<c_int>) {
-    let mut open: Vec<Filling> = Vec::new();
+    let mut open = std::mem::take(&mut driver.scratch.filling);
+    // SAFETY: as the caller says.
+    unsafe { fill(l, driver, reader, made, &mut open) };
+    driver.scratch.filling = open;
+}
+
+unsafe fn fill(l: Lua, driver: &mut Driver, reader: &mut Reader<'_>, made: Option<c_int>, open: &mut Vec<Filling>) {
     // SAFETY: the limit is lifted; room is made for each level.
     unsafe {
         loop {
@@ -327,7 +352,7 @@ unsafe fn push_one(l: Lua, driver: &mut Driver, reader: &mut Reader<'_>, made: O
             } else if open.is_empty() {
                 return;
             } else {
-                store(l, &mut open);
+                store(l, open);
             }
             // Tables that are full are values of the table around them.
             while open
@@ -338,7 +363,7 @@ unsafe fn push_one(l: Lua, driver: &mut Driver, reader: &mut Reader<'_>, made: O
                 if open.is_empty() {
                     return;
                 }
-                store(l, &mut open);
+                store(l, open);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -439,11 +439,51 @@ struct Input {
     wanted: Condvar,
     /// Wakes futures: input or its end has come.
     arrived: Notify,
+    /// Tells the reader thread, while it waits for input, that nobody wants it any more.
+    bell: OnceLock<io::PipeWriter>,
+}
+
+/// Somebody who waits for input, until it is dropped.
+struct Wish<'a>(&'a Input);
+
+impl<'a> Wish<'a> {
+    fn new(input: &'a Input) -> Wish<'a> {
+        input.lock().wishes += 1;
+        Wish(input)
+    }
+}
+
+impl Drop for Wish<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.wishes -= 1;
+        if state.wishes == 0
+            && std::mem::take(&mut state.wanted)
+            && let Some(mut bell) = self.0.bell.get()
+        {
+            // Without a reader thread there is nobody to tell.
+            let _ = bell.write(&[0]);
+        }
+    }
+}
+
+/// Waits until one of the two has something; whether the first one has.
+fn is_first(first: BorrowedFd<'_>, second: BorrowedFd<'_>) -> bool {
+    let mut polls = [first, second].map(|fd| libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    // SAFETY: `polls` are two initialised pollfds, and the borrowed descriptors stay open for the call.
+    let ready = unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) };
+    ready > 0 && polls[0].revents != 0
 }
 
 #[derive(Default)]
 struct InputState {
     buffer: VecDeque<u8>,
+    /// How many wait for input.
+    wishes: usize,
     /// Line ends in the buffer, so that waiting for one does not read a long line again and again.
     lines: usize,
     /// No more will come: the end, or `failure`.
@@ -529,6 +569,7 @@ impl Input {
             state: Mutex::default(),
             wanted: Condvar::new(),
             arrived: Notify::new(),
+            bell: OnceLock::new(),
         }
     }
 
@@ -541,6 +582,7 @@ impl Input {
     }
 
     async fn until(self: &Arc<Self>, done: impl Fn(&InputState) -> bool) {
+        let _wish = Wish::new(self);
         loop {
             let mut arrived = std::pin::pin!(self.arrived.notified());
             arrived.as_mut().enable();
@@ -569,17 +611,26 @@ impl Input {
 
     fn start(self: &Arc<Self>) -> io::Result<()> {
         let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let (called_off, bell) = io::pipe()?;
         let input = self.clone();
         std::thread::Builder::new()
             .name("stdin".into())
-            .spawn(move || input.read_when_wanted(file))?;
+            .spawn(move || input.read_when_wanted(file, called_off))?;
+        // It is started once.
+        let _ = self.bell.set(bell);
         Ok(())
     }
 
-    /// The reader thread: one read per wish, until the end of the input or of the terminal.
-    fn read_when_wanted(&self, mut file: File) {
+    /// The reader thread: one read per wish, until the end of the input or of the terminal. A wish that is called off before
+    /// anything has come takes nothing.
+    fn read_when_wanted(&self, mut file: File, mut called_off: io::PipeReader) {
         let mut chunk = vec![0; CHUNK];
         while self.is_wanted() {
+            if is_first(called_off.as_fd(), file.as_fd()) {
+                // The byte says no more than that.
+                let _ = called_off.read(&mut [0]);
+                continue;
+            }
             let result = read_patiently(&mut file, &mut chunk);
             self.lock().arrive(result, &chunk);
             self.arrived.notify_waiters();

@@ -79,6 +79,7 @@ fn ctrl_c_stops_what_runs_and_keeps_the_session() {
         "string.rep('x', 10):gsub('x', function() while true do end end)",
         "process.exec('app:main', 'app:processes')",
         "channel.new():receive(time.sleep('1h'))",
+        "io.readline()",
     ] {
         pty.sees("> ")
             .keys(&format!("io.print('o' .. 'n') {busy}\r"))
@@ -186,9 +187,17 @@ fn commands_begin_with_a_colon() {
     pty.line(":load setup.lua", "");
     pty.line("more()", "42");
     pty.line(":time time.sleep('1ms')", "ms");
+    pty.line("process.spawn('./worker.lua') ~= nil", "true");
+    pty.line(":tree", "\n  {repl:processes|0x00003} file:worker.lua");
+    pty.line(":save kept.lua", "");
     pty.line(":nonsense", "no command :nonsense");
     pty.sees("> ").keys(":quit\r");
     assert_eq!(pty.end().0, 0);
+    assert!(
+        folder
+            .read("kept.lua")
+            .contains("pid = process.spawn('./worker.lua')\n")
+    );
 }
 
 #[test]

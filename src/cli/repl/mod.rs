@@ -51,6 +51,13 @@ pub fn alone(globals: &Globals, console: &Console) -> Result<u8, Failure> {
 /// Whatever keeps the session from running, or it ended with.
 pub fn run(args: &Repl, globals: &Globals, console: &Console) -> Result<u8, Failure> {
     if args.eval.is_empty() && console.terminal().is_tty_in() && console.terminal().is_tty(Stream::Out) {
+        if !globals.silent {
+            console.say(concat!(
+                "wippy ",
+                env!("CARGO_PKG_VERSION"),
+                "; :help lists the commands, Ctrl-D ends\n"
+            ));
+        }
         let first = args.file.as_ref().map(|file| format!(":load {}", file.display()));
         return prompt::run(&World::boot(globals, console)?, first, console);
     }

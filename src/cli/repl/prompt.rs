@@ -85,8 +85,9 @@ enum End {
 async fn converse(world: &World, desk: &Arc<Prompt>, mut failed: Failed, console: &Console) -> Result<u8, Failure> {
     let mut signals = Signals::listen().map_err(|error| batch::unreadable(&error.to_string()))?;
     let result = loop {
+        desk.asked.store(false, Ordering::SeqCst);
         let process = world.start(desk.clone())?;
-        desk.attend(&process);
+        *lock(&desk.process) = Some(process.clone());
         match attend(&process, desk, &mut signals, &mut failed, console).await {
             End::Exit(exit) => match &exit.result {
                 Ok(_) => break Ok(code::SUCCESS),
@@ -163,11 +164,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Prompt {
-    fn attend(&self, process: &Arc<Process>) {
-        self.asked.store(false, Ordering::SeqCst);
-        *lock(&self.process) = Some(process.clone());
-    }
-
     fn waiting(&self) -> usize {
         lock(&self.process)
             .as_ref()

@@ -297,8 +297,8 @@ impl Driver {
         unsafe {
             lua_createtable(l, 0, 6);
             let table = lua_gettop(l);
-            set_text(l, table, c"type", b"MESSAGE");
-            set_text(l, table, c"kind", b"message");
+            set_word(l, table, c"type", c"MESSAGE");
+            set_word(l, table, c"kind", c"message");
             set_text(l, table, c"topic", message.topic.as_bytes());
             self.push_pid(l, message.from.as_ref());
             lua_setfield(l, table, c"from".as_ptr());
@@ -325,8 +325,8 @@ impl Driver {
             lua_createtable(l, 0, 8);
             let table = lua_gettop(l);
             let (name, kind) = names(&event.kind);
-            set_text(l, table, c"type", name);
-            set_text(l, table, c"kind", kind);
+            set_word(l, table, c"type", name);
+            set_word(l, table, c"kind", kind);
             for field in [c"from", c"pid"] {
                 self.push_pid(l, event.from.as_ref());
                 lua_setfield(l, table, field.as_ptr());
@@ -368,24 +368,44 @@ impl Driver {
 
     /// Pushes a pid's text, empty for none.
     pub(super) unsafe fn push_pid(&mut self, l: Lua, pid: Option<&Pid>) {
-        use std::io::Write;
-        let mut text = std::mem::take(&mut self.buffer);
-        text.clear();
-        if let Some(pid) = pid {
-            // Writing into a vector cannot fail.
-            let _ = write!(text, "{pid}");
+        let Some(pid) = pid else {
+            // SAFETY: inside `host`.
+            unsafe { push_bytes(l, b"") };
+            return;
+        };
+        // SAFETY: inside `host`; the text is kept in the registry for the next time.
+        unsafe {
+            match &self.last_pid {
+                Some((last, text)) if last == pid => {
+                    lua_rawgeti(l, LUA_REGISTRYINDEX, (*text).into());
+                }
+                last => {
+                    if let Some((_, text)) = last {
+                        luaL_unref(l, LUA_REGISTRYINDEX, *text);
+                    }
+                    push_bytes(l, pid.to_string().as_bytes());
+                    lua_pushvalue(l, -1);
+                    self.last_pid = Some((pid.clone(), luaL_ref(l, LUA_REGISTRYINDEX)));
+                }
+            }
         }
-        // SAFETY: inside `host`.
-        unsafe { push_bytes(l, &text) };
-        self.buffer = text;
     }
 }
 
-fn names(kind: &EventKind) -> (&'static [u8], &'static [u8]) {
+fn names(kind: &EventKind) -> (&'static CStr, &'static CStr) {
     match kind {
-        EventKind::Exit(_) => (b"EXIT", b"pid.exit"),
-        EventKind::LinkDown(_) => (b"LINK_DOWN", b"pid.link.down"),
-        EventKind::Cancel(_) => (b"CANCEL", b"pid.cancel"),
+        EventKind::Exit(_) => (c"EXIT", c"pid.exit"),
+        EventKind::LinkDown(_) => (c"LINK_DOWN", c"pid.link.down"),
+        EventKind::Cancel(_) => (c"CANCEL", c"pid.cancel"),
+    }
+}
+
+/// A constant: Lua finds its string by its address.
+unsafe fn set_word(l: Lua, table: c_int, field: &CStr, word: &'static CStr) {
+    // SAFETY: inside `host`; the table has no metatable.
+    unsafe {
+        lua_pushstring(l, word.as_ptr());
+        lua_setfield(l, table, field.as_ptr());
     }
 }
 

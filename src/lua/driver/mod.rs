@@ -52,7 +52,9 @@ pub use sandbox::Plan;
 pub use waiting::{Caller, attached, suspending};
 
 use crate::error::Error;
+use crate::id::Pid;
 use crate::lua::host::StateContext;
+use crate::lua::stack;
 use crate::process::{Exit, Process, Progress, Topic, Wait, slice};
 use memory::Memory;
 use raw::*;
@@ -142,7 +144,13 @@ pub struct Driver {
     boot: Boot,
     /// Memory for the next value that is packed.
     pub(in crate::lua) buffer: Vec<u8>,
+    /// More such memory.
+    pub(in crate::lua) scratch: stack::Scratch,
     last_topic: Option<Topic>,
+    /// The last destination that was a pid, as text and read.
+    last_target: Option<(Vec<u8>, Pid)>,
+    /// The last pid that was shown, and its text in the registry.
+    last_pid: Option<(Pid, c_int)>,
     /// Files whose chunk runs, outermost first.
     loading: Vec<String>,
     waker: Waker,
@@ -190,7 +198,10 @@ impl Driver {
             waiting: waiting::Calls::default(),
             boot,
             buffer: Vec::new(),
+            scratch: stack::Scratch::default(),
             last_topic: None,
+            last_target: None,
+            last_pid: None,
             loading: Vec::new(),
             waker: Waker::noop().clone(),
         });
@@ -315,6 +326,8 @@ impl Driver {
         self.tickets += 1;
         // SAFETY: the limit is lifted; the coroutine is kept in the registry.
         let anchor = unsafe {
+            // Only the driver resumes it, whoever gets hold of it.
+            Driver::hold(thread, true);
             lua_pushthread(thread);
             lua_xmove(thread, l, 1);
             luaL_ref(l, LUA_REGISTRYINDEX)
@@ -538,8 +551,11 @@ impl Driver {
 
     unsafe fn remove_task(&mut self, number: u32) {
         if let Some(task) = self.tasks[number as usize].take() {
-            // SAFETY: the anchor is the task's own.
-            unsafe { luaL_unref(self.main_state, LUA_REGISTRYINDEX, task.anchor) };
+            // SAFETY: the anchor is the task's own; the coroutine is dead and can be shown so.
+            unsafe {
+                Driver::hold(task.thread, false);
+                luaL_unref(self.main_state, LUA_REGISTRYINDEX, task.anchor);
+            }
             self.free.push(number);
         }
     }

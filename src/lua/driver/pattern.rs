@@ -1,7 +1,7 @@
 //! Lua's patterns, matched within a bound: the matcher of lstrlib.c counts no steps and cannot be interrupted, and some
 //! patterns need more of them than there is time.
 //!
-//! Pure Rust on bytes. One attempt at one position gets [`ATTEMPT`] steps, then the pattern is too complex; between
+//! Pure Rust on bytes. One attempt at one position gets a number of steps, then the pattern is too complex; between
 //! positions the caller may rest. `search` decides when this matcher is used instead of Lua's own.
 
 /// Captures that a pattern may have.
@@ -10,8 +10,9 @@ const CAPTURES: usize = 32;
 /// How deeply attempts may nest, as in Lua.
 const DEPTH: u32 = 200;
 
-/// Steps of one attempt: about a tenth of a second.
-const ATTEMPT: u64 = 20_000_000;
+/// Steps of one attempt, about ten milliseconds, and more for each byte of the subject: what is linear always ends.
+const ATTEMPT: u64 = 2_000_000;
+const PER_BYTE: u64 = 16;
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl<'a> Matcher<'a> {
     pub fn at(&mut self, start: usize) -> Found {
         self.captures.clear();
         self.depth = 0;
-        self.limit = self.steps + ATTEMPT;
+        self.limit = self.steps + ATTEMPT + PER_BYTE * self.subject.len() as u64;
         self.run(start, 0)
     }
 

@@ -528,10 +528,23 @@ impl Driver {
     }
 
     /// The process that a destination names.
-    unsafe fn destination(&self, l: Lua, index: c_int) -> Result<Pid> {
+    unsafe fn destination(&mut self, l: Lua, index: c_int) -> Result<Pid> {
         // SAFETY: a string is at `index`.
-        let name = unsafe { text(l, index) }.unwrap_or("?");
-        self.process().kernel().resolve(name)
+        let name = unsafe { bytes(l, index) }.unwrap_or(b"?");
+        if let Some((text, pid)) = &self.last_target
+            && text == name
+        {
+            return Ok(pid.clone());
+        }
+        let pid = self
+            .process()
+            .kernel()
+            .resolve(std::str::from_utf8(name).unwrap_or("?"))?;
+        // A name may come to mean another process; a pid never does.
+        if name.starts_with(b"{") {
+            self.last_target = Some((name.to_vec(), pid.clone()));
+        }
+        Ok(pid)
     }
 
     unsafe fn send(&mut self, l: Lua) -> Result<()> {

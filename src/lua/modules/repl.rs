@@ -13,6 +13,7 @@ use mlua::{Lua, MultiValue, Table};
 
 use crate::duration;
 use crate::error::Error;
+use crate::id::Pid;
 use crate::lua::driver;
 use crate::lua::help;
 use crate::lua::host::{Call, context, raise, waiting};
@@ -79,6 +80,8 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
     native.set("quit", lua.create_function(quit)?)?;
     native.set("prepare", lua.create_function(prepare)?)?;
     native.set("read", waiting(lua, read)?)?;
+    native.set("write", waiting(lua, write)?)?;
+    native.set("parent", lua.create_function(parent)?)?;
     native.set("entries", lua.create_function(entries)?)?;
     native.set("help", lua.create_function(|_, name: String| Ok(help::find(&name)))?)?;
     native.set("now", lua.create_function(|_, ()| Ok(now()))?)?;
@@ -155,6 +158,26 @@ fn read(lua: &Lua, path: String) -> mlua::Result<Call> {
         Ok(text) => text.map_err(raise),
         Err(failure) => Err(raise(Error::internal(failure.to_string()))),
     }))
+}
+
+/// Writes a file, its path seen from the current folder. Raises when that fails.
+fn write(lua: &Lua, (path, text): (String, String)) -> mlua::Result<Call> {
+    let io = context(lua)?.process.kernel().io().clone();
+    let writing = io.spawn_blocking(move || {
+        let written = std::fs::write(&path, text);
+        written.map_err(|error| Error::internal(format!("cannot write {path}: {error}")))
+    });
+    Ok(Call::wait(writing, |_, written| match written {
+        Ok(done) => done.map_err(raise),
+        Err(failure) => Err(raise(Error::internal(failure.to_string()))),
+    }))
+}
+
+/// The pid of the process that spawned a living one.
+fn parent(lua: &Lua, pid: String) -> mlua::Result<Option<String>> {
+    let Ok(pid) = Pid::parse(&pid) else { return Ok(None) };
+    let process = context(lua)?.process.kernel().find(&pid);
+    Ok(process.and_then(|process| process.parent().map(Pid::to_string)))
 }
 
 /// Id and kind of every entry.

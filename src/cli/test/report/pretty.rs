@@ -96,7 +96,7 @@ impl Pretty {
                 let _ = writeln!(out, "  {line}");
             }
         }
-        if summary.listed == 0 {
+        if summary.found() > summary.listed {
             let _ = writeln!(out, "\n{}", counts(summary));
         }
     }
