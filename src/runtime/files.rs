@@ -1,7 +1,7 @@
 //! Files as processes, where there is no entry: `./worker.lua` and `./worker.wasm#compute` in scripts, sessions and tests.
 //!
-//! The file is read anew for each spawn, off the workers. A module becomes an entry made on the fly, without grants and mounts,
-//! which is kept as long as the file stays the same; so the engine keeps what it compiled.
+//! A Lua file is read anew for each spawn, off the workers. A module becomes an entry made on the fly, without grants and
+//! mounts; whether its file has changed is the engine's business, as for every entry.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,29 +15,19 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::lua::LuaEngine;
 use crate::process::{Program, Resolved};
-use crate::project::{Entry, Limits, Spec, Transport, WasmSource, WasmSpec};
+use crate::project::{Entry, Spec, WasmSpec};
 use crate::system::Volume;
 use crate::wasm::Wasm;
-use crate::wasm::module::sha256;
 
 /// Of the entries that are made for files, and of the volumes that hold them.
 const NAMESPACE: &str = "file";
-
-/// The method that means a module's command.
-const COMMAND: &str = "run";
 
 pub(super) struct Files {
     lua: Arc<LuaEngine>,
     wasm: Arc<Wasm>,
     io: Handle,
-    /// By folder and name.
-    modules: Mutex<HashMap<(PathBuf, String), Module>>,
-}
-
-/// The entry of a module, as long as its bytes have this sha256.
-struct Module {
-    sha256: String,
-    entry: Arc<Entry>,
+    /// The entries of modules, by folder and name.
+    modules: Mutex<HashMap<(PathBuf, String), Arc<Entry>>>,
 }
 
 /// A name as code writes it, taken apart.
@@ -88,25 +78,25 @@ impl Files {
     fn load(&self, folders: Vec<PathBuf>, written: &str) -> Result<Arc<dyn Program>> {
         let name = Name::parse(written);
         let folder = folders.first().cloned().unwrap_or_default();
-        let bytes = read(&folder, &name)?;
         match Path::new(name.path).extension().and_then(|end| end.to_str()) {
-            Some("lua") if name.method.is_none() => self.script(folders, &name, bytes),
+            Some("lua") if name.method.is_none() => self.script(folders, &folder, &name),
             Some("lua") => Err(Error::invalid(format!(
                 "{written}: a Lua file is named without a method"
             ))),
-            Some("wasm") => self.module(folder, written, &name, &bytes),
+            Some("wasm") => self.module(folder, written, &name),
             _ => Err(Error::invalid(format!("{written}: neither a .lua nor a .wasm file"))),
         }
     }
 
-    fn script(&self, folders: Vec<PathBuf>, name: &Name<'_>, bytes: Vec<u8>) -> Result<Arc<dyn Program>> {
-        let text = String::from_utf8(bytes).map_err(|_| Error::invalid(format!("{} is not UTF-8 text", name.path)))?;
+    fn script(&self, folders: Vec<PathBuf>, folder: &Path, name: &Name<'_>) -> Result<Arc<dyn Program>> {
+        let text = String::from_utf8(read(folder, name)?)
+            .map_err(|_| Error::invalid(format!("{} is not UTF-8 text", name.path)))?;
         let id = EntryId::new(NAMESPACE, name.path);
         self.lua.file(id, Path::new(name.path), &text, folders)
     }
 
-    fn module(&self, folder: PathBuf, written: &str, name: &Name<'_>, bytes: &[u8]) -> Result<Arc<dyn Program>> {
-        let entry = self.entry(folder, written, name, sha256(bytes))?;
+    fn module(&self, folder: PathBuf, written: &str, name: &Name<'_>) -> Result<Arc<dyn Program>> {
+        let entry = self.entry(folder, written, name)?;
         self.wasm.program_blocking(&entry)?;
         match self.wasm.resolve(&entry) {
             Resolved::Ready(program) => program,
@@ -114,23 +104,17 @@ impl Files {
         }
     }
 
-    /// The entry of a module, the same one as long as its bytes are.
-    fn entry(&self, folder: PathBuf, written: &str, name: &Name<'_>, sha256: String) -> Result<Arc<Entry>> {
+    /// The entry of a module, made the first time.
+    fn entry(&self, folder: PathBuf, written: &str, name: &Name<'_>) -> Result<Arc<Entry>> {
         let key = (folder, written.to_owned());
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = modules.get(&key)
-            && known.sha256 == sha256
-        {
-            return Ok(known.entry.clone());
+        if let Some(known) = modules.get(&key) {
+            return Ok(known.clone());
         }
-        let spec = wasm_spec(self.volume(&key.0)?, name, &sha256);
+        let spec = WasmSpec::of_file(self.volume(&key.0)?, name.path, name.method);
         let id = EntryId::new(NAMESPACE, written.strip_prefix("./").unwrap_or(written));
         let entry = Arc::new(Entry::made(id, "process.wasm", Spec::Wasm(spec)));
-        let module = Module {
-            sha256,
-            entry: entry.clone(),
-        };
-        modules.insert(key, module);
+        modules.insert(key, entry.clone());
         Ok(entry)
     }
 
@@ -152,27 +136,6 @@ fn read(folder: &Path, name: &Name<'_>) -> Result<Vec<u8>> {
         std::io::ErrorKind::NotFound => Error::not_found(format!("no such file: ./{}", name.path)),
         _ => Error::not_found(format!("cannot read ./{}: {error}", name.path)),
     })
-}
-
-fn wasm_spec(fs: EntryId, name: &Name<'_>, sha256: &str) -> WasmSpec {
-    WasmSpec {
-        source: WasmSource::File {
-            fs,
-            path: name.path.to_owned(),
-            hash: format!("sha256:{sha256}"),
-        },
-        method: name.method.unwrap_or(COMMAND).to_owned(),
-        wit: None,
-        transport: Transport::Payload,
-        imports: Vec::new(),
-        args: Vec::new(),
-        cwd: "/".to_owned(),
-        env: Vec::new(),
-        mounts: Vec::new(),
-        network: Vec::new(),
-        limits: Limits::default(),
-        pool: None,
-    }
 }
 
 #[cfg(test)]

@@ -160,6 +160,49 @@ fn a_module_in_another_folder_with_an_odd_name_runs() {
 }
 
 #[test]
+fn a_script_starts_modules_by_their_files() {
+    let folder = with("compute");
+    folder.copy_in(&guest("p1"), "tools/p1.wasm");
+    folder.write(
+        "main.lua",
+        r#"
+        local value, err = process.exec("./guest.wasm#compute", nil, 6, 7)
+        print(value, err)
+        print(process.exec("./tools/p1.wasm", nil))
+        print(select(2, process.exec("./guest.wasm#computer", nil)))
+        print(select(2, process.exec("./guest.wasm", nil)))
+        print(select(2, process.exec("./nowhere.wasm#f", nil)))
+        "#,
+    );
+    folder
+        .wippy("run main.lua")
+        .run()
+        .code(0)
+        .stdout_has("42\tnil\nnil\tnil\n")
+        .stdout_has("failed to call wasm method: computer; did you mean compute?")
+        .stdout_has("the module is no command; exported functions: compute")
+        .stdout_has("failed to open file: nowhere.wasm");
+}
+
+#[test]
+fn a_module_that_changes_is_loaded_anew() {
+    let folder = with("compute");
+    folder.write("next/.keep", "");
+    folder.copy_in(&guest("methods"), "next/guest.wasm");
+    folder.write(
+        "main.lua",
+        r#"
+        local fs = require("fs")
+        local dir = fs.get("script:dir")
+        print(process.exec("./guest.wasm#compute", nil, 6, 7))
+        dir:writefile("guest.wasm", dir:readfile("next/guest.wasm"))
+        print(process.exec("./guest.wasm#run", nil))
+        "#,
+    );
+    folder.wippy("run main.lua").run().code(0).stdout("42\tnil\n7\tnil\n");
+}
+
+#[test]
 fn inspect_shows_imports_exports_hash_and_yaml() {
     with("compute")
         .wippy("inspect guest.wasm")
