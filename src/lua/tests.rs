@@ -354,21 +354,19 @@ fn the_mailbox_gives_items_to_whom_they_are_due() {
         process.send(me, "m", 5)
         assert(process.receive(0).value == 5)
         -- a waiter on the inbox goes first
-        local seen
-        coroutine.spawn(function() seen = inbox:receive() end)
-        local other
-        coroutine.spawn(function() other = process.receive("50ms") end)
+        local seen, other = channel.new(1), channel.new(1)
+        coroutine.spawn(function() seen:send(inbox:receive()) end)
+        coroutine.spawn(function() other:send(process.receive()) end)
         time.sleep("1ms")
         process.send(me, "i", 6)
-        time.sleep("5ms")
-        assert(seen:topic() == "i" and seen:from() == me and tostring(seen) == "process.Message{topic=i}")
-        assert(other == nil)
+        local m = seen:receive()
+        assert(m:topic() == "i" and m:from() == me and tostring(m) == "process.Message{topic=i}")
+        assert(m:payload():data() == 6)
         -- unlisten makes the rest ordinary
         process.send(me, "t", "late")
         assert(process.unlisten(t) == true)
         assert(select(2, t:receive()) == false)
-        time.sleep("10ms")
-        assert(other.value == "late")
+        assert(other:receive().value == "late")
         local no, err = process.unlisten(channel.new())
         assert(no == false and err:kind() == errors.INVALID)
         local none, err = process.listen("")
