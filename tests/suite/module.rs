@@ -162,6 +162,7 @@ fn a_module_in_another_folder_with_an_odd_name_runs() {
 #[test]
 fn a_script_starts_modules_by_their_files() {
     let folder = with("compute");
+    folder.write("tools/.keep", "");
     folder.copy_in(&guest("p1"), "tools/p1.wasm");
     folder.write(
         "main.lua",

@@ -287,7 +287,7 @@ fn files_are_processes_in_scripts() {
         .wippy("run main.lua")
         .run()
         .code(0)
-        .stdout("42\n13\nfile:function.lua!\n42\nnil\tNotFound\nnil\tNotFound\n")
+        .stdout("42\n13\tnil\nfile:function.lua!\tnil\n42\nnil\tNotFound\nnil\tNotFound\n")
         .quiet();
 }
 

@@ -176,7 +176,8 @@ unsafe extern "C-unwind" fn spawned(l: Lua, _: c_int, _: lua_KContext) -> c_int 
         host(l, |driver| match driver.take_woken() {
             Some(Woken::Spawned(Ok(process))) => {
                 driver.push_pid(l, Some(process.pid()));
-                Act::Return(1)
+                lua_pushnil(l);
+                Act::Return(2)
             }
             Some(Woken::Spawned(Err(error))) => nil_error(l, driver, error),
             _ => Act::Return(0),
@@ -203,8 +204,10 @@ unsafe extern "C-unwind" fn executed(l: Lua, _: c_int, _: lua_KContext) -> c_int
             Some(Woken::Ended(Ok(values))) => {
                 let top = lua_gettop(l);
                 stack::push(l, driver, &values);
+                // One value and no error, whatever main returned.
                 lua_settop(l, top + 1);
-                Act::Return(1)
+                lua_pushnil(l);
+                Act::Return(2)
             }
             Some(Woken::Ended(Err(error))) => nil_error(l, driver, error),
             _ => Act::Return(0),
@@ -642,7 +645,8 @@ impl Driver {
             match started {
                 Ok(process) => {
                     self.push_pid(l, Some(process.pid()));
-                    Act::Return(1)
+                    lua_pushnil(l);
+                    Act::Return(2)
                 }
                 Err(error) => nil_error(l, self, error),
             }
