@@ -424,6 +424,35 @@ fn names_and_monitors() {
     assert!(exit.result.is_ok(), "{exit:?}");
 }
 
+#[test]
+fn terminating_oneself_does_not_return() {
+    let world = World::new();
+    world.program(
+        "suicide",
+        "local watcher = ... ; pcall(process.terminate, process.pid()) ; process.send(watcher, 'alive')",
+    );
+    let exit = world.run(
+        r##"
+        assert(process.spawn_monitored("app:suicide", "app:processes", process.pid()))
+        local e = process.receive("20s")
+        assert(e.type == "EXIT" and e.error:message() == "process terminated", e.type)
+        "##,
+    );
+    assert!(exit.result.is_ok(), "{exit:?}");
+}
+
+#[test]
+fn monitoring_oneself_is_invalid() {
+    let world = World::new();
+    let exit = world.run(
+        r##"
+        local ok, err = process.monitor(process.pid())
+        assert(ok == nil and err:kind() == errors.INVALID, tostring(err))
+        "##,
+    );
+    assert!(exit.result.is_ok(), "{exit:?}");
+}
+
 /// Starts a program that never waits, and terminates it while another one has to go on beside it.
 fn hog(text: &str) {
     let world = World::new();

@@ -333,6 +333,9 @@ unsafe extern "C-unwind" fn terminate(l: Lua) -> c_int {
         host(l, |driver| {
             let result = driver.destination(l, 1);
             let result = result.and_then(|pid| driver.process().kernel().terminate(&pid));
+            if driver.process().is_doomed() {
+                return Act::Die;
+            }
             driver.reply_true(l, result.map_err(|error| within(&error, "terminate failed")))
         })
     }
@@ -510,9 +513,13 @@ unsafe fn false_error(l: Lua, driver: &mut Driver, error: Error) -> Act {
     Act::Return(2)
 }
 
-/// The failure of an operation on another process: Internal, saying which.
+/// The failure of an operation on another process: Internal, saying which; a mistake of the caller stays Invalid.
 fn within(error: &Error, what: &str) -> Error {
-    error.clone().with_kind(Kind::Internal).context(what)
+    let kind = match error.kind() {
+        Kind::Invalid => Kind::Invalid,
+        _ => Kind::Internal,
+    };
+    error.clone().with_kind(kind).context(what)
 }
 
 impl Driver {
