@@ -142,6 +142,12 @@ impl LuaEngine {
     ) -> Result<Arc<dyn Program>> {
         let chunk = path.display().to_string();
         let mut build = Build::new(self);
+        // A script has the modules at hand, as a session has; the test framework is for test files, which ask for it.
+        build.declared = Module::PROVIDED
+            .iter()
+            .copied()
+            .filter(|module| *module != Module::Test)
+            .collect();
         build.script(&Source {
             text,
             chunk: &chunk,

@@ -115,6 +115,24 @@ fn a_script_needs_no_project() {
 }
 
 #[test]
+fn an_entry_has_only_the_modules_it_declares() {
+    let text = "return function() return json ~= nil and io == nil and time == nil and _G.fs == nil end";
+    let folder = project(
+        "  - name: main\n    kind: process.lua\n    meta: { command: { name: main } }\n    source: file://main.lua\n    \
+         modules: [json]\n",
+    );
+    folder.write("src/main.lua", text);
+    folder.wippy("run main").run().code(0).quiet();
+}
+
+#[test]
+fn a_script_has_the_modules_at_hand() {
+    let text = "time.sleep(time.milliseconds(1))\nio.print((json.encode({fs.get('script:dir'):exists('a.lua')})))";
+    let folder = Folder::with(&[("a.lua", text)]);
+    folder.wippy("run a.lua").run().code(0).stdout("[true]\n").quiet();
+}
+
+#[test]
 fn a_script_sees_the_project() {
     let folder = lua("return { main = function(a, b) return a * b end }");
     folder.write(
