@@ -24,7 +24,7 @@
 //! 3. A worker takes it from its queue and calls [`process::Body::step`]: the first one makes the Lua state or the wasm
 //!    instance. It goes on until it waits, ends, or its millisecond is over; then it rests until somebody wakes it, or
 //!    goes to the queue of the preempted.
-//! 4. At its end the pid stops resolving, names are freed, the body is dropped, and every monitor gets its EXIT.
+//! 4. At its end the body is dropped, the pid stops resolving, names are freed, and every monitor gets its EXIT.
 //!
 //! # The life of a message
 //!

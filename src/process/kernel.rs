@@ -1,7 +1,7 @@
 //! The kernel: the table of processes and everything that is done to them from outside.
 //!
-//! Order of an end (`finish`): the pid stops resolving, names are released, the mailbox is discarded, the body is
-//! dropped; then EXIT goes to every monitor. Relations are closed under their own lock, so whoever monitors at the same
+//! Order of an end (`finish`): the body is dropped, a failure that nobody watches leaves its record, the pid stops
+//! resolving, names are released, the mailbox is discarded; then EXIT goes to every monitor. Relations are closed under their own lock, so whoever monitors at the same
 //! moment either gets the EXIT or the error that the process is gone, never neither.
 
 use std::collections::HashMap;
@@ -465,13 +465,14 @@ impl Kernel {
 
     fn close_process(&self, process: &Arc<Process>, body: Option<Box<dyn super::Body>>, exit: Exit, doomed: bool) {
         let number = process.pid().number();
-        self.shard(number).remove(&number);
         let (watchers, names) = process.relations().close();
+        let exit = Arc::new(drop_body(body, exit, doomed));
+        // The record comes first: whoever finds the pid gone can rely on it.
+        self.report(process, &exit, &watchers);
+        self.shard(number).remove(&number);
         self.0.names.release(&names, process.pid());
         self.stop_watching(process);
         self.0.timers.forget(process);
-        let exit = Arc::new(drop_body(body, exit, doomed));
-        self.report(process, &exit, &watchers);
         process.host().dismiss();
         process.set_exit(exit.clone());
         for watcher in watchers {
