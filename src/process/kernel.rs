@@ -334,7 +334,9 @@ impl Kernel {
     /// # Errors
     /// NotFound for a pid that does not live; Unavailable and retryable when its mailbox is full.
     pub fn send(&self, from: Option<&Pid>, to: &Pid, topic: Topic, payload: Packed) -> Result<()> {
-        let target = self.find(to).ok_or_else(|| not_found(to))?;
+        // A doomed process reads nothing any more, though it may take a moment to go.
+        let target = self.find(to).filter(|target| !target.is_doomed());
+        let target = target.ok_or_else(|| not_found(to))?;
         let message = Message {
             from: from.cloned(),
             topic,

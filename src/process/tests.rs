@@ -470,6 +470,17 @@ fn sending_to_an_ended_process_is_not_found() {
 }
 
 #[test]
+fn a_terminated_process_is_not_found_by_the_next_send() {
+    let world = World::new();
+    for _ in 0..100 {
+        let target = world.sleeper();
+        world.kernel.terminate(target.pid()).unwrap();
+        let sent = world.kernel.send(None, target.pid(), "n".into(), Packed::empty());
+        assert_eq!(sent.unwrap_err().kind(), Kind::NotFound);
+    }
+}
+
+#[test]
 fn a_doomed_process_never_runs_again() {
     let world = World::new();
     static RUNS: AtomicUsize = AtomicUsize::new(0);
