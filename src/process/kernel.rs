@@ -515,13 +515,8 @@ impl Kernel {
         if !watchers.is_empty() || process.is_observed() || stopped {
             return;
         }
-        let frames = error.frames().iter().map(|frame| Value::from(frame.to_string()));
-        let record = Record::new(Level::Error, "process failed")
-            .about(process.pid(), process.entry())
-            .field("kind", error.kind().as_str())
-            .field("error", error.to_string())
-            .field("frames", Value::array(frames));
-        self.0.log.record(record);
+        let record = Record::new(Level::Error, "process failed").about(process.pid(), process.entry());
+        self.0.log.record(record.because(error));
     }
 }
 

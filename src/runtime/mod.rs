@@ -117,7 +117,7 @@ impl Runtime {
         for entry in self.registry.iter() {
             match &entry.spec {
                 Spec::ProcessHost(spec) => self.kernel.add_host(process_host(entry, spec))?,
-                Spec::TerminalHost(spec) => self.kernel.add_host(terminal_host(entry, spec, terminal))?,
+                Spec::TerminalHost(_) => self.kernel.add_host(terminal_host(entry, terminal))?,
                 _ => continue,
             };
         }
@@ -299,17 +299,21 @@ fn process_host(entry: &Entry, spec: &ProcessHostSpec) -> HostSpec {
             messages: spec.mailbox_limit,
             bytes: spec.mailbox_bytes,
         },
-        stop_timeout: spec.lifecycle.stop_timeout,
+        stop_timeout: stop_timeout(entry),
         ..HostSpec::new(entry.id.clone())
     }
 }
 
-fn terminal_host(entry: &Entry, spec: &TerminalHostSpec, terminal: &Arc<Terminal>) -> HostSpec {
+fn terminal_host(entry: &Entry, terminal: &Arc<Terminal>) -> HostSpec {
     HostSpec {
-        stop_timeout: spec.lifecycle.stop_timeout,
+        stop_timeout: stop_timeout(entry),
         terminal: Some(terminal.clone()),
         ..HostSpec::new(entry.id.clone())
     }
+}
+
+fn stop_timeout(entry: &Entry) -> Duration {
+    entry.lifecycle.clone().unwrap_or_default().stop_timeout
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::screen::Screen;
 use super::{World, batch};
 use crate::cli::console::Console;
 use crate::cli::failure::{Failure, code};
-use crate::cli::race::{First, first};
+use crate::race::{First, first};
 use crate::cli::run::stop;
 use crate::cli::signals::{Signal, Signals};
 use crate::error::Error;
