@@ -16,6 +16,7 @@ pub mod repl;
 pub mod test;
 pub mod time;
 
+mod part;
 #[cfg(test)]
 mod testing;
 
