@@ -18,6 +18,7 @@ pub mod test;
 pub mod time;
 pub mod uuid;
 
+mod part;
 #[cfg(test)]
 mod testing;
 
