@@ -10,7 +10,7 @@
 //! | 1 | [`system`] | what processes share with the machine: volumes, environment variables, the terminal |
 //! | 2 | [`process`] | the kernel: processes, mailboxes, hosts, scheduling; its page lists what is guaranteed |
 //! | 2 | [`supervisor`] | what is kept running: services, their order, and when to start them again |
-| 3 | [`lua`] | one Lua state per process: compile step, sandbox, coroutine driver, modules |
+//! | 3 | [`lua`] | one Lua state per process: compile step, sandbox, coroutine driver, modules |
 //! | 3 | [`wasm`] | components and core modules: engines, grants, WASI, values |
 //! | 4 | [`runtime`] | boot and shutdown; the only room where all the others meet |
 //! | 5 | [`cli`] | one file per command; the only room that prints |

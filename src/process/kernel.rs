@@ -23,7 +23,7 @@ use super::{
 use crate::error::{Error, Kind, Result};
 use crate::id::{EntryId, Pid};
 use crate::log::{Level, Log, Record};
-use crate::value::{Packed, Value};
+use crate::value::Packed;
 
 /// A body that held at least this much is dropped off the workers: freeing a large state takes longer than a slice.
 const HEAVY: u64 = 4 << 20;

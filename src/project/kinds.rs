@@ -16,6 +16,7 @@ use super::place::Step;
 use super::schema;
 use super::yaml::Node;
 use crate::id::EntryId;
+use crate::value::Value;
 
 /// What an entry's meaning depends on besides its own text.
 pub(super) struct Surroundings<'a> {
@@ -525,11 +526,7 @@ impl Decoder<'_> {
         let items = self.fields.list("input", "a list");
         let input = items.into_iter().map(|(_, node)| node.to_value()).collect();
         match (process, host) {
-            (Some(process), Some(host)) => Spec::Service(ServiceSpec {
-                process,
-                host,
-                input,
-            }),
+            (Some(process), Some(host)) => Spec::Service(ServiceSpec { process, host, input }),
             _ => Spec::Broken,
         }
     }

@@ -121,7 +121,9 @@ entries:
     assert!(matches!(&wasm.source, WasmSource::File { fs, .. } if *fs == id("myns:wasm_binaries")));
     let processes = project.registry.get(&id("myns:processes")).unwrap();
     assert!(processes.lifecycle.as_ref().unwrap().auto_start);
-    let Spec::ProcessHost(host) = &processes.spec else { panic!() };
+    let Spec::ProcessHost(host) = &processes.spec else {
+        panic!()
+    };
     assert_eq!(host.mailbox_bytes, 64 << 20);
 }
 

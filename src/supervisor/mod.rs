@@ -46,11 +46,19 @@ impl Supervisor {
         for level in order::levels(registry, wanted) {
             let mut services = Vec::new();
             for planned in level {
-                let requires = planned.requires.iter().filter_map(|id| known.get(id).cloned()).collect();
+                let requires = planned
+                    .requires
+                    .iter()
+                    .filter_map(|id| known.get(id).cloned())
+                    .collect();
                 let subject = subject(registry, &planned.entry);
                 services.push(Arc::new(Service::new(kernel, &planned.entry, subject, requires, usual)));
             }
-            known.extend(services.iter().map(|service| (service.id.clone(), service.requirement())));
+            known.extend(
+                services
+                    .iter()
+                    .map(|service| (service.id.clone(), service.requirement())),
+            );
             levels.push(services);
         }
         Supervisor {
@@ -59,8 +67,9 @@ impl Supervisor {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.levels.is_empty()
+    /// Whether that host or service is one of them.
+    pub fn has(&self, id: &EntryId) -> bool {
+        self.levels.iter().flatten().any(|service| service.id == *id)
     }
 
     /// Starts one level after the other, the members of a level in parallel. One whose requirement does not run waits for
@@ -70,7 +79,8 @@ impl Supervisor {
     /// The services with `startup: required` that could not be started. Everything else runs nevertheless.
     pub async fn start(&self) -> Result<(), Vec<Unstarted>> {
         for level in &self.levels {
-            self.together(level, |service| async move { service.start().await }).await;
+            self.together(level, |service| async move { service.start().await })
+                .await;
         }
         let blame = |service: &Arc<Service>| {
             let (id, error) = (service.id.clone(), service.blame()?);
@@ -86,7 +96,8 @@ impl Supervisor {
     /// Stops one level after the other in reverse order, each service within its stop timeout.
     pub async fn stop(&self) {
         for level in self.levels.iter().rev() {
-            self.together(level, |service| async move { service.stop().await }).await;
+            self.together(level, |service| async move { service.stop().await })
+                .await;
         }
     }
 
@@ -114,6 +125,3 @@ fn subject(registry: &Registry, entry: &Entry) -> Subject {
         (Ok(_), _) => Subject::Host,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -36,7 +36,10 @@ pub(super) fn levels(registry: &Registry, wanted: impl Fn(&Entry) -> bool) -> Ve
             .iter()
             .cloned()
             .partition(|planned| planned.requires.iter().any(is_left));
-        debug_assert!(!level.is_empty(), "members of a circle are broken, and those require nothing");
+        debug_assert!(
+            !level.is_empty(),
+            "members of a circle are broken, and those require nothing"
+        );
         levels.push(level);
         left = later;
     }
@@ -59,7 +62,10 @@ fn needed(registry: &Registry, wanted: impl Fn(&Entry) -> bool) -> HashMap<Entry
             .filter_map(|id| registry.get(&id))
             .filter(|entry| entry.lifecycle.is_some())
             .collect();
-        needed.insert(entry.id.clone(), services.iter().map(|entry| entry.id.clone()).collect());
+        needed.insert(
+            entry.id.clone(),
+            services.iter().map(|entry| entry.id.clone()).collect(),
+        );
         next.extend(services);
     }
     needed
@@ -85,14 +91,13 @@ mod tests {
     }
 
     fn entry(name: &str, auto_start: bool, requires: &[&str], spec: Spec) -> Entry {
-        Entry {
-            lifecycle: Some(Lifecycle {
-                auto_start,
-                requires: requires.iter().map(|name| id(name)).collect(),
-                ..Lifecycle::default()
-            }),
-            ..Entry::made(id(name), "process.service", spec)
-        }
+        let mut entry = Entry::made(id(name), "process.service", spec);
+        entry.lifecycle = Some(Lifecycle {
+            auto_start,
+            requires: requires.iter().map(|name| id(name)).collect(),
+            ..Lifecycle::default()
+        });
+        entry
     }
 
     fn service(name: &str, auto_start: bool, requires: &[&str]) -> Entry {
@@ -137,12 +142,19 @@ mod tests {
     #[test]
     fn a_requirement_that_is_no_service_orders_nothing() {
         let inert = Entry::made(id("note"), "registry.entry", Spec::Registry);
-        assert_eq!(names(vec![host(&[]), inert, service("a", true, &["note"])]), [["host"], ["a"]]);
+        assert_eq!(
+            names(vec![host(&[]), inert, service("a", true, &["note"])]),
+            [["host"], ["a"]]
+        );
     }
 
     #[test]
     fn a_broken_one_stands_in_nobodys_way() {
-        let entries = vec![entry("a", true, &["b"], Spec::Broken), service("b", true, &[]), host(&[])];
+        let entries = vec![
+            entry("a", true, &["b"], Spec::Broken),
+            service("b", true, &[]),
+            host(&[]),
+        ];
         assert_eq!(names(entries), [vec!["a", "host"], vec!["b"]]);
     }
 }

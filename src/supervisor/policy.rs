@@ -65,11 +65,7 @@ pub enum Event {
     /// Its process could not be made, or not in time.
     Refused { verdict: Verdict, luck: f64 },
     /// Its process ended after that time.
-    Ended {
-        verdict: Verdict,
-        ran: Duration,
-        luck: f64,
-    },
+    Ended { verdict: Verdict, ran: Duration, luck: f64 },
     /// It is to end.
     Stop,
     /// The stop timeout is over.
@@ -165,10 +161,11 @@ fn after_end(lifecycle: &Lifecycle, state: State, verdict: Verdict, luck: f64) -
 /// or less; `luck` is between -1 and 1.
 fn delay(restart: &Restart, n: u64, luck: f64) -> Duration {
     let exponent = i32::try_from(n - 1).unwrap_or(i32::MAX);
-    let backed_off = restart.initial_delay.as_secs_f64() * restart.backoff_factor.powi(exponent);
+    // Finite, so that no delay stays none.
+    let factor = restart.backoff_factor.powi(exponent).min(f64::MAX);
+    let backed_off = restart.initial_delay.as_secs_f64() * factor;
     let capped = backed_off.min(restart.max_delay.as_secs_f64());
-    // A product that is no number (0 · ∞) is no delay.
-    let seconds = (capped * (1.0 + restart.jitter * luck)).max(0.0);
+    let seconds = capped * (1.0 + restart.jitter * luck);
     Duration::try_from_secs_f64(seconds).unwrap_or(restart.max_delay)
 }
 
@@ -238,7 +235,12 @@ mod tests {
             (at(Stopping, 1), ended(Final, 9), at(Stopped, 1), None),
             // However it ends once it was asked to.
             (at(Stopping, 1), ended(Again, 9), at(Stopped, 1), None),
-            (at(Stopping, 1), Event::StopTimedOut, at(Failed, 1), Some(Action::Terminate)),
+            (
+                at(Stopping, 1),
+                Event::StopTimedOut,
+                at(Failed, 1),
+                Some(Action::Terminate),
+            ),
             (at(Failed, 1), ended(Again, 9), at(Failed, 1), None),
             // Ends that are meant.
             (at(Running, 1), ended(Final, 0), at(Exited, 1), None),
@@ -253,11 +255,24 @@ mod tests {
             (at(Starting, 3), refused(Again), at(Failed, 3), Some(Action::GiveUp)),
             // A stable run makes up for everything before: three more starts, and the delays begin anew.
             (at(Running, 3), ended(Again, 5), stable(Failed, 0, 1), wait(1)),
-            (stable(Failed, 0, 1), Event::Start, stable(Starting, 1, 1), Some(Action::Start)),
+            (
+                stable(Failed, 0, 1),
+                Event::Start,
+                stable(Starting, 1, 1),
+                Some(Action::Start),
+            ),
             (stable(Running, 1, 1), ended(Again, 0), stable(Failed, 1, 2), wait(2)),
             // A stop finds it not running.
             (at(Starting, 1), Event::Stop, at(Stopped, 1), None),
-            (waiting(2), Event::Stop, State { status: Stopped, ..waiting(2) }, None),
+            (
+                waiting(2),
+                Event::Stop,
+                State {
+                    status: Stopped,
+                    ..waiting(2)
+                },
+                None,
+            ),
             (at(Exited, 1), Event::Stop, at(Exited, 1), None),
             (at(Unknown, 0), Event::Stop, at(Unknown, 0), None),
             // What comes too late.
@@ -266,7 +281,11 @@ mod tests {
             (at(Running, 1), Event::StopTimedOut, at(Running, 1), None),
         ];
         for (state, event, next, action) in cases {
-            assert_eq!(decide(&lifecycle(), state, event), (next, action), "{state:?} {event:?}");
+            assert_eq!(
+                decide(&lifecycle(), state, event),
+                (next, action),
+                "{state:?} {event:?}"
+            );
         }
     }
 

@@ -296,7 +296,9 @@ impl Keeper {
                     if let Running::Process(process, _) = &running {
                         kernel.ask_to_stop(process, "service stopping");
                     }
-                    timeout(patience, running.ended()).await.unwrap_or(Happening::StopTimedOut)
+                    timeout(patience, running.ended())
+                        .await
+                        .unwrap_or(Happening::StopTimedOut)
                 })
             }
             None => Box::pin(async { Happening::Ended(None) }),
