@@ -15,7 +15,7 @@
 //! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `pattern`,
 //! `search`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`,
 //! `process`, `timer`, `waiting` (what tasks wait for); `boot` (from chunks to main), `outcome` (from main's results to an
-//! exit).
+//! exit), `reuse` (from one call of a function to the next).
 
 mod boot;
 mod bytecode;
@@ -32,6 +32,7 @@ mod process;
 mod protect;
 pub(in crate::lua) mod raw;
 mod require;
+mod reuse;
 mod sandbox;
 mod search;
 mod text;
@@ -127,6 +128,10 @@ pub struct Driver {
     guarded: bool,
     /// The running task is unwound because its guarded call is over.
     cutting: bool,
+    /// A step has begun and not ended; stays so when it panicked.
+    in_step: bool,
+    /// Main was found and kept: the state can serve another call.
+    booted: bool,
     /// Depth of resumes below which nobody can yield.
     pinned: u32,
     /// Why it has to end, when the reason was found in here.
@@ -184,6 +189,8 @@ impl Driver {
             preempted: false,
             guarded: false,
             cutting: false,
+            in_step: false,
+            booted: false,
             pinned: 0,
             fatal: None,
             tasks: Vec::new(),
@@ -430,6 +437,13 @@ impl Driver {
 
     /// One step of the process.
     pub fn step(&mut self, waker: &Waker) -> Progress {
+        self.in_step = true;
+        let progress = self.advance(waker);
+        self.in_step = false;
+        progress
+    }
+
+    fn advance(&mut self, waker: &Waker) -> Progress {
         if !self.waker.will_wake(waker) {
             self.waker = waker.clone();
         }

@@ -69,6 +69,11 @@ impl Pending {
         }
     }
 
+    /// The process that was started for this wait needs nobody to wait for it.
+    pub fn let_child_live(&mut self) {
+        self.child = None;
+    }
+
     fn poll(&mut self) -> Poll<Woken> {
         if !self.bell.rung.swap(false, Ordering::AcqRel) {
             return Poll::Pending;

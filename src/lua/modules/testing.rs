@@ -108,11 +108,11 @@ impl World {
             context: Arc::new(Context::default()),
         });
         let system = Arc::new(System::new(&registry));
-        let context = Arc::new(StateContext {
-            process: process.unwrap(),
-            engine: LuaEngine::new(Arc::new(registry), system),
-            visible: Arc::default(),
-        });
+        let context = Arc::new(StateContext::new(
+            process.unwrap(),
+            LuaEngine::new(Arc::new(registry), system),
+            Arc::default(),
+        ));
         let lua = Lua::new();
         lua.set_app_data(context.clone());
         World {
