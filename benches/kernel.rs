@@ -10,7 +10,7 @@ use wippy::id::{EntryId, Pid};
 use wippy::log::Log;
 use wippy::process::{
     Body, Clock, Exit, Host, HostSpec, Kernel, KernelOptions, Program, Programs, Progress, Resolved, Spawn, Start,
-    StepContext, Taken, Topic, Wait,
+    StepContext, Taken, Ties, Topic, Wait,
 };
 use wippy::value::{Packed, Value};
 
@@ -102,15 +102,7 @@ impl World {
 }
 
 fn spawn(host: &Arc<Host>, program: Arc<dyn Program>) -> Spawn {
-    Spawn {
-        program,
-        host: host.clone(),
-        args: Packed::empty(),
-        parent: None,
-        monitored: false,
-        words: Arc::new([]),
-        context: Arc::default(),
-    }
+    Spawn::new(program, host.clone())
 }
 
 fn done() -> Progress {
@@ -130,7 +122,7 @@ fn lives(flight: usize, total: usize) -> Arc<dyn Program> {
             while started < total && started - ended < flight {
                 let mut request = spawn(cx.process.host(), child.clone());
                 request.parent = Some(cx.process.clone());
-                request.monitored = true;
+                request.ties = Ties::MONITOR;
                 kernel.spawn(request).expect("a child");
                 started += 1;
             }

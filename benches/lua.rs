@@ -12,7 +12,7 @@ use wippy::error::Error;
 use wippy::id::EntryId;
 use wippy::log::Log;
 use wippy::lua::LuaEngine;
-use wippy::process::{Clock, Context, Host, HostSpec, Kernel, KernelOptions, Program, Programs, Resolved, Spawn};
+use wippy::process::{Clock, Host, HostSpec, Kernel, KernelOptions, Program, Programs, Resolved, Spawn};
 use wippy::project::Registry;
 use wippy::system::System;
 use wippy::value::{Packed, Value};
@@ -140,13 +140,8 @@ impl World {
         let processes: Vec<_> = (0..count)
             .map(|_| {
                 let spawned = self.kernel.spawn(Spawn {
-                    program: program.clone(),
-                    host: self.host.clone(),
                     args: Packed::from_values(args),
-                    parent: None,
-                    monitored: false,
-                    words: Arc::from([]),
-                    context: Arc::new(Context::default()),
+                    ..Spawn::new(program.clone(), self.host.clone())
                 });
                 spawned.unwrap()
             })
@@ -237,15 +232,7 @@ fn idle() {
     let idle: Vec<_> = (0..10_000)
         .map(|_| {
             let program = world.programs.0.lock().unwrap()[&EntryId::new("bench", "idle")].clone();
-            let spawned = world.kernel.spawn(Spawn {
-                program,
-                host: world.host.clone(),
-                args: Packed::empty(),
-                parent: None,
-                monitored: false,
-                words: Arc::from([]),
-                context: Arc::new(Context::default()),
-            });
+            let spawned = world.kernel.spawn(Spawn::new(program, world.host.clone()));
             spawned.unwrap()
         })
         .collect();

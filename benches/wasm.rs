@@ -13,7 +13,7 @@ use wippy::error::{Error, Result};
 use wippy::id::EntryId;
 use wippy::log::Log;
 use wippy::process::{
-    Clock, Context, Host, HostSpec, Kernel, KernelOptions, Process, Program, Programs, Resolved, Spawn,
+    Clock, Host, HostSpec, Kernel, KernelOptions, Process, Program, Programs, Resolved, Spawn,
 };
 use wippy::project::Registry;
 use wippy::project::entry::{Entry, Limits, Spec, Transport, WasmSource, WasmSpec};
@@ -159,13 +159,8 @@ impl World {
 
     fn spawn(&self, entry: &Arc<Entry>, args: &Packed) -> Result<Arc<Process>> {
         self.kernel.spawn(Spawn {
-            program: self.resolve(entry),
-            host: self.host.clone(),
             args: args.clone(),
-            parent: None,
-            monitored: false,
-            words: Arc::new([]),
-            context: Arc::new(Context::default()),
+            ..Spawn::new(self.resolve(entry), self.host.clone())
         })
     }
 
