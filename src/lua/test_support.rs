@@ -8,9 +8,7 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::Log;
 use crate::lua::LuaEngine;
-use crate::process::{
-    Clock, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Program, Programs, Resolved, Spawn,
-};
+use crate::process::{Clock, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Program, Programs, Resolved, Spawn};
 use crate::project::{Limits, Registry};
 use crate::system::System;
 use crate::system::terminal::Terminal;

@@ -288,9 +288,8 @@ impl Mailbox {
     /// Undoes this end of a link: a LINK_DOWN that lies unread is withdrawn too.
     pub(super) fn unlink(&mut self, peer: u64) {
         if !self.links.remove(&peer) {
-            self.events.retain(|(_, event)| {
-                !matches!(event.kind, EventKind::LinkDown(_)) || !event.is_from(peer)
-            });
+            self.events
+                .retain(|(_, event)| !matches!(event.kind, EventKind::LinkDown(_)) || !event.is_from(peer));
         }
     }
 

@@ -223,7 +223,6 @@ fn child_of(parent: &Arc<Process>, program: Plain, ties: Ties) -> Spawn {
     }
 }
 
-
 fn send(process: &Arc<Process>, to: &Pid, number: i64) -> Result<()> {
     let payload = Packed::from_value(&Value::Int(number));
     process.kernel().send(Some(process.pid()), to, "n".into(), payload)
@@ -269,7 +268,10 @@ fn messages_from_one_sender_arrive_in_order() {
                     done()
                 }
             });
-            receiver.kernel().spawn(child_of(&receiver, program, Ties::NONE)).unwrap();
+            receiver
+                .kernel()
+                .spawn(child_of(&receiver, program, Ties::NONE))
+                .unwrap();
         }
         let mut lanes = [Vec::new(), Vec::new()];
         for _ in 0..2 * COUNT {
@@ -310,7 +312,10 @@ where
         let make = make.clone();
         async move {
             let program = World::program(make);
-            let child = watcher.kernel().spawn(child_of(&watcher, program, Ties::MONITOR)).unwrap();
+            let child = watcher
+                .kernel()
+                .spawn(child_of(&watcher, program, Ties::MONITOR))
+                .unwrap();
             let (from, exit) = exit_of(receive(&watcher).await);
             assert_eq!(&from, child.pid());
             assert!(watcher.kernel().find(child.pid()).is_none(), "the pid is gone");
@@ -400,7 +405,10 @@ fn exit_comes_after_the_last_message_that_the_process_sent() {
                     done()
                 }
             });
-            watcher.kernel().spawn(child_of(&watcher, program, Ties::MONITOR)).unwrap();
+            watcher
+                .kernel()
+                .spawn(child_of(&watcher, program, Ties::MONITOR))
+                .unwrap();
             assert_eq!(number(receive(&watcher).await), round);
             exit_of(receive(&watcher).await);
         }

@@ -432,7 +432,11 @@ unsafe fn relate(l: Lua, name: &'static str, act: fn(&Kernel, &Arc<Process>, &Pi
         }
         host(l, move |driver| {
             if lua_gettop(l) == 0 {
-                return nil_error(l, driver, Error::invalid(format!("{name} requires a destination argument")));
+                return nil_error(
+                    l,
+                    driver,
+                    Error::invalid(format!("{name} requires a destination argument")),
+                );
             }
             let result = driver.destination(l, 1);
             let process = driver.process();

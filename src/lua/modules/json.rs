@@ -7,7 +7,7 @@ use mlua::{Lua, MultiValue, Table, Value};
 
 use crate::error::Error;
 use crate::lua::error;
-use crate::lua::host::failure;
+use crate::lua::host::{failure, outcome};
 
 /// Tables within tables.
 const DEPTH: usize = 128;
@@ -51,20 +51,12 @@ fn settle<T>(result: Result<T, Stop>) -> mlua::Result<Result<T, Error>> {
     }
 }
 
-/// `value, nil` or `nil, err`.
-fn finish(lua: &Lua, result: Result<Value, Error>) -> mlua::Result<MultiValue> {
-    match result {
-        Ok(value) => Ok(MultiValue::from_iter([value, Value::Nil])),
-        Err(error) => failure(lua, error),
-    }
-}
-
 fn encode(lua: &Lua, value: Value) -> mlua::Result<MultiValue> {
     let text = match write(lua, &value)? {
         Ok(text) => Ok(Value::String(lua.create_string(text)?)),
         Err(error) => Err(error),
     };
-    finish(lua, text)
+    outcome(lua, text)
 }
 
 /// The value as JSON text; the inner error is Internal.
@@ -259,7 +251,7 @@ fn decode(lua: &Lua, text: Value) -> mlua::Result<MultiValue> {
         }
     };
     let value = read(lua, &text.as_bytes())?;
-    finish(lua, value)
+    outcome(lua, value)
 }
 
 /// The value of a JSON text; the inner error is Internal and names the place.

@@ -12,8 +12,8 @@ use crate::log::{Level, Log, Record, Sink};
 use crate::lua::LuaEngine;
 use crate::lua::host::StateContext;
 use crate::process::{
-    Body, Clock, HostSpec, Kernel, KernelOptions, Program, Programs, Progress, Resolved, Spawn, Start,
-    StepContext, Wait,
+    Body, Clock, HostSpec, Kernel, KernelOptions, Program, Programs, Progress, Resolved, Spawn, Start, StepContext,
+    Wait,
 };
 use crate::project::Registry;
 use crate::system::System;
