@@ -3,6 +3,9 @@
 //! Data that cannot be written or read is `nil, err`, never raised. Both directions are bounded in depth, and encoding in
 //! size too: a few shared tables can stand for more text than any machine holds, and nothing preempts a host function.
 
+mod guarded;
+pub mod validate;
+
 use mlua::{Lua, MultiValue, Table, Value};
 
 use crate::error::Error;
@@ -18,9 +21,10 @@ const TABLE_COST: usize = 32;
 const EMPTY_OBJECTS: &str = "wippy.json.empty_objects";
 
 pub fn open(lua: &Lua) -> mlua::Result<Table> {
-    let module = lua.create_table_with_capacity(0, 2)?;
+    let module = lua.create_table_with_capacity(0, 4)?;
     module.raw_set("encode", lua.create_function(encode)?)?;
     module.raw_set("decode", lua.create_function(decode)?)?;
+    validate::add(lua, &module)?;
     Ok(module)
 }
 
