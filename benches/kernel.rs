@@ -2,23 +2,16 @@
 //!
 //! `cargo bench --bench kernel`. Each figure is the median of several rounds in this one run.
 
+mod world;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use wippy::error::{Error, Result};
-use wippy::id::{EntryId, Pid};
-use wippy::log::Log;
-use wippy::process::{
-    Body, Clock, Exit, Host, HostSpec, Kernel, KernelOptions, Program, Programs, Progress, Resolved, Spawn, Start,
-    StepContext, Taken, Topic, Wait,
-};
+use wippy::error::Result;
+use wippy::id::EntryId;
+use wippy::process::{Body, Exit, Program, Progress, Start, StepContext, Taken, Ties, Topic, Wait};
 use wippy::value::{Packed, Value};
-
-/// The allocator of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-const ROUNDS: usize = 7;
+use world::{Nothing, World, each, spawn};
 
 type Step = Box<dyn FnMut(&mut StepContext<'_>) -> Progress + Send>;
 
@@ -51,66 +44,8 @@ impl Body for Closure {
     }
 }
 
-struct Nothing;
-
-impl Programs for Nothing {
-    fn resolve(&self, _: &EntryId) -> Resolved {
-        Resolved::Ready(Err(Error::not_found("no entries")))
-    }
-}
-
 fn program(make: impl Fn() -> Step + Send + Sync + 'static) -> Arc<dyn Program> {
     Arc::new(Closures(EntryId::new("bench", "body"), make))
-}
-
-struct World {
-    kernel: Kernel,
-    host: Arc<Host>,
-    io: tokio::runtime::Runtime,
-}
-
-impl World {
-    fn new(workers: usize) -> World {
-        let io = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a tokio runtime");
-        let kernel = Kernel::new(KernelOptions {
-            workers,
-            log: Log::none(),
-            io: io.handle().clone(),
-            programs: Arc::new(Nothing),
-            clock: Clock::real(),
-        });
-        let host = kernel
-            .add_host(HostSpec::new(EntryId::new("bench", "host")))
-            .expect("a host");
-        World { kernel, host, io }
-    }
-
-    fn spawn(&self, program: Arc<dyn Program>) -> Pid {
-        let process = self.kernel.spawn(spawn(&self.host, program));
-        process.expect("a process").pid().clone()
-    }
-
-    /// Runs one body to its end.
-    fn run(&self, program: Arc<dyn Program>) {
-        let process = self.kernel.spawn(spawn(&self.host, program)).expect("a process");
-        self.io.block_on(process.exited());
-    }
-}
-
-fn spawn(host: &Arc<Host>, program: Arc<dyn Program>) -> Spawn {
-    Spawn {
-        program,
-        host: host.clone(),
-        args: Packed::empty(),
-        parent: None,
-        monitored: false,
-        words: Arc::new([]),
-        context: Arc::default(),
-    }
 }
 
 fn done() -> Progress {
@@ -128,9 +63,9 @@ fn lives(flight: usize, total: usize) -> Arc<dyn Program> {
                 ended += 1;
             }
             while started < total && started - ended < flight {
-                let mut request = spawn(cx.process.host(), child.clone());
+                let mut request = spawn(cx.process.host(), child.clone(), Packed::empty());
                 request.parent = Some(cx.process.clone());
-                request.monitored = true;
+                request.ties = Ties::MONITOR;
                 kernel.spawn(request).expect("a child");
                 started += 1;
             }
@@ -156,7 +91,7 @@ fn ping_pong(total: usize) -> Arc<dyn Program> {
             let to = partner.get_or_insert_with(|| {
                 let echo = program(|| Box::new(echo));
                 let pid = kernel
-                    .spawn(spawn(cx.process.host(), echo))
+                    .spawn(spawn(cx.process.host(), echo, Packed::empty()))
                     .expect("a partner")
                     .pid()
                     .clone();
@@ -196,18 +131,11 @@ fn echo(cx: &mut StepContext<'_>) -> Progress {
     Progress::Waiting(Wait::Mailbox)
 }
 
-/// Nanoseconds per item, the median of several rounds.
-fn measure(items: usize, mut round: impl FnMut()) -> f64 {
-    round();
-    let mut times: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            round();
-            start.elapsed().as_nanos() as f64 / items as f64
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[ROUNDS / 2]
+/// Runs so many of that program at once, to their ends.
+fn run(world: &World, program: Arc<dyn Program>, count: usize) {
+    let start = |_| world.spawn(program.clone(), Packed::empty()).expect("a process");
+    let processes: Vec<_> = (0..count).map(start).collect();
+    processes.iter().for_each(|process| world.wait(process));
 }
 
 fn main() {
@@ -215,29 +143,22 @@ fn main() {
         "{:<52} {:>10} {:>10}",
         "kernel alone, ns per item", "1 worker", "2 workers"
     );
-    let worlds = [World::new(1), World::new(2)];
+    let worlds = [1, 2].map(|workers| World::new(workers, Arc::new(Nothing)));
     let row = |name: &str, figure: &dyn Fn(&World) -> f64| {
         let figures = worlds.each_ref().map(figure);
         println!("{name:<52} {:>10.0} {:>10.0}", figures[0], figures[1]);
     };
     row("spawn_monitored to EXIT, one after another", &|world| {
-        measure(20_000, || world.run(lives(1, 20_000)))
+        each(20_000, || run(world, lives(1, 20_000), 1))
     });
     row("spawn_monitored to EXIT, 1 000 in flight", &|world| {
-        measure(50_000, || world.run(lives(1_000, 50_000)))
+        each(50_000, || run(world, lives(1_000, 50_000), 1))
     });
     row("message to and fro, one pair", &|world| {
-        measure(100_000, || world.run(ping_pong(100_000))) / 2.0
+        each(100_000, || run(world, ping_pong(100_000), 1)) / 2.0
     });
     row("message to and fro, eight pairs", &|world| {
-        measure(800_000, || {
-            let pairs: Vec<_> = (0..8).map(|_| world.spawn(ping_pong(100_000))).collect();
-            for pid in pairs {
-                if let Some(process) = world.kernel.find(&pid) {
-                    world.io.block_on(process.exited());
-                }
-            }
-        }) / 2.0
+        each(800_000, || run(world, ping_pong(100_000), 8)) / 2.0
     });
     for world in worlds {
         world.kernel.close();

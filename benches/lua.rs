@@ -3,25 +3,22 @@
 //! `cargo bench --bench lua`. A process's life against a bare mlua state with the same libraries, bytecode and work; a
 //! message with a small table between two processes. Each figure is the median of several rounds.
 
+mod world;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mlua::StdLib;
 use wippy::error::Error;
 use wippy::id::EntryId;
-use wippy::log::Log;
 use wippy::lua::LuaEngine;
-use wippy::process::{Clock, Context, Host, HostSpec, Kernel, KernelOptions, Program, Programs, Resolved, Spawn};
+use wippy::process::{Program, Programs, Resolved};
 use wippy::project::Registry;
 use wippy::system::System;
 use wippy::value::{Packed, Value};
+use world::{World, each, resident};
 
-/// The allocator of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-const ROUNDS: usize = 7;
 const LIVES: usize = 20_000;
 const IN_FLIGHT: i64 = 1_000;
 const MESSAGES: i64 = 200_000;
@@ -82,87 +79,40 @@ impl Programs for Table {
     }
 }
 
-struct World {
-    kernel: Kernel,
-    host: Arc<Host>,
-    engine: Arc<LuaEngine>,
-    programs: Table,
-    io: tokio::runtime::Runtime,
+impl Table {
+    fn get(&self, name: &str) -> Arc<dyn Program> {
+        self.0.lock().unwrap()[&EntryId::new("bench", name)].clone()
+    }
 }
 
-impl World {
-    fn new(workers: usize) -> World {
-        let io = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let programs = Table::default();
-        let kernel = Kernel::new(KernelOptions {
-            workers,
-            log: Log::none(),
-            io: io.handle().clone(),
-            programs: Arc::new(programs.clone()),
-            clock: Clock::real(),
-        });
-        let host = kernel.add_host(HostSpec::new(EntryId::new("bench", "host"))).unwrap();
-        let registry = Arc::new(Registry::default());
-        let system = Arc::new(System::new(&registry));
-        let world = World {
-            kernel,
-            host,
-            engine: LuaEngine::new(registry, system),
-            programs,
-            io,
-        };
-        for (name, text) in [
-            ("child", WORK),
-            ("parent", PARENT),
-            ("ping", PING),
-            ("pong", PONG),
-            ("idle", IDLE),
-        ] {
-            let program = world.engine.script(name.as_ref(), text, Vec::new()).unwrap();
-            world
-                .programs
-                .0
-                .lock()
-                .unwrap()
-                .insert(EntryId::new("bench", name), program);
-        }
-        world
+/// A world whose kernel knows the programs above, with them.
+fn world(workers: usize) -> (World, Table) {
+    let registry = Arc::new(Registry::default());
+    let engine = LuaEngine::new(registry.clone(), Arc::new(System::new(&registry)));
+    let programs = Table::default();
+    for (name, text) in [
+        ("child", WORK),
+        ("parent", PARENT),
+        ("ping", PING),
+        ("pong", PONG),
+        ("idle", IDLE),
+    ] {
+        let program = engine.script(name.as_ref(), text, Vec::new()).unwrap();
+        programs.0.lock().unwrap().insert(EntryId::new("bench", name), program);
     }
+    (World::new(workers, Arc::new(programs.clone())), programs)
+}
 
-    /// Runs so many of that program at once, to their ends.
-    fn run(&self, name: &str, args: &[Value], count: usize) -> Duration {
-        let program = self.programs.0.lock().unwrap()[&EntryId::new("bench", name)].clone();
-        let start = Instant::now();
-        let processes: Vec<_> = (0..count)
-            .map(|_| {
-                let spawned = self.kernel.spawn(Spawn {
-                    program: program.clone(),
-                    host: self.host.clone(),
-                    args: Packed::from_values(args),
-                    parent: None,
-                    monitored: false,
-                    words: Arc::from([]),
-                    context: Arc::new(Context::default()),
-                });
-                spawned.unwrap()
-            })
-            .collect();
-        for process in processes {
-            let exit = self.io.block_on(process.exited());
-            assert!(exit.result.is_ok(), "{exit:?}");
-        }
-        start.elapsed()
-    }
+/// Runs so many of that program at once, to their ends.
+fn run(world: &World, program: &Arc<dyn Program>, args: &[Value], count: usize) {
+    let start = |_| world.spawn(program.clone(), Packed::from_values(args)).unwrap();
+    let processes: Vec<_> = (0..count).map(start).collect();
+    processes.iter().for_each(|process| world.wait(process));
 }
 
 /// The same work in bare mlua states, on that many threads.
-fn bare(lives: usize, threads: usize) -> Duration {
+fn bare(lives: usize, threads: usize) {
     let code = mlua::Lua::new().load(WORK).into_function().unwrap().dump(false);
-    let start = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -180,39 +130,21 @@ fn bare(lives: usize, threads: usize) -> Duration {
             });
         }
     });
-    start.elapsed()
-}
-
-fn median(mut round: impl FnMut() -> Duration, count: usize) -> f64 {
-    let mut rounds: Vec<f64> = (0..ROUNDS)
-        .map(|_| round().as_secs_f64() * 1e6 / count as f64)
-        .collect();
-    rounds.sort_by(f64::total_cmp);
-    rounds[ROUNDS / 2]
-}
-
-/// Resident bytes of this program.
-fn resident() -> usize {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: usize = pages
-        .split(' ')
-        .nth(1)
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(0);
-    pages * 4096
 }
 
 fn main() {
     println!("{:<58} {:>10} {:>10} {:>8}", "µs each", "ours", "floor", "ratio");
     let only_messages = std::env::args().any(|word| word == "messages");
     for workers in [1, 2] {
-        let world = World::new(workers);
+        let (world, programs) = world(workers);
         if !only_messages {
-            lives(&world, workers);
+            lives(&world, &programs, workers);
         }
         for pairs in [1, 8] {
             let count = MESSAGES / pairs as i64;
-            let each = median(|| world.run("ping", &[Value::Int(count)], pairs), MESSAGES as usize * 2);
+            let ping = programs.get("ping");
+            let round = || run(&world, &ping, &[Value::Int(count)], pairs);
+            let each = each(MESSAGES as usize * 2, round) / 1e3;
             let name = format!("message with a small table, {pairs} pairs, {workers} workers (goal)");
             println!("{name:<58} {each:>10.2} {:>10.2} {:>8.2}", 1.2, each / 1.2);
         }
@@ -223,36 +155,25 @@ fn main() {
     }
 }
 
-fn lives(world: &World, workers: usize) {
+fn lives(world: &World, programs: &Table, workers: usize) {
     let args = [Value::Int(LIVES as i64), Value::Int(IN_FLIGHT)];
-    let ours = median(|| world.run("parent", &args, 1), LIVES);
-    let floor = median(|| bare(LIVES, workers), LIVES);
+    let parent = programs.get("parent");
+    let ours = each(LIVES, || run(world, &parent, &args, 1)) / 1e3;
+    let floor = each(LIVES, || bare(LIVES, workers)) / 1e3;
     let name = format!("life from Lua, {IN_FLIGHT} in flight, {workers} workers (bare mlua)");
     println!("{name:<58} {ours:>10.2} {floor:>10.2} {:>8.2}", ours / floor);
 }
 
 fn idle() {
-    let world = World::new(2);
+    let (world, programs) = world(2);
+    let program = programs.get("idle");
     let before = resident();
-    let idle: Vec<_> = (0..10_000)
-        .map(|_| {
-            let program = world.programs.0.lock().unwrap()[&EntryId::new("bench", "idle")].clone();
-            let spawned = world.kernel.spawn(Spawn {
-                program,
-                host: world.host.clone(),
-                args: Packed::empty(),
-                parent: None,
-                monitored: false,
-                words: Arc::from([]),
-                context: Arc::new(Context::default()),
-            });
-            spawned.unwrap()
-        })
-        .collect();
+    let start = |_| world.spawn(program.clone(), Packed::empty()).unwrap();
+    let idle: Vec<_> = (0..10_000).map(start).collect();
     while idle.iter().any(|process| process.steps() == 0) {
         std::thread::sleep(Duration::from_millis(10));
     }
-    let each = (resident() - before) / idle.len();
-    println!("{:<58} {each:>10}", "bytes of an idle process");
+    let each = (resident() - before) / idle.len() as f64;
+    println!("{:<58} {each:>10.0}", "bytes of an idle process");
     world.kernel.close();
 }

@@ -4,25 +4,21 @@
 //! worker; two workers show whether the second one adds speed. Figures are medians of several rounds. Without Lua:
 //! `--bench wasm`; without wasm: `--bench lua`; the kernel alone: `--bench kernel`.
 
+mod world;
+
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
 
 use sha2::{Digest, Sha256};
+use wasmtime::Store;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
-
 use wippy::id::EntryId;
 use wippy::runtime::{Options, Runtime};
 use wippy::system;
 use wippy::system::terminal::Terminal;
 use wippy::value::{Packed, Value};
+use world::{bare_engine, each, median};
 
-/// The allocator of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-const ROUNDS: usize = 7;
 const IN_FLIGHT: i64 = 1_000;
 
 const ENTRIES: &str = r#"
@@ -112,31 +108,17 @@ fn call(world: &Runtime, entry: &str, args: &[Value]) -> f64 {
     }
 }
 
-fn median(mut figure: impl FnMut() -> f64) -> f64 {
-    figure();
-    let mut figures: Vec<f64> = (0..ROUNDS).map(|_| figure()).collect();
-    figures.sort_by(f64::total_cmp);
-    figures[ROUNDS / 2]
-}
-
-fn timed(items: u32, mut item: impl FnMut()) -> f64 {
-    median(|| {
-        let start = Instant::now();
-        (0..items).for_each(|_| item());
-        start.elapsed().as_nanos() as f64 / f64::from(items)
-    })
-}
-
 /// An instance from the pool, one call, the end: the engine's own settings, nothing of ours.
 fn bare_wasmtime(module: &[u8]) -> f64 {
-    let engine = pooled_engine();
+    let engine = bare_engine(1_100);
     let component = Component::new(&engine, module).expect("it compiles");
     let linker = Linker::<()>::new(&engine);
     let pre = linker.instantiate_pre(&component).expect("no imports");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a tokio runtime");
-    timed(20_000, || {
+    const LIVES: usize = 20_000;
+    let life = || {
         runtime.block_on(async {
             let mut store = Store::new(&engine, ());
             store.set_epoch_deadline(1_000_000);
@@ -147,27 +129,6 @@ fn bare_wasmtime(module: &[u8]) -> f64 {
             let (result,) = compute.call_async(&mut store, (6, 7)).await.expect("a result");
             assert_eq!(result, 42);
         });
-    })
-}
-
-fn pooled_engine() -> Engine {
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(1_100)
-        .total_core_instances(4_400)
-        .total_memories(1_100)
-        .total_tables(4_400)
-        .total_stacks(1_100)
-        .linear_memory_keep_resident(1 << 20)
-        .table_keep_resident(16 << 10);
-    if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.pagemap_scan(Enabled::Yes);
-    }
-    let mut config = Config::new();
-    config
-        .epoch_interruption(true)
-        .concurrency_support(false)
-        .memory_reservation(4 << 30)
-        .memory_guard_size(32 << 20)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config).expect("an engine")
+    };
+    each(LIVES, || (0..LIVES).for_each(|_| life()))
 }

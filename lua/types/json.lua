@@ -10,10 +10,11 @@ function json.encode(v) end
 ---@return any value, Error? err
 function json.decode(text) end
 
----Checks data against a JSON Schema.
+---Checks data against a JSON Schema, a table or JSON text. The error names each place that is wrong; its details have
+---them as `errors`, a list of `{path, message}`.
 ---@return boolean ok, Error? err
 function json.validate(schema, data) end
 
----Checks a JSON text against a JSON Schema.
+---The same for data that is a JSON text.
 ---@return boolean ok, Error? err
 function json.validate_string(schema, text) end

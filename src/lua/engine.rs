@@ -15,6 +15,7 @@ use crate::lua::compile::{Cache, Chunk, Source};
 use crate::lua::driver::{Boot, Driver, Image, Main, Plan, Stage, Visible};
 use crate::lua::host::StateContext;
 use crate::lua::modules::Module;
+use crate::lua::modules::json::validate::Schemas;
 use crate::lua::modules::repl::{self, Desk};
 use crate::lua::modules::test::Bench;
 use crate::process::{Body, Exit, Instance, Process, Program, Progress, Start, StepContext};
@@ -28,6 +29,8 @@ pub struct LuaEngine {
     pub system: Arc<System>,
     /// The runner behind a test file, in a runtime that was made for one.
     pub bench: OnceLock<Arc<dyn Bench>>,
+    /// For `json.validate`.
+    pub schemas: Arc<Schemas>,
     cache: Cache,
 }
 
@@ -37,6 +40,7 @@ impl LuaEngine {
             registry: RwLock::new(registry),
             system,
             bench: OnceLock::new(),
+            schemas: Arc::default(),
             cache: Cache::default(),
         })
     }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 13] = [
     include_str!("../../lua/types/process.lua"),
     include_str!("../../lua/types/channel.lua"),
     include_str!("../../lua/types/time.lua"),
@@ -14,6 +14,10 @@ const FILES: [&str; 9] = [
     include_str!("../../lua/types/json.lua"),
     include_str!("../../lua/types/env.lua"),
     include_str!("../../lua/types/logger.lua"),
+    include_str!("../../lua/types/os.lua"),
+    include_str!("../../lua/types/payload.lua"),
+    include_str!("../../lua/types/registry.lua"),
+    include_str!("../../lua/types/uuid.lua"),
 ];
 
 /// A function, or a module: then the signature is its name.

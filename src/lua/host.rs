@@ -8,9 +8,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, MultiValue, Value};
+use mlua::{FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, MultiValue, Value};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::lua::driver::{self, Visible};
 use crate::lua::engine::LuaEngine;
@@ -151,6 +151,17 @@ fn without_process(future: Pin<Box<dyn Future<Output = Finish> + Send>>) -> mlua
 #[cfg(not(test))]
 fn without_process(_: Pin<Box<dyn Future<Output = Finish> + Send>>) -> mlua::Result<Finish> {
     Err(raise(Error::internal("cannot wait outside of a process")))
+}
+
+/// The results `value, nil` or `nil, err`.
+///
+/// # Errors
+/// When the state has no memory for them.
+pub fn outcome(lua: &Lua, result: Result<impl IntoLua>) -> mlua::Result<MultiValue> {
+    match result {
+        Ok(value) => (value, Value::Nil).into_lua_multi(lua),
+        Err(error) => failure(lua, error),
+    }
 }
 
 /// The results `nil, err`.

@@ -166,13 +166,10 @@ impl Attempts {
 
     fn spawn(&self, host: Arc<super::Host>, args: Packed) -> Spawn {
         Spawn {
-            program: self.program.clone(),
-            host,
             args,
             parent: Some(self.caller.clone()),
-            monitored: false,
-            words: Arc::from([]),
             context: self.context.clone(),
+            ..Spawn::new(self.program.clone(), host)
         }
     }
 }

@@ -458,18 +458,25 @@ impl Reading<'_> {
 
     /// Replaces every `file://…` of the entry by the file's text.
     fn inline(&self, draft: &mut Draft) {
-        let mut inlining = Inlining {
-            root: self.root,
-            yaml: self.file,
-            texts: Vec::new(),
-            problems: Vec::new(),
+        let (mut inlined, mut problems) = (Vec::new(), Vec::new());
+        let mut inline = |text: &mut Arc<str>, steps: &[Step]| {
+            if !text.starts_with("file://") {
+                return;
+            }
+            match files::inline(self.root, self.file, text) {
+                Ok(file) => {
+                    *text = file.text.into();
+                    inlined.push((steps.to_vec(), files::shown(self.root, &file.file)));
+                }
+                Err(problem) => problems.push((steps.to_vec(), *problem)),
+            }
         };
         let mut steps = Vec::new();
-        inlining.walk(&mut draft.data, &mut steps);
+        draft.data.each_text(&mut steps, &mut inline);
         steps.push("meta".into());
-        inlining.walk(&mut draft.meta, &mut steps);
-        draft.inlined = inlining.texts;
-        for (steps, problem) in inlining.problems {
+        draft.meta.each_text(&mut steps, &mut inline);
+        draft.inlined = inlined;
+        for (steps, problem) in problems {
             draft.report_value(&steps, problem);
         }
     }
@@ -531,42 +538,6 @@ fn meta_of(fields: &Fields<'_>, map: &Map, file_meta: Option<&Node>) -> Node {
     meta.pairs
         .extend(more.iter().filter(|(key, _)| !names.contains(&key.text)).cloned());
     Node::Map(meta)
-}
-
-struct Inlining<'a> {
-    root: &'a Root,
-    yaml: &'a Path,
-    texts: Vec<(Vec<Step>, String)>,
-    problems: Vec<(Vec<Step>, Diagnostic)>,
-}
-
-impl Inlining<'_> {
-    fn walk(&mut self, node: &mut Node, steps: &mut Vec<Step>) {
-        match node {
-            Node::Str(text) if text.starts_with("file://") => match files::inline(self.root, self.yaml, text) {
-                Ok(inlined) => {
-                    *text = inlined.text.into();
-                    self.texts.push((steps.clone(), files::shown(self.root, &inlined.file)));
-                }
-                Err(problem) => self.problems.push((steps.clone(), *problem)),
-            },
-            Node::List(items) => {
-                for (at, item) in items.iter_mut().enumerate() {
-                    steps.push(Step::Index(at));
-                    self.walk(item, steps);
-                    steps.pop();
-                }
-            }
-            Node::Map(map) => {
-                for (key, node) in &mut map.pairs {
-                    steps.push(Step::Key(key.text.clone()));
-                    self.walk(node, steps);
-                    steps.pop();
-                }
-            }
-            _ => {}
-        }
-    }
 }
 
 /// Of two definitions of one id the last one stays, with a warning that names both places.
@@ -680,7 +651,7 @@ impl Typing<'_> {
                 draft,
                 lookup,
             };
-            filling.walk(&mut data, &mut Vec::new());
+            data.each_text(&mut Vec::new(), &mut |text, steps| filling.fill(text, steps));
         }
         let map = with_common(draft, data);
         schema::find_unknown(&reader, &draft.kind, &map);
@@ -735,31 +706,15 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    fn walk(&self, node: &mut Node, steps: &mut Vec<Step>) {
-        match node {
-            Node::Str(text) if interpolate::concerns(text) && !self.is_literal(steps) => {
-                let namespace = self.draft.id.namespace();
-                let mut value = |name: &str| (self.lookup)(name, namespace).ok();
-                match interpolate::replace(text, &mut value) {
-                    Ok(filled) => *text = filled.into(),
-                    Err(unset) => self.report(&unset.name, steps),
-                }
-            }
-            Node::List(items) => {
-                for (at, item) in items.iter_mut().enumerate() {
-                    steps.push(Step::Index(at));
-                    self.walk(item, steps);
-                    steps.pop();
-                }
-            }
-            Node::Map(map) => {
-                for (key, node) in &mut map.pairs {
-                    steps.push(Step::Key(key.text.clone()));
-                    self.walk(node, steps);
-                    steps.pop();
-                }
-            }
-            _ => {}
+    fn fill(&self, text: &mut Arc<str>, steps: &[Step]) {
+        if !interpolate::concerns(text) || self.is_literal(steps) {
+            return;
+        }
+        let namespace = self.draft.id.namespace();
+        let mut value = |name: &str| (self.lookup)(name, namespace).ok();
+        match interpolate::replace(text, &mut value) {
+            Ok(filled) => *text = filled.into(),
+            Err(unset) => self.report(&unset.name, steps),
         }
     }
 

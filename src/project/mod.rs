@@ -1,7 +1,7 @@
 //! From a folder of files to typed entries.
 //!
 //! [`yaml`] makes trees, [`place`] knows where in a file a path stands, [`kinds`] types what the entries hold,
-//! [`check`] looks at entries together, [`load`] runs it all, [`Registry`] holds the result. Nothing here starts
+//! [`check`] looks at entries together, [`load`] runs it all, [`Registry`] holds the result, [`Query`] searches it. Nothing here starts
 //! anything, and nothing stops at a problem: problems are collected as [`Diagnostic`]s, and an entry with one fails only
 //! itself.
 
@@ -18,6 +18,7 @@ mod load;
 pub mod modules;
 pub mod near;
 pub mod place;
+mod query;
 mod registry;
 pub mod schema;
 pub mod yaml;
@@ -28,6 +29,7 @@ pub use entry::*;
 pub use files::find;
 pub use kinds::{PLACEHOLDER, clean_guest, is_network_pattern};
 pub use load::{Environment, Lookup, Override, Project, load};
+pub use query::Query;
 pub use registry::Registry;
 
 #[cfg(test)]

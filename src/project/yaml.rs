@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::de::{self, DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-use super::place;
+use super::place::{self, Step};
 use crate::value::Value;
 
 /// A value of a document. Strings are shared: copying a tree does not copy texts.
@@ -107,6 +107,28 @@ impl Node {
             Node::Str(_) => "a string",
             Node::List(_) => "a list",
             Node::Map(_) => "a map",
+        }
+    }
+
+    /// Shows every string in it to `change`, with the path to it: `steps` and what is below.
+    pub fn each_text(&mut self, steps: &mut Vec<Step>, change: &mut impl FnMut(&mut Arc<str>, &[Step])) {
+        match self {
+            Node::Str(text) => change(text, steps),
+            Node::List(items) => {
+                for (at, item) in items.iter_mut().enumerate() {
+                    steps.push(Step::Index(at));
+                    item.each_text(steps, change);
+                    steps.pop();
+                }
+            }
+            Node::Map(map) => {
+                for (key, node) in &mut map.pairs {
+                    steps.push(Step::Key(key.text.clone()));
+                    node.each_text(steps, change);
+                    steps.pop();
+                }
+            }
+            Node::Null | Node::Bool(_) | Node::Int(_) | Node::Float(_) => {}
         }
     }
 

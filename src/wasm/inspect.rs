@@ -7,7 +7,7 @@ use super::export::{self, unversioned};
 use super::grants::{Grant, Grants};
 use super::linker::{self, Import, PREVIEW_1, Provision};
 use super::module::{Code, Header, Source, sha256};
-use super::program::{settle, source, spec};
+use super::program::{Settled, compiled, source, spec};
 use super::value::Signature;
 use super::{Shared, Wasm};
 use crate::error::Result;
@@ -112,8 +112,7 @@ fn look(spec: &WasmSpec, source: &Source, shared: &Shared) -> Result<Inspection>
     let component = Header::of(&source.bytes)? == Header::Component;
     let grants = Grants::parse(&spec.imports, component)?;
     let fuel = spec.limits.max_fuel > 0;
-    let kept = shared.artifacts.get(&shared.engines, source, &sha256, fuel)?;
-    let (home, code) = settle(shared, &*kept.artifact()?, fuel)?;
+    let Settled { home, code, .. } = compiled(shared, source, &sha256, fuel)?;
     let imports = linker::imports(&code);
     let exports = exports(spec, &export::list(&shared.engines.engine(home)?, &code))?;
     Ok(Inspection {

@@ -15,7 +15,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +26,7 @@ use wasmtime::{Engine, Module};
 
 use super::cache::{Cache, Key};
 use super::engine::Engines;
+use super::lock;
 use crate::error::{Error, Result};
 use crate::log::{Level, Log, Record};
 use crate::system::volume::Volume;
@@ -252,8 +253,8 @@ pub struct Artifact {
 #[derive(Debug)]
 enum Form {
     Memory(Vec<u8>),
-    /// A file of the cache, whose checksum was verified. Mapped by each engine that loads it.
-    File(File),
+    /// A file of the cache, whose checksum was verified, and its key there. Mapped by each engine that loads it.
+    File(File, Key),
 }
 
 /// Code in one engine.
@@ -290,10 +291,12 @@ impl Artifact {
             match (self.header, &self.form) {
                 (Header::Component, Form::Memory(bytes)) => Component::deserialize(engine, bytes).map(Code::Component),
                 (Header::Core, Form::Memory(bytes)) => Module::deserialize(engine, bytes).map(Code::Core),
-                (Header::Component, Form::File(file)) => {
+                (Header::Component, Form::File(file, _)) => {
                     Component::deserialize_file(engine, handle_path(file)).map(Code::Component)
                 }
-                (Header::Core, Form::File(file)) => Module::deserialize_file(engine, handle_path(file)).map(Code::Core),
+                (Header::Core, Form::File(file, _)) => {
+                    Module::deserialize_file(engine, handle_path(file)).map(Code::Core)
+                }
             }
         };
         code.map_err(|error| Error::internal(format!("failed to load compiled wasm module: {error:#}")))
@@ -356,6 +359,19 @@ impl Artifacts {
         Ok(Kept(slot))
     }
 
+    /// Forgets code of the cache that an engine refused to load; the next [`Artifacts::get`] compiles it. False for code
+    /// that was compiled in this program: compiling it again would not help.
+    pub fn discard(&self, kept: &Kept) -> bool {
+        let artifact = kept.artifact();
+        let (Some(cache), Ok(Form::File(_, key))) = (&self.cache, artifact.as_ref().map(|artifact| &artifact.form))
+        else {
+            return false;
+        };
+        cache.remove(key);
+        lock(&self.by_content).retain(|_, slot| !Weak::ptr_eq(slot, &Arc::downgrade(&kept.0)));
+        true
+    }
+
     /// From the cache, or compiled and kept there.
     fn find(&self, engine: &Engine, source: &Source, sha256: &str) -> Result<Artifact> {
         let Some(cache) = &self.cache else {
@@ -363,8 +379,9 @@ impl Artifacts {
         };
         let header = Header::of(&source.bytes)?;
         let key = Key::new(sha256.as_bytes(), &settings_of(engine));
-        if let Some(artifact) = cached(cache, &key, header, engine) {
-            return Ok(artifact);
+        if let Some(file) = cache.load(&key) {
+            let form = Form::File(file, key);
+            return Ok(Artifact { header, form });
         }
         let artifact = self.compile(engine, source)?;
         if let Form::Memory(bytes) = &artifact.form
@@ -395,7 +412,7 @@ impl Artifacts {
     }
 
     fn slot(&self, sha256: &str, fuel: bool) -> Arc<Slot> {
-        let mut slots = self.by_content.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = lock(&self.by_content);
         let key = (sha256.to_owned(), fuel);
         if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
             return slot;
@@ -415,17 +432,6 @@ fn settings_of(engine: &Engine) -> [u8; 8] {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.finish().to_le_bytes()
-}
-
-/// A usable artifact of the cache. One that wasmtime refuses is dropped.
-fn cached(cache: &Cache, key: &Key, header: Header, engine: &Engine) -> Option<Artifact> {
-    let form = Form::File(cache.load(key)?);
-    let artifact = Artifact { header, form };
-    if artifact.load(engine).is_err() {
-        cache.remove(key);
-        return None;
-    }
-    Some(artifact)
 }
 
 #[cfg(test)]
@@ -539,7 +545,7 @@ mod tests {
                 let kept = Artifacts::new(Some(cache.clone()), Log::none()).get(&engines, &source, &sha, false);
                 let artifact = kept.unwrap().artifact().unwrap();
                 artifact.load(&engines.compiler(false).unwrap()).expect("it loads");
-                matches!(artifact.form, Form::File(_))
+                matches!(artifact.form, Form::File(..))
             };
             assert_eq!((from_file(), from_file()), (false, true), "{text}");
             let stored = std::fs::read_dir(cache.folder())
@@ -564,8 +570,13 @@ mod tests {
         let key = Key::new(sha.as_bytes(), &settings_of(&engines.compiler(false).unwrap()));
         cache.store(&key, b"intact, but no code").unwrap();
         let artifacts = Artifacts::new(Some(cache), Log::none());
-        let kept = artifacts.get(&engines, &source, &sha, false).unwrap();
+        let get = || artifacts.get(&engines, &source, &sha, false).unwrap();
+        let refused = get();
+        let loaded = refused.artifact().unwrap().load(&engines.compiler(false).unwrap());
+        assert!(loaded.is_err() && artifacts.discard(&refused));
+        let kept = get();
         assert!(matches!(kept.artifact().unwrap().form, Form::Memory(_)));
+        assert!(!artifacts.discard(&kept), "it was compiled here");
     }
 
     #[test]

@@ -96,8 +96,7 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     let header = Header::of(&source.bytes)?;
     let grants = Grants::parse(&spec.imports, header == Header::Component)?;
     let fuel = spec.limits.max_fuel > 0;
-    let kept = shared.artifacts.get(&shared.engines, source, &sha256, fuel)?;
-    let (home, code) = settle(shared, &*kept.artifact()?, fuel)?;
+    let Settled { kept, home, code } = compiled(shared, source, &sha256, fuel)?;
     let exports = export::list(&shared.engines.engine(home)?, &code);
     let chosen = export::find(&exports, &spec.method)?.clone();
     let program = WasmProgram {
@@ -118,8 +117,33 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     program.settled(home, &code)
 }
 
+/// Compiled code in the engine that it fits.
+pub(super) struct Settled {
+    kept: Kept,
+    pub home: Alloc,
+    pub code: Code,
+}
+
+/// The code of a module, compiled or from the cache, in the first engine whose slots it fits. What the cache holds but no
+/// engine loads is compiled again.
+///
+/// # Errors
+/// As [`Artifact::compile`](super::module::Artifact::compile).
+pub(super) fn compiled(shared: &Shared, source: &Source, sha256: &str, fuel: bool) -> Result<Settled> {
+    let get = || shared.artifacts.get(&shared.engines, source, sha256, fuel);
+    let mut kept = get()?;
+    let settled = match settle(shared, &*kept.artifact()?, fuel) {
+        Err(_) if shared.artifacts.discard(&kept) => {
+            kept = get()?;
+            settle(shared, &*kept.artifact()?, fuel)
+        }
+        settled => settled,
+    };
+    settled.map(|(home, code)| Settled { kept, home, code })
+}
+
 /// The first engine whose slots the code fits, and the code in it.
-pub(super) fn settle(shared: &Shared, artifact: &Artifact, fuel: bool) -> Result<(Alloc, Code)> {
+fn settle(shared: &Shared, artifact: &Artifact, fuel: bool) -> Result<(Alloc, Code)> {
     let first = shared.engines.preferred(fuel);
     if first == Alloc::SmallPool
         && let Ok(code) = shared.engines.engine(first).and_then(|engine| artifact.load(&engine))

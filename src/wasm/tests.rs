@@ -11,9 +11,9 @@ use super::module::sha256;
 use super::*;
 use crate::error::Kind;
 use crate::log::{Level, Log, Record, Sink};
-use crate::process::{Cause, Clock, Context, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Programs, Spawn};
+use crate::process::{Cause, Clock, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Programs, Spawn};
 use crate::project::Registry;
-use crate::project::entry::{Limits, Mount, Spec, StorageSpec, Transport, VariableSpec, WasiEnv, WasmSource, WasmSpec};
+use crate::project::entry::{Mount, Spec, StorageSpec, VariableSpec, WasiEnv, WasmSource, WasmSpec};
 use crate::system::Volume;
 use crate::system::terminal::Terminal;
 use crate::value::{Packed, Value};
@@ -110,13 +110,9 @@ impl World {
     fn spawn_on(&self, host: &Arc<Host>, entry: Entry, args: &[Value], words: &[&str]) -> Result<Arc<Process>> {
         let program = Arc::new(Handle(self.program(entry)?));
         self.kernel.spawn(Spawn {
-            program,
-            host: host.clone(),
             args: Packed::from_values(args),
-            parent: None,
-            monitored: false,
             words: words.iter().map(|word| (*word).to_owned()).collect(),
-            context: Arc::new(Context::default()),
+            ..Spawn::new(program, host.clone())
         })
     }
 
@@ -206,23 +202,14 @@ fn system(data: &Path) -> System {
 }
 
 fn wasm_spec(fs: &str, path: &str, hash: String, method: &str) -> WasmSpec {
+    let fs = EntryId::new("app", fs);
     WasmSpec {
         source: WasmSource::File {
-            fs: EntryId::new("app", fs),
+            fs: fs.clone(),
             path: path.to_owned(),
             hash,
         },
-        method: method.to_owned(),
-        wit: None,
-        transport: Transport::Payload,
-        imports: Vec::new(),
-        args: Vec::new(),
-        cwd: "/".to_owned(),
-        env: Vec::new(),
-        mounts: Vec::new(),
-        network: Vec::new(),
-        limits: Limits::default(),
-        pool: None,
+        ..WasmSpec::of_file(fs, path, Some(method))
     }
 }
 

@@ -4,7 +4,7 @@ use mlua::{Lua, MultiValue, Table, Value};
 
 use crate::error::{Error, Result};
 use crate::lua::error::bad_argument;
-use crate::lua::host::{context, failure, false_failure};
+use crate::lua::host::{context, false_failure, outcome};
 
 pub fn open(lua: &Lua) -> mlua::Result<Table> {
     let module = lua.create_table_with_capacity(0, 3)?;
@@ -28,13 +28,8 @@ fn text(position: usize, function: &str, value: &Value) -> mlua::Result<Result<S
 fn get(lua: &Lua, key: Value) -> mlua::Result<MultiValue> {
     let context = context(lua)?;
     let key = text(1, "get", &key)?;
-    match key.and_then(|key| context.engine.system.env.get(&key, context.namespace())) {
-        Ok(value) => Ok(MultiValue::from_iter([
-            Value::String(lua.create_string(value)?),
-            Value::Nil,
-        ])),
-        Err(error) => failure(lua, error),
-    }
+    let get = |key: String| context.engine.system.env.get(&key, context.namespace());
+    outcome(lua, key.and_then(get))
 }
 
 fn set(lua: &Lua, (key, value): (Value, Value)) -> mlua::Result<MultiValue> {

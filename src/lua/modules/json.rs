@@ -3,11 +3,14 @@
 //! Data that cannot be written or read is `nil, err`, never raised. Both directions are bounded in depth, and encoding in
 //! size too: a few shared tables can stand for more text than any machine holds, and nothing preempts a host function.
 
+mod guarded;
+pub mod validate;
+
 use mlua::{Lua, MultiValue, Table, Value};
 
 use crate::error::Error;
 use crate::lua::error;
-use crate::lua::host::failure;
+use crate::lua::host::{failure, outcome};
 
 /// Tables within tables.
 const DEPTH: usize = 128;
@@ -18,9 +21,10 @@ const TABLE_COST: usize = 32;
 const EMPTY_OBJECTS: &str = "wippy.json.empty_objects";
 
 pub fn open(lua: &Lua) -> mlua::Result<Table> {
-    let module = lua.create_table_with_capacity(0, 2)?;
+    let module = lua.create_table_with_capacity(0, 4)?;
     module.raw_set("encode", lua.create_function(encode)?)?;
     module.raw_set("decode", lua.create_function(decode)?)?;
+    validate::add(lua, &module)?;
     Ok(module)
 }
 
@@ -51,20 +55,12 @@ fn settle<T>(result: Result<T, Stop>) -> mlua::Result<Result<T, Error>> {
     }
 }
 
-/// `value, nil` or `nil, err`.
-fn finish(lua: &Lua, result: Result<Value, Error>) -> mlua::Result<MultiValue> {
-    match result {
-        Ok(value) => Ok(MultiValue::from_iter([value, Value::Nil])),
-        Err(error) => failure(lua, error),
-    }
-}
-
 fn encode(lua: &Lua, value: Value) -> mlua::Result<MultiValue> {
     let text = match write(lua, &value)? {
         Ok(text) => Ok(Value::String(lua.create_string(text)?)),
         Err(error) => Err(error),
     };
-    finish(lua, text)
+    outcome(lua, text)
 }
 
 /// The value as JSON text; the inner error is Internal.
@@ -259,7 +255,7 @@ fn decode(lua: &Lua, text: Value) -> mlua::Result<MultiValue> {
         }
     };
     let value = read(lua, &text.as_bytes())?;
-    finish(lua, value)
+    outcome(lua, value)
 }
 
 /// The value of a JSON text; the inner error is Internal and names the place.

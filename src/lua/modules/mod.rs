@@ -12,10 +12,13 @@ pub mod json;
 pub mod logger;
 pub mod os;
 pub mod payload;
+pub mod registry;
 pub mod repl;
 pub mod test;
 pub mod time;
+pub mod uuid;
 
+mod part;
 #[cfg(test)]
 mod testing;
 
@@ -34,10 +37,12 @@ pub enum Module {
     Logger,
     Os,
     Payload,
+    Registry,
     /// Of a session alone; nobody else can require it.
     Repl,
     Test,
     Time,
+    Uuid,
 }
 
 impl Module {
@@ -51,8 +56,10 @@ impl Module {
         Module::Io,
         Module::Json,
         Module::Logger,
+        Module::Registry,
         Module::Test,
         Module::Time,
+        Module::Uuid,
     ];
 
     /// The provided module of that name.
@@ -70,9 +77,11 @@ impl Module {
             Module::Logger => c"logger",
             Module::Os => c"os",
             Module::Payload => c"payload",
+            Module::Registry => c"registry",
             Module::Repl => c"repl",
             Module::Test => c"test",
             Module::Time => c"time",
+            Module::Uuid => c"uuid",
         }
     }
 
@@ -94,9 +103,11 @@ impl Module {
             Module::Logger => return logger::open(lua),
             Module::Os => os::open(lua),
             Module::Payload => payload::open(lua),
+            Module::Registry => registry::open(lua),
             Module::Repl => repl::open(lua),
             Module::Test => test::open(lua),
             Module::Time => time::open(lua),
+            Module::Uuid => uuid::open(lua),
         }
         .map(Value::Table)
     }

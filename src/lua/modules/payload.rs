@@ -2,11 +2,11 @@
 //!
 //! A wrapper holds a copy of its value as a tree, so it keeps nothing of the state alive.
 
-use mlua::{Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value as LuaValue};
+use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, Value as LuaValue};
 
 use super::json;
 use crate::error::{Error, Result};
-use crate::lua::host::failure;
+use crate::lua::host::outcome;
 use crate::lua::tree;
 use crate::value::Value;
 
@@ -88,13 +88,6 @@ impl UserData for Payload {
         methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
             Ok(format!("payload{{format={}}}", this.format.name()))
         });
-    }
-}
-
-fn outcome(lua: &Lua, result: Result<LuaValue>) -> mlua::Result<MultiValue> {
-    match result {
-        Ok(value) => Ok(MultiValue::from_iter([value, LuaValue::Nil])),
-        Err(error) => failure(lua, error),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::id::Pid;
 use crate::lua::driver;
 use crate::lua::help;
 use crate::lua::host::{Call, context, raise, waiting};
+use crate::lua::modules::part::Part;
 use crate::lua::syntax::input;
 
 /// What a session is asked to do next.
@@ -52,24 +53,18 @@ pub trait Desk: Send + Sync + fmt::Debug {
 /// The main chunk of every session.
 pub const MAIN: &str = "return require('repl').serve()";
 
-const SHOW: (&str, &str) = ("show", include_str!("../../../lua/repl/show.lua"));
-const COMPLETE: (&str, &str) = ("complete", include_str!("../../../lua/repl/complete.lua"));
-const COMMANDS: (&str, &str) = ("commands", include_str!("../../../lua/repl/commands.lua"));
-const SESSION: (&str, &str) = ("session", include_str!("../../../lua/repl/session.lua"));
+const SHOW: Part = Part::show("repl");
+const COMPLETE: Part = Part::new("repl", "complete", include_str!("../../../lua/repl/complete.lua"));
+const COMMANDS: Part = Part::new("repl", "commands", include_str!("../../../lua/repl/commands.lua"));
+const SESSION: Part = Part::new("repl", "session", include_str!("../../../lua/repl/session.lua"));
 
 /// The module: the loop, made of its parts.
 pub fn open(lua: &Lua) -> mlua::Result<Table> {
     let native = native(lua)?;
-    let show: Table = part(lua, SHOW, ())?;
-    let complete: Table = part(lua, COMPLETE, ())?;
-    let commands: Table = part(lua, COMMANDS, (&native, &show))?;
-    part(lua, SESSION, (native, show, commands, complete))
-}
-
-/// Runs one of the files. Their chunks are called `[repl]/…`, by which their frames are known.
-fn part(lua: &Lua, (name, source): (&str, &str), args: impl mlua::IntoLuaMulti) -> mlua::Result<Table> {
-    let chunk = lua.load(source).set_name(format!("=[repl]/{name}"));
-    chunk.set_mode(mlua::chunk::ChunkMode::Text).into_function()?.call(args)
+    let show = SHOW.run(lua, ())?;
+    let complete = COMPLETE.run(lua, ())?;
+    let commands = COMMANDS.run(lua, (&native, &show))?;
+    SESSION.run(lua, (native, show, commands, complete))
 }
 
 fn native(lua: &Lua) -> mlua::Result<Table> {

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::lua::driver;
 use crate::lua::host::{Call, StateContext, context, raise, waiting};
+use crate::lua::modules::part::Part;
 use crate::lua::tree;
 use crate::process::Process;
 use crate::value::Value;
@@ -42,11 +43,11 @@ pub trait Bench: Send + Sync {
     fn declare(&self, fields: Value) -> Result<EntryId>;
 }
 
-const SHOW: (&str, &str) = ("show", include_str!("../../../lua/test/show.lua"));
-const DIFF: (&str, &str) = ("diff", include_str!("../../../lua/test/diff.lua"));
-const ASSERT: (&str, &str) = ("assert", include_str!("../../../lua/test/assert.lua"));
-const SUITE: (&str, &str) = ("suite", include_str!("../../../lua/test/suite.lua"));
-const TEST: (&str, &str) = ("test", include_str!("../../../lua/test.lua"));
+const SHOW: Part = Part::show("test");
+const DIFF: Part = Part::new("test", "diff", include_str!("../../../lua/test/diff.lua"));
+const ASSERT: Part = Part::new("test", "assert", include_str!("../../../lua/test/assert.lua"));
+const SUITE: Part = Part::new("test", "suite", include_str!("../../../lua/test/suite.lua"));
+const TEST: Part = Part::new("test", "test", include_str!("../../../lua/test.lua"));
 
 /// What the process of a test file runs; its arguments are the file's text, its name, and the options.
 pub const MAIN: &str = include_str!("../../../lua/test/main.lua");
@@ -61,20 +62,14 @@ pub fn open(lua: &Lua) -> mlua::Result<Table> {
 
 /// Puts the parts in Lua together.
 fn assemble(lua: &Lua, native: &Table) -> mlua::Result<Table> {
-    let show: Table = part(lua, SHOW, ())?;
-    let diff: Table = part(lua, DIFF, &show)?;
-    let asserts: Table = part(lua, ASSERT, (&show, &diff))?;
+    let show = SHOW.run(lua, ())?;
+    let diff = DIFF.run(lua, &show)?;
+    let asserts = ASSERT.run(lua, (&show, &diff))?;
     let failure: Table = asserts.get("Failure")?;
-    let suite: Table = part(lua, SUITE, (native, failure, &show))?;
+    let suite = SUITE.run(lua, (native, failure, &show))?;
     let checks: Table = asserts.get("checks")?;
     let object: LuaValue = asserts.get("assert")?;
-    part(lua, TEST, (native, checks, object, suite))
-}
-
-/// Runs one of the files. Their chunks are called `[test]/…`, by which frames of the framework are known.
-fn part(lua: &Lua, (name, source): (&str, &str), args: impl mlua::IntoLuaMulti) -> mlua::Result<Table> {
-    let chunk = lua.load(source).set_name(format!("=[test]/{name}"));
-    chunk.set_mode(mlua::chunk::ChunkMode::Text).into_function()?.call(args)
+    TEST.run(lua, (native, checks, object, suite))
 }
 
 fn native(lua: &Lua) -> mlua::Result<Table> {

@@ -1,33 +1,42 @@
--- Values as a session prints them: on one line when they fit, keys sorted, cycles named; depth, width and the number of items
--- are bounded. Of user code only `__tostring` runs.
-
--- How long a line of items may be: a whole event on one line at the top, less within.
-local WIDTH, INNER_WIDTH = 200, 100
-local MAX_DEPTH = 8
-local MAX_ITEMS = 100
-local MAX_TOTAL = 1000
-local MAX_STRING = 2000
+-- Values as text for people: keys sorted, cycles named; depth, number of items and length of strings are bounded. Of user
+-- code only `__tostring` runs. There are three layouts: an answer at the prompt, lines to compare, and a word in a sentence.
 
 local errors, utf8, string, table, math = errors, utf8, string, table, math
 local type, next, pcall, tostring, rawget, rawlen, getmetatable = type, next, pcall, tostring, rawget, rawlen, getmetatable
 
+local MAX_STRING = 2000
+local MAX_INLINE = 200
+
+-- Width: how long a line of items may be, at the top and within; what does not fit gets a line for each item, the last one
+-- followed by `trailing`. Depth, items and total: how many levels, items of one table and items in all. Errors: whether an
+-- Error object shows its kind.
+local ANSWER = { width = 200, inner_width = 100, trailing = "", depth = 8, items = 100, total = 1000, errors = true }
+local LINES = { width = 0, inner_width = 0, trailing = ",", depth = 12, items = 500, total = math.huge, errors = false }
+local INLINE = { width = math.huge, inner_width = math.huge, depth = 12, items = 500, total = 500, errors = false }
+
 local show = {}
+
+-- The first `bytes` of a text, without the part of a character at the end.
+local function cut(text, bytes)
+	local last = utf8.offset(text:sub(1, bytes + 1), -1)
+	-- Of bytes that are no UTF-8 nothing more is taken away.
+	return text:sub(1, last and last > bytes - 3 and last - 1 or bytes)
+end
 
 local ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ["\\"] = "\\\\", ['"'] = '\\"' }
 
 -- A string as Lua would read it again, shortened when it is very long.
 function show.quote(text)
-	local cut = ""
+	local rest = ""
 	if #text > MAX_STRING then
-		cut = string.format(" … (%d bytes)", #text)
-		local whole = utf8.offset(text:sub(1, MAX_STRING), -1) or MAX_STRING + 1
-		text = text:sub(1, whole - 1)
+		rest = string.format(" … (%d bytes)", #text)
+		text = cut(text, MAX_STRING)
 	end
 	local broken = not utf8.len(text)
 	local quoted = text:gsub(broken and '[%c\\"\128-\255]' or '[%c\\"]', function(char)
 		return ESCAPES[char] or string.format("\\x%02x", char:byte())
 	end)
-	return '"' .. quoted .. '"' .. cut
+	return '"' .. quoted .. '"' .. rest
 end
 
 -- An Error object as `error[Kind]: message`; nil for everything else.
@@ -50,11 +59,12 @@ local function safely(value)
 	return ok and text or "<" .. type(value) .. ">"
 end
 
-local function atom(value)
+-- Everything but the inside of a table.
+local function atom(value, layout)
 	if type(value) == "string" then
 		return show.quote(value)
 	end
-	local failure = show.failure(value)
+	local failure = layout.errors and show.failure(value)
 	return failure and "<" .. failure .. ">" or safely(value)
 end
 
@@ -84,16 +94,17 @@ local function other_keys(t, n)
 end
 
 local KEYWORDS = {}
-local WORDS = "and break do else elseif end false for function goto if in local nil not or repeat return then true until while"
+local WORDS =
+	"and break do else elseif end false for function goto if in local nil not or repeat return then true until while"
 for word in WORDS:gmatch("%a+") do
 	KEYWORDS[word] = true
 end
 
-local function key_text(key)
+local function key_text(key, layout)
 	if type(key) == "string" and key:find("^[%a_][%w_]*$") and not KEYWORDS[key] then
 		return key
 	end
-	return "[" .. atom(key) .. "]"
+	return "[" .. atom(key, layout) .. "]"
 end
 
 local function has_tostring(t)
@@ -103,68 +114,84 @@ end
 
 local render
 
+-- Adds the texts of `count` items, as many as the bounds allow, and how many are left out.
+local function add_items(items, count, item, more, state)
+	for i = 1, count do
+		if i > state.layout.items or state.total >= state.layout.total then
+			items[#items + 1] = string.format(more, count - i + 1)
+			return
+		end
+		state.total = state.total + 1
+		items[#items + 1] = item(i)
+	end
+end
+
 -- The items of a table as texts, in the order in which they are shown.
 local function items_of(t, indent, state)
 	local items, n = {}, rawlen(t)
-	local function add(name, value)
-		state.total = state.total + 1
-		items[#items + 1] = name .. render(value, indent .. "  ", state)
-	end
 	local keys = other_keys(t, n)
-	local array = math.min(n, MAX_ITEMS)
-	local named = math.min(#keys, MAX_ITEMS)
-	for i = 1, array do
-		if state.total >= MAX_TOTAL then
-			array = i - 1
-			break
-		end
-		add("", rawget(t, i))
-	end
-	if n > array then
-		items[#items + 1] = string.format("… %d more", n - array)
-	end
-	for i = 1, named do
-		if state.total >= MAX_TOTAL then
-			named = i - 1
-			break
-		end
-		add(key_text(keys[i]) .. " = ", rawget(t, keys[i]))
-	end
-	if #keys > named then
-		items[#items + 1] = string.format("… %d more keys", #keys - named)
-	end
+	local inner = indent .. "  "
+	add_items(items, n, function(i)
+		return render(rawget(t, i), inner, state)
+	end, "… %d more", state)
+	add_items(items, #keys, function(i)
+		return key_text(keys[i], state.layout) .. " = " .. render(rawget(t, keys[i]), inner, state)
+	end, "… %d more keys", state)
 	return items
 end
 
 local function render_table(t, indent, state)
+	local layout = state.layout
 	state.above[t] = true
 	local items = items_of(t, indent, state)
 	state.above[t] = nil
 	local line = table.concat(items, ", ")
-	local width = indent == "" and WIDTH or INNER_WIDTH
+	local width = indent == "" and layout.width or layout.inner_width
 	if #indent + #line + 4 <= width and not line:find("\n", 1, true) then
 		return "{ " .. line .. " }"
 	end
 	local inner = indent .. "  "
-	return "{\n" .. inner .. table.concat(items, ",\n" .. inner) .. "\n" .. indent .. "}"
+	return "{\n" .. inner .. table.concat(items, ",\n" .. inner) .. layout.trailing .. "\n" .. indent .. "}"
 end
 
 function render(value, indent, state)
 	if type(value) ~= "table" or has_tostring(value) then
-		return atom(value)
+		return atom(value, state.layout)
 	elseif state.above[value] then
 		return "<cycle>"
 	elseif next(value) == nil then
 		return "{}"
-	elseif #indent >= 2 * MAX_DEPTH or state.total >= MAX_TOTAL then
+	elseif #indent >= 2 * state.layout.depth or state.total >= state.layout.total then
 		return "{…}"
 	end
 	return render_table(value, indent, state)
 end
 
--- The value as text, of one line or several.
+local function laid_out(value, layout)
+	return render(value, "", { layout = layout, above = {}, total = 0 })
+end
+
+-- The value on one line if it fits, else on several.
 function show.value(value)
-	return render(value, "", { above = {}, total = 0 })
+	return laid_out(value, ANSWER)
+end
+
+-- The value as an array of lines, one for each part of a table.
+function show.lines(value)
+	local lines = {}
+	for line in (laid_out(value, LINES) .. "\n"):gmatch("(.-)\n") do
+		lines[#lines + 1] = line
+	end
+	return lines
+end
+
+-- The value on one line, cut where it gets too long.
+function show.inline(value)
+	local text = laid_out(value, INLINE):gsub("%s*\n%s*", " ")
+	if #text > MAX_INLINE then
+		return cut(text, MAX_INLINE - 3) .. "…"
+	end
+	return text
 end
 
 -- Whether results are `nil, err` or `false, err`.
