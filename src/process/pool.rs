@@ -163,11 +163,11 @@ impl Pool {
                 .await
                 .map(Some)
                 .map_err(|closed| Error::unavailable(closed.to_string())),
-            depth if depth < DEPTH => Ok(None),
-            depth => Err(Error::new(
+            depth if depth <= DEPTH => Ok(None),
+            _ => Err(Error::new(
                 Kind::LimitExceeded,
                 format!(
-                    "{} calls itself through a full pool: {depth} calls deep",
+                    "{} calls itself through a full pool more than {DEPTH} calls deep",
                     chain.function
                 ),
             )),

@@ -14,13 +14,15 @@
 //!
 //! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `pattern`,
 //! `search`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`,
-//! `process`, `timer`, `waiting` (what tasks wait for); `boot` (from chunks to main), `outcome` (from main's results to an
+//! `process`, `timer`, `waiting`, `funcs`, `future` (what tasks wait for); `boot` (from chunks to main), `outcome` (from main's results to an
 //! exit), `reuse` (from one call of a function to the next).
 
 mod boot;
 mod bytecode;
 mod channel;
 mod coroutine;
+mod funcs;
+mod future;
 pub mod guard;
 mod mailbox;
 mod memory;
@@ -146,6 +148,8 @@ pub struct Driver {
     channel_meta: *const std::ffi::c_void,
     case_meta: *const std::ffi::c_void,
     waiting: waiting::Calls,
+    /// Calls that were begun and are not done.
+    begun: Vec<future::Begun>,
     boot: Boot,
     /// Memory for the next value that is packed.
     pub(in crate::lua) buffer: Vec<u8>,
@@ -203,6 +207,7 @@ impl Driver {
             channel_meta: std::ptr::null(),
             case_meta: std::ptr::null(),
             waiting: waiting::Calls::default(),
+            begun: Vec::new(),
             boot,
             buffer: Vec::new(),
             scratch: stack::Scratch::default(),
@@ -588,10 +593,12 @@ impl Driver {
             };
         }
         self.process().set_hears_cancel(self.mail.wants_events() || receives);
-        Some(Progress::Waiting(match calls || !self.timers.is_empty() {
-            true => Wait::Other,
-            false => Wait::Mailbox,
-        }))
+        Some(Progress::Waiting(
+            match calls || !self.begun.is_empty() || !self.timers.is_empty() {
+                true => Wait::Other,
+                false => Wait::Mailbox,
+            },
+        ))
     }
 }
 
@@ -616,6 +623,7 @@ impl Drop for Driver {
             task.wait = None;
         }
         self.waiting = waiting::Calls::default();
+        self.begun.clear();
         self.mlua = None;
         if !self.main_state.is_null() {
             self.memory.lift();

@@ -27,6 +27,7 @@ impl Driver {
         self.free.clear();
         self.ready.clear();
         self.waiting = waiting::Calls::default();
+        self.stop_calls();
         self.stop_timers(0);
         self.forget_mail(0);
         self.context.close();
