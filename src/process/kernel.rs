@@ -1,10 +1,11 @@
 //! The kernel: the table of processes and everything that is done to them from outside.
 //!
 //! Order of an end (`finish`): the body is dropped, a failure that nobody watches leaves its record, the pid stops
-//! resolving, names are released, the mailbox is discarded; then EXIT goes to every monitor. Relations are closed under their own lock, so whoever monitors at the same
-//! moment either gets the EXIT or the error that the process is gone, never neither.
+//! resolving, names are released, the mailbox is discarded; then EXIT goes to every monitor, then a failure goes to every
+//! linked peer. Relations are closed under their own lock, so whoever monitors or links at the same moment either hears of
+//! the end or gets the error that the process is gone, never neither.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
@@ -13,12 +14,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 
 use super::control::{Identity, phase};
-use super::mailbox::Refused;
+use super::mailbox::{LinkDown, Refused};
+use super::pool::{Chain, Lease, Pool};
 use super::scheduler::{Scheduler, panicked};
 use super::ticker::{self, Ticked};
 use super::timer::{Clock, Timers};
 use super::{
-    Cause, Context, Event, EventKind, Exit, Host, HostSpec, Message, Names, Process, Program, Programs, Start, Topic,
+    Body, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Process, Program, Programs,
+    Start, Topic,
 };
 use crate::error::{Error, Kind, Result};
 use crate::id::{EntryId, Pid};
@@ -50,13 +53,46 @@ pub struct Spawn {
     pub program: Arc<dyn Program>,
     pub host: Arc<Host>,
     pub args: Packed,
-    /// Who spawns; what the child's parent is, and its watcher if `monitored`.
+    /// Who spawns.
     pub parent: Option<Arc<Process>>,
-    /// Installs the monitor of `parent` before the child's first step.
-    pub monitored: bool,
+    /// What `parent` is to the child, before the child's first step.
+    pub ties: Ties,
     /// Words of the command line.
     pub words: Arc<[String]>,
     pub context: Arc<Context>,
+}
+
+impl Spawn {
+    /// A process that nobody in here spawned, without arguments.
+    pub fn new(program: Arc<dyn Program>, host: Arc<Host>) -> Spawn {
+        Spawn {
+            program,
+            host,
+            args: Packed::empty(),
+            parent: None,
+            ties: Ties::NONE,
+            words: Arc::default(),
+            context: Arc::default(),
+        }
+    }
+}
+
+/// The relations that a spawn installs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ties {
+    pub monitor: bool,
+    pub link: bool,
+}
+
+impl Ties {
+    pub const NONE: Ties = Ties::new(false, false);
+    pub const MONITOR: Ties = Ties::new(true, false);
+    pub const LINK: Ties = Ties::new(false, true);
+    pub const BOTH: Ties = Ties::new(true, true);
+
+    const fn new(monitor: bool, link: bool) -> Ties {
+        Ties { monitor, link }
+    }
 }
 
 /// A part of the table, in cache lines of its own: processes with neighbouring numbers run on different workers.
@@ -64,12 +100,19 @@ pub struct Spawn {
 #[repr(align(128))]
 struct Shard(Mutex<HashMap<u64, Arc<Process>>>);
 
+/// Makes the body of a process.
+trait Make: FnOnce(&dyn Program, Start) -> Result<Box<dyn Body>> {}
+
+impl<F: FnOnce(&dyn Program, Start) -> Result<Box<dyn Body>>> Make for F {}
+
 type TickHook = Arc<dyn Fn() + Send + Sync>;
 
 struct Core {
     table: [Shard; SHARDS],
     numbers: AtomicU64,
     hosts: RwLock<HashMap<EntryId, Arc<Host>>>,
+    /// Where the calls of functions run. Not among the others: nothing can be spawned on it by its name.
+    functions: Arc<Host>,
     names: Names,
     timers: Timers,
     scheduler: Scheduler,
@@ -100,6 +143,7 @@ impl Kernel {
             table: std::array::from_fn(|_| Shard::default()),
             numbers: AtomicU64::new(1),
             hosts: RwLock::default(),
+            functions: Arc::new(Host::new(HostSpec::new(EntryId::new("wippy", "functions")))),
             names: Names::default(),
             timers: Timers::new(options.clock),
             scheduler: Scheduler::new(workers),
@@ -189,6 +233,11 @@ impl Kernel {
         hosts.get(id).cloned()
     }
 
+    /// The host of the calls of functions.
+    pub fn functions(&self) -> &Arc<Host> {
+        &self.0.functions
+    }
+
     pub fn hosts(&self) -> Vec<Arc<Host>> {
         let hosts = self.0.hosts.read().unwrap_or_else(PoisonError::into_inner);
         hosts.values().cloned().collect()
@@ -210,7 +259,7 @@ impl Kernel {
         }
         self.wait_until(host, |left| left.is_empty()).await;
         let mut hosts = self.0.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        hosts.remove(host.id());
+        hosts.retain(|_, other| !Arc::ptr_eq(other, host));
     }
 
     /// Sends CANCEL to a process that would read it, and ends one that would not.
@@ -247,16 +296,48 @@ impl Kernel {
     /// # Errors
     /// Unavailable when the host takes none, and whatever [`Program::start`] refuses.
     pub fn spawn(&self, spawn: Spawn) -> Result<Arc<Process>> {
+        self.admit(spawn, None, |program, start| program.start(start))
+    }
+
+    /// Starts the process of a call, in the instance that was leased for it.
+    pub(super) fn call(&self, spawn: Spawn, chain: Arc<Chain>, lease: Option<Lease>) -> Result<Arc<Process>> {
+        self.admit(spawn, Some(chain), |program, start| match lease {
+            Some(lease) => lease.start(program, start),
+            None => program.start(start),
+        })
+    }
+
+    /// Makes the instances that a pool wants at boot, as many as there is room for. A failure leaves a log record.
+    pub fn warm(&self, pool: &Arc<Pool>, program: &Arc<dyn Program>) {
+        let leases = std::iter::from_fn(|| pool.vacant());
+        for lease in leases.take(pool.warm()).collect::<Vec<_>>() {
+            let spawn = Spawn::new(program.clone(), self.functions().clone());
+            let started = self.admit(spawn, None, |program, start| lease.warm(program, start));
+            let (log, entry) = (self.log().clone(), program.entry().clone());
+            self.io().spawn(async move {
+                let failure = match started {
+                    Ok(process) => process.exited().await.error().cloned(),
+                    Err(error) => Some(error),
+                };
+                if let Some(error) = failure {
+                    let record = Record::new(Level::Warn, format!("warm start of {entry} failed"));
+                    log.record(record.field("error", error.to_string()));
+                }
+            });
+        }
+    }
+
+    fn admit(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>> {
         spawn.host.admit()?;
         let host = spawn.host.clone();
-        let result = self.start(spawn);
+        let result = self.start(spawn, chain, make);
         if result.is_err() {
             host.dismiss();
         }
         result
     }
 
-    fn start(&self, spawn: Spawn) -> Result<Arc<Process>> {
+    fn start(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>> {
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
         let identity = Identity {
             pid: Pid::new(spawn.host.name(), number),
@@ -268,22 +349,25 @@ impl Kernel {
             parent: spawn.parent.as_ref().map(|parent| parent.pid().clone()),
             started_at: SystemTime::now(),
             max_execution: spawn.program.max_execution(),
+            chain,
         };
         let process = Arc::new(Process::new(identity, self.clone()));
         let start = Start {
             process: process.clone(),
             args: spawn.args,
         };
-        if spawn.parent.is_none() {
-            // Whoever starts a process from outside holds it and looks at its end; after the first step it would be late.
+        if spawn.parent.is_none() || process.chain().is_some() {
+            // Whoever starts a process from outside, or calls one, looks at its end; after the first step it would be late.
             process.set_observed();
         }
-        let body = spawn.program.start(start)?;
+        let body = make(&*spawn.program, start)?;
         *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         self.shard(number).insert(number, process.clone());
-        if let Some(parent) = spawn.parent.filter(|_| spawn.monitored) {
-            parent.mailbox().watch(number);
-            process.relations().add_watcher(parent.pid().number());
+        if let Some(parent) = &spawn.parent
+            && let Err(error) = tie(parent, &process, spawn.ties)
+        {
+            self.shard(number).remove(&number);
+            return Err(error);
         }
         if let Some(allowed) = process.max_execution()
             && self.0.timers.deadline(&process, self.now() + allowed)
@@ -382,6 +466,50 @@ impl Kernel {
         }
     }
 
+    /// Links two processes: when one of them fails, the other ends too, or is told if it traps links. Once is enough; a
+    /// process is linked to itself anyway.
+    ///
+    /// # Errors
+    /// NotFound for a pid that does not live.
+    pub fn link(&self, process: &Arc<Process>, peer: &Pid) -> Result<()> {
+        if process.pid() == peer {
+            return Ok(());
+        }
+        let peer = self.find(peer).ok_or_else(|| not_found(peer))?;
+        link(process, &peer)
+    }
+
+    /// Undoes [`Kernel::link`]: the end of either is nothing to the other any more, and a LINK_DOWN that is queued already
+    /// is not seen.
+    pub fn unlink(&self, process: &Arc<Process>, peer: &Pid) {
+        match self.find(peer).filter(|peer| !Arc::ptr_eq(peer, process)) {
+            Some(peer) => {
+                let (mut own, mut other) = mailboxes(process, &peer);
+                own.unlink(peer.pid().number());
+                other.unlink(process.pid().number());
+            }
+            None => process.mailbox().unlink(peer.number()),
+        }
+    }
+
+    /// The living processes that it is linked to, oldest first.
+    pub fn links_of(&self, process: &Process) -> Vec<Pid> {
+        let numbers: Vec<u64> = process.mailbox().links().collect();
+        self.pids(numbers)
+    }
+
+    /// The living processes that it monitors, oldest first.
+    pub fn monitors_of(&self, process: &Process) -> Vec<Pid> {
+        let mut numbers: Vec<u64> = process.mailbox().watching().collect();
+        numbers.sort_unstable();
+        self.pids(numbers)
+    }
+
+    fn pids(&self, numbers: Vec<u64>) -> Vec<Pid> {
+        let living = numbers.into_iter().filter_map(|number| self.find_number(number));
+        living.map(|process| process.pid().clone()).collect()
+    }
+
     /// Ends a process, whatever it does.
     ///
     /// # Errors
@@ -412,14 +540,19 @@ impl Kernel {
         }
         self.0.scheduler.close();
         for process in self.processes() {
-            self.finish(&process, Exit::terminated(), false);
+            self.finish(&process, Exit::terminated(), true);
         }
+        self.0.programs.close();
     }
 
     fn push_event(&self, process: &Arc<Process>, kind: EventKind, from: Option<Pid>) -> bool {
         let at = unix_seconds();
+        let cancels = matches!(kind, EventKind::Cancel(_));
         let pushed = process.mailbox().push_event(Event { kind, from, at }).is_ok();
         process.wake();
+        if cancels {
+            process.cancelled.notify_waiters();
+        }
         pushed
     }
 
@@ -465,7 +598,7 @@ impl Kernel {
         }
     }
 
-    fn close_process(&self, process: &Arc<Process>, body: Option<Box<dyn super::Body>>, exit: Exit, doomed: bool) {
+    fn close_process(&self, process: &Arc<Process>, body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) {
         let number = process.pid().number();
         let (watchers, names) = process.relations().close();
         let exit = Arc::new(drop_body(body, exit, doomed));
@@ -473,22 +606,48 @@ impl Kernel {
         self.report(process, &exit, &watchers);
         self.shard(number).remove(&number);
         self.0.names.release(&names, process.pid());
-        self.stop_watching(process);
+        let links = self.close_mailbox(process);
         self.0.timers.forget(process);
         process.host().dismiss();
         process.set_exit(exit.clone());
         for watcher in watchers {
             self.tell_exit(watcher, process, &exit);
         }
+        for peer in links {
+            self.break_link(peer, process, &exit);
+        }
     }
 
-    /// Discards the mailbox and takes the process off the lists of those it monitored.
-    fn stop_watching(&self, process: &Process) {
-        let watching = process.mailbox().close();
-        for target in watching {
+    /// Discards the mailbox and takes the process off the lists of those it monitored. Gives back whom it was linked to.
+    fn close_mailbox(&self, process: &Process) -> BTreeSet<u64> {
+        let closed = process.mailbox().close();
+        for target in closed.watching {
             if let Some(target) = self.find_number(target) {
                 target.relations().remove_watcher(process.pid().number());
             }
+        }
+        closed.links
+    }
+
+    /// Takes the ended process off the links of a peer; if it failed the peer ends too, or is told. The peer is doomed under
+    /// the lock of its mailbox, so that after an `unlink` nothing comes of the link any more.
+    fn break_link(&self, peer: u64, ended: &Process, exit: &Arc<Exit>) {
+        // A peer that ended meanwhile has closed its own end.
+        let Some(peer) = self.find_number(peer) else { return };
+        let number = ended.pid().number();
+        let mut mailbox = peer.mailbox();
+        if exit.error().is_none() {
+            return mailbox.unlink(number);
+        }
+        let event = || Event {
+            kind: EventKind::LinkDown(exit.clone()),
+            from: Some(ended.pid().clone()),
+            at: unix_seconds(),
+        };
+        match mailbox.push_link_down(number, event) {
+            LinkDown::Told => peer.wake(),
+            LinkDown::Ends => peer.doom(Exit::link_broken(ended.pid(), exit)),
+            LinkDown::Unlinked => {}
         }
     }
 
@@ -512,16 +671,21 @@ impl Kernel {
     fn report(&self, process: &Process, exit: &Exit, watchers: &[u64]) {
         let Some(error) = exit.error() else { return };
         let stopped = exit.cause == Cause::Terminated && process.host().is_stopping();
-        if !watchers.is_empty() || process.is_observed() || stopped {
+        if !watchers.is_empty() || process.is_observed() || stopped || process.mailbox().has_links() {
             return;
         }
-        let record = Record::new(Level::Error, "process failed").about(process.pid(), process.entry());
-        self.0.log.record(record.because(error));
+        let mut record = Record::new(Level::Error, "process failed")
+            .about(process.pid(), process.entry())
+            .because(error);
+        if let Some(first) = error.details().filter(|_| exit.cause == Cause::LinkBroken) {
+            record = record.field("first", first.clone());
+        }
+        self.0.log.record(record);
     }
 }
 
 /// Closes a body; a panic while it does so is that process's own fault.
-fn drop_body(body: Option<Box<dyn super::Body>>, exit: Exit, doomed: bool) -> Exit {
+fn drop_body(body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) -> Exit {
     let Some(mut body) = body else { return exit };
     let closed = catch_unwind(AssertUnwindSafe(|| {
         let exit = if doomed { body.doomed(exit) } else { exit };
@@ -529,6 +693,42 @@ fn drop_body(body: Option<Box<dyn super::Body>>, exit: Exit, doomed: bool) -> Ex
         exit
     }));
     closed.unwrap_or_else(|panic| Exit::failed(panicked(&*panic)))
+}
+
+/// Installs what the parent wants to be to its child.
+fn tie(parent: &Arc<Process>, child: &Arc<Process>, ties: Ties) -> Result<()> {
+    if ties.link {
+        link(parent, child)?;
+    }
+    if ties.monitor {
+        parent.mailbox().watch(child.pid().number());
+        child.relations().add_watcher(parent.pid().number());
+    }
+    Ok(())
+}
+
+/// Makes both ends of a link.
+fn link(one: &Arc<Process>, two: &Arc<Process>) -> Result<()> {
+    let (mut of_one, mut of_two) = mailboxes(one, two);
+    for (process, mailbox) in [(one, &of_one), (two, &of_two)] {
+        if mailbox.is_closed() {
+            return Err(not_found(process.pid()));
+        }
+    }
+    of_one.link(two.pid().number());
+    of_two.link(one.pid().number());
+    Ok(())
+}
+
+/// The mailboxes of two different processes; the older one's is locked first, wherever two are.
+fn mailboxes<'a>(one: &'a Process, two: &'a Process) -> (MutexGuard<'a, Mailbox>, MutexGuard<'a, Mailbox>) {
+    if one.pid().number() < two.pid().number() {
+        let of_one = one.mailbox();
+        (of_one, two.mailbox())
+    } else {
+        let of_two = two.mailbox();
+        (one.mailbox(), of_two)
+    }
 }
 
 fn not_found(pid: &Pid) -> Error {

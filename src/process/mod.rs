@@ -10,6 +10,14 @@
 //! - EXIT comes after the last message that the process sent.
 //! - The monitor of a monitored spawn is installed before the child's first step.
 //! - After `unmonitor` no EXIT of that process is seen.
+//! - The failure of a linked process ends its peer.
+//! - Who traps links reads LINK_DOWN and lives on; a trapping member stops the cascade.
+//! - A cycle of links falls as a whole, and each member once.
+//! - A link tells nothing of a normal end.
+//! - Who monitors and links a failing process gets both events; links are told after the monitors.
+//! - After `unlink` nothing is delivered any more, what is queued neither.
+//! - The link of a linked spawn is installed before the first step.
+//! - A kill is not trapped.
 //! - A full mailbox refuses messages and takes events.
 //! - A doomed process never runs again, and terminate ends one that waits, runs or was never stepped.
 //! - A deadline ends a process that waits and one that is busy.
@@ -21,15 +29,18 @@
 //! - A process that was just woken goes before one whose slice ended, and does not starve it.
 //!
 //! Rooms: `body` (what an engine provides), `control` (one process), `mailbox`, `names`, `host`, `kernel` (what is done
-//! to processes), `scheduler` (workers), `timer`, `ticker` and `slice` (the beat and preemption), `context`.
+//! to processes), `call`, `pool` and `options` (processes that are calls), `scheduler` (workers), `timer`, `ticker` and `slice` (the beat and preemption), `context`.
 
 mod body;
+mod call;
 mod context;
 mod control;
 mod host;
 mod kernel;
 mod mailbox;
 mod names;
+mod options;
+mod pool;
 mod scheduler;
 pub mod slice;
 mod ticker;
@@ -38,11 +49,14 @@ mod timer;
 #[cfg(test)]
 mod tests;
 
-pub use body::{Body, Cause, Exit, Loading, Program, Programs, Progress, Resolved, Start, StepContext, Wait};
+pub use body::{Body, Cause, Exit, Instance, Loading, Program, Programs, Progress, Resolved, Start, StepContext, Wait};
+pub use call::{Call, Place, Target, no_handler, parse_target};
 pub use context::Context;
 pub use control::{Process, State};
 pub use host::{Host, HostSpec};
-pub use kernel::{Kernel, KernelOptions, Spawn};
+pub use kernel::{Kernel, KernelOptions, Spawn, Ties};
 pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic};
 pub use names::Names;
+pub use options::Options;
+pub use pool::{Pool, PoolOptions};
 pub use timer::Clock;

@@ -4,6 +4,7 @@
 //! kernel and the one tokio thread that guests' I/O runs on. What is printed about it, and which signal stops it, is the
 //! command line's business. Invariant: once [`Runtime::stop`] has returned no process of it lives.
 
+mod calls;
 mod files;
 mod findings;
 mod programs;
@@ -21,7 +22,7 @@ use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
-use crate::process::{Bound, Clock, Context, Host, HostSpec, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
+use crate::process::{Bound, Clock, Host, HostSpec, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
 use crate::project::{Diagnostic, Entry, ProcessHostSpec, Registry, Spec};
 use crate::supervisor::{Supervisor, Unstarted};
 use crate::system::System;
@@ -123,6 +124,9 @@ impl Runtime {
             threads: Some(threads),
         };
         runtime.add_hosts(&options.terminal)?;
+        if !options.dry {
+            calls::warm(&runtime.engines, &runtime.kernel);
+        }
         Ok(runtime)
     }
 
@@ -211,14 +215,11 @@ impl Runtime {
         words: Vec<String>,
     ) -> Result<Arc<Process>> {
         let host = self.kernel.host(host);
+        let host = host.ok_or_else(|| Error::not_found("host not found"))?;
         self.kernel.spawn(Spawn {
-            program,
-            host: host.ok_or_else(|| Error::not_found("host not found"))?,
             args,
-            parent: None,
-            monitored: false,
             words: words.into(),
-            context: Arc::new(Context::default()),
+            ..Spawn::new(program, host)
         })
     }
 
@@ -269,6 +270,8 @@ impl Runtime {
             services.stop().await;
         }
         self.stop_together(self.kernel.hosts()).await;
+        // Functions last: whoever stops may still call them.
+        self.stop_together([self.kernel.functions().clone()]).await;
     }
 
     async fn stop_together(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {

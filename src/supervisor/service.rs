@@ -393,13 +393,9 @@ impl Work {
             ..Context::default()
         };
         self.kernel.spawn(Spawn {
-            program,
-            host: self.host(&spec.host)?,
             args: Packed::from_values(&spec.input),
-            parent: None,
-            monitored: false,
-            words: Arc::new([]),
             context: Arc::new(context),
+            ..Spawn::new(program, self.host(&spec.host)?)
         })
     }
 
