@@ -700,6 +700,30 @@ fn a_kill_is_not_trapped() {
 }
 
 #[test]
+fn a_process_has_begun_when_it_first_waits_or_has_ended() {
+    let world = World::new();
+    for _ in 0..100 {
+        let reached = Arc::new(AtomicBool::new(false));
+        let process = world.spawn({
+            let reached = reached.clone();
+            move |_, _| {
+                let reached = reached.clone();
+                async move {
+                    reached.store(true, Ordering::SeqCst);
+                    std::future::pending().await
+                }
+            }
+        });
+        world.wait(process.begun());
+        assert!(reached.load(Ordering::SeqCst));
+        world.kernel.terminate(process.pid()).unwrap();
+        let ended = world.spawn(|_, _| async { done() });
+        world.exit(&ended);
+        world.wait(ended.begun());
+    }
+}
+
+#[test]
 fn a_full_mailbox_refuses_messages_and_takes_events() {
     let world = World::with(Clock::real(), |host| host.mailbox.messages = 2);
     let target = world.sleeper();

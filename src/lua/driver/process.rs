@@ -697,27 +697,21 @@ impl Driver {
         }
     }
 
-    /// Whether files can be named as processes, and hosts be left out: in a script, a session, a test.
     fn is_free(&self) -> bool {
-        self.context.visible.files.is_some()
+        self.context.is_free()
     }
 
-    /// The host of a spawn; nil is the process's own one, or the first if it runs on a terminal.
+    /// The host of a spawn; nil is the process's own one.
     unsafe fn host_at(&self, l: Lua, index: c_int) -> Result<Arc<process::Host>> {
-        let process = self.process();
         // SAFETY: reads.
         let name = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| text(l, index).unwrap_or_default()) };
-        let host = match name {
-            Some(name) => process
-                .kernel()
-                .host(&EntryId::resolve(name, process.entry().namespace())?),
-            None if process.terminal().is_none() => Some(process.host().clone()),
-            None => {
-                let registry = self.context.engine.registry();
-                let first = registry.of_kind("process.host").next();
-                first.and_then(|entry| process.kernel().host(&entry.id))
-            }
+        let Some(name) = name else {
+            return self.context.own_host();
         };
+        let process = self.process();
+        let host = process
+            .kernel()
+            .host(&EntryId::resolve(name, process.entry().namespace())?);
         host.ok_or_else(|| Error::not_found("host not found"))
     }
 

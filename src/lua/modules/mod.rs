@@ -15,6 +15,7 @@ pub mod os;
 pub mod payload;
 pub mod registry;
 pub mod repl;
+pub mod supervisor;
 pub mod test;
 pub mod time;
 pub mod uuid;
@@ -42,6 +43,7 @@ pub enum Module {
     Registry,
     /// Of a session alone; nobody else can require it.
     Repl,
+    Supervisor,
     Test,
     Time,
     Uuid,
@@ -60,10 +62,16 @@ impl Module {
         Module::Json,
         Module::Logger,
         Module::Registry,
+        Module::Supervisor,
         Module::Test,
         Module::Time,
         Module::Uuid,
     ];
+
+    /// Whether its half in Lua names globals, which have to be opened with it.
+    pub const fn names_globals(self) -> bool {
+        matches!(self, Module::Supervisor | Module::Test)
+    }
 
     /// The provided module of that name.
     pub fn find(name: &str) -> Option<Module> {
@@ -83,6 +91,7 @@ impl Module {
             Module::Payload => c"payload",
             Module::Registry => c"registry",
             Module::Repl => c"repl",
+            Module::Supervisor => c"supervisor",
             Module::Test => c"test",
             Module::Time => c"time",
             Module::Uuid => c"uuid",
@@ -110,6 +119,7 @@ impl Module {
             Module::Payload => payload::open(lua),
             Module::Registry => registry::open(lua),
             Module::Repl => repl::open(lua),
+            Module::Supervisor => supervisor::open(lua),
             Module::Test => test::open(lua),
             Module::Time => time::open(lua),
             Module::Uuid => uuid::open(lua),
