@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 15] = [
     include_str!("../../lua/types/process.lua"),
     include_str!("../../lua/types/channel.lua"),
     include_str!("../../lua/types/time.lua"),
@@ -18,6 +18,8 @@ const FILES: [&str; 13] = [
     include_str!("../../lua/types/payload.lua"),
     include_str!("../../lua/types/registry.lua"),
     include_str!("../../lua/types/uuid.lua"),
+    include_str!("../../lua/types/ctx.lua"),
+    include_str!("../../lua/types/security.lua"),
 ];
 
 /// A function, or a module: then the signature is its name.

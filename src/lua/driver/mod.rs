@@ -14,13 +14,14 @@
 //!
 //! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `pattern`,
 //! `search`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`,
-//! `process`, `timer`, `waiting` (what tasks wait for); `boot` (from chunks to main), `outcome` (from main's results to an
+//! `process`, `spawn`, `spawner`, `timer`, `waiting` (what tasks wait for); `crossing` (values for mlua code); `boot` (from chunks to main), `outcome` (from main's results to an
 //! exit).
 
 mod boot;
 mod bytecode;
 mod channel;
 mod coroutine;
+pub mod crossing;
 pub mod guard;
 mod mailbox;
 mod memory;
@@ -34,6 +35,8 @@ pub(in crate::lua) mod raw;
 mod require;
 mod sandbox;
 mod search;
+mod spawn;
+mod spawner;
 mod text;
 mod timer;
 mod waiting;
