@@ -97,6 +97,18 @@ unsafe extern "C-unwind" fn pid(l: Lua) -> c_int {
     }
 }
 
+/// The state becomes that of another process.
+///
+/// # Safety
+/// With the memory limit lifted.
+pub unsafe fn forget_pid(l: Lua) {
+    // SAFETY: as stated.
+    unsafe {
+        lua_pushnil(l);
+        lua_rawsetp(l, LUA_REGISTRYINDEX, key(&PID));
+    }
+}
+
 unsafe extern "C-unwind" fn id(l: Lua) -> c_int {
     // SAFETY: as every C function of ours.
     unsafe {
@@ -547,6 +559,10 @@ impl Driver {
             let payload = stack::pack(l, self, 3, count)?;
             self.context.authorize(Permission::Send, &target)?;
             let process = self.process();
+            if process.is_doomed() {
+                // Packing can take so long that its end has been told meanwhile: nothing may come from it afterwards.
+                return Err(Error::internal("process terminated"));
+            }
             process.kernel().send(Some(process.pid()), &target, topic, payload)
         }
     }

@@ -128,8 +128,8 @@ unsafe extern "C-unwind" fn exec<const ID: c_int>(l: Lua) -> c_int {
     }
 }
 
-/// The process of an `exec` has ended.
-unsafe extern "C-unwind" fn executed(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+/// The process of an `exec` or a call has ended.
+pub(super) unsafe extern "C-unwind" fn executed(l: Lua, _: c_int, _: lua_KContext) -> c_int {
     // SAFETY: as every C function of ours.
     unsafe {
         host(l, |driver| match driver.take_woken() {

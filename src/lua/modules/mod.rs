@@ -8,6 +8,7 @@ pub mod ctx;
 pub mod env;
 pub mod errors;
 pub mod fs;
+pub mod funcs;
 pub mod io;
 pub mod json;
 pub mod logger;
@@ -35,6 +36,7 @@ pub enum Module {
     Env,
     Errors,
     Fs,
+    Funcs,
     Io,
     Json,
     Logger,
@@ -58,6 +60,7 @@ impl Module {
         Module::Ctx,
         Module::Env,
         Module::Fs,
+        Module::Funcs,
         Module::Io,
         Module::Json,
         Module::Logger,
@@ -79,6 +82,7 @@ impl Module {
             Module::Env => c"env",
             Module::Errors => c"errors",
             Module::Fs => c"fs",
+            Module::Funcs => c"funcs",
             Module::Io => c"io",
             Module::Json => c"json",
             Module::Logger => c"logger",
@@ -107,6 +111,7 @@ impl Module {
             Module::Env => env::open(lua),
             Module::Errors => errors::open(lua),
             Module::Fs => fs::open(lua),
+            Module::Funcs => funcs::open(lua),
             Module::Io => io::open(lua),
             Module::Json => json::open(lua),
             Module::Logger => return logger::open(lua),
