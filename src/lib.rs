@@ -5,10 +5,11 @@
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
-//! | 0 | [`error`] [`id`] [`value`] [`duration`] [`size`] [`log`] | the words: one error type, names, plain data, log records |
+//! | 0 | [`error`] [`id`] [`value`] [`duration`] [`size`] [`log`] [`race`] | the words: one error type, names, plain data, log records; the first of two futures |
 //! | 1 | [`project`] | folders of YAML and Lua become typed entries; what is wrong with them becomes diagnostics |
 //! | 1 | [`system`] | what processes share with the machine: volumes, environment variables, the terminal |
 //! | 2 | [`process`] | the kernel: processes, mailboxes, hosts, scheduling; its page lists what is guaranteed |
+//! | 2 | [`supervisor`] | what is kept running: services, their order, and when to start them again |
 //! | 3 | [`lua`] | one Lua state per process: compile step, sandbox, coroutine driver, modules |
 //! | 3 | [`wasm`] | components and core modules: engines, grants, WASI, values |
 //! | 4 | [`runtime`] | boot and shutdown; the only room where all the others meet |
@@ -56,8 +57,10 @@ pub mod log;
 pub mod lua;
 pub mod process;
 pub mod project;
+pub mod race;
 pub mod runtime;
 pub mod size;
+pub mod supervisor;
 pub mod system;
 pub mod value;
 pub mod wasm;
