@@ -264,7 +264,11 @@ fn a_call_that_is_given_up_is_stopped_and_gives_its_place_back() {
     process.set_hears_cancel(true);
     call.abort();
     let exit = function.world.exit(&process);
-    assert_eq!(exit.result, Ok(Packed::from_value(&Value::Int(-1))), "it has read the CANCEL");
+    assert_eq!(
+        exit.result,
+        Ok(Packed::from_value(&Value::Int(-1))),
+        "it has read the CANCEL"
+    );
 }
 
 #[test]
