@@ -28,7 +28,7 @@ use super::{
 use crate::error::{Error, Kind, Result};
 use crate::id::{EntryId, Pid};
 use crate::log::{Level, Log, Record};
-use crate::value::{Packed, Value};
+use crate::value::Packed;
 
 /// A body that held at least this much is dropped off the workers: freeing a large state takes longer than a slice.
 const HEAVY: u64 = 4 << 20;
@@ -778,12 +778,9 @@ impl Kernel {
         if !watchers.is_empty() || process.is_observed() || stopped || process.mailbox().has_links() {
             return;
         }
-        let frames = error.frames().iter().map(|frame| Value::from(frame.to_string()));
         let mut record = Record::new(Level::Error, "process failed")
             .about(process.pid(), process.entry())
-            .field("kind", error.kind().as_str())
-            .field("error", error.to_string())
-            .field("frames", Value::array(frames));
+            .because(error);
         if let Some(first) = error.details().filter(|_| exit.cause == Cause::LinkBroken) {
             record = record.field("first", first.clone());
         }

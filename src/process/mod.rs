@@ -28,6 +28,9 @@
 //! - A host runs no more of its processes at once than its bound says.
 //! - A terminal host takes one process at a time.
 //! - A stop of a host does not wait for idle orphans and terminates what outlives its timeout.
+//! - A call is a process; a pool runs no more calls at once than its size, and the others in the order of asking.
+//! - An instance serves one call after the other, failed ones too; that of a doomed call is not used again.
+//! - A call that is given up is stopped: by a CANCEL if it would read one, else at once.
 //! - A process that was just woken goes before one whose slice ended, and does not starve it.
 //!
 //! Rooms: `body` (what an engine provides), `control` (one process), `mailbox`, `names`, `host`, `kernel` (what is done

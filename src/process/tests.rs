@@ -1,5 +1,7 @@
 //! The kernel's guarantees, one test each, with plain futures for bodies: no Lua, no wasm, no sleeping.
 
+mod calls;
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
