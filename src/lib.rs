@@ -33,6 +33,13 @@
 //! [`process::Mailbox`], which is in the order of arrival. The target is woken; its driver hands the item to the coroutine
 //! that the mailbox rules name, and unpacks it in that state. Nothing is shared: what crosses is bytes.
 //!
+//! # The life of a call
+//!
+//! `funcs.call("app:double", 21)` asks [`process::Programs`] for the [`process::Target`] behind the id and waits for a
+//! [`process::Call`]. A function's call waits for a place in its [`process::Pool`], and becomes a process in the instance
+//! that an earlier call left there, or in a new one; an entry of a process kind is spawned on its default host. When the
+//! process has ended its instance goes back to the pool, then the caller gets the value or the error.
+//!
 //! # Where to add things
 //!
 //! A Lua module is a file in `lua/modules` and a variant of its `Module`; an entry kind is a struct in `project::entry`

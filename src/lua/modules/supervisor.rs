@@ -19,7 +19,7 @@ use crate::id::{EntryId, Pid};
 use crate::lua::error::{LuaError, bad_argument};
 use crate::lua::host::{Call, StateContext, context, outcome, waiting};
 use crate::lua::tree;
-use crate::process::{Host, Process, Spawn, Ties};
+use crate::process::{Host, Permission, Process, Spawn, Ties};
 use crate::race::{First, first};
 use crate::supervisor::strategy::{self, Decision, Intensity, Restart, Strategy};
 use crate::value::{Packed, Value};
@@ -117,16 +117,16 @@ fn start(lua: &Lua, (spec, monitored): (LuaValue, bool)) -> mlua::Result<Call> {
 
 fn started(context: &StateContext, spec: &Value, waiting: &Waiting, ties: Ties) -> Result<Arc<Process>> {
     let parent = &context.process;
+    let host = context.own_host()?;
+    context.authorize(Permission::SpawnLinked, KIND)?;
+    context.authorize(Permission::Host, host.id())?;
     parent.kernel().spawn(Spawn {
         args: Packed::from_values(&[spec.clone(), Value::Int(waiting.number)]),
         parent: Some(parent.clone()),
         ties,
         words: parent.words().into(),
         context: parent.context().clone(),
-        ..Spawn::new(
-            context.engine.supervisor(context.visible.files.clone())?,
-            context.own_host()?,
-        )
+        ..Spawn::new(context.engine.supervisor(context.visible.files.clone())?, host)
     })
 }
 
