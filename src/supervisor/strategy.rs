@@ -116,13 +116,15 @@ mod tests {
 
     /// Stop, start, forget.
     type Expected<'a> = (&'a [usize], &'a [usize], &'a [usize]);
+    /// Strategy, children, who ended, whether by a failure, and what follows, if anything does.
+    type Case<'a> = (Strategy, &'a [Restart], usize, bool, Option<Expected<'a>>);
 
     #[test]
     fn who_is_stopped_started_and_forgotten() {
         let same = [Permanent, Permanent, Permanent];
         let mixed = [Temporary, Transient, Permanent, Temporary];
         let failed = true;
-        let cases: [(Strategy, &[Restart], usize, bool, Option<Expected<'_>>); 16] = [
+        let cases: [Case<'_>; 16] = [
             // The strategies.
             (OneForOne, &same, 1, failed, Some((&[], &[1], &[]))),
             (OneForAll, &same, 1, failed, Some((&[2, 0], &[0, 1, 2], &[]))),
