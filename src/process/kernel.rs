@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
@@ -486,7 +486,8 @@ impl Kernel {
         }
     }
 
-    /// Ends every process at once, then the workers. Must not be called from a process.
+    /// Ends every process at once, then the workers. Waits for them, but not for ever: a process inside a single call that
+    /// nothing interrupts counts as ended then. Must not be called from a process.
     pub fn close(&self) {
         for process in self.processes() {
             process.doom(Exit::terminated());
@@ -531,12 +532,17 @@ impl Kernel {
         process.doom(Exit::out_of_time(allowed));
     }
 
-    /// Ends a process that is not being stepped. `doomed`: the reason came from outside its body.
+    /// Ends a process that is not being stepped, or whose step nobody waits for any more: then its body is dropped after
+    /// that step. `doomed`: the reason came from outside its body.
     pub(super) fn finish(&self, process: &Arc<Process>, exit: Exit, doomed: bool) {
         if process.phase.swap(phase::ENDED, Ordering::SeqCst) == phase::ENDED {
             return;
         }
-        let body = process.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let body = match process.body.try_lock() {
+            Ok(mut body) => body.take(),
+            Err(TryLockError::Poisoned(body)) => body.into_inner().take(),
+            Err(TryLockError::WouldBlock) => None,
+        };
         let (kernel, ended) = (self.clone(), process.clone());
         let close = move || kernel.close_process(&ended, body, exit, doomed);
         if process.memory() >= HEAVY && Handle::try_current().is_ok() {

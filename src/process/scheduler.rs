@@ -16,9 +16,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
 
 use super::control::phase;
 use super::slice::Slot;
@@ -41,7 +42,14 @@ pub(super) struct Scheduler {
     idle_count: AtomicUsize,
     closing: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// How many of the threads have not ended.
+    running: Mutex<usize>,
+    ended: Condvar,
 }
+
+/// How long the end of the workers is waited for. One that is still at work then is inside a single call of a library
+/// that nothing interrupts; it ends when that does, or with the program.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 struct Worker {
@@ -82,6 +90,8 @@ impl Scheduler {
             idle_count: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             threads: Mutex::default(),
+            running: Mutex::default(),
+            ended: Condvar::new(),
         }
     }
 
@@ -89,15 +99,19 @@ impl Scheduler {
         let mut threads = lock(&self.threads);
         for index in 0..self.workers.len() {
             let kernel = kernel.clone();
-            let thread = thread::Builder::new()
-                .name(format!("wippy-{index}"))
-                .spawn(move || run(&kernel, index))
-                .expect("a thread for a worker");
-            threads.push(thread);
+            let work = move || {
+                run(&kernel, index);
+                let scheduler = kernel.scheduler();
+                *lock(&scheduler.running) -= 1;
+                scheduler.ended.notify_all();
+            };
+            let thread = thread::Builder::new().name(format!("wippy-{index}")).spawn(work);
+            threads.push(thread.expect("a thread for a worker"));
+            *lock(&self.running) += 1;
         }
     }
 
-    /// Ends the workers and waits for them. Processes that still live are dropped with the queues.
+    /// Ends the workers and waits for them, within bounds. Processes that still live are dropped with the queues.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
         for worker in &self.workers {
@@ -106,9 +120,20 @@ impl Scheduler {
             }
         }
         let here = thread::current().id();
-        for thread in std::mem::take(&mut *lock(&self.threads)) {
-            if thread.thread().id() != here && thread.join().is_err() {
-                debug_assert!(false, "workers catch panics");
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        let (own, others): (Vec<_>, Vec<_>) = threads.into_iter().partition(|thread| thread.thread().id() == here);
+        let (running, waited) = self
+            .ended
+            .wait_timeout_while(lock(&self.running), PATIENCE, |running| {
+                // They were given up before.
+                !others.is_empty() && *running > own.len()
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(running);
+        if !waited.timed_out() {
+            for thread in others {
+                let joined = thread.join();
+                debug_assert!(joined.is_ok(), "workers catch panics");
             }
         }
         lock(&self.common).clear();
