@@ -4,13 +4,14 @@
 
 use std::fmt::Write as _;
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     include_str!("../../lua/types/process.lua"),
     include_str!("../../lua/types/channel.lua"),
     include_str!("../../lua/types/time.lua"),
     include_str!("../../lua/types/errors.lua"),
     include_str!("../../lua/types/io.lua"),
     include_str!("../../lua/types/fs.lua"),
+    include_str!("../../lua/types/funcs.lua"),
     include_str!("../../lua/types/json.lua"),
     include_str!("../../lua/types/env.lua"),
     include_str!("../../lua/types/logger.lua"),

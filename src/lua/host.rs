@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use mlua::{FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, MultiValue, Value};
 
@@ -22,9 +22,44 @@ pub struct StateContext {
     pub process: Arc<Process>,
     pub engine: Arc<LuaEngine>,
     pub visible: Arc<Visible>,
+    resources: Mutex<Vec<Weak<dyn Resource>>>,
+}
+
+/// Something that must not stay open beyond the process or call that opened it.
+pub trait Resource: Send + Sync {
+    /// Closes it. May block.
+    fn close(&self);
 }
 
 impl StateContext {
+    pub fn new(process: Arc<Process>, engine: Arc<LuaEngine>, visible: Arc<Visible>) -> StateContext {
+        StateContext {
+            process,
+            engine,
+            visible,
+            resources: Mutex::default(),
+        }
+    }
+
+    /// Has the end of the process or call close it, if Lua code did not.
+    pub fn closes(&self, resource: Weak<dyn Resource>) {
+        let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
+        if resources.len() == resources.capacity() {
+            resources.retain(|resource| resource.strong_count() > 0);
+        }
+        resources.push(resource);
+    }
+
+    /// Closes what is still open, off the workers.
+    pub fn close(&self) {
+        let resources = std::mem::take(&mut *self.resources.lock().unwrap_or_else(PoisonError::into_inner));
+        let open: Vec<_> = resources.iter().filter_map(Weak::upgrade).collect();
+        if !open.is_empty() {
+            let io = self.process.kernel().io();
+            io.spawn_blocking(move || open.iter().for_each(|resource| resource.close()));
+        }
+    }
+
     pub fn entry(&self) -> &EntryId {
         self.process.entry()
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
+use super::pool::Chain;
 use super::timer::Armed;
 use super::{Body, Context, Exit, Host, Kernel, Mailbox, Wait};
 use crate::id::{EntryId, Pid};
@@ -27,6 +28,8 @@ pub struct Process {
     /// Whether a CANCEL would be read. A stop terminates the others.
     hears_cancel: AtomicBool,
     interrupted: AtomicBool,
+    /// Told when a CANCEL arrives.
+    pub(super) cancelled: Notify,
     /// Whether somebody will look at the exit though no process monitors it.
     observed: AtomicBool,
     mailbox: Mutex<Mailbox>,
@@ -49,6 +52,8 @@ pub(super) struct Identity {
     pub parent: Option<Pid>,
     pub started_at: SystemTime,
     pub max_execution: Option<Duration>,
+    /// Of a call.
+    pub chain: Option<Arc<Chain>>,
 }
 
 /// Where a process is in the eyes of the scheduler.
@@ -138,6 +143,7 @@ impl Process {
             memory: AtomicU64::new(0),
             hears_cancel: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
+            cancelled: Notify::new(),
             observed: AtomicBool::new(false),
             mailbox: Mutex::default(),
             relations: Mutex::default(),
@@ -182,6 +188,16 @@ impl Process {
     /// Who spawned it.
     pub fn parent(&self) -> Option<&Pid> {
         self.identity.parent.as_ref()
+    }
+
+    /// The calls that led to it; none for a process that is no call.
+    pub(super) fn chain(&self) -> Option<&Arc<Chain>> {
+        self.identity.chain.as_ref()
+    }
+
+    /// Waits for the next CANCEL to arrive.
+    pub(super) async fn cancelled(&self) {
+        self.cancelled.notified().await;
     }
 
     pub fn started_at(&self) -> SystemTime {

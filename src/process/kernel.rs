@@ -15,12 +15,13 @@ use tokio::runtime::Handle;
 
 use super::control::{Identity, phase};
 use super::mailbox::{LinkDown, Refused};
+use super::pool::{Chain, Lease, Pool};
 use super::scheduler::{Scheduler, panicked};
 use super::ticker::{self, Ticked};
 use super::timer::{Clock, Timers};
 use super::{
-    Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Process, Program, Programs, Start,
-    Topic,
+    Body, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Process, Program, Programs,
+    Start, Topic,
 };
 use crate::error::{Error, Kind, Result};
 use crate::id::{EntryId, Pid};
@@ -99,12 +100,19 @@ impl Ties {
 #[repr(align(128))]
 struct Shard(Mutex<HashMap<u64, Arc<Process>>>);
 
+/// Makes the body of a process.
+trait Make: FnOnce(&dyn Program, Start) -> Result<Box<dyn Body>> {}
+
+impl<F: FnOnce(&dyn Program, Start) -> Result<Box<dyn Body>>> Make for F {}
+
 type TickHook = Arc<dyn Fn() + Send + Sync>;
 
 struct Core {
     table: [Shard; SHARDS],
     numbers: AtomicU64,
     hosts: RwLock<HashMap<EntryId, Arc<Host>>>,
+    /// Where the calls of functions run. Not among the others: nothing can be spawned on it by its name.
+    functions: Arc<Host>,
     names: Names,
     timers: Timers,
     scheduler: Scheduler,
@@ -135,6 +143,7 @@ impl Kernel {
             table: std::array::from_fn(|_| Shard::default()),
             numbers: AtomicU64::new(1),
             hosts: RwLock::default(),
+            functions: Arc::new(Host::new(HostSpec::new(EntryId::new("wippy", "functions")))),
             names: Names::default(),
             timers: Timers::new(options.clock),
             scheduler: Scheduler::new(workers),
@@ -224,6 +233,11 @@ impl Kernel {
         hosts.get(id).cloned()
     }
 
+    /// The host of the calls of functions.
+    pub fn functions(&self) -> &Arc<Host> {
+        &self.0.functions
+    }
+
     pub fn hosts(&self) -> Vec<Arc<Host>> {
         let hosts = self.0.hosts.read().unwrap_or_else(PoisonError::into_inner);
         hosts.values().cloned().collect()
@@ -245,7 +259,7 @@ impl Kernel {
         }
         self.wait_until(host, |left| left.is_empty()).await;
         let mut hosts = self.0.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        hosts.remove(host.id());
+        hosts.retain(|_, other| !Arc::ptr_eq(other, host));
     }
 
     /// Sends CANCEL to a process that would read it, and ends one that would not.
@@ -282,16 +296,48 @@ impl Kernel {
     /// # Errors
     /// Unavailable when the host takes none, and whatever [`Program::start`] refuses.
     pub fn spawn(&self, spawn: Spawn) -> Result<Arc<Process>> {
+        self.admit(spawn, None, |program, start| program.start(start))
+    }
+
+    /// Starts the process of a call, in the instance that was leased for it.
+    pub(super) fn call(&self, spawn: Spawn, chain: Arc<Chain>, lease: Option<Lease>) -> Result<Arc<Process>> {
+        self.admit(spawn, Some(chain), |program, start| match lease {
+            Some(lease) => lease.start(program, start),
+            None => program.start(start),
+        })
+    }
+
+    /// Makes the instances that a pool wants at boot, as many as there is room for. A failure leaves a log record.
+    pub fn warm(&self, pool: &Arc<Pool>, program: &Arc<dyn Program>) {
+        let leases = std::iter::from_fn(|| pool.vacant());
+        for lease in leases.take(pool.warm()).collect::<Vec<_>>() {
+            let spawn = Spawn::new(program.clone(), self.functions().clone());
+            let started = self.admit(spawn, None, |program, start| lease.warm(program, start));
+            let (log, entry) = (self.log().clone(), program.entry().clone());
+            self.io().spawn(async move {
+                let failure = match started {
+                    Ok(process) => process.exited().await.error().cloned(),
+                    Err(error) => Some(error),
+                };
+                if let Some(error) = failure {
+                    let record = Record::new(Level::Warn, format!("warm start of {entry} failed"));
+                    log.record(record.field("error", error.to_string()));
+                }
+            });
+        }
+    }
+
+    fn admit(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>> {
         spawn.host.admit()?;
         let host = spawn.host.clone();
-        let result = self.start(spawn);
+        let result = self.start(spawn, chain, make);
         if result.is_err() {
             host.dismiss();
         }
         result
     }
 
-    fn start(&self, spawn: Spawn) -> Result<Arc<Process>> {
+    fn start(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>> {
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
         let identity = Identity {
             pid: Pid::new(spawn.host.name(), number),
@@ -303,17 +349,18 @@ impl Kernel {
             parent: spawn.parent.as_ref().map(|parent| parent.pid().clone()),
             started_at: SystemTime::now(),
             max_execution: spawn.program.max_execution(),
+            chain,
         };
         let process = Arc::new(Process::new(identity, self.clone()));
         let start = Start {
             process: process.clone(),
             args: spawn.args,
         };
-        if spawn.parent.is_none() {
-            // Whoever starts a process from outside holds it and looks at its end; after the first step it would be late.
+        if spawn.parent.is_none() || process.chain().is_some() {
+            // Whoever starts a process from outside, or calls one, looks at its end; after the first step it would be late.
             process.set_observed();
         }
-        let body = spawn.program.start(start)?;
+        let body = make(&*spawn.program, start)?;
         *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         self.shard(number).insert(number, process.clone());
         if let Some(parent) = &spawn.parent
@@ -494,14 +541,19 @@ impl Kernel {
         }
         self.0.scheduler.close();
         for process in self.processes() {
-            self.finish(&process, Exit::terminated(), false);
+            self.finish(&process, Exit::terminated(), true);
         }
+        self.0.programs.close();
     }
 
     fn push_event(&self, process: &Arc<Process>, kind: EventKind, from: Option<Pid>) -> bool {
         let at = unix_seconds();
+        let cancels = matches!(kind, EventKind::Cancel(_));
         let pushed = process.mailbox().push_event(Event { kind, from, at }).is_ok();
         process.wake();
+        if cancels {
+            process.cancelled.notify_waiters();
+        }
         pushed
     }
 
@@ -552,7 +604,7 @@ impl Kernel {
         }
     }
 
-    fn close_process(&self, process: &Arc<Process>, body: Option<Box<dyn super::Body>>, exit: Exit, doomed: bool) {
+    fn close_process(&self, process: &Arc<Process>, body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) {
         let number = process.pid().number();
         let (watchers, names) = process.relations().close();
         let exit = Arc::new(drop_body(body, exit, doomed));
@@ -642,7 +694,7 @@ impl Kernel {
 }
 
 /// Closes a body; a panic while it does so is that process's own fault.
-fn drop_body(body: Option<Box<dyn super::Body>>, exit: Exit, doomed: bool) -> Exit {
+fn drop_body(body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) -> Exit {
     let Some(mut body) = body else { return exit };
     let closed = catch_unwind(AssertUnwindSafe(|| {
         let exit = if doomed { body.doomed(exit) } else { exit };

@@ -29,15 +29,18 @@
 //! - A process that was just woken goes before one whose slice ended, and does not starve it.
 //!
 //! Rooms: `body` (what an engine provides), `control` (one process), `mailbox`, `names`, `host`, `kernel` (what is done
-//! to processes), `scheduler` (workers), `timer`, `ticker` and `slice` (the beat and preemption), `context`.
+//! to processes), `call`, `pool` and `options` (processes that are calls), `scheduler` (workers), `timer`, `ticker` and `slice` (the beat and preemption), `context`.
 
 mod body;
+mod call;
 mod context;
 mod control;
 mod host;
 mod kernel;
 mod mailbox;
 mod names;
+mod options;
+mod pool;
 mod scheduler;
 pub mod slice;
 mod ticker;
@@ -46,11 +49,14 @@ mod timer;
 #[cfg(test)]
 mod tests;
 
-pub use body::{Body, Cause, Exit, Loading, Program, Programs, Progress, Resolved, Start, StepContext, Wait};
+pub use body::{Body, Cause, Exit, Instance, Loading, Program, Programs, Progress, Resolved, Start, StepContext, Wait};
+pub use call::{Call, Place, Target, no_handler, parse_target};
 pub use context::Context;
 pub use control::{Process, State};
 pub use host::{Host, HostSpec};
 pub use kernel::{Kernel, KernelOptions, Spawn, Ties};
 pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic};
 pub use names::Names;
+pub use options::Options;
+pub use pool::{Pool, PoolOptions};
 pub use timer::Clock;

@@ -299,6 +299,7 @@ pub enum PoolSpec {
     Inline,
     Lazy {
         max_size: u64,
+        warm_start: bool,
     },
     Static {
         workers: u64,

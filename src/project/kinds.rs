@@ -271,6 +271,7 @@ impl Decoder<'_> {
             Some("inline") => PoolSpec::Inline,
             Some("lazy") => PoolSpec::Lazy {
                 max_size: max_size_or(16),
+                warm_start,
             },
             Some("static") => fixed(),
             Some("adaptive") => PoolSpec::Adaptive {

@@ -822,7 +822,13 @@ fn fields_set_from_outside() {
 fn pools_mean_what_their_fields_say() {
     for (pool, expected) in [
         ("{type: inline}", PoolSpec::Inline),
-        ("{type: lazy}", PoolSpec::Lazy { max_size: 16 }),
+        (
+            "{type: lazy, warm_start: true}",
+            PoolSpec::Lazy {
+                max_size: 16,
+                warm_start: true,
+            },
+        ),
         ("{}", PoolSpec::default()),
         (
             "{max_size: 3}",

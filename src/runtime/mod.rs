@@ -4,6 +4,7 @@
 //! kernel and the one tokio thread that guests' I/O runs on. What is printed about it, and which signal stops it, is the
 //! command line's business. Invariant: once [`Runtime::stop`] has returned no process of it lives.
 
+mod calls;
 mod files;
 mod findings;
 mod programs;
@@ -110,6 +111,9 @@ impl Runtime {
             threads: Some(threads),
         };
         runtime.add_hosts(&options.terminal)?;
+        if !options.dry {
+            calls::warm(&runtime.engines, &runtime.kernel);
+        }
         Ok(runtime)
     }
 
@@ -220,7 +224,8 @@ impl Runtime {
             .hosts()
             .into_iter()
             .partition(|host| host.terminal().is_some());
-        for group in [terminals, hosts] {
+        // Functions last: whoever stops may still call them.
+        for group in [terminals, hosts, vec![self.kernel.functions().clone()]] {
             self.stop_together(group).await;
         }
     }

@@ -101,6 +101,18 @@ unsafe extern "C-unwind" fn pid(l: Lua) -> c_int {
     }
 }
 
+/// The state becomes that of another process.
+///
+/// # Safety
+/// With the memory limit lifted.
+pub unsafe fn forget_pid(l: Lua) {
+    // SAFETY: as stated.
+    unsafe {
+        lua_pushnil(l);
+        lua_rawsetp(l, LUA_REGISTRYINDEX, key(&PID));
+    }
+}
+
 unsafe extern "C-unwind" fn id(l: Lua) -> c_int {
     // SAFETY: as every C function of ours.
     unsafe {
@@ -211,8 +223,8 @@ unsafe extern "C-unwind" fn exec(l: Lua) -> c_int {
     }
 }
 
-/// The process of an `exec` has ended.
-unsafe extern "C-unwind" fn executed(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+/// The process of an `exec` or a call has ended.
+pub(super) unsafe extern "C-unwind" fn executed(l: Lua, _: c_int, _: lua_KContext) -> c_int {
     // SAFETY: as every C function of ours.
     unsafe {
         host(l, |driver| match driver.take_woken() {

@@ -69,7 +69,17 @@ impl Pending {
         }
     }
 
-    fn poll(&mut self) -> Poll<Woken> {
+    /// The process that was started for this wait needs nobody to wait for it.
+    pub fn let_child_live(&mut self) {
+        self.child = None;
+    }
+
+    /// What is waited for, to be waited for elsewhere.
+    pub fn into_work(self) -> Work {
+        self.work
+    }
+
+    pub fn poll(&mut self) -> Poll<Woken> {
         if !self.bell.rung.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
@@ -224,6 +234,7 @@ impl Driver {
         let tasks = std::mem::take(&mut self.waiting.tasks);
         let left = tasks.into_iter().filter(|task| !self.poll_call(*task)).collect();
         self.waiting.tasks = left;
+        self.poll_futures();
     }
 
     /// Polls the future of one task. True when it waits no more.

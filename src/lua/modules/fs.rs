@@ -284,10 +284,10 @@ fn open_file(lua: &Lua, (this, path, mode): (This, Value, Value)) -> mlua::Resul
     let place = or_return!(lua, this.named_place("open", &path)?, failure);
     let mode = Mode::parse(&mode.as_bytes()).ok_or_else(|| invalid(BAD_MODE));
     let mode = or_return!(lua, mode, failure);
-    let (volume, limit) = (this.volume.clone(), this.limit);
+    let (volume, limit, opener) = (this.volume.clone(), this.limit, context(lua)?);
     let open = move || {
         let (file, _) = open_regular(&volume, &place, mode)?;
-        Ok(FsFile::new(file, place, limit))
+        Ok(FsFile::new(&opener, file, place, limit))
     };
     off_worker(lua, open, value_or_nil)
 }

@@ -7,6 +7,7 @@
 pub mod env;
 pub mod errors;
 pub mod fs;
+pub mod funcs;
 pub mod io;
 pub mod json;
 pub mod logger;
@@ -32,6 +33,7 @@ pub enum Module {
     Env,
     Errors,
     Fs,
+    Funcs,
     Io,
     Json,
     Logger,
@@ -53,6 +55,7 @@ impl Module {
     pub const PROVIDED: &'static [Module] = &[
         Module::Env,
         Module::Fs,
+        Module::Funcs,
         Module::Io,
         Module::Json,
         Module::Logger,
@@ -72,6 +75,7 @@ impl Module {
             Module::Env => c"env",
             Module::Errors => c"errors",
             Module::Fs => c"fs",
+            Module::Funcs => c"funcs",
             Module::Io => c"io",
             Module::Json => c"json",
             Module::Logger => c"logger",
@@ -98,6 +102,7 @@ impl Module {
             Module::Env => env::open(lua),
             Module::Errors => errors::open(lua),
             Module::Fs => fs::open(lua),
+            Module::Funcs => funcs::open(lua),
             Module::Io => io::open(lua),
             Module::Json => json::open(lua),
             Module::Logger => return logger::open(lua),
