@@ -3,12 +3,13 @@
 //! Order of an end (`finish`): the body is dropped, a failure that nobody watches leaves its record, the pid stops
 //! resolving, names are released, the mailbox is discarded; then EXIT goes to every monitor, then a failure goes to every
 //! linked peer. Relations are closed under their own lock, so whoever monitors or links at the same moment either hears of
-//! the end or gets the error that the process is gone, never neither.
+//! the end or gets the error that the process is gone, never neither. A body that is not dropped within [`GRACE`], because
+//! it is in a long call or very large, is not waited for.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
@@ -30,6 +31,9 @@ use crate::value::{Packed, Value};
 
 /// A body that held at least this much is dropped off the workers: freeing a large state takes longer than a slice.
 const HEAVY: u64 = 4 << 20;
+
+/// How long an end waits for its body, when it is in a long call or takes long to drop.
+const GRACE: Duration = Duration::from_millis(50);
 
 const SHARDS: usize = 64;
 
@@ -533,8 +537,7 @@ impl Kernel {
         }
     }
 
-    /// Ends every process at once, then the workers. Waits for them, but not for ever: a process inside a single call that
-    /// nothing interrupts counts as ended then. Must not be called from a process.
+    /// Ends every process at once, then the workers. Must not be called from a process.
     pub fn close(&self) {
         for process in self.processes() {
             process.doom(Exit::terminated());
@@ -584,30 +587,49 @@ impl Kernel {
         process.doom(Exit::out_of_time(allowed));
     }
 
-    /// Ends a process that is not being stepped, or whose step nobody waits for any more: then its body is dropped after
-    /// that step. `doomed`: the reason came from outside its body.
+    /// Ends a process: its body is dropped, then its end is told. `doomed`: the reason came from outside its body.
     pub(super) fn finish(&self, process: &Arc<Process>, exit: Exit, doomed: bool) {
-        if process.phase.swap(phase::ENDED, Ordering::SeqCst) == phase::ENDED {
-            return;
+        let first = process.phase.swap(phase::ENDED, Ordering::SeqCst) != phase::ENDED;
+        let body = process.take_body();
+        let heavy = body.is_some() && process.memory() >= HEAVY && Handle::try_current().is_ok();
+        if heavy && first {
+            process.set_ending(exit.clone());
+            self.wait_for_end(process);
         }
-        let body = match process.body.try_lock() {
-            Ok(mut body) => body.take(),
-            Err(TryLockError::Poisoned(body)) => body.into_inner().take(),
-            Err(TryLockError::WouldBlock) => None,
-        };
         let (kernel, ended) = (self.clone(), process.clone());
-        let close = move || kernel.close_process(&ended, body, exit, doomed);
-        if process.memory() >= HEAVY && Handle::try_current().is_ok() {
+        let close = move || {
+            let exit = drop_body(body, exit, doomed);
+            kernel.settle(&ended, exit);
+        };
+        if heavy {
             self.0.io.spawn_blocking(close);
         } else {
             close();
         }
     }
 
-    fn close_process(&self, process: &Arc<Process>, body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) {
+    /// From now on the end of the process has [`GRACE`]; then it is told, whatever its body is at.
+    pub(super) fn wait_for_end(&self, process: &Arc<Process>) {
+        if self.0.timers.abandon(process, self.now() + GRACE) {
+            self.0.scheduler.timers_changed();
+        }
+    }
+
+    /// Tells the end of a process whose body is still busy, in a call that cannot be interrupted or with being dropped.
+    /// Whoever steps it drops it afterwards.
+    pub(super) fn abandon(&self, process: &Arc<Process>) {
+        if let Some(exit) = process.ending().or(process.reason()) {
+            self.finish(process, exit.clone(), true);
+        }
+    }
+
+    fn settle(&self, process: &Arc<Process>, exit: Exit) {
+        if !process.settle() {
+            return;
+        }
         let number = process.pid().number();
         let (watchers, names) = process.relations().close();
-        let exit = Arc::new(drop_body(body, exit, doomed));
+        let exit = Arc::new(exit);
         // The record comes first: whoever finds the pid gone can rely on it.
         self.report(process, &exit, &watchers);
         self.shard(number).remove(&number);

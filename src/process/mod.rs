@@ -21,6 +21,8 @@
 //! - A full mailbox refuses messages and takes events.
 //! - A doomed process never runs again, and terminate ends one that waits, runs or was never stepped.
 //! - A deadline ends a process that waits and one that is busy.
+//! - Terminate is told in time though the step cannot be interrupted.
+//! - A step that cannot be interrupted holds up nobody else.
 //! - A panic in a body ends that process alone.
 //! - A cancel is queued and can be ignored.
 //! - A host runs no more of its processes at once than its bound says.

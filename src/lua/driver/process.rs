@@ -660,6 +660,10 @@ impl Driver {
             let topic = self.topic(topic);
             let payload = stack::pack(l, self, 3, count)?;
             let process = self.process();
+            if process.is_doomed() {
+                // Packing can take so long that its end has been told meanwhile: nothing may come from it afterwards.
+                return Err(Error::internal("process terminated"));
+            }
             process.kernel().send(Some(process.pid()), &target, topic, payload)
         }
     }
