@@ -119,10 +119,11 @@ entries:
     };
     assert_eq!(wasm.cwd, "/");
     assert!(matches!(&wasm.source, WasmSource::File { fs, .. } if *fs == id("myns:wasm_binaries")));
-    let Spec::ProcessHost(host) = &project.registry.get(&id("myns:processes")).unwrap().spec else {
+    let processes = project.registry.get(&id("myns:processes")).unwrap();
+    assert!(processes.lifecycle.as_ref().unwrap().auto_start);
+    let Spec::ProcessHost(host) = &processes.spec else {
         panic!()
     };
-    assert!(host.lifecycle.auto_start);
     assert_eq!(host.mailbox_bytes, 64 << 20);
 }
 

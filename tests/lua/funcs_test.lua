@@ -444,4 +444,54 @@ describe("a WebAssembly function", function()
 		fails("Invalid", "compute: expected 2 arguments", funcs.call("fn:compute", 1))
 		assert.equal(5, (funcs.call("fn:compute", 5, 1)))
 	end)
+
+	it("may be text", function()
+		assert.equal(42, (funcs.call("fn:add", 40, 2)))
+		assert.equal(42, (funcs.call("fn:component")))
+		local err = fails("Internal", "failed to compile wasm module: ", funcs.call("fn:bad_text"))
+		assert.matches("%(fn:bad_text:1:%d+%)$", tostring(err))
+	end)
+
+	it("gives a result as it is, where a process unwraps it", function()
+		assert.same({ { ok = "fine" } }, { funcs.call("fn:check", true) })
+		assert.same({ { err = "not fine" } }, { funcs.call("fn:check", false) })
+		assert.equal("fine", (funcs.call("fn:check_process", true)))
+		fails("Internal", "not fine", funcs.call("fn:check_process", false))
+		assert.same({ n = 2 }, table.pack(funcs.call("fn:void")))
+	end)
+
+	it("has a new instance in each call", function()
+		assert.equal(1, (funcs.call("fn:bump")))
+		assert.equal(1, (funcs.call("fn:bump")))
+	end)
+
+	it("fails by traps, exit codes and limits", function()
+		local err = fails("Internal", "wasm trap: unreachable", funcs.call("fn:trap"))
+		assert.equal("unreachable", err:details().trap)
+		assert.is_nil(err:retryable())
+		assert.equal(7, fails("Internal", "exit status 7", funcs.call("fn:quit", 7)):details().exit_code)
+		assert.same({ n = 2 }, table.pack(funcs.call("fn:quit", 0)))
+		assert.same({ { err = true } }, { funcs.call("fn:run") })
+		fails("Timeout", "execution time limit exceeded: 200 ms", funcs.call("fn:doze", 60000, 1))
+		assert.equal(2, (funcs.call("fn:doze", 1, 2)))
+	end)
+
+	it("is a process that can be terminated, and stopped with its caller", function()
+		for _, stop in ipairs({ process.terminate, function() end }) do
+			local future = assert(funcs.async("fn:doze", 60000, 1))
+			local pid
+			for _, info in ipairs(process.list()) do
+				if info.entry == "fn:doze" then
+					pid = info.pid
+					assert.equal("function.wasm", info.kind)
+				end
+			end
+			assert(process.monitor(pid))
+			stop(pid)
+			if stop ~= process.terminate then
+				future:cancel()
+			end
+			assert.equal("process terminated", next_event("EXIT").error:message())
+		end
+	end)
 end)
