@@ -4,6 +4,7 @@
 //! driver suspends the calling coroutine (at any depth, inside `pcall` and user coroutines too) and later runs the
 //! [`Finish`] on the state to build the results. Nothing here may block the thread.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -15,7 +16,7 @@ use crate::id::EntryId;
 use crate::lua::driver::{self, Visible};
 use crate::lua::engine::LuaEngine;
 use crate::lua::error;
-use crate::process::Process;
+use crate::process::{Permission, Process};
 
 /// Whose state it is.
 pub struct StateContext {
@@ -62,6 +63,14 @@ impl StateContext {
 
     pub fn entry(&self) -> &EntryId {
         self.process.entry()
+    }
+
+    /// Asks whether the process may do that.
+    ///
+    /// # Errors
+    /// PermissionDenied.
+    pub fn authorize(&self, permission: Permission, resource: impl Display) -> Result<()> {
+        self.process.kernel().authorize(&self.process, permission, resource)
     }
 
     /// The namespace in which names without one are looked up.

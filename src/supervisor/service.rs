@@ -19,7 +19,7 @@ use crate::duration;
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
 use crate::log::{Level, Record};
-use crate::process::{Context, Exit, Host, Kernel, Process, Program, Resolved, Spawn};
+use crate::process::{Actor, Context, Exit, Host, Kernel, Process, Program, Resolved, Spawn};
 use crate::project::{Entry, Lifecycle, ServiceSpec};
 use crate::race::{First, first};
 use crate::value::Packed;
@@ -388,9 +388,9 @@ impl Work {
     }
 
     fn spawn(&self, spec: &ServiceSpec, program: Arc<dyn Program>) -> Result<Arc<Process>> {
-        let context = Context {
-            actor: self.lifecycle.actor.clone(),
-            ..Context::default()
+        let context = match self.lifecycle.actor.clone() {
+            Some((id, meta)) => Context::default().with_actor(Arc::new(Actor { id, meta })),
+            None => Context::default(),
         };
         self.kernel.spawn(Spawn {
             args: Packed::from_values(&spec.input),

@@ -4,8 +4,8 @@
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;
 
-use super::process::executed;
 use super::raw::*;
+use super::spawn::executed;
 use super::waiting::{Woken, Work};
 use super::{Driver, future};
 use crate::error::Result;
