@@ -13,7 +13,6 @@ use std::time::Duration;
 use super::Process;
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
-use crate::project::Entry;
 use crate::value::{Packed, Value};
 
 /// Finds the program behind an entry id. Implemented where the engines meet (`runtime`).
@@ -24,17 +23,6 @@ pub trait Programs: Send + Sync {
     /// `./worker.wasm#method`. Scripts, sessions and tests may ask for it.
     fn resolve_file(&self, _folders: &[PathBuf], name: &str) -> Resolved {
         Resolved::Ready(Err(Error::unavailable(format!("files cannot be run here: {name}"))))
-    }
-
-    /// Makes an entry known that no project holds, in place of one with its id.
-    ///
-    /// # Errors
-    /// Unavailable where that is not possible.
-    fn declare(&self, entry: Arc<Entry>) -> Result<()> {
-        Err(Error::unavailable(format!(
-            "entry {} cannot be declared here",
-            entry.id
-        )))
     }
 }
 

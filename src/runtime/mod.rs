@@ -4,6 +4,7 @@
 //! kernel and the one tokio thread that guests' I/O runs on. What is printed about it, and which signal stops it, is the
 //! command line's business. Invariant: once [`Runtime::stop`] has returned no process of it lives.
 
+mod declare;
 mod files;
 mod findings;
 mod programs;
@@ -21,14 +22,15 @@ use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
-use crate::process::{Bound, Clock, Context, Host, HostSpec, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
-use crate::project::{Diagnostic, Entry, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
+use crate::process::{Clock, Context, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
+use crate::project::{Diagnostic, Entry, Registry, Spec};
 use crate::system::System;
 use crate::system::terminal::Terminal;
 use crate::value::Packed;
 use crate::wasm::cache::Cache;
 use crate::wasm::inspect::Inspection;
 use crate::wasm::{Settings, Wasm, WasmProgram};
+pub use declare::Declarations;
 use programs::Engines;
 
 /// What a runtime is made from.
@@ -66,8 +68,8 @@ impl Options {
 /// A running system.
 pub struct Runtime {
     kernel: Kernel,
-    registry: Arc<Registry>,
     engines: Arc<Engines>,
+    declarations: Arc<Declarations>,
     shutdown_timeout: Duration,
     io: Handle,
     /// Behind `io`; taken at the end, which does not wait for a file or a compilation that takes long.
@@ -101,27 +103,28 @@ impl Runtime {
         if !options.dry {
             options.system.volumes.open_all();
         }
-        let runtime = Runtime {
+        let declarations = Declarations {
+            kernel: kernel.clone(),
+            engines: engines.clone(),
+            terminal: options.terminal,
+        };
+        options
+            .registry
+            .iter()
+            .try_for_each(|entry| declarations.add_host(entry))?;
+        Ok(Runtime {
             kernel,
-            registry: options.registry,
             engines,
+            declarations: Arc::new(declarations),
             shutdown_timeout: options.shutdown_timeout,
             io,
             threads: Some(threads),
-        };
-        runtime.add_hosts(&options.terminal)?;
-        Ok(runtime)
+        })
     }
 
-    fn add_hosts(&self, terminal: &Arc<Terminal>) -> Result<()> {
-        for entry in self.registry.iter() {
-            match &entry.spec {
-                Spec::ProcessHost(spec) => self.kernel.add_host(process_host(entry, spec))?,
-                Spec::TerminalHost(spec) => self.kernel.add_host(terminal_host(entry, spec, terminal))?,
-                _ => continue,
-            };
-        }
-        Ok(())
+    /// Where further entries become known.
+    pub fn declarations(&self) -> &Arc<Declarations> {
+        &self.declarations
     }
 
     pub fn kernel(&self) -> &Kernel {
@@ -292,31 +295,10 @@ fn settings(registry: &Registry, oneshot: bool) -> Settings {
     })
 }
 
-fn process_host(entry: &Entry, spec: &ProcessHostSpec) -> HostSpec {
-    HostSpec {
-        workers: spec.workers,
-        mailbox: Bound {
-            messages: spec.mailbox_limit,
-            bytes: spec.mailbox_bytes,
-        },
-        stop_timeout: spec.lifecycle.stop_timeout,
-        ..HostSpec::new(entry.id.clone())
-    }
-}
-
-fn terminal_host(entry: &Entry, spec: &TerminalHostSpec, terminal: &Arc<Terminal>) -> HostSpec {
-    HostSpec {
-        stop_timeout: spec.lifecycle.stop_timeout,
-        terminal: Some(terminal.clone()),
-        ..HostSpec::new(entry.id.clone())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::LuaKind;
-    use crate::project::{Limits, LuaSpec};
+    use crate::project::{Limits, LuaKind, LuaSpec, TerminalHostSpec};
 
     fn registry(source: &str) -> Arc<Registry> {
         let lua = LuaSpec {

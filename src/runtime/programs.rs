@@ -62,6 +62,13 @@ impl Engines {
         }
     }
 
+    /// Makes an entry known, in place of one with its id.
+    pub fn declare(&self, entry: Arc<Entry>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.remove(&entry.id);
+        self.lua.declare(entry);
+    }
+
     fn lua_program(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
         let made = self.lua.program(entry);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -76,12 +83,5 @@ impl Programs for Engines {
 
     fn resolve_file(&self, folders: &[PathBuf], name: &str) -> Resolved {
         self.files.resolve(folders, name)
-    }
-
-    fn declare(&self, entry: Arc<Entry>) -> Result<()> {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.remove(&entry.id);
-        self.lua.declare(entry);
-        Ok(())
     }
 }

@@ -28,7 +28,7 @@ fn text(position: usize, function: &str, value: &Value) -> mlua::Result<Result<S
 fn get(lua: &Lua, key: Value) -> mlua::Result<MultiValue> {
     let context = context(lua)?;
     let key = text(1, "get", &key)?;
-    let get = |key: String| context.engine.system.env.get(&key, context.namespace());
+    let get = |key: String| context.engine.system.env().get(&key, context.namespace());
     outcome(lua, key.and_then(get))
 }
 
@@ -36,7 +36,7 @@ fn set(lua: &Lua, (key, value): (Value, Value)) -> mlua::Result<MultiValue> {
     let context = context(lua)?;
     let key = text(1, "set", &key)?;
     let value = text(2, "set", &value)?;
-    let store = |key: String, value: String| context.engine.system.env.set(&key, context.namespace(), &value);
+    let store = |key: String, value: String| context.engine.system.env().set(&key, context.namespace(), &value);
     match key.and_then(|key| store(key, value?)) {
         Ok(()) => Ok(MultiValue::from_iter([Value::Boolean(true), Value::Nil])),
         Err(error) => false_failure(lua, error),
@@ -44,7 +44,7 @@ fn set(lua: &Lua, (key, value): (Value, Value)) -> mlua::Result<MultiValue> {
 }
 
 fn get_all(lua: &Lua, (): ()) -> mlua::Result<(Table, Value)> {
-    let all = context(lua)?.engine.system.env.all();
+    let all = context(lua)?.engine.system.env().all();
     Ok((lua.create_table_from(all)?, Value::Nil))
 }
 
