@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use wippy::error::Result;
 use wippy::id::EntryId;
-use wippy::process::{Body, Exit, Program, Progress, Start, StepContext, Taken, Topic, Wait};
+use wippy::process::{Body, Exit, Program, Progress, Start, StepContext, Taken, Ties, Topic, Wait};
 use wippy::value::{Packed, Value};
 use world::{Nothing, World, each, spawn};
 
@@ -65,7 +65,7 @@ fn lives(flight: usize, total: usize) -> Arc<dyn Program> {
             while started < total && started - ended < flight {
                 let mut request = spawn(cx.process.host(), child.clone(), Packed::empty());
                 request.parent = Some(cx.process.clone());
-                request.monitored = true;
+                request.ties = Ties::MONITOR;
                 kernel.spawn(request).expect("a child");
                 started += 1;
             }

@@ -9,9 +9,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 use wippy::error::{Error, Result};
 use wippy::id::EntryId;
 use wippy::log::Log;
-use wippy::process::{
-    Clock, Context, Host, HostSpec, Kernel, KernelOptions, Process, Program, Programs, Resolved, Spawn,
-};
+use wippy::process::{Clock, Host, HostSpec, Kernel, KernelOptions, Process, Program, Programs, Resolved, Spawn};
 use wippy::value::Packed;
 
 /// The allocator of the program.
@@ -90,13 +88,8 @@ impl World {
 /// The request for a process that nobody watches.
 pub fn spawn(host: &Arc<Host>, program: Arc<dyn Program>, args: Packed) -> Spawn {
     Spawn {
-        program,
-        host: host.clone(),
         args,
-        parent: None,
-        monitored: false,
-        words: Arc::from([]),
-        context: Arc::new(Context::default()),
+        ..Spawn::new(program, host.clone())
     }
 }
 

@@ -8,9 +8,7 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::Log;
 use crate::lua::LuaEngine;
-use crate::process::{
-    Clock, Context, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Program, Programs, Resolved, Spawn,
-};
+use crate::process::{Clock, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Program, Programs, Resolved, Spawn};
 use crate::project::{Limits, Registry};
 use crate::system::System;
 use crate::system::terminal::Terminal;
@@ -121,13 +119,8 @@ impl World {
 
     pub fn spawn(&self, program: Arc<dyn Program>, args: &[Value]) -> Result<Arc<Process>> {
         self.kernel.spawn(Spawn {
-            program,
-            host: self.host.clone(),
             args: Packed::from_values(args),
-            parent: None,
-            monitored: false,
-            words: Arc::from([]),
-            context: Arc::new(Context::default()),
+            ..Spawn::new(program, self.host.clone())
         })
     }
 

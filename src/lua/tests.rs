@@ -846,13 +846,8 @@ fn a_record_from_wasm_is_read_in_snake_case_and_keeps_it() {
     let process = world
         .kernel
         .spawn(crate::process::Spawn {
-            program,
-            host: world.host.clone(),
             args: packer.finish(),
-            parent: None,
-            monitored: false,
-            words: Default::default(),
-            context: Default::default(),
+            ..crate::process::Spawn::new(program, world.host.clone())
         })
         .unwrap();
     let exit = world.end(&process);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Process;
 use crate::error::{Error, Kind, Result};
-use crate::id::EntryId;
+use crate::id::{EntryId, Pid};
 use crate::value::{Packed, Value};
 
 /// Finds the program behind an entry id. Implemented where the engines meet (`runtime`).
@@ -117,6 +117,7 @@ pub enum Cause {
     /// An error that nobody caught.
     Failed,
     Terminated,
+    /// A linked process failed, and links are not trapped.
     LinkBroken,
     /// `max_execution_ms`.
     TimeLimit,
@@ -151,6 +152,24 @@ impl Exit {
     pub fn terminated() -> Exit {
         let error = Error::internal("process terminated").with_retryable(None);
         Exit::because(Cause::Terminated, error)
+    }
+
+    /// A linked process failed. The details say which one did so first, and how.
+    pub(super) fn link_broken(peer: &Pid, exit: &Exit) -> Exit {
+        let error = Error::internal("linked process failed").with_retryable(None);
+        let first = match (exit.cause, exit.error()) {
+            (Cause::LinkBroken, Some(earlier)) => earlier.details().cloned(),
+            (_, Some(error)) => Some(Value::map([
+                ("pid", Value::from(peer.to_string())),
+                ("error", Value::Error(error.clone())),
+            ])),
+            (_, None) => None,
+        };
+        let error = match first {
+            Some(first) => error.with_details(first),
+            None => error,
+        };
+        Exit::because(Cause::LinkBroken, error)
     }
 
     /// A limit of the entry was exceeded: `Timeout` for [`Cause::TimeLimit`], else `LimitExceeded`.

@@ -1,10 +1,11 @@
 //! The kernel: the table of processes and everything that is done to them from outside.
 //!
 //! Order of an end (`finish`): the body is dropped, a failure that nobody watches leaves its record, the pid stops
-//! resolving, names are released, the mailbox is discarded; then EXIT goes to every monitor. Relations are closed under their own lock, so whoever monitors at the same
-//! moment either gets the EXIT or the error that the process is gone, never neither.
+//! resolving, names are released, the mailbox is discarded; then EXIT goes to every monitor, then a failure goes to every
+//! linked peer. Relations are closed under their own lock, so whoever monitors or links at the same moment either hears of
+//! the end or gets the error that the process is gone, never neither.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
@@ -13,12 +14,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 
 use super::control::{Identity, phase};
-use super::mailbox::Refused;
+use super::mailbox::{LinkDown, Refused};
 use super::scheduler::{Scheduler, panicked};
 use super::ticker::{self, Ticked};
 use super::timer::{Clock, Timers};
 use super::{
-    Cause, Context, Event, EventKind, Exit, Host, HostSpec, Message, Names, Process, Program, Programs, Start, Topic,
+    Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Process, Program, Programs, Start,
+    Topic,
 };
 use crate::error::{Error, Kind, Result};
 use crate::id::{EntryId, Pid};
@@ -50,13 +52,46 @@ pub struct Spawn {
     pub program: Arc<dyn Program>,
     pub host: Arc<Host>,
     pub args: Packed,
-    /// Who spawns; what the child's parent is, and its watcher if `monitored`.
+    /// Who spawns.
     pub parent: Option<Arc<Process>>,
-    /// Installs the monitor of `parent` before the child's first step.
-    pub monitored: bool,
+    /// What `parent` is to the child, before the child's first step.
+    pub ties: Ties,
     /// Words of the command line.
     pub words: Arc<[String]>,
     pub context: Arc<Context>,
+}
+
+impl Spawn {
+    /// A process that nobody in here spawned, without arguments.
+    pub fn new(program: Arc<dyn Program>, host: Arc<Host>) -> Spawn {
+        Spawn {
+            program,
+            host,
+            args: Packed::empty(),
+            parent: None,
+            ties: Ties::NONE,
+            words: Arc::default(),
+            context: Arc::default(),
+        }
+    }
+}
+
+/// The relations that a spawn installs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ties {
+    pub monitor: bool,
+    pub link: bool,
+}
+
+impl Ties {
+    pub const NONE: Ties = Ties::new(false, false);
+    pub const MONITOR: Ties = Ties::new(true, false);
+    pub const LINK: Ties = Ties::new(false, true);
+    pub const BOTH: Ties = Ties::new(true, true);
+
+    const fn new(monitor: bool, link: bool) -> Ties {
+        Ties { monitor, link }
+    }
 }
 
 /// A part of the table, in cache lines of its own: processes with neighbouring numbers run on different workers.
@@ -281,9 +316,11 @@ impl Kernel {
         let body = spawn.program.start(start)?;
         *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         self.shard(number).insert(number, process.clone());
-        if let Some(parent) = spawn.parent.filter(|_| spawn.monitored) {
-            parent.mailbox().watch(number);
-            process.relations().add_watcher(parent.pid().number());
+        if let Some(parent) = &spawn.parent
+            && let Err(error) = tie(parent, &process, spawn.ties)
+        {
+            self.shard(number).remove(&number);
+            return Err(error);
         }
         if let Some(allowed) = process.max_execution()
             && self.0.timers.deadline(&process, self.now() + allowed)
@@ -382,6 +419,50 @@ impl Kernel {
         }
     }
 
+    /// Links two processes: when one of them fails, the other ends too, or is told if it traps links. Once is enough; a
+    /// process is linked to itself anyway.
+    ///
+    /// # Errors
+    /// NotFound for a pid that does not live.
+    pub fn link(&self, process: &Arc<Process>, peer: &Pid) -> Result<()> {
+        if process.pid() == peer {
+            return Ok(());
+        }
+        let peer = self.find(peer).ok_or_else(|| not_found(peer))?;
+        link(process, &peer)
+    }
+
+    /// Undoes [`Kernel::link`]: the end of either is nothing to the other any more, and a LINK_DOWN that is queued already
+    /// is not seen.
+    pub fn unlink(&self, process: &Arc<Process>, peer: &Pid) {
+        match self.find(peer).filter(|peer| !Arc::ptr_eq(peer, process)) {
+            Some(peer) => {
+                let (mut own, mut other) = mailboxes(process, &peer);
+                own.unlink(peer.pid().number());
+                other.unlink(process.pid().number());
+            }
+            None => process.mailbox().unlink(peer.number()),
+        }
+    }
+
+    /// The living processes that it is linked to, oldest first.
+    pub fn links_of(&self, process: &Process) -> Vec<Pid> {
+        let numbers: Vec<u64> = process.mailbox().links().collect();
+        self.pids(numbers)
+    }
+
+    /// The living processes that it monitors, oldest first.
+    pub fn monitors_of(&self, process: &Process) -> Vec<Pid> {
+        let mut numbers: Vec<u64> = process.mailbox().watching().collect();
+        numbers.sort_unstable();
+        self.pids(numbers)
+    }
+
+    fn pids(&self, numbers: Vec<u64>) -> Vec<Pid> {
+        let living = numbers.into_iter().filter_map(|number| self.find_number(number));
+        living.map(|process| process.pid().clone()).collect()
+    }
+
     /// Ends a process, whatever it does.
     ///
     /// # Errors
@@ -473,22 +554,48 @@ impl Kernel {
         self.report(process, &exit, &watchers);
         self.shard(number).remove(&number);
         self.0.names.release(&names, process.pid());
-        self.stop_watching(process);
+        let links = self.close_mailbox(process);
         self.0.timers.forget(process);
         process.host().dismiss();
         process.set_exit(exit.clone());
         for watcher in watchers {
             self.tell_exit(watcher, process, &exit);
         }
+        for peer in links {
+            self.break_link(peer, process, &exit);
+        }
     }
 
-    /// Discards the mailbox and takes the process off the lists of those it monitored.
-    fn stop_watching(&self, process: &Process) {
-        let watching = process.mailbox().close();
-        for target in watching {
+    /// Discards the mailbox and takes the process off the lists of those it monitored. Gives back whom it was linked to.
+    fn close_mailbox(&self, process: &Process) -> BTreeSet<u64> {
+        let closed = process.mailbox().close();
+        for target in closed.watching {
             if let Some(target) = self.find_number(target) {
                 target.relations().remove_watcher(process.pid().number());
             }
+        }
+        closed.links
+    }
+
+    /// Takes the ended process off the links of a peer; if it failed the peer ends too, or is told. The peer is doomed under
+    /// the lock of its mailbox, so that after an `unlink` nothing comes of the link any more.
+    fn break_link(&self, peer: u64, ended: &Process, exit: &Arc<Exit>) {
+        // A peer that ended meanwhile has closed its own end.
+        let Some(peer) = self.find_number(peer) else { return };
+        let number = ended.pid().number();
+        let mut mailbox = peer.mailbox();
+        if exit.error().is_none() {
+            return mailbox.unlink(number);
+        }
+        let event = || Event {
+            kind: EventKind::LinkDown(exit.clone()),
+            from: Some(ended.pid().clone()),
+            at: unix_seconds(),
+        };
+        match mailbox.push_link_down(number, event) {
+            LinkDown::Told => peer.wake(),
+            LinkDown::Ends => peer.doom(Exit::link_broken(ended.pid(), exit)),
+            LinkDown::Unlinked => {}
         }
     }
 
@@ -512,15 +619,18 @@ impl Kernel {
     fn report(&self, process: &Process, exit: &Exit, watchers: &[u64]) {
         let Some(error) = exit.error() else { return };
         let stopped = exit.cause == Cause::Terminated && process.host().is_stopping();
-        if !watchers.is_empty() || process.is_observed() || stopped {
+        if !watchers.is_empty() || process.is_observed() || stopped || process.mailbox().has_links() {
             return;
         }
         let frames = error.frames().iter().map(|frame| Value::from(frame.to_string()));
-        let record = Record::new(Level::Error, "process failed")
+        let mut record = Record::new(Level::Error, "process failed")
             .about(process.pid(), process.entry())
             .field("kind", error.kind().as_str())
             .field("error", error.to_string())
             .field("frames", Value::array(frames));
+        if let Some(first) = error.details().filter(|_| exit.cause == Cause::LinkBroken) {
+            record = record.field("first", first.clone());
+        }
         self.0.log.record(record);
     }
 }
@@ -534,6 +644,42 @@ fn drop_body(body: Option<Box<dyn super::Body>>, exit: Exit, doomed: bool) -> Ex
         exit
     }));
     closed.unwrap_or_else(|panic| Exit::failed(panicked(&*panic)))
+}
+
+/// Installs what the parent wants to be to its child.
+fn tie(parent: &Arc<Process>, child: &Arc<Process>, ties: Ties) -> Result<()> {
+    if ties.link {
+        link(parent, child)?;
+    }
+    if ties.monitor {
+        parent.mailbox().watch(child.pid().number());
+        child.relations().add_watcher(parent.pid().number());
+    }
+    Ok(())
+}
+
+/// Makes both ends of a link.
+fn link(one: &Arc<Process>, two: &Arc<Process>) -> Result<()> {
+    let (mut of_one, mut of_two) = mailboxes(one, two);
+    for (process, mailbox) in [(one, &of_one), (two, &of_two)] {
+        if mailbox.is_closed() {
+            return Err(not_found(process.pid()));
+        }
+    }
+    of_one.link(two.pid().number());
+    of_two.link(one.pid().number());
+    Ok(())
+}
+
+/// The mailboxes of two different processes; the older one's is locked first, wherever two are.
+fn mailboxes<'a>(one: &'a Process, two: &'a Process) -> (MutexGuard<'a, Mailbox>, MutexGuard<'a, Mailbox>) {
+    if one.pid().number() < two.pid().number() {
+        let of_one = one.mailbox();
+        (of_one, two.mailbox())
+    } else {
+        let of_two = two.mailbox();
+        (one.mailbox(), of_two)
+    }
 }
 
 fn not_found(pid: &Pid) -> Error {

@@ -2,12 +2,13 @@
 //!
 //! To the program it is one queue; here it is kept as one lane per reader (unlistened messages, each listened topic,
 //! events), every item with its arrival number, so that each kind of reader finds its oldest item at once. It also holds
-//! whom the process monitors: an EXIT is queued and an `unmonitor` takes effect under the same lock, so no event of a
-//! relation can be seen after the relation was undone. Waking the owner is left to [`Process`](super::Process).
+//! whom the process monitors and whom it is linked to: an EXIT or LINK_DOWN is queued and an `unmonitor` or `unlink` takes
+//! effect under the same lock, so no event of a relation can be seen after the relation was undone. Waking the owner is
+//! left to [`Process`](super::Process), keeping both ends of a link in step to [`Kernel`](super::Kernel).
 //!
 //! Invariant: every queued item is in exactly one lane, and lanes are sorted by arrival.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::Exit;
@@ -37,6 +38,12 @@ pub struct Event {
     pub from: Option<Pid>,
     /// Unix seconds.
     pub at: i64,
+}
+
+impl Event {
+    fn is_from(&self, number: u64) -> bool {
+        self.from.as_ref().is_some_and(|pid| pid.number() == number)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +91,27 @@ pub struct Mailbox {
     closed: bool,
     /// Numbers of the processes whose EXIT is still owed to this one.
     watching: HashSet<u64>,
+    /// Numbers of the processes that it is linked to, which know it the same way.
+    links: BTreeSet<u64>,
+    trap_links: bool,
+}
+
+/// Whom the owner of a closed mailbox knew.
+pub(super) struct Closed {
+    /// Whose EXIT was still owed.
+    pub watching: HashSet<u64>,
+    pub links: BTreeSet<u64>,
+}
+
+/// What the failure of a linked process means to its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkDown {
+    /// It reads an event.
+    Told,
+    /// It has to end too.
+    Ends,
+    /// Nothing: the link is gone.
+    Unlinked,
 }
 
 /// Why an item was not queued.
@@ -204,6 +232,24 @@ impl Mailbox {
         self.watching.iter().copied()
     }
 
+    /// The processes it is linked to, oldest first.
+    pub fn links(&self) -> impl Iterator<Item = u64> {
+        self.links.iter().copied()
+    }
+
+    pub fn has_links(&self) -> bool {
+        !self.links.is_empty()
+    }
+
+    /// Whether the failure of a linked process is an event and not the end.
+    pub fn traps_links(&self) -> bool {
+        self.trap_links
+    }
+
+    pub fn set_trap_links(&mut self, trap: bool) {
+        self.trap_links = trap;
+    }
+
     pub(super) fn push_message(&mut self, message: Message, bound: Bound) -> Result<(), Refused> {
         if self.closed {
             return Err(Refused::Closed);
@@ -250,22 +296,50 @@ impl Mailbox {
     /// Undoes a relation: an EXIT that lies unread is withdrawn too.
     pub(super) fn unwatch(&mut self, target: u64) {
         if !self.watching.remove(&target) {
-            let is_its_exit = |event: &Event| {
-                matches!(event.kind, EventKind::Exit(_))
-                    && event.from.as_ref().is_some_and(|pid| pid.number() == target)
-            };
-            self.events.retain(|(_, event)| !is_its_exit(event));
+            self.events
+                .retain(|(_, event)| !matches!(event.kind, EventKind::Exit(_)) || !event.is_from(target));
         }
     }
 
-    /// Discards everything and takes nothing any more. Gives back whose EXIT was still owed.
-    pub(super) fn close(&mut self) -> HashSet<u64> {
-        let watching = std::mem::take(&mut self.watching);
+    /// Notes this end of a link.
+    pub(super) fn link(&mut self, peer: u64) {
+        self.links.insert(peer);
+    }
+
+    /// Undoes this end of a link: a LINK_DOWN that lies unread is withdrawn too.
+    pub(super) fn unlink(&mut self, peer: u64) {
+        if !self.links.remove(&peer) {
+            self.events
+                .retain(|(_, event)| !matches!(event.kind, EventKind::LinkDown(_)) || !event.is_from(peer));
+        }
+    }
+
+    /// A linked process has failed.
+    pub(super) fn push_link_down(&mut self, peer: u64, event: impl FnOnce() -> Event) -> LinkDown {
+        if !self.links.remove(&peer) {
+            return LinkDown::Unlinked;
+        }
+        if !self.trap_links {
+            return LinkDown::Ends;
+        }
+        self.push_event(event()).map_or(LinkDown::Unlinked, |()| LinkDown::Told)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Discards everything and takes nothing any more.
+    pub(super) fn close(&mut self) -> Closed {
+        let closed = Closed {
+            watching: std::mem::take(&mut self.watching),
+            links: std::mem::take(&mut self.links),
+        };
         *self = Mailbox {
             closed: true,
             ..Mailbox::default()
         };
-        watching
+        closed
     }
 
     fn arrival(&mut self) -> u64 {

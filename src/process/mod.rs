@@ -10,6 +10,14 @@
 //! - EXIT comes after the last message that the process sent.
 //! - The monitor of a monitored spawn is installed before the child's first step.
 //! - After `unmonitor` no EXIT of that process is seen.
+//! - The failure of a linked process ends its peer.
+//! - Who traps links reads LINK_DOWN and lives on; a trapping member stops the cascade.
+//! - A cycle of links falls as a whole, and each member once.
+//! - A link tells nothing of a normal end.
+//! - Who monitors and links a failing process gets both events; links are told after the monitors.
+//! - After `unlink` nothing is delivered any more, what is queued neither.
+//! - The link of a linked spawn is installed before the first step.
+//! - A kill is not trapped.
 //! - A full mailbox refuses messages and takes events.
 //! - A doomed process never runs again, and terminate ends one that waits, runs or was never stepped.
 //! - A deadline ends a process that waits and one that is busy.
@@ -42,7 +50,7 @@ pub use body::{Body, Cause, Exit, Loading, Program, Programs, Progress, Resolved
 pub use context::Context;
 pub use control::{Process, State};
 pub use host::{Host, HostSpec};
-pub use kernel::{Kernel, KernelOptions, Spawn};
+pub use kernel::{Kernel, KernelOptions, Spawn, Ties};
 pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic};
 pub use names::Names;
 pub use timer::Clock;

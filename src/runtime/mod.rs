@@ -22,7 +22,7 @@ use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
-use crate::process::{Clock, Context, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
+use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
 use crate::project::{Diagnostic, Entry, Registry, Spec};
 use crate::system::System;
 use crate::system::terminal::Terminal;
@@ -201,14 +201,11 @@ impl Runtime {
         words: Vec<String>,
     ) -> Result<Arc<Process>> {
         let host = self.kernel.host(host);
+        let host = host.ok_or_else(|| Error::not_found("host not found"))?;
         self.kernel.spawn(Spawn {
-            program,
-            host: host.ok_or_else(|| Error::not_found("host not found"))?,
             args,
-            parent: None,
-            monitored: false,
             words: words.into(),
-            context: Arc::new(Context::default()),
+            ..Spawn::new(program, host)
         })
     }
 

@@ -11,7 +11,7 @@ use super::module::sha256;
 use super::*;
 use crate::error::Kind;
 use crate::log::{Level, Log, Record, Sink};
-use crate::process::{Cause, Clock, Context, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Programs, Spawn};
+use crate::process::{Cause, Clock, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Programs, Spawn};
 use crate::project::Registry;
 use crate::project::entry::{Mount, Spec, StorageSpec, VariableSpec, WasiEnv, WasmSource, WasmSpec};
 use crate::system::Volume;
@@ -110,13 +110,9 @@ impl World {
     fn spawn_on(&self, host: &Arc<Host>, entry: Entry, args: &[Value], words: &[&str]) -> Result<Arc<Process>> {
         let program = Arc::new(Handle(self.program(entry)?));
         self.kernel.spawn(Spawn {
-            program,
-            host: host.clone(),
             args: Packed::from_values(args),
-            parent: None,
-            monitored: false,
             words: words.iter().map(|word| (*word).to_owned()).collect(),
-            context: Arc::new(Context::default()),
+            ..Spawn::new(program, host.clone())
         })
     }
 

@@ -17,15 +17,17 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{EntryId, Pid};
 use crate::lua::modules::time;
 use crate::lua::stack;
-use crate::process::{self, Process, Resolved, Spawn, Topic};
+use crate::process::{self, Kernel, Process, Resolved, Spawn, Ties, Topic};
 use crate::value::Packed;
 
-const FUNCTIONS: [(&CStr, lua_CFunction); 17] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 23] = [
     (c"id", id),
     (c"pid", pid),
     (c"send", send),
     (c"spawn", spawn),
     (c"spawn_monitored", spawn_monitored),
+    (c"spawn_linked", spawn_linked),
+    (c"spawn_linked_monitored", spawn_linked_monitored),
     (c"exec", exec),
     (c"receive", receive),
     (c"inbox", inbox),
@@ -36,6 +38,10 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 17] = [
     (c"cancel", cancel),
     (c"monitor", monitor),
     (c"unmonitor", unmonitor),
+    (c"link", link),
+    (c"unlink", unlink),
+    (c"get_options", get_options),
+    (c"set_options", set_options),
     (c"info", info),
     (c"list", list),
 ];
@@ -121,25 +127,34 @@ unsafe extern "C-unwind" fn send(l: Lua) -> c_int {
 
 unsafe extern "C-unwind" fn spawn(l: Lua) -> c_int {
     // SAFETY: see `start`.
-    unsafe { start(l, c"spawn", false) }
+    unsafe { start(l, "spawn", Ties::NONE) }
 }
 
 unsafe extern "C-unwind" fn spawn_monitored(l: Lua) -> c_int {
     // SAFETY: see `start`.
-    unsafe { start(l, c"spawn_monitored", true) }
+    unsafe { start(l, "spawn_monitored", Ties::MONITOR) }
 }
 
-unsafe fn start(l: Lua, name: &'static CStr, monitored: bool) -> c_int {
+unsafe extern "C-unwind" fn spawn_linked(l: Lua) -> c_int {
+    // SAFETY: see `start`.
+    unsafe { start(l, "spawn_linked", Ties::LINK) }
+}
+
+unsafe extern "C-unwind" fn spawn_linked_monitored(l: Lua) -> c_int {
+    // SAFETY: see `start`.
+    unsafe { start(l, "spawn_linked_monitored", Ties::BOTH) }
+}
+
+unsafe fn start(l: Lua, name: &'static str, ties: Ties) -> c_int {
     // SAFETY: type errors raise with nothing alive.
     unsafe {
         let enough = check_spawn(l);
         host(l, move |driver| {
             if !enough {
-                let name = name.to_string_lossy();
                 let message = format!("{name} requires at least id and host arguments");
                 return nil_error(l, driver, Error::invalid(message));
             }
-            driver.spawn(l, monitored)
+            driver.spawn(l, ties)
         })
     }
 }
@@ -331,12 +346,14 @@ unsafe extern "C-unwind" fn terminate(l: Lua) -> c_int {
     unsafe {
         luaL_checktype(l, 1, LUA_TSTRING);
         host(l, |driver| {
-            let result = driver.destination(l, 1);
-            let result = result.and_then(|pid| driver.process().kernel().terminate(&pid));
+            let result = driver.destination(l, 1).and_then(|pid| {
+                let result = driver.process().kernel().terminate(&pid);
+                result.map_err(|error| within(&error, "terminate failed"))
+            });
             if driver.process().is_doomed() {
                 return Act::Die;
             }
-            driver.reply_true(l, result.map_err(|error| within(&error, "terminate failed")))
+            driver.reply_true(l, result)
         })
     }
 }
@@ -358,43 +375,101 @@ unsafe extern "C-unwind" fn cancel(l: Lua) -> c_int {
             let reason = text(l, 2).unwrap_or_default();
             let result = driver.destination(l, 1).and_then(|pid| {
                 let process = driver.process();
-                process.kernel().cancel(Some(process.pid()), &pid, reason)
+                let result = process.kernel().cancel(Some(process.pid()), &pid, reason);
+                result.map_err(|error| within(&error, "cancel failed"))
             });
-            driver.reply_true(l, result.map_err(|error| within(&error, "cancel failed")))
+            driver.reply_true(l, result)
         })
     }
 }
 
 unsafe extern "C-unwind" fn monitor(l: Lua) -> c_int {
-    // SAFETY: type errors raise with nothing alive.
+    // SAFETY: see `relate`.
     unsafe {
-        if lua_gettop(l) >= 1 {
-            luaL_checktype(l, 1, LUA_TSTRING);
-        }
-        host(l, |driver| {
-            if lua_gettop(l) == 0 {
-                return nil_error(l, driver, Error::invalid("monitor requires a destination argument"));
-            }
-            let result = driver.destination(l, 1);
-            let result = result.and_then(|pid| driver.process().kernel().monitor(driver.process(), &pid));
-            driver.reply_true(l, result.map_err(|error| within(&error, "monitor failed")))
+        relate(l, "monitor", |kernel, own, other| {
+            let result = kernel.monitor(own, other);
+            result.map_err(|error| within(&error, "monitor failed"))
         })
     }
 }
 
 unsafe extern "C-unwind" fn unmonitor(l: Lua) -> c_int {
+    // SAFETY: see `relate`.
+    unsafe {
+        relate(l, "unmonitor", |kernel, own, other| {
+            kernel.unmonitor(own, other);
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn link(l: Lua) -> c_int {
+    // SAFETY: see `relate`.
+    unsafe {
+        relate(l, "link", |kernel, own, other| {
+            let result = kernel.link(own, other);
+            result.map_err(|error| within(&error, "link failed"))
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn unlink(l: Lua) -> c_int {
+    // SAFETY: see `relate`.
+    unsafe {
+        relate(l, "unlink", |kernel, own, other| {
+            kernel.unlink(own, other);
+            Ok(())
+        })
+    }
+}
+
+/// What `process.<name>(dest)` does to the relation with that process.
+unsafe fn relate(l: Lua, name: &'static str, act: fn(&Kernel, &Arc<Process>, &Pid) -> Result<()>) -> c_int {
     // SAFETY: type errors raise with nothing alive.
     unsafe {
         if lua_gettop(l) >= 1 {
             luaL_checktype(l, 1, LUA_TSTRING);
         }
-        host(l, |driver| {
+        host(l, move |driver| {
             if lua_gettop(l) == 0 {
-                return nil_error(l, driver, Error::invalid("unmonitor requires a destination argument"));
+                return nil_error(
+                    l,
+                    driver,
+                    Error::invalid(format!("{name} requires a destination argument")),
+                );
             }
             let result = driver.destination(l, 1);
-            let result = result.map(|pid| driver.process().kernel().unmonitor(driver.process(), &pid));
+            let process = driver.process();
+            let result = result.and_then(|other| act(process.kernel(), process, &other));
             driver.reply_true(l, result)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn get_options(l: Lua) -> c_int {
+    // SAFETY: as every C function of ours.
+    unsafe {
+        host(l, |driver| {
+            let traps = driver.process().mailbox().traps_links();
+            lua_createtable(l, 0, 1);
+            lua_pushboolean(l, c_int::from(traps));
+            set_field(l, c"trap_links");
+            Act::Return(1)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn set_options(l: Lua) -> c_int {
+    // SAFETY: as every C function of ours.
+    unsafe {
+        lua_settop(l, 1);
+        host(l, |driver| match driver.set_options(l) {
+            Ok(()) => {
+                lua_pushboolean(l, 1);
+                lua_pushnil(l);
+                Act::Return(2)
+            }
+            Err(error) => false_error(l, driver, error),
         })
     }
 }
@@ -630,7 +705,7 @@ impl Driver {
         host.ok_or_else(|| Error::not_found("host not found"))
     }
 
-    unsafe fn spawn(&mut self, l: Lua, monitored: bool) -> Act {
+    unsafe fn spawn(&mut self, l: Lua, ties: Ties) -> Act {
         // SAFETY: inside `host`.
         unsafe {
             let (resolved, host, args) = match self.read_spawn(l) {
@@ -639,11 +714,11 @@ impl Driver {
             };
             let parent = self.process().clone();
             let started = match resolved {
-                Resolved::Ready(program) => program.and_then(|program| child(&parent, program, host, args, monitored)),
+                Resolved::Ready(program) => program.and_then(|program| child(&parent, program, host, args, ties)),
                 Resolved::Pending(loading) => {
                     let work = async move {
                         let program = loading.await;
-                        let started = program.and_then(|program| child(&parent, program, host, args, monitored));
+                        let started = program.and_then(|program| child(&parent, program, host, args, ties));
                         Woken::Spawned(started)
                     };
                     return self.wait_for(l, Box::pin(work), spawned);
@@ -686,7 +761,7 @@ impl Driver {
                     Resolved::Ready(program) => program,
                     Resolved::Pending(loading) => loading.await,
                 };
-                match program.and_then(|program| child(&parent, program, host, args, false)) {
+                match program.and_then(|program| child(&parent, program, host, args, Ties::NONE)) {
                     Ok(process) => {
                         // Set once: here.
                         let _ = known.set(process.clone());
@@ -714,6 +789,35 @@ impl Driver {
             let name = text(l, 1).unwrap_or_default();
             self.process().kernel().register(name, &pid)
         }
+    }
+
+    /// Sets every option of the table at 1 that is right; the error is about one that is not.
+    unsafe fn set_options(&mut self, l: Lua) -> Result<()> {
+        let mut wrong = None;
+        // SAFETY: inside `host`; raw reads, and keys are not converted.
+        unsafe {
+            if lua_type(l, 1) != LUA_TTABLE {
+                return Err(Error::invalid("options parameter must be a table"));
+            }
+            lua_pushnil(l);
+            while lua_next(l, 1) != 0 {
+                let is_flag = lua_type(l, -1) == LUA_TBOOLEAN;
+                match text(l, -2) {
+                    Some("trap_links") if is_flag => {
+                        let trap = lua_toboolean(l, -1) != 0;
+                        self.process().mailbox().set_trap_links(trap);
+                    }
+                    Some("upgradable") if is_flag => {}
+                    Some(name @ ("trap_links" | "upgradable")) => {
+                        wrong = Some(format!("{name} must be a boolean"));
+                    }
+                    Some(name) => wrong = Some(format!("option {name} is not supported")),
+                    None => wrong = Some("option names must be strings".to_owned()),
+                }
+                lua_pop(l, 1);
+            }
+        }
+        wrong.map_or(Ok(()), |message| Err(Error::invalid(message)))
     }
 
     /// Pushes the channel of a topic. The same topic gives the same channel, whatever the options say.
@@ -782,19 +886,21 @@ impl Driver {
     }
 
     unsafe fn push_relations(&mut self, l: Lua, process: &Arc<Process>) {
-        let watched: Vec<u64> = process.mailbox().watching().collect();
-        let living = process.kernel().processes();
-        let watched = living.iter().filter(|other| watched.contains(&other.pid().number()));
+        let kernel = process.kernel();
+        let relations = [
+            (c"links", kernel.links_of(process)),
+            (c"monitors", kernel.monitors_of(process)),
+        ];
         // SAFETY: inside `host`.
         unsafe {
-            lua_createtable(l, 0, 0);
-            set_field(l, c"links");
-            lua_createtable(l, 0, 0);
-            for (index, other) in watched.enumerate() {
-                self.push_pid(l, Some(other.pid()));
-                lua_rawseti(l, -2, index as i64 + 1);
+            for (name, pids) in relations {
+                lua_createtable(l, pids.len().min(1 << 20) as c_int, 0);
+                for (index, pid) in pids.iter().enumerate() {
+                    self.push_pid(l, Some(pid));
+                    lua_rawseti(l, -2, index as i64 + 1);
+                }
+                set_field(l, name);
             }
-            set_field(l, c"monitors");
         }
     }
 }
@@ -805,14 +911,14 @@ fn child(
     program: Arc<dyn process::Program>,
     host: Arc<process::Host>,
     args: Packed,
-    monitored: bool,
+    ties: Ties,
 ) -> Result<Arc<Process>> {
     parent.kernel().spawn(Spawn {
         program,
         host,
         args,
         parent: Some(parent.clone()),
-        monitored,
+        ties,
         words: parent.words().into(),
         context: parent.context().clone(),
     })

@@ -12,13 +12,12 @@ use crate::log::{Level, Log, Record, Sink};
 use crate::lua::LuaEngine;
 use crate::lua::host::StateContext;
 use crate::process::{
-    Body, Clock, Context, HostSpec, Kernel, KernelOptions, Program, Programs, Progress, Resolved, Spawn, Start,
-    StepContext, Wait,
+    Body, Clock, HostSpec, Kernel, KernelOptions, Program, Programs, Progress, Resolved, Spawn, Start, StepContext,
+    Wait,
 };
 use crate::project::Registry;
 use crate::system::System;
 use crate::system::terminal::Terminal;
-use crate::value::Packed;
 
 /// The state, and what the tests look at from outside.
 pub(super) struct World {
@@ -98,14 +97,10 @@ impl World {
         });
         let mut host = HostSpec::new(EntryId::new("app", "host"));
         host.terminal = terminal;
+        let program = Arc::new(Idle(EntryId::new("app", "main")));
         let process = kernel.spawn(Spawn {
-            program: Arc::new(Idle(EntryId::new("app", "main"))),
-            host: kernel.add_host(host).unwrap(),
-            args: Packed::empty(),
-            parent: None,
-            monitored: false,
             words: Arc::from(["one".to_owned(), "two words".to_owned()]),
-            context: Arc::new(Context::default()),
+            ..Spawn::new(program, kernel.add_host(host).unwrap())
         });
         let system = Arc::new(System::new(&registry));
         let context = Arc::new(StateContext {
