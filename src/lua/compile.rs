@@ -77,11 +77,12 @@ pub fn compile(source: &Source<'_>) -> Result<Chunk> {
     })
 }
 
-/// The text without a `#!` line, moved down to the line where it stands in its file.
+/// The text without a byte order mark and a `#!` line, moved down to the line where it stands in its file.
 fn placed<'a>(source: &Source<'a>) -> Cow<'a, str> {
-    let text = match source.text.strip_prefix("#!") {
+    let text = source.text.strip_prefix('\u{feff}').unwrap_or(source.text);
+    let text = match text.strip_prefix("#!") {
         Some(rest) => &rest[rest.find('\n').unwrap_or(rest.len())..],
-        None => source.text,
+        None => text,
     };
     match source.first_line.saturating_sub(1) as usize {
         0 => Cow::Borrowed(text),
@@ -155,6 +156,8 @@ mod tests {
     #[test]
     fn a_hash_bang_line_is_skipped_and_counted() {
         assert!(compile(&source("#!/usr/bin/env wippy\nreturn 1", 1)).is_ok());
+        assert!(compile(&source("\u{feff}return 1", 1)).is_ok());
+        assert!(compile(&source("\u{feff}#!/usr/bin/env wippy\nreturn 1", 1)).is_ok());
         let error = compile(&source("#!/usr/bin/env wippy\nx = = 1", 1)).err().unwrap();
         assert_eq!(error.frames()[0].line, 2);
     }

@@ -56,6 +56,8 @@ pub struct Spawn {
     pub parent: Option<Arc<Process>>,
     /// What `parent` is to the child, before the child's first step.
     pub ties: Ties,
+    /// Whoever spawns holds the process and looks at its end: a failure leaves no record, however soon it comes.
+    pub observed: bool,
     /// Words of the command line.
     pub words: Arc<[String]>,
     pub context: Arc<Context>,
@@ -70,6 +72,7 @@ impl Spawn {
             args: Packed::empty(),
             parent: None,
             ties: Ties::NONE,
+            observed: true,
             words: Arc::default(),
             context: Arc::default(),
         }
@@ -309,8 +312,7 @@ impl Kernel {
             process: process.clone(),
             args: spawn.args,
         };
-        if spawn.parent.is_none() {
-            // Whoever starts a process from outside holds it and looks at its end; after the first step it would be late.
+        if spawn.observed {
             process.set_observed();
         }
         let body = spawn.program.start(start)?;

@@ -167,7 +167,7 @@ impl Call {
 
     /// Runs in a folder below.
     #[must_use]
-    pub fn within(mut self, folder: &str) -> Call {
+    pub fn within(mut self, folder: impl AsRef<Path>) -> Call {
         self.command.current_dir(self.folder.path().join(folder));
         self
     }

@@ -714,11 +714,11 @@ impl Driver {
             };
             let parent = self.process().clone();
             let started = match resolved {
-                Resolved::Ready(program) => program.and_then(|program| child(&parent, program, host, args, ties)),
+                Resolved::Ready(program) => program.and_then(|program| spawn_tied(&parent, program, host, args, ties)),
                 Resolved::Pending(loading) => {
                     let work = async move {
                         let program = loading.await;
-                        let started = program.and_then(|program| child(&parent, program, host, args, ties));
+                        let started = program.and_then(|program| spawn_tied(&parent, program, host, args, ties));
                         Woken::Spawned(started)
                     };
                     return self.wait_for(l, Box::pin(work), spawned);
@@ -761,7 +761,7 @@ impl Driver {
                     Resolved::Ready(program) => program,
                     Resolved::Pending(loading) => loading.await,
                 };
-                match program.and_then(|program| child(&parent, program, host, args, Ties::NONE)) {
+                match program.and_then(|program| spawn_observed(&parent, program, host, args)) {
                     Ok(process) => {
                         // Set once: here.
                         let _ = known.set(process.clone());
@@ -905,21 +905,39 @@ impl Driver {
     }
 }
 
-/// Starts a process in the name of another.
-fn child(
+/// Starts a process in the name of another, which goes on beside it.
+fn spawn_tied(
     parent: &Arc<Process>,
     program: Arc<dyn process::Program>,
     host: Arc<process::Host>,
     args: Packed,
     ties: Ties,
 ) -> Result<Arc<Process>> {
+    let spawn = child(parent, program, host, args);
+    parent.kernel().spawn(Spawn { ties, ..spawn })
+}
+
+/// Starts a process in the name of another, which waits for its end.
+fn spawn_observed(
+    parent: &Arc<Process>,
+    program: Arc<dyn process::Program>,
+    host: Arc<process::Host>,
+    args: Packed,
+) -> Result<Arc<Process>> {
+    let spawn = child(parent, program, host, args);
     parent.kernel().spawn(Spawn {
-        program,
-        host,
+        observed: true,
+        ..spawn
+    })
+}
+
+fn child(parent: &Arc<Process>, program: Arc<dyn process::Program>, host: Arc<process::Host>, args: Packed) -> Spawn {
+    Spawn {
         args,
         parent: Some(parent.clone()),
-        ties,
+        observed: false,
         words: parent.words().into(),
         context: parent.context().clone(),
-    })
+        ..Spawn::new(program, host)
+    }
 }
