@@ -3,11 +3,12 @@
 //! Boot takes the same way for hosts, so that a declared one is no different from one in YAML.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::programs::Engines;
 use crate::error::Result;
 use crate::process::{Bound, HostSpec, Kernel};
-use crate::project::{Entry, ProcessHostSpec, Spec, TerminalHostSpec};
+use crate::project::{Entry, ProcessHostSpec, Spec};
 use crate::system::terminal::Terminal;
 
 /// Where entries become known.
@@ -33,7 +34,7 @@ impl Declarations {
     pub(super) fn add_host(&self, entry: &Entry) -> Result<()> {
         let host = match &entry.spec {
             Spec::ProcessHost(spec) => process_host(entry, spec),
-            Spec::TerminalHost(spec) => terminal_host(entry, spec, &self.terminal),
+            Spec::TerminalHost(_) => terminal_host(entry, &self.terminal),
             _ => return Ok(()),
         };
         self.kernel.add_host(host).map(drop)
@@ -47,15 +48,19 @@ fn process_host(entry: &Entry, spec: &ProcessHostSpec) -> HostSpec {
             messages: spec.mailbox_limit,
             bytes: spec.mailbox_bytes,
         },
-        stop_timeout: spec.lifecycle.stop_timeout,
+        stop_timeout: stop_timeout(entry),
         ..HostSpec::new(entry.id.clone())
     }
 }
 
-fn terminal_host(entry: &Entry, spec: &TerminalHostSpec, terminal: &Arc<Terminal>) -> HostSpec {
+fn terminal_host(entry: &Entry, terminal: &Arc<Terminal>) -> HostSpec {
     HostSpec {
-        stop_timeout: spec.lifecycle.stop_timeout,
+        stop_timeout: stop_timeout(entry),
         terminal: Some(terminal.clone()),
         ..HostSpec::new(entry.id.clone())
     }
+}
+
+fn stop_timeout(entry: &Entry) -> Duration {
+    entry.lifecycle.clone().unwrap_or_default().stop_timeout
 }

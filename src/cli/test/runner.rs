@@ -11,13 +11,13 @@ use super::bench::{FileBench, Place};
 use super::discover::File;
 use super::event::{Event, Failure, Report, Status};
 use super::stop::Stop;
-use crate::cli::race::{First, first};
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::Log;
 use crate::lua::modules::test::Bench;
 use crate::process::{Exit, Process};
 use crate::project::{DirectorySpec, Entry, LuaKind, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
+use crate::race::{First, first};
 use crate::runtime::{Options, Runtime};
 use crate::value::{Packed, Value};
 
