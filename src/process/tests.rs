@@ -220,6 +220,7 @@ fn child_of(parent: &Arc<Process>, program: Plain, ties: Ties) -> Spawn {
     Spawn {
         parent: Some(parent.clone()),
         ties,
+        observed: false,
         context: parent.context().clone(),
         ..Spawn::new(Arc::new(program), parent.host().clone())
     }
