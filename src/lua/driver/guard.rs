@@ -290,8 +290,8 @@ impl Driver {
         self.tickets
     }
 
-    /// Cuts the coroutines that were started since the mark, stops the calls begun since, closes the timers and mailbox
-    /// channels made since, and drops what is in the mailbox.
+    /// Cuts the coroutines that were started since the mark, stops the calls begun since, and closes the timers and mailbox
+    /// channels made since.
     pub(super) fn sweep(&mut self, mark: Mark) {
         let current = self.current;
         let since = |(number, task): (usize, &Option<super::Task>)| {
@@ -302,7 +302,7 @@ impl Driver {
         left.into_iter().for_each(|number| self.cut(number));
         self.stop_calls(mark);
         self.stop_timers(mark);
-        self.forget_mail(mark);
+        self.close_windows(mark);
     }
 
     /// Pushes an array of tables with `source`, `line`, `name`.

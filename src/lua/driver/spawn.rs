@@ -41,6 +41,8 @@ struct Order {
     host: Arc<Host>,
     args: Packed,
     ties: Ties,
+    /// The caller waits for its end.
+    observed: bool,
     spawner: Option<Spawner>,
 }
 
@@ -181,6 +183,7 @@ impl Driver {
                 host,
                 args,
                 ties,
+                observed: false,
                 spawner,
             };
             let parent = self.process().clone();
@@ -212,6 +215,7 @@ impl Driver {
                 host,
                 args,
                 ties: Ties::NONE,
+                observed: true,
                 spawner,
             };
             let parent = self.process().clone();
@@ -340,6 +344,7 @@ fn launch(parent: &Arc<Process>, program: Arc<dyn Program>, order: Order) -> Res
         args: order.args,
         parent: Some(parent.clone()),
         ties: order.ties,
+        observed: order.observed,
         words: parent.words().into(),
         context: parent.context().clone(),
         ..Spawn::new(program, order.host)
