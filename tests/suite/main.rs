@@ -1,6 +1,7 @@
 //! What a user of the built program sees: exit codes, streams, signals, refusals. One folder per test, the real binary.
 
 mod cache;
+mod floors;
 mod harness;
 mod hash;
 mod lua;
