@@ -21,6 +21,7 @@ use crate::process::{Permission, Process};
 /// Whose state it is.
 pub struct StateContext {
     pub process: Arc<Process>,
+    entry: EntryId,
     pub engine: Arc<LuaEngine>,
     pub visible: Arc<Visible>,
     resources: Mutex<Vec<Weak<dyn Resource>>>,
@@ -35,6 +36,7 @@ pub trait Resource: Send + Sync {
 impl StateContext {
     pub fn new(process: Arc<Process>, engine: Arc<LuaEngine>, visible: Arc<Visible>) -> StateContext {
         StateContext {
+            entry: process.entry(),
             process,
             engine,
             visible,
@@ -62,7 +64,7 @@ impl StateContext {
     }
 
     pub fn entry(&self) -> &EntryId {
-        self.process.entry()
+        &self.entry
     }
 
     /// Asks whether the process may do that.
@@ -75,7 +77,7 @@ impl StateContext {
 
     /// The namespace in which names without one are looked up.
     pub fn namespace(&self) -> &str {
-        self.process.entry().namespace()
+        self.entry.namespace()
     }
 }
 
