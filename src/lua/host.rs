@@ -90,6 +90,14 @@ pub fn context(lua: &Lua) -> mlua::Result<Arc<StateContext>> {
     context.ok_or_else(|| raise(Error::internal("no process context")))
 }
 
+/// Raises unless the process that calls may do that.
+///
+/// # Errors
+/// Raises PermissionDenied.
+pub fn authorize(lua: &Lua, permission: Permission, resource: &str) -> mlua::Result<()> {
+    context(lua)?.authorize(permission, resource).map_err(raise)
+}
+
 /// Builds the results of a call that waited. Runs on the state, in the coroutine that called.
 pub type Finish = Box<dyn FnOnce(&Lua) -> mlua::Result<MultiValue> + Send>;
 

@@ -1306,3 +1306,23 @@ fn two_kernels_live_side_by_side() {
     assert!(one.kernel.find(first.pid()).is_some());
     assert_eq!(one.run(|_| async { 3 }), 3);
 }
+
+#[test]
+fn a_step_that_does_not_return_does_not_keep_the_kernel_from_closing() {
+    let world = World::new();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (entered, inside) = std::sync::mpsc::channel();
+    let stuck = Mutex::new(Some((entered, released)));
+    let process = world.spawn(move |_, _| {
+        let (entered, released) = stuck.lock().unwrap().take().expect("it runs once");
+        async move {
+            entered.send(()).unwrap();
+            released.recv().unwrap_err();
+            done()
+        }
+    });
+    inside.recv().unwrap();
+    world.kernel.close();
+    assert_eq!(*world.exit(&process), Exit::terminated());
+    drop(release);
+}
