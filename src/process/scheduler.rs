@@ -524,7 +524,7 @@ fn step_body(process: &Arc<Process>) -> Progress {
         return Progress::Ended(Exit::failed(Error::internal("process has no body")));
     };
     let progress = catch_unwind(AssertUnwindSafe(|| body.step(&mut cx)));
-    process.steps.fetch_add(1, Ordering::Relaxed);
+    process.count_step();
     process.set_memory(body.memory());
     progress.unwrap_or_else(|panic| Progress::Ended(Exit::failed(panicked(&*panic))))
 }

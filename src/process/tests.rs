@@ -220,6 +220,7 @@ fn child_of(parent: &Arc<Process>, program: Plain, ties: Ties) -> Spawn {
     Spawn {
         parent: Some(parent.clone()),
         ties,
+        observed: false,
         context: parent.context().clone(),
         ..Spawn::new(Arc::new(program), parent.host().clone())
     }
@@ -910,6 +911,30 @@ fn an_upgrade_that_fails_ends_the_process_with_the_error() {
     let (process, parent) = world.upgrading(Arc::new(Impossible(EntryId::new("test", "impossible"))));
     assert_eq!(world.exit(&process).error().unwrap().message(), "arguments do not fit");
     assert_eq!(world.exit(&parent).cause, Cause::LinkBroken);
+}
+
+#[test]
+fn a_process_has_begun_when_it_first_waits_or_has_ended() {
+    let world = World::new();
+    for _ in 0..100 {
+        let reached = Arc::new(AtomicBool::new(false));
+        let process = world.spawn({
+            let reached = reached.clone();
+            move |_, _| {
+                let reached = reached.clone();
+                async move {
+                    reached.store(true, Ordering::SeqCst);
+                    std::future::pending().await
+                }
+            }
+        });
+        world.wait(process.begun());
+        assert!(reached.load(Ordering::SeqCst));
+        world.kernel.terminate(process.pid()).unwrap();
+        let ended = world.spawn(|_, _| async { done() });
+        world.exit(&ended);
+        world.wait(ended.begun());
+    }
 }
 
 #[test]

@@ -47,6 +47,8 @@ struct Order {
     host: Arc<Host>,
     args: Packed,
     ties: Ties,
+    /// The caller waits for its end.
+    observed: bool,
     spawner: Option<Spawner>,
 }
 
@@ -187,6 +189,7 @@ impl Driver {
                 host,
                 args,
                 ties,
+                observed: false,
                 spawner,
             };
             let parent = self.process().clone();
@@ -218,6 +221,7 @@ impl Driver {
                 host,
                 args,
                 ties: Ties::NONE,
+                observed: true,
                 spawner,
             };
             let parent = self.process().clone();
@@ -308,27 +312,21 @@ impl Driver {
         }
     }
 
-    /// Whether files can be named as processes, and hosts be left out: in a script, a session, a test.
     fn is_free(&self) -> bool {
-        self.context.visible.files.is_some()
+        self.context.is_free()
     }
 
-    /// The host of a spawn; nil is the process's own one, or the first if it runs on a terminal.
+    /// The host of a spawn; nil is the process's own one.
     unsafe fn host_at(&self, l: Lua, index: c_int) -> Result<Arc<Host>> {
-        let process = self.process();
         // SAFETY: reads.
         let name = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| text(l, index).unwrap_or_default()) };
-        let host = match name {
-            Some(name) => process
-                .kernel()
-                .host(&EntryId::resolve(name, self.context.namespace())?),
-            None if process.terminal().is_none() => Some(process.host().clone()),
-            None => {
-                let registry = self.context.engine.registry();
-                let first = registry.of_kind("process.host").next();
-                first.and_then(|entry| process.kernel().host(&entry.id))
-            }
+        let Some(name) = name else {
+            return self.context.own_host();
         };
+        let process = self.process();
+        let host = process
+            .kernel()
+            .host(&EntryId::resolve(name, self.context.namespace())?);
         host.ok_or_else(|| Error::not_found("host not found"))
     }
 
@@ -360,6 +358,7 @@ fn launch(parent: &Arc<Process>, program: Arc<dyn Program>, order: Order) -> Res
         args: order.args,
         parent: Some(parent.clone()),
         ties: order.ties,
+        observed: order.observed,
         words: parent.words().into(),
         context: parent.context().clone(),
         ..Spawn::new(program, order.host)
