@@ -322,7 +322,7 @@ impl Keeper {
             record = record.because(error);
         }
         if let Some(Running::Process(process, _)) = &self.running {
-            record = record.about(process.pid(), process.entry());
+            record = record.about(process.pid(), &process.entry());
         }
         self.work.kernel.log().record(record);
     }
@@ -373,6 +373,8 @@ impl Work {
             Subject::Process(spec) => {
                 let program = self.program(&spec.process).await?;
                 let process = self.spawn(spec, program)?;
+                // Who requires it finds what it registers first thing.
+                process.begun().await;
                 Ok(Running::Process(process, Instant::now()))
             }
             Subject::Broken(error) => Err(error.clone()),
