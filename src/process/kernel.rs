@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustc_hash::FxBuildHasher;
 use tokio::runtime::Handle;
 
 use super::control::{Identity, phase};
@@ -23,7 +24,7 @@ use super::{
     Topic,
 };
 use crate::error::{Error, Kind, Result};
-use crate::id::{EntryId, Pid};
+use crate::id::{ById, EntryId, Pid};
 use crate::log::{Level, Log, Record};
 use crate::value::{Packed, Value};
 
@@ -94,17 +95,20 @@ impl Ties {
     }
 }
 
+/// Numbers are the kernel's own, so a quick hash will do.
+type ByNumber = HashMap<u64, Arc<Process>, FxBuildHasher>;
+
 /// A part of the table, in cache lines of its own: processes with neighbouring numbers run on different workers.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard(Mutex<HashMap<u64, Arc<Process>>>);
+struct Shard(Mutex<ByNumber>);
 
 type TickHook = Arc<dyn Fn() + Send + Sync>;
 
 struct Core {
     table: [Shard; SHARDS],
     numbers: AtomicU64,
-    hosts: RwLock<HashMap<EntryId, Arc<Host>>>,
+    hosts: RwLock<ById<Arc<Host>>>,
     names: Names,
     timers: Timers,
     scheduler: Scheduler,
@@ -508,7 +512,7 @@ impl Kernel {
         self.shard(number).get(&number).cloned()
     }
 
-    fn shard(&self, number: u64) -> MutexGuard<'_, HashMap<u64, Arc<Process>>> {
+    fn shard(&self, number: u64) -> MutexGuard<'_, ByNumber> {
         let shard = &self.0.table[(number % SHARDS as u64) as usize];
         shard.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,8 +10,8 @@ use std::ffi::c_void;
 
 use super::preempt;
 
-/// What `malloc` guarantees and Lua asks for.
-const ALIGN: usize = 16;
+/// What Lua's values need (`LUAI_MAXALIGN`).
+const ALIGN: usize = 8;
 
 /// The count of one state. Its address is known to Lua: it must not move while the state lives.
 #[derive(Default)]

@@ -52,7 +52,7 @@ pub use sandbox::Plan;
 pub use waiting::{Caller, attached, suspending};
 
 use crate::error::Error;
-use crate::id::Pid;
+use crate::id::{EntryId, Pid};
 use crate::lua::host::StateContext;
 use crate::lua::stack;
 use crate::process::{Exit, Process, Progress, Topic, Wait, slice};
@@ -149,8 +149,11 @@ pub struct Driver {
     last_topic: Option<Topic>,
     /// The last destination that was a pid, as text and read.
     last_target: Option<(Vec<u8>, Pid)>,
-    /// The last pid that was shown, and its text in the registry.
-    last_pid: Option<(Pid, c_int)>,
+    /// Who sent the last message, and where in the registry his text is.
+    last_sender: Option<(Pid, c_int)>,
+    /// The last entry and the last host that were named in a spawn.
+    last_spawned: Option<EntryId>,
+    last_host: Option<EntryId>,
     /// Files whose chunk runs, outermost first.
     loading: Vec<String>,
     waker: Waker,
@@ -201,7 +204,9 @@ impl Driver {
             scratch: stack::Scratch::default(),
             last_topic: None,
             last_target: None,
-            last_pid: None,
+            last_sender: None,
+            last_spawned: None,
+            last_host: None,
             loading: Vec::new(),
             waker: Waker::noop().clone(),
         });

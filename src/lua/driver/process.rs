@@ -92,7 +92,7 @@ unsafe extern "C-unwind" fn pid(l: Lua) -> c_int {
         host(l, |driver| {
             if lua_rawgetp(l, LUA_REGISTRYINDEX, key(&PID)) == LUA_TNIL {
                 let process = driver.process().clone();
-                driver.push_pid(l, Some(process.pid()));
+                driver.push_pid(l, process.pid());
                 lua_pushvalue(l, -1);
                 lua_rawsetp(l, LUA_REGISTRYINDEX, key(&PID));
             }
@@ -190,7 +190,7 @@ unsafe extern "C-unwind" fn spawned(l: Lua, _: c_int, _: lua_KContext) -> c_int 
     unsafe {
         host(l, |driver| match driver.take_woken() {
             Some(Woken::Spawned(Ok(process))) => {
-                driver.push_pid(l, Some(process.pid()));
+                driver.push_pid(l, process.pid());
                 lua_pushnil(l);
                 Act::Return(2)
             }
@@ -538,7 +538,7 @@ unsafe extern "C-unwind" fn lookup(l: Lua) -> c_int {
             let name = text(l, 1).unwrap_or_default();
             match driver.process().kernel().names().lookup(name) {
                 Some(pid) => {
-                    driver.push_pid(l, Some(&pid));
+                    driver.push_pid(l, &pid);
                     Act::Return(1)
                 }
                 None => nil_error(l, driver, Error::not_found("name not registered")),
@@ -575,6 +575,14 @@ unsafe fn check_scope(l: Lua, index: c_int) -> Result<()> {
             (LUA_TNUMBER, scope) => Err(Error::invalid(format!("unknown registry scope: {scope}"))),
             _ => Err(Error::invalid("scope must be a number")),
         }
+    }
+}
+
+/// The id that a text means, from the last time if it was the same one.
+fn remembered(last: &mut Option<EntryId>, text: &str, read: impl FnOnce(&str) -> Result<EntryId>) -> Result<EntryId> {
+    match last {
+        Some(id) if id.as_str() == text => Ok(id.clone()),
+        _ => Ok(last.insert(read(text)?).clone()),
     }
 }
 
@@ -667,7 +675,7 @@ impl Driver {
             let id = text(l, 1).unwrap_or_default();
             let named = match is_file(id) && self.is_free() {
                 true => Err(id),
-                false => Ok(EntryId::parse(id)?),
+                false => Ok(remembered(&mut self.last_spawned, id, EntryId::parse)?),
             };
             let host = self.host_at(l, 2)?;
             let args = stack::pack(l, self, 3, lua_gettop(l) - 2)?;
@@ -687,14 +695,15 @@ impl Driver {
     }
 
     /// The host of a spawn; nil is the process's own one, or the first if it runs on a terminal.
-    unsafe fn host_at(&self, l: Lua, index: c_int) -> Result<Arc<process::Host>> {
-        let process = self.process();
+    unsafe fn host_at(&mut self, l: Lua, index: c_int) -> Result<Arc<process::Host>> {
+        let process = &self.context.process;
         // SAFETY: reads.
         let name = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| text(l, index).unwrap_or_default()) };
         let host = match name {
-            Some(name) => process
-                .kernel()
-                .host(&EntryId::resolve(name, process.entry().namespace())?),
+            Some(name) => {
+                let resolve = |name: &str| EntryId::resolve(name, process.entry().namespace());
+                process.kernel().host(&remembered(&mut self.last_host, name, resolve)?)
+            }
             None if process.terminal().is_none() => Some(process.host().clone()),
             None => {
                 let registry = self.context.engine.registry();
@@ -726,7 +735,7 @@ impl Driver {
             };
             match started {
                 Ok(process) => {
-                    self.push_pid(l, Some(process.pid()));
+                    self.push_pid(l, process.pid());
                     lua_pushnil(l);
                     Act::Return(2)
                 }
@@ -860,7 +869,7 @@ impl Driver {
         // SAFETY: inside `host`; the table has no metatable.
         unsafe {
             lua_createtable(l, 0, 11);
-            self.push_pid(l, Some(process.pid()));
+            self.push_pid(l, process.pid());
             set_field(l, c"pid");
             push_bytes(l, process.entry().as_str().as_bytes());
             set_field(l, c"entry");
@@ -896,7 +905,7 @@ impl Driver {
             for (name, pids) in relations {
                 lua_createtable(l, pids.len().min(1 << 20) as c_int, 0);
                 for (index, pid) in pids.iter().enumerate() {
-                    self.push_pid(l, Some(pid));
+                    self.push_pid(l, pid);
                     lua_rawseti(l, -2, index as i64 + 1);
                 }
                 set_field(l, name);
