@@ -17,7 +17,6 @@ mod log;
 mod module;
 mod open;
 mod outcome;
-mod race;
 mod repl;
 mod run;
 mod script;

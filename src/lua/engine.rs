@@ -18,8 +18,8 @@ use crate::lua::modules::Module;
 use crate::lua::modules::json::validate::Schemas;
 use crate::lua::modules::repl::{self, Desk};
 use crate::lua::modules::test::Bench;
-use crate::process::{Body, Exit, Program, Progress, Start, StepContext};
-use crate::project::{Entry, Limits, LuaSpec, Registry, Spec};
+use crate::process::{Body, Exit, Instance, Process, Program, Progress, Start, StepContext};
+use crate::project::{Entry, Limits, LuaKind, LuaSpec, Registry, Spec};
 use crate::system::System;
 use crate::value::Packed;
 
@@ -70,11 +70,12 @@ impl LuaEngine {
             imports,
             ..Visible::default()
         };
-        let image = build.finish(Main::Method(spec.method.clone()));
+        let is_function = spec.kind == LuaKind::Function;
+        let image = build.finish(Main::Method(spec.method.clone()), is_function);
         Ok(Arc::new(LuaProgram {
             engine: self.clone(),
             id: entry.id.clone(),
-            kind: "process.lua",
+            kind: if is_function { "function.lua" } else { "process.lua" },
             image,
             visible: Arc::new(visible),
             max_memory: spec.limits.max_memory,
@@ -166,7 +167,7 @@ impl LuaEngine {
             engine: self.clone(),
             id,
             kind: "script",
-            image: build.finish(main),
+            image: build.finish(main, false),
             visible: Arc::new(visible),
             max_memory: limits.max_memory,
             max_execution: milliseconds(limits.max_execution_ms),
@@ -196,7 +197,7 @@ impl LuaEngine {
             engine: self.clone(),
             id: EntryId::new("repl", "session"),
             kind: "repl",
-            image: build.finish(Main::Chunk),
+            image: build.finish(Main::Chunk, false),
             visible: Arc::new(visible),
             max_memory: limits.max_memory,
             max_execution: None,
@@ -308,11 +309,12 @@ impl<'a> Build<'a> {
         });
     }
 
-    fn finish(self, main: Main) -> Arc<Image> {
+    fn finish(self, main: Main, reused: bool) -> Arc<Image> {
         Arc::new(Image {
             plan: Plan::new(&self.words, &self.declared, self.all),
             stages: self.stages,
             main,
+            reused,
         })
     }
 }
@@ -342,17 +344,25 @@ impl Program for LuaProgram {
     }
 
     fn start(&self, start: Start) -> Result<Box<dyn Body>> {
-        let context = StateContext {
-            process: start.process,
-            engine: self.engine.clone(),
-            visible: self.visible.clone(),
-        };
-        Ok(Box::new(LuaBody::Starting {
+        Ok(self.body(start.process, Some(start.args)))
+    }
+
+    fn warm(&self, process: Arc<Process>) -> Result<Box<dyn Body>> {
+        Ok(self.body(process, None))
+    }
+}
+
+impl LuaProgram {
+    fn body(&self, process: Arc<Process>, args: Option<Packed>) -> Box<dyn Body> {
+        let context = StateContext::new(process, self.engine.clone(), self.visible.clone());
+        Box::new(LuaBody::Starting {
             context: Arc::new(context),
-            image: self.image.clone(),
-            args: start.args,
+            boot: Boot {
+                image: self.image.clone(),
+                args,
+            },
             max_memory: self.max_memory,
-        }))
+        })
     }
 }
 
@@ -360,8 +370,7 @@ impl Program for LuaProgram {
 enum LuaBody {
     Starting {
         context: Arc<StateContext>,
-        image: Arc<Image>,
-        args: Packed,
+        boot: Boot,
         max_memory: u64,
     },
     Running(Box<Driver>),
@@ -374,12 +383,11 @@ impl LuaBody {
         if let LuaBody::Starting { .. } = self
             && let LuaBody::Starting {
                 context,
-                image,
-                args,
+                boot,
                 max_memory,
             } = std::mem::replace(self, LuaBody::Failed)
         {
-            *self = LuaBody::Running(Driver::new(context, Boot { image, args }, max_memory)?);
+            *self = LuaBody::Running(Driver::new(context, boot, max_memory)?);
         }
         match self {
             LuaBody::Running(driver) => Ok(driver),
@@ -401,5 +409,25 @@ impl Body for LuaBody {
             LuaBody::Running(driver) => driver.used_memory(),
             _ => 0,
         }
+    }
+
+    fn recycle(self: Box<Self>) -> Option<Box<dyn Instance>> {
+        let LuaBody::Running(mut driver) = *self else {
+            return None;
+        };
+        driver
+            .reset()
+            .then(|| Box::new(LuaInstance(driver)) as Box<dyn Instance>)
+    }
+}
+
+/// The state of a function between two calls.
+struct LuaInstance(Box<Driver>);
+
+impl Instance for LuaInstance {
+    fn start(self: Box<Self>, start: Start) -> Box<dyn Body> {
+        let mut driver = self.0;
+        driver.begin(start.process, start.args);
+        Box::new(LuaBody::Running(driver))
     }
 }

@@ -4,13 +4,14 @@
 
 use std::fmt::Write as _;
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 16] = [
     include_str!("../../lua/types/process.lua"),
     include_str!("../../lua/types/channel.lua"),
     include_str!("../../lua/types/time.lua"),
     include_str!("../../lua/types/errors.lua"),
     include_str!("../../lua/types/io.lua"),
     include_str!("../../lua/types/fs.lua"),
+    include_str!("../../lua/types/funcs.lua"),
     include_str!("../../lua/types/json.lua"),
     include_str!("../../lua/types/env.lua"),
     include_str!("../../lua/types/logger.lua"),
@@ -18,6 +19,8 @@ const FILES: [&str; 13] = [
     include_str!("../../lua/types/payload.lua"),
     include_str!("../../lua/types/registry.lua"),
     include_str!("../../lua/types/uuid.lua"),
+    include_str!("../../lua/types/ctx.lua"),
+    include_str!("../../lua/types/security.lua"),
 ];
 
 /// A function, or a module: then the signature is its name.

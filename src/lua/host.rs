@@ -4,9 +4,10 @@
 //! driver suspends the calling coroutine (at any depth, inside `pcall` and user coroutines too) and later runs the
 //! [`Finish`] on the state to build the results. Nothing here may block the thread.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use mlua::{FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, MultiValue, Value};
 
@@ -15,18 +16,61 @@ use crate::id::EntryId;
 use crate::lua::driver::{self, Visible};
 use crate::lua::engine::LuaEngine;
 use crate::lua::error;
-use crate::process::Process;
+use crate::process::{Permission, Process};
 
 /// Whose state it is.
 pub struct StateContext {
     pub process: Arc<Process>,
     pub engine: Arc<LuaEngine>,
     pub visible: Arc<Visible>,
+    resources: Mutex<Vec<Weak<dyn Resource>>>,
+}
+
+/// Something that must not stay open beyond the process or call that opened it.
+pub trait Resource: Send + Sync {
+    /// Closes it. May block.
+    fn close(&self);
 }
 
 impl StateContext {
+    pub fn new(process: Arc<Process>, engine: Arc<LuaEngine>, visible: Arc<Visible>) -> StateContext {
+        StateContext {
+            process,
+            engine,
+            visible,
+            resources: Mutex::default(),
+        }
+    }
+
+    /// Has the end of the process or call close it, if Lua code did not.
+    pub fn closes(&self, resource: Weak<dyn Resource>) {
+        let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
+        if resources.len() == resources.capacity() {
+            resources.retain(|resource| resource.strong_count() > 0);
+        }
+        resources.push(resource);
+    }
+
+    /// Closes what is still open, off the workers.
+    pub fn close(&self) {
+        let resources = std::mem::take(&mut *self.resources.lock().unwrap_or_else(PoisonError::into_inner));
+        let open: Vec<_> = resources.iter().filter_map(Weak::upgrade).collect();
+        if !open.is_empty() {
+            let io = self.process.kernel().io();
+            io.spawn_blocking(move || open.iter().for_each(|resource| resource.close()));
+        }
+    }
+
     pub fn entry(&self) -> &EntryId {
         self.process.entry()
+    }
+
+    /// Asks whether the process may do that.
+    ///
+    /// # Errors
+    /// PermissionDenied.
+    pub fn authorize(&self, permission: Permission, resource: impl Display) -> Result<()> {
+        self.process.kernel().authorize(&self.process, permission, resource)
     }
 
     /// The namespace in which names without one are looked up.

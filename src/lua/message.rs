@@ -4,7 +4,7 @@ use mlua::{Lua, MetaMethod, UserData, UserDataMethods, Value};
 
 use crate::lua::driver::Driver;
 use crate::lua::driver::raw;
-use crate::lua::{modules::payload, tree};
+use crate::lua::modules::payload;
 use crate::process;
 
 /// A message as an object; its payloads are unpacked when asked for.
@@ -13,14 +13,9 @@ struct Message(process::Message);
 impl Message {
     fn payload(&self, lua: &Lua) -> mlua::Result<Value> {
         let values = self.0.payload.to_values().map_err(mlua::Error::external)?;
-        let mut wrappers = Vec::with_capacity(values.len());
-        for value in &values {
-            wrappers.push(payload::wrap(lua, tree::to_lua(lua, value)?)?);
-        }
-        match wrappers.len() {
-            0 => Ok(Value::Nil),
-            1 => Ok(wrappers.remove(0)),
-            _ => lua.create_sequence_from(wrappers).map(Value::Table),
+        match values.is_empty() {
+            true => Ok(Value::Nil),
+            false => payload::wrap_all(lua, values),
         }
     }
 }

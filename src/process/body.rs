@@ -11,6 +11,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::Process;
+use super::call::{Target, no_handler};
 use crate::error::{Error, Kind, Result};
 use crate::id::{EntryId, Pid};
 use crate::project::Entry;
@@ -25,6 +26,17 @@ pub trait Programs: Send + Sync {
     fn resolve_file(&self, _folders: &[PathBuf], name: &str) -> Resolved {
         Resolved::Ready(Err(Error::unavailable(format!("files cannot be run here: {name}"))))
     }
+
+    /// What stands behind an id that can be called.
+    ///
+    /// # Errors
+    /// NotFound `no handler registered for <id>`; whatever is wrong with the entry.
+    fn target(&self, id: &EntryId) -> Result<Target> {
+        Err(no_handler(id))
+    }
+
+    /// Lets go of what is kept for later calls: the kernel closes.
+    fn close(&self) {}
 
     /// Makes an entry known that no project holds, in place of one with its id.
     ///
@@ -58,6 +70,14 @@ pub trait Program: Send + Sync {
     /// How long a process of it may live, waiting included. The kernel ends it at that time.
     fn max_execution(&self) -> Option<Duration>;
 
+    /// Makes the body that gets an instance ready for later calls and ends.
+    ///
+    /// # Errors
+    /// Unavailable when no instance of it outlives its call.
+    fn warm(&self, _process: Arc<Process>) -> Result<Box<dyn Body>> {
+        Err(Error::unavailable(format!("{} keeps no instances", self.entry())))
+    }
+
     /// Makes the body. Quick and without waiting: it runs on the thread of the spawner. Making the state or instance
     /// belongs to the first step.
     ///
@@ -86,6 +106,18 @@ pub trait Body: Send {
     fn doomed(&mut self, exit: Exit) -> Exit {
         exit
     }
+
+    /// What is left of it for another call of its function, after its end. Only asked when it was not doomed; none when it
+    /// must not be used again.
+    fn recycle(self: Box<Self>) -> Option<Box<dyn Instance>> {
+        None
+    }
+}
+
+/// The state of a function between two calls: belongs to no process, runs nothing.
+pub trait Instance: Send {
+    /// Begins another call.
+    fn start(self: Box<Self>, start: Start) -> Box<dyn Body>;
 }
 
 /// What a step may use.

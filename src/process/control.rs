@@ -3,12 +3,13 @@
 //! Ways of ending and who is told live in [`Kernel`](super::Kernel); when a body is stepped, in `scheduler`.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::task::Wake;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
+use super::pool::Chain;
 use super::timer::Armed;
 use super::{Body, Context, Exit, Host, Kernel, Mailbox, Wait};
 use crate::id::{EntryId, Pid};
@@ -27,6 +28,8 @@ pub struct Process {
     /// Whether a CANCEL would be read. A stop terminates the others.
     hears_cancel: AtomicBool,
     interrupted: AtomicBool,
+    /// Told when a CANCEL arrives.
+    pub(super) cancelled: Notify,
     /// Whether somebody will look at the exit though no process monitors it.
     observed: AtomicBool,
     mailbox: Mutex<Mailbox>,
@@ -35,6 +38,10 @@ pub struct Process {
     pub(super) body: Mutex<Option<Box<dyn Body>>>,
     /// Set once: the process is to end for this reason, and nothing of it runs again.
     doom: OnceLock<Exit>,
+    /// How it ended, while its body takes its time to be dropped.
+    ending: OnceLock<Exit>,
+    /// Its end was told, or is about to be.
+    settled: AtomicBool,
     exit: OnceLock<Arc<Exit>>,
     exited: Notify,
 }
@@ -49,6 +56,8 @@ pub(super) struct Identity {
     pub parent: Option<Pid>,
     pub started_at: SystemTime,
     pub max_execution: Option<Duration>,
+    /// Of a call.
+    pub chain: Option<Arc<Chain>>,
 }
 
 /// Where a process is in the eyes of the scheduler.
@@ -138,12 +147,15 @@ impl Process {
             memory: AtomicU64::new(0),
             hears_cancel: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
+            cancelled: Notify::new(),
             observed: AtomicBool::new(false),
             mailbox: Mutex::default(),
             relations: Mutex::default(),
             armed: Mutex::default(),
             body: Mutex::new(None),
             doom: OnceLock::new(),
+            ending: OnceLock::new(),
+            settled: AtomicBool::new(false),
             exit: OnceLock::new(),
             exited: Notify::new(),
         }
@@ -175,13 +187,23 @@ impl Process {
     }
 
     /// The words of the command line it was started with.
-    pub fn words(&self) -> &[String] {
+    pub fn words(&self) -> &Arc<[String]> {
         &self.identity.words
     }
 
     /// Who spawned it.
     pub fn parent(&self) -> Option<&Pid> {
         self.identity.parent.as_ref()
+    }
+
+    /// The calls that led to it; none for a process that is no call.
+    pub(super) fn chain(&self) -> Option<&Arc<Chain>> {
+        self.identity.chain.as_ref()
+    }
+
+    /// Waits for the next CANCEL to arrive.
+    pub(super) async fn cancelled(&self) {
+        self.cancelled.notified().await;
     }
 
     pub fn started_at(&self) -> SystemTime {
@@ -238,8 +260,39 @@ impl Process {
     /// Ends it, whatever it does. The first reason stays.
     pub fn doom(self: &Arc<Self>, exit: Exit) {
         if self.doom.set(exit).is_ok() {
+            if self.is_stepped() {
+                self.kernel.wait_for_end(self);
+            }
             self.wake();
         }
+    }
+
+    fn is_stepped(&self) -> bool {
+        matches!(self.phase.load(Ordering::SeqCst), phase::RUNNING | phase::WOKEN)
+    }
+
+    /// Gives the body to whoever ends the process; none while it is being stepped.
+    pub(super) fn take_body(&self) -> Option<Box<dyn Body>> {
+        match self.body.try_lock() {
+            Ok(mut body) => body.take(),
+            Err(TryLockError::Poisoned(body)) => body.into_inner().take(),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// It ended so; what is left is to drop its body.
+    pub(super) fn set_ending(&self, exit: Exit) {
+        let first = self.ending.set(exit).is_ok();
+        debug_assert!(first, "a process ends once");
+    }
+
+    pub(super) fn ending(&self) -> Option<&Exit> {
+        self.ending.get()
+    }
+
+    /// Whether its end is still to be told; from now on it is not.
+    pub(super) fn settle(&self) -> bool {
+        !self.settled.swap(true, Ordering::SeqCst)
     }
 
     pub(super) fn reason(&self) -> Option<&Exit> {

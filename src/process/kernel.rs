@@ -3,7 +3,8 @@
 //! Order of an end (`finish`): the body is dropped, a failure that nobody watches leaves its record, the pid stops
 //! resolving, names are released, the mailbox is discarded; then EXIT goes to every monitor, then a failure goes to every
 //! linked peer. Relations are closed under their own lock, so whoever monitors or links at the same moment either hears of
-//! the end or gets the error that the process is gone, never neither.
+//! the end or gets the error that the process is gone, never neither. A body that is not dropped within [`GRACE`], because
+//! it is in a long call or very large, is not waited for.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,20 +17,25 @@ use tokio::runtime::Handle;
 
 use super::control::{Identity, phase};
 use super::mailbox::{LinkDown, Refused};
+use super::names::Refusal;
+use super::pool::{Chain, Lease, Pool};
 use super::scheduler::{Scheduler, panicked};
 use super::ticker::{self, Ticked};
 use super::timer::{Clock, Timers};
 use super::{
-    Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Process, Program, Programs, Start,
-    Topic,
+    Body, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Policy, Process, Program,
+    Programs, Start, Topic,
 };
 use crate::error::{Error, Kind, Result};
 use crate::id::{ById, EntryId, Pid};
 use crate::log::{Level, Log, Record};
-use crate::value::{Packed, Value};
+use crate::value::Packed;
 
 /// A body that held at least this much is dropped off the workers: freeing a large state takes longer than a slice.
 const HEAVY: u64 = 4 << 20;
+
+/// How long an end waits for its body, when it is in a long call or takes long to drop.
+const GRACE: Duration = Duration::from_millis(50);
 
 const SHARDS: usize = 64;
 
@@ -49,6 +55,7 @@ pub struct KernelOptions {
 }
 
 /// A process to be.
+#[derive(Clone)]
 pub struct Spawn {
     pub program: Arc<dyn Program>,
     pub host: Arc<Host>,
@@ -57,6 +64,10 @@ pub struct Spawn {
     pub parent: Option<Arc<Process>>,
     /// What `parent` is to the child, before the child's first step.
     pub ties: Ties,
+    /// Registered for it before its first step.
+    pub name: Option<String>,
+    /// In its mailbox before its first step, as sent by `parent`.
+    pub messages: Vec<(Topic, Packed)>,
     /// Words of the command line.
     pub words: Arc<[String]>,
     pub context: Arc<Context>,
@@ -71,8 +82,26 @@ impl Spawn {
             args: Packed::empty(),
             parent: None,
             ties: Ties::NONE,
+            name: None,
+            messages: Vec::new(),
             words: Arc::default(),
             context: Arc::default(),
+        }
+    }
+}
+
+/// What a spawn under a name came to.
+pub enum Joined {
+    Started(Arc<Process>),
+    /// The name was taken: nothing was spawned, the messages went to this process.
+    Holder(Pid),
+}
+
+impl Joined {
+    pub fn pid(&self) -> &Pid {
+        match self {
+            Joined::Started(process) => process.pid(),
+            Joined::Holder(pid) => pid,
         }
     }
 }
@@ -103,18 +132,26 @@ type ByNumber = HashMap<u64, Arc<Process>, FxBuildHasher>;
 #[repr(align(128))]
 struct Shard(Mutex<ByNumber>);
 
+/// Makes the body of a process.
+trait Make: FnOnce(&dyn Program, Start) -> Result<Box<dyn Body>> {}
+
+impl<F: FnOnce(&dyn Program, Start) -> Result<Box<dyn Body>>> Make for F {}
+
 type TickHook = Arc<dyn Fn() + Send + Sync>;
 
 struct Core {
     table: [Shard; SHARDS],
     numbers: AtomicU64,
     hosts: RwLock<ById<Arc<Host>>>,
+    /// Where the calls of functions run. Not among the others: nothing can be spawned on it by its name.
+    functions: Arc<Host>,
     names: Names,
     timers: Timers,
     scheduler: Scheduler,
     programs: Arc<dyn Programs>,
     io: Handle,
     log: Log,
+    policy: OnceLock<Arc<dyn Policy>>,
     tick_hooks: RwLock<Vec<TickHook>>,
     /// Keeps the registration with the ticker alive.
     beat: OnceLock<Arc<Beat>>,
@@ -139,12 +176,14 @@ impl Kernel {
             table: std::array::from_fn(|_| Shard::default()),
             numbers: AtomicU64::new(1),
             hosts: RwLock::default(),
+            functions: Arc::new(Host::new(HostSpec::new(EntryId::new("wippy", "functions")))),
             names: Names::default(),
             timers: Timers::new(options.clock),
             scheduler: Scheduler::new(workers),
             programs: options.programs,
             io: options.io,
             log: options.log,
+            policy: OnceLock::new(),
             tick_hooks: RwLock::default(),
             beat: OnceLock::new(),
         }));
@@ -189,6 +228,10 @@ impl Kernel {
         hooks.push(Arc::new(hook));
     }
 
+    pub(super) fn policy(&self) -> &OnceLock<Arc<dyn Policy>> {
+        &self.0.policy
+    }
+
     pub(super) fn timers(&self) -> &Timers {
         &self.0.timers
     }
@@ -228,6 +271,11 @@ impl Kernel {
         hosts.get(id).cloned()
     }
 
+    /// The host of the calls of functions.
+    pub fn functions(&self) -> &Arc<Host> {
+        &self.0.functions
+    }
+
     pub fn hosts(&self) -> Vec<Arc<Host>> {
         let hosts = self.0.hosts.read().unwrap_or_else(PoisonError::into_inner);
         hosts.values().cloned().collect()
@@ -249,7 +297,7 @@ impl Kernel {
         }
         self.wait_until(host, |left| left.is_empty()).await;
         let mut hosts = self.0.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        hosts.remove(host.id());
+        hosts.retain(|_, other| !Arc::ptr_eq(other, host));
     }
 
     /// Sends CANCEL to a process that would read it, and ends one that would not.
@@ -284,18 +332,79 @@ impl Kernel {
     /// Starts a process.
     ///
     /// # Errors
-    /// Unavailable when the host takes none, and whatever [`Program::start`] refuses.
+    /// Unavailable when the host takes none; AlreadyExists when its name is taken; NotFound when the parent that it is to be
+    /// linked to has ended; whatever [`Program::start`] refuses.
     pub fn spawn(&self, spawn: Spawn) -> Result<Arc<Process>> {
+        self.admit(spawn, None, begin).map_err(Error::from)
+    }
+
+    /// Starts a process under its name, if it is to have one, or finds the one that has it.
+    ///
+    /// # Errors
+    /// As [`Kernel::spawn`] and, for the messages, [`Kernel::send`].
+    pub fn join(&self, spawn: Spawn) -> Result<Joined> {
+        let from = spawn.parent.as_ref().map(|parent| parent.pid().clone());
+        loop {
+            let name = spawn.name.as_deref();
+            let holder = name.and_then(|name| self.0.names.lookup(name).filter(|pid| self.lives(pid)));
+            let holder = match holder.map_or_else(
+                || self.admit(spawn.clone(), None, begin),
+                |pid| Err(Refusal::Taken(pid)),
+            ) {
+                Ok(process) => return Ok(Joined::Started(process)),
+                Err(Refusal::Taken(holder)) => holder,
+                Err(Refusal::Other(error)) => return Err(error),
+            };
+            let mut messages = spawn.messages.iter().cloned();
+            let sent = messages.try_for_each(|(topic, payload)| self.send(from.as_ref(), &holder, topic, payload));
+            match sent {
+                // It has ended meanwhile, so the name is free.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                sent => return sent.map(|()| Joined::Holder(holder)),
+            }
+        }
+    }
+
+    /// Starts the process of a call, in the instance that was leased for it.
+    pub(super) fn call(&self, spawn: Spawn, chain: Arc<Chain>, lease: Option<Lease>) -> Result<Arc<Process>> {
+        self.admit(spawn, Some(chain), |program, start| match lease {
+            Some(lease) => lease.start(program, start),
+            None => program.start(start),
+        })
+        .map_err(Error::from)
+    }
+
+    /// Makes the instances that a pool wants at boot, as many as there is room for. A failure leaves a log record.
+    pub fn warm(&self, pool: &Arc<Pool>, program: &Arc<dyn Program>) {
+        let leases = std::iter::from_fn(|| pool.vacant());
+        for lease in leases.take(pool.warm()).collect::<Vec<_>>() {
+            let spawn = Spawn::new(program.clone(), self.functions().clone());
+            let started = self.admit(spawn, None, |program, start| lease.warm(program, start));
+            let (log, entry) = (self.log().clone(), program.entry().clone());
+            self.io().spawn(async move {
+                let failure = match started {
+                    Ok(process) => process.exited().await.error().cloned(),
+                    Err(refusal) => Some(Error::from(refusal)),
+                };
+                if let Some(error) = failure {
+                    let record = Record::new(Level::Warn, format!("warm start of {entry} failed"));
+                    log.record(record.field("error", error.to_string()));
+                }
+            });
+        }
+    }
+
+    fn admit(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>, Refusal> {
         spawn.host.admit()?;
         let host = spawn.host.clone();
-        let result = self.start(spawn);
+        let result = self.start(spawn, chain, make);
         if result.is_err() {
             host.dismiss();
         }
         result
     }
 
-    fn start(&self, spawn: Spawn) -> Result<Arc<Process>> {
+    fn start(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>, Refusal> {
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
         let identity = Identity {
             pid: Pid::new(spawn.host.name(), number),
@@ -307,24 +416,34 @@ impl Kernel {
             parent: spawn.parent.as_ref().map(|parent| parent.pid().clone()),
             started_at: SystemTime::now(),
             max_execution: spawn.program.max_execution(),
+            chain,
         };
         let process = Arc::new(Process::new(identity, self.clone()));
         let start = Start {
             process: process.clone(),
             args: spawn.args,
         };
-        if spawn.parent.is_none() {
-            // Whoever starts a process from outside holds it and looks at its end; after the first step it would be late.
+        if spawn.parent.is_none() || process.chain().is_some() {
+            // Whoever starts a process from outside, or calls one, looks at its end; after the first step it would be late.
             process.set_observed();
         }
-        let body = spawn.program.start(start)?;
+        let body = make(&*spawn.program, start)?;
+        let name = spawn.name.as_deref();
+        let reserved = name.map(|name| self.0.names.reserve(name, |pid| self.lives(pid)));
+        let reserved = reserved.transpose()?;
         *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        for (topic, payload) in spawn.messages {
+            self.queue(process.parent(), &process, topic, payload)?;
+        }
         self.shard(number).insert(number, process.clone());
         if let Some(parent) = &spawn.parent
             && let Err(error) = tie(parent, &process, spawn.ties)
         {
             self.shard(number).remove(&number);
-            return Err(error);
+            return Err(error.into());
+        }
+        if let Some(reserved) = reserved {
+            reserved.give(&process)?;
         }
         if let Some(allowed) = process.max_execution()
             && self.0.timers.deadline(&process, self.now() + allowed)
@@ -367,7 +486,13 @@ impl Kernel {
     /// Invalid, AlreadyExists, NotFound.
     pub fn register(&self, name: &str, pid: &Pid) -> Result<()> {
         let process = self.find(pid).ok_or_else(|| not_found(pid))?;
-        self.0.names.register(name, &process)
+        self.0.names.register(name, &process, |pid| self.lives(pid))
+    }
+
+    /// Whether a process of that pid will read what is sent to it. A doomed one reads nothing any more, though it may take
+    /// a moment to go.
+    fn lives(&self, pid: &Pid) -> bool {
+        self.find(pid).is_some_and(|process| !process.is_doomed())
     }
 
     /// Queues a message.
@@ -375,25 +500,27 @@ impl Kernel {
     /// # Errors
     /// NotFound for a pid that does not live; Unavailable and retryable when its mailbox is full.
     pub fn send(&self, from: Option<&Pid>, to: &Pid, topic: Topic, payload: Packed) -> Result<()> {
-        // A doomed process reads nothing any more, though it may take a moment to go.
+        // As in `lives`.
         let target = self.find(to).filter(|target| !target.is_doomed());
         let target = target.ok_or_else(|| not_found(to))?;
+        self.queue(from, &target, topic, payload)?;
+        target.wake();
+        Ok(())
+    }
+
+    fn queue(&self, from: Option<&Pid>, target: &Process, topic: Topic, payload: Packed) -> Result<()> {
         let message = Message {
             from: from.cloned(),
             topic,
             payload,
         };
         let pushed = target.mailbox().push_message(message, target.host().mailbox);
-        match pushed {
-            Ok(()) => {
-                target.wake();
-                Ok(())
+        pushed.map_err(|refused| match refused {
+            Refused::Closed => not_found(target.pid()),
+            Refused::Full => {
+                Error::unavailable(format!("mailbox of {} is full", target.pid())).with_retryable(Some(true))
             }
-            Err(Refused::Closed) => Err(not_found(to)),
-            Err(Refused::Full) => {
-                Err(Error::unavailable(format!("mailbox of {to} is full")).with_retryable(Some(true)))
-            }
-        }
+        })
     }
 
     /// Has `watcher` told of the end of `target`, once.
@@ -497,14 +624,19 @@ impl Kernel {
         }
         self.0.scheduler.close();
         for process in self.processes() {
-            self.finish(&process, Exit::terminated(), false);
+            self.finish(&process, Exit::terminated(), true);
         }
+        self.0.programs.close();
     }
 
     fn push_event(&self, process: &Arc<Process>, kind: EventKind, from: Option<Pid>) -> bool {
         let at = unix_seconds();
+        let cancels = matches!(kind, EventKind::Cancel(_));
         let pushed = process.mailbox().push_event(Event { kind, from, at }).is_ok();
         process.wake();
+        if cancels {
+            process.cancelled.notify_waiters();
+        }
         pushed
     }
 
@@ -535,25 +667,46 @@ impl Kernel {
         process.doom(Exit::out_of_time(allowed));
     }
 
-    /// Ends a process that is not being stepped. `doomed`: the reason came from outside its body.
+    /// Ends a process: its body is dropped, then its end is told. `doomed`: the reason came from outside its body.
     pub(super) fn finish(&self, process: &Arc<Process>, exit: Exit, doomed: bool) {
-        if process.phase.swap(phase::ENDED, Ordering::SeqCst) == phase::ENDED {
-            return;
+        let first = process.phase.swap(phase::ENDED, Ordering::SeqCst) != phase::ENDED;
+        let body = process.take_body();
+        let heavy = body.is_some() && process.memory() >= HEAVY && Handle::try_current().is_ok();
+        if heavy && first {
+            process.set_ending(exit.clone());
+            self.wait_for_end(process);
         }
-        let body = process.body.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (kernel, ended) = (self.clone(), process.clone());
-        let close = move || kernel.close_process(&ended, body, exit, doomed);
-        if process.memory() >= HEAVY && Handle::try_current().is_ok() {
+        if heavy {
+            let (kernel, ended) = (self.clone(), process.clone());
+            let close = move || kernel.settle(&ended, drop_body(body, exit, doomed));
             self.0.io.spawn_blocking(close);
         } else {
-            close();
+            self.settle(process, drop_body(body, exit, doomed));
         }
     }
 
-    fn close_process(&self, process: &Arc<Process>, body: Option<Box<dyn super::Body>>, exit: Exit, doomed: bool) {
+    /// From now on the end of the process has [`GRACE`]; then it is told, whatever its body is at.
+    pub(super) fn wait_for_end(&self, process: &Arc<Process>) {
+        if self.0.timers.abandon(process, self.now() + GRACE) {
+            self.0.scheduler.timers_changed();
+        }
+    }
+
+    /// Tells the end of a process whose body is still busy, in a call that cannot be interrupted or with being dropped.
+    /// Whoever steps it drops it afterwards.
+    pub(super) fn abandon(&self, process: &Arc<Process>) {
+        if let Some(exit) = process.ending().or(process.reason()) {
+            self.finish(process, exit.clone(), true);
+        }
+    }
+
+    fn settle(&self, process: &Arc<Process>, exit: Exit) {
+        if !process.settle() {
+            return;
+        }
         let number = process.pid().number();
         let (watchers, names) = process.relations().close();
-        let exit = Arc::new(drop_body(body, exit, doomed));
+        let exit = Arc::new(exit);
         // The record comes first: whoever finds the pid gone can rely on it.
         self.report(process, &exit, &watchers);
         self.shard(number).remove(&number);
@@ -626,12 +779,9 @@ impl Kernel {
         if !watchers.is_empty() || process.is_observed() || stopped || process.mailbox().has_links() {
             return;
         }
-        let frames = error.frames().iter().map(|frame| Value::from(frame.to_string()));
         let mut record = Record::new(Level::Error, "process failed")
             .about(process.pid(), process.entry())
-            .field("kind", error.kind().as_str())
-            .field("error", error.to_string())
-            .field("frames", Value::array(frames));
+            .because(error);
         if let Some(first) = error.details().filter(|_| exit.cause == Cause::LinkBroken) {
             record = record.field("first", first.clone());
         }
@@ -640,7 +790,7 @@ impl Kernel {
 }
 
 /// Closes a body; a panic while it does so is that process's own fault.
-fn drop_body(body: Option<Box<dyn super::Body>>, exit: Exit, doomed: bool) -> Exit {
+fn drop_body(body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) -> Exit {
     let Some(mut body) = body else { return exit };
     let closed = catch_unwind(AssertUnwindSafe(|| {
         let exit = if doomed { body.doomed(exit) } else { exit };
@@ -648,6 +798,11 @@ fn drop_body(body: Option<Box<dyn super::Body>>, exit: Exit, doomed: bool) -> Ex
         exit
     }));
     closed.unwrap_or_else(|panic| Exit::failed(panicked(&*panic)))
+}
+
+/// Makes the body of an ordinary process.
+fn begin(program: &dyn Program, start: Start) -> Result<Box<dyn Body>> {
+    program.start(start)
 }
 
 /// Installs what the parent wants to be to its child.

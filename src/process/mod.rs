@@ -21,23 +21,32 @@
 //! - A full mailbox refuses messages and takes events.
 //! - A doomed process never runs again, and terminate ends one that waits, runs or was never stepped.
 //! - A deadline ends a process that waits and one that is busy.
+//! - Terminate is told in time though the step cannot be interrupted.
+//! - A step that cannot be interrupted holds up nobody else.
 //! - A panic in a body ends that process alone.
 //! - A cancel is queued and can be ignored.
 //! - A host runs no more of its processes at once than its bound says.
 //! - A terminal host takes one process at a time.
 //! - A stop of a host does not wait for idle orphans and terminates what outlives its timeout.
+//! - A call is a process; a pool runs no more calls at once than its size, and the others in the order of asking.
+//! - An instance serves one call after the other, failed ones too; that of a doomed call is not used again.
+//! - A call that is given up is stopped: by a CANCEL if it would read one, else at once.
 //! - A process that was just woken goes before one whose slice ended, and does not starve it.
 //!
 //! Rooms: `body` (what an engine provides), `control` (one process), `mailbox`, `names`, `host`, `kernel` (what is done
-//! to processes), `scheduler` (workers), `timer`, `ticker` and `slice` (the beat and preemption), `context`.
+//! to processes), `call`, `pool` and `options` (processes that are calls), `scheduler` (workers), `timer`, `ticker` and `slice` (the beat and preemption), `context`.
 
 mod body;
+mod call;
 mod context;
 mod control;
 mod host;
 mod kernel;
 mod mailbox;
 mod names;
+mod options;
+mod policy;
+mod pool;
 mod scheduler;
 pub mod slice;
 mod ticker;
@@ -46,11 +55,15 @@ mod timer;
 #[cfg(test)]
 mod tests;
 
-pub use body::{Body, Cause, Exit, Loading, Program, Programs, Progress, Resolved, Start, StepContext, Wait};
-pub use context::Context;
+pub use body::{Body, Cause, Exit, Instance, Loading, Program, Programs, Progress, Resolved, Start, StepContext, Wait};
+pub use call::{Call, Place, Target, no_handler, parse_target};
+pub use context::{Actor, Context, Scope};
 pub use control::{Process, State};
 pub use host::{Host, HostSpec};
-pub use kernel::{Kernel, KernelOptions, Spawn, Ties};
+pub use kernel::{Joined, Kernel, KernelOptions, Spawn, Ties};
 pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic};
 pub use names::Names;
+pub use options::Options;
+pub use policy::{Permission, Policy};
+pub use pool::{Pool, PoolOptions};
 pub use timer::Clock;

@@ -9,6 +9,10 @@
 //! all processes of a worker, its driver is polled only between polls, and the thread to signal would move. Here tokio
 //! keeps one thread for guests' I/O, and Lua's timers are fired by the workers themselves.
 //!
+//! A step ends within its slice, unless it is in code that cannot be interrupted: one long call of a C function, a full
+//! collection. Then the tick **relieves** its thread: a new thread takes over the worker with its queue, and the old one
+//! leaves when its step is done. So nobody waits behind such a step but its own process.
+//!
 //! Invariants: a process is in at most one queue, and only in phase QUEUED; whoever moves it out of IDLE queues it; a
 //! pusher looks for idle workers after its push, a worker looks for work again after it has declared itself idle.
 
@@ -16,9 +20,9 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{self, JoinHandle};
 
 use super::control::phase;
 use super::slice::Slot;
@@ -28,6 +32,13 @@ use crate::error::Error;
 
 /// Beats for which woken processes may keep a preempted one waiting.
 const PREEMPTED_WAITS: u64 = 2;
+
+/// Beats that a step may last before its thread is relieved. More than an ordinary pause of the machine: a thread costs
+/// more than a slice.
+const RELIEF: u64 = 20;
+
+/// Relieved threads that there may be at once; beyond that processes wait, as they do for a worker.
+const MOST_RELIEVED: usize = 64;
 
 /// Own pops after which the common queue is looked at even though there is more of one's own.
 const FAIRNESS: u64 = 16;
@@ -40,7 +51,8 @@ pub(super) struct Scheduler {
     idle: Mutex<Vec<usize>>,
     idle_count: AtomicUsize,
     closing: AtomicBool,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Slots of threads that were relieved: what they step is still to be interrupted.
+    relieved: Mutex<Vec<Arc<Slot>>>,
 }
 
 #[derive(Default)]
@@ -48,10 +60,17 @@ struct Worker {
     queue: Mutex<Queue>,
     /// Length of both priorities together, to look at without the lock.
     len: AtomicUsize,
-    /// The beat in which its current step began; 0 between steps.
+    /// The beat in which its current step began; 0 between steps. Whoever sets it back to 0 owns the worker from then on:
+    /// its thread after the step, or the tick that relieves it.
     busy_since: AtomicU64,
+    seat: Mutex<Seat>,
+}
+
+/// The thread that serves a worker.
+#[derive(Default)]
+struct Seat {
     slot: Arc<Slot>,
-    thread: OnceLock<Thread>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -66,6 +85,7 @@ struct Queue {
 struct Here {
     scheduler: *const Scheduler,
     index: usize,
+    slot: Arc<Slot>,
 }
 
 thread_local! {
@@ -81,33 +101,43 @@ impl Scheduler {
             idle: Mutex::default(),
             idle_count: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
-            threads: Mutex::default(),
+            relieved: Mutex::default(),
         }
     }
 
     pub(super) fn start(&self, kernel: &Kernel) {
-        let mut threads = lock(&self.threads);
         for index in 0..self.workers.len() {
-            let kernel = kernel.clone();
-            let thread = thread::Builder::new()
-                .name(format!("wippy-{index}"))
-                .spawn(move || run(&kernel, index))
-                .expect("a thread for a worker");
-            threads.push(thread);
+            self.man(kernel, index).expect("a thread for a worker");
         }
     }
 
-    /// Ends the workers and waits for them. Processes that still live are dropped with the queues.
+    /// Gives a worker a new thread. The one that it had is left to itself.
+    fn man(&self, kernel: &Kernel, index: usize) -> std::io::Result<()> {
+        let kernel = kernel.clone();
+        let slot = Arc::<Slot>::default();
+        let own = slot.clone();
+        let mut seat = lock(&self.workers[index].seat);
+        let thread = thread::Builder::new()
+            .name(format!("wippy-{index}"))
+            .spawn(move || run(&kernel, index, own))?;
+        *seat = Seat {
+            slot,
+            thread: Some(thread),
+        };
+        Ok(())
+    }
+
+    /// Ends the workers and waits for them, but not for relieved threads. Processes that still live are dropped with the
+    /// queues.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
-        for worker in &self.workers {
-            if let Some(thread) = worker.thread.get() {
-                thread.unpark();
-            }
-        }
+        self.workers.iter().for_each(Worker::unpark);
         let here = thread::current().id();
-        for thread in std::mem::take(&mut *lock(&self.threads)) {
-            if thread.thread().id() != here && thread.join().is_err() {
+        for worker in &self.workers {
+            let thread = lock(&worker.seat).thread.take();
+            if let Some(thread) = thread.filter(|thread| thread.thread().id() != here)
+                && thread.join().is_err()
+            {
                 debug_assert!(false, "workers catch panics");
             }
         }
@@ -121,16 +151,7 @@ impl Scheduler {
 
     /// Queues a process that has just left IDLE.
     pub(super) fn woken(&self, process: Arc<Process>) {
-        match self.here() {
-            Some(index) => self.push(index, process, true),
-            None => {
-                let mut common = lock(&self.common);
-                common.push_back(process);
-                self.common_len.store(common.len(), Ordering::SeqCst);
-                drop(common);
-                self.call_idle();
-            }
-        }
+        self.push(process, true);
     }
 
     /// The nearest timer moved forward: a parked worker has to look at it.
@@ -146,16 +167,46 @@ impl Scheduler {
         if idle == self.workers.len() {
             return false;
         }
-        for worker in &self.workers {
-            worker.slot.check(now);
+        for (index, worker) in self.workers.iter().enumerate() {
+            lock(&worker.seat).slot.check(now);
+            if worker.is_overdue(now) {
+                self.relieve(kernel, index);
+            }
         }
+        lock(&self.relieved).iter().for_each(|slot| slot.check(now));
         if idle > 0 && (self.has_waiting() || kernel.timers().is_due()) {
             self.call_idle();
         }
         true
     }
 
-    fn push(&self, index: usize, process: Arc<Process>, woken: bool) {
+    /// Has a new thread take over from one whose step does not end.
+    fn relieve(&self, kernel: &Kernel, index: usize) {
+        let worker = &self.workers[index];
+        let since = worker.busy_since.load(Ordering::SeqCst);
+        let slot = lock(&worker.seat).slot.clone();
+        // Held to the end: the old thread looks for its slot here when it leaves.
+        let mut relieved = lock(&self.relieved);
+        if relieved.len() >= MOST_RELIEVED || self.closing.load(Ordering::SeqCst) || !worker.give_up(since) {
+            return;
+        }
+        // Before there is a thread that could go to sleep: from now on the old one wakes others for what it queues.
+        slot.set_relieved(true);
+        match self.man(kernel, index) {
+            Ok(()) => relieved.push(slot),
+            // The next beat tries again. Until then neighbours take what waits behind that step.
+            Err(_) => {
+                slot.set_relieved(false);
+                worker.busy_since.store(since, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Queues a process: with the worker of this thread, or for whoever comes first.
+    fn push(&self, process: Arc<Process>, woken: bool) {
+        let Some(index) = self.here() else {
+            return self.push_common(process);
+        };
         let worker = &self.workers[index];
         let mut queue = lock(&worker.queue);
         if woken {
@@ -169,6 +220,14 @@ impl Scheduler {
         if len > 1 && self.idle_count.load(Ordering::SeqCst) > 0 {
             self.call_idle();
         }
+    }
+
+    fn push_common(&self, process: Arc<Process>) {
+        let mut common = lock(&self.common);
+        common.push_back(process);
+        self.common_len.store(common.len(), Ordering::SeqCst);
+        drop(common);
+        self.call_idle();
     }
 
     fn next(&self, index: usize, turn: u64) -> Option<Arc<Process>> {
@@ -244,8 +303,8 @@ impl Scheduler {
             self.idle_count.store(idle.len(), Ordering::SeqCst);
             index
         };
-        if let Some(thread) = index.and_then(|index| self.workers[index].thread.get()) {
-            thread.unpark();
+        if let Some(index) = index {
+            self.workers[index].unpark();
         }
     }
 
@@ -271,16 +330,37 @@ impl Scheduler {
         ticker::wake();
     }
 
+    /// The worker of this thread; none elsewhere, and none any more once it was relieved.
     fn here(&self) -> Option<usize> {
         HERE.with_borrow(|here| {
             here.as_ref()
-                .filter(|here| std::ptr::eq(here.scheduler, self))
+                .filter(|here| std::ptr::eq(here.scheduler, self) && !here.slot.is_relieved())
                 .map(|here| here.index)
         })
     }
 }
 
 impl Worker {
+    fn unpark(&self) {
+        if let Some(thread) = &lock(&self.seat).thread {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Whether the step that runs has lasted too long.
+    fn is_overdue(&self, now: u64) -> bool {
+        let since = self.busy_since.load(Ordering::SeqCst);
+        since != 0 && now > since + RELIEF
+    }
+
+    /// Ends the step that began in that beat. False when somebody else did.
+    fn give_up(&self, since: u64) -> bool {
+        let ended = self
+            .busy_since
+            .compare_exchange(since, 0, Ordering::SeqCst, Ordering::SeqCst);
+        since != 0 && ended.is_ok()
+    }
+
     /// Whether it has more queued than the next process, or its step has lasted over a beat.
     fn is_behind(&self) -> bool {
         match self.len.load(Ordering::SeqCst) {
@@ -329,27 +409,34 @@ impl Queue {
     }
 }
 
-fn run(kernel: &Kernel, index: usize) {
+fn run(kernel: &Kernel, index: usize, slot: Arc<Slot>) {
     let scheduler = kernel.scheduler();
     let worker = &scheduler.workers[index];
     let _io = kernel.io().enter();
-    worker.thread.get_or_init(thread::current);
-    worker.slot.enter();
-    HERE.set(Some(Here { scheduler, index }));
+    slot.enter();
+    HERE.set(Some(Here {
+        scheduler,
+        index,
+        slot: slot.clone(),
+    }));
     ticker::wake();
     let mut turn = 0;
-    while !scheduler.closing.load(Ordering::SeqCst) {
+    let mut relieved = false;
+    while !relieved && !scheduler.closing.load(Ordering::SeqCst) {
         if kernel.timers().is_due() {
             fire(kernel);
         }
         turn += 1;
         match scheduler.next(index, turn) {
-            Some(process) => serve(kernel, worker, index, process),
+            Some(process) => relieved = !serve(kernel, worker, process),
             None => scheduler.park(kernel, index),
         }
     }
     HERE.set(None);
-    worker.slot.leave();
+    slot.leave();
+    if relieved {
+        lock(&scheduler.relieved).retain(|left| !Arc::ptr_eq(left, &slot));
+    }
 }
 
 fn fire(kernel: &Kernel) {
@@ -357,25 +444,29 @@ fn fire(kernel: &Kernel) {
         match purpose {
             Purpose::Wake => process.wake(),
             Purpose::Deadline => kernel.out_of_time(&process),
+            Purpose::Abandon => kernel.abandon(&process),
         }
     }
 }
 
-/// Steps one process, within its host's bound.
-fn serve(kernel: &Kernel, worker: &Worker, index: usize, process: Arc<Process>) {
+/// Steps one process, within its host's bound. False when the thread was relieved meanwhile: the worker is not its own
+/// any more.
+fn serve(kernel: &Kernel, worker: &Worker, process: Arc<Process>) -> bool {
     let host = process.host();
     if !host.enter(&process) {
-        return;
+        return true;
     }
-    worker.busy_since.store(ticker::now(), Ordering::SeqCst);
-    step(kernel, index, &process);
-    worker.busy_since.store(0, Ordering::SeqCst);
+    let since = ticker::now();
+    worker.busy_since.store(since, Ordering::SeqCst);
+    step(kernel, &process);
+    let own = worker.give_up(since);
     if let Some(next) = host.leave() {
-        kernel.scheduler().push(index, next, true);
+        kernel.scheduler().push(next, true);
     }
+    own
 }
 
-fn step(kernel: &Kernel, index: usize, process: &Arc<Process>) {
+fn step(kernel: &Kernel, process: &Arc<Process>) {
     process.phase.store(phase::RUNNING, Ordering::SeqCst);
     let progress = match process.reason() {
         Some(_) => None,
@@ -384,10 +475,10 @@ fn step(kernel: &Kernel, index: usize, process: &Arc<Process>) {
     match (progress, process.reason()) {
         (_, Some(reason)) => kernel.finish(process, reason.clone(), true),
         (Some(Progress::Ended(exit)), None) => kernel.finish(process, exit, false),
-        (Some(Progress::Waiting(wait)), None) => rest(kernel, index, process, wait),
+        (Some(Progress::Waiting(wait)), None) => rest(kernel, process, wait),
         (Some(Progress::Preempted) | None, None) => {
             process.phase.store(phase::QUEUED, Ordering::SeqCst);
-            kernel.scheduler().push(index, process.clone(), false);
+            kernel.scheduler().push(process.clone(), false);
         }
     }
 }
@@ -406,14 +497,14 @@ fn step_body(process: &Arc<Process>) -> Progress {
 }
 
 /// Puts a process that waits to rest, unless it was woken meanwhile.
-fn rest(kernel: &Kernel, index: usize, process: &Arc<Process>, wait: super::Wait) {
+fn rest(kernel: &Kernel, process: &Arc<Process>, wait: super::Wait) {
     process.set_wait(wait);
     let idle = process
         .phase
         .compare_exchange(phase::RUNNING, phase::IDLE, Ordering::SeqCst, Ordering::SeqCst);
     if idle.is_err() {
         process.phase.store(phase::QUEUED, Ordering::SeqCst);
-        kernel.scheduler().push(index, process.clone(), true);
+        kernel.scheduler().push(process.clone(), true);
     } else if process.host().is_stopping() {
         process.host().changed.notify_waiters();
     }

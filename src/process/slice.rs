@@ -5,7 +5,7 @@
 //! same lock before it ends, so no signal is ever sent to a thread that is gone.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ticker;
@@ -13,13 +13,15 @@ use super::ticker;
 /// Beats that a bracket may last: one full millisecond and what was left of the beat in which it began.
 const SLICE: u64 = 2;
 
-/// The slot of one worker thread.
+/// The slot of one thread that serves a worker.
 #[derive(Default)]
 pub(super) struct Slot {
     /// The beat in which the bracket began; 0 outside of one.
     since: AtomicU64,
     /// The thread to signal, while it lives.
     thread: Mutex<Option<libc::pthread_t>>,
+    /// Another thread has taken over the worker.
+    relieved: AtomicBool,
 }
 
 thread_local! {
@@ -57,6 +59,15 @@ impl Slot {
     pub(super) fn leave(&self) {
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = None;
         SLOT.set(None);
+    }
+
+    pub(super) fn set_relieved(&self, relieved: bool) {
+        self.relieved.store(relieved, Ordering::SeqCst);
+    }
+
+    /// Whether the thread has no worker any more, only what it is at.
+    pub(super) fn is_relieved(&self) -> bool {
+        self.relieved.load(Ordering::SeqCst)
     }
 
     /// Signals the thread when its bracket has outlasted a slice.

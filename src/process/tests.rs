@@ -1,5 +1,7 @@
 //! The kernel's guarantees, one test each, with plain futures for bodies: no Lua, no wasm, no sleeping.
 
+mod calls;
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -700,6 +702,110 @@ fn a_kill_is_not_trapped() {
 }
 
 #[test]
+fn a_name_and_messages_of_a_spawn_are_there_before_the_first_step() {
+    let world = World::new();
+    for round in 0..200 {
+        let program = World::program(|process, _| async move {
+            assert_eq!(process.kernel().resolve("singleton").unwrap(), *process.pid());
+            let taken = process.mailbox().take_any(true, true).expect("at once");
+            Exit::returned(Packed::from_value(&Value::Int(number(taken))))
+        });
+        let process = world.kernel.spawn(Spawn {
+            name: Some("singleton".to_owned()),
+            messages: vec![("n".into(), Packed::from_value(&Value::Int(round)))],
+            ..world.request(program)
+        });
+        let exit = world.exit(&process.unwrap());
+        assert_eq!(exit.result, Ok(Packed::from_value(&Value::Int(round))));
+    }
+}
+
+#[test]
+fn a_spawn_under_a_taken_name_finds_the_holder() {
+    let world = World::new();
+    let holder = world.sleeper();
+    world.kernel.register("singleton", holder.pid()).unwrap();
+    let spawn = Spawn {
+        name: Some("singleton".to_owned()),
+        messages: vec![("n".into(), Packed::empty())],
+        ..world.request(World::program(|_, _| std::future::pending()))
+    };
+    let refused = world.kernel.spawn(spawn.clone()).err().expect("refused");
+    assert_eq!(refused.kind(), Kind::AlreadyExists);
+    assert!(holder.mailbox().is_empty());
+    let Joined::Holder(found) = world.kernel.join(spawn.clone()).unwrap() else {
+        panic!("the name is taken");
+    };
+    assert_eq!(&found, holder.pid());
+    assert_eq!(holder.mailbox().len(), 1);
+    assert_eq!(world.kernel.processes().len(), 1);
+    // A holder that is on its way out keeps nobody from the name.
+    world.kernel.terminate(holder.pid()).unwrap();
+    let Joined::Started(process) = world.kernel.join(spawn).unwrap() else {
+        panic!("the name is free");
+    };
+    world.exit(&holder);
+    assert_eq!(world.kernel.resolve("singleton").unwrap(), *process.pid());
+}
+
+#[test]
+fn of_many_spawns_under_one_name_one_process_comes_to_be() {
+    let world = World::new();
+    let spawn = Spawn {
+        name: Some("singleton".to_owned()),
+        messages: vec![("n".into(), Packed::empty())],
+        ..world.request(World::program(|_, _| std::future::pending()))
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let (kernel, spawn) = (world.kernel.clone(), spawn.clone());
+            scope.spawn(move || kernel.join(spawn).unwrap());
+        }
+    });
+    let [process] = &world.kernel.processes()[..] else {
+        panic!("one process expected");
+    };
+    assert_eq!(process.mailbox().len(), 8);
+}
+
+#[test]
+fn a_spawn_whose_messages_do_not_fit_is_refused() {
+    let world = World::with(Clock::real(), |host| host.mailbox.messages = 1);
+    let message = ("n".into(), Packed::empty());
+    let refused = world.kernel.spawn(Spawn {
+        name: Some("nobody".to_owned()),
+        messages: vec![message; 2],
+        ..world.request(World::program(|_, _| async { done() }))
+    });
+    assert_eq!(refused.err().expect("refused").retryable(), Some(true));
+    assert!(world.kernel.processes().is_empty() && world.kernel.names().lookup("nobody").is_none());
+    assert_eq!(world.host.alive(), 0);
+}
+
+#[test]
+fn a_policy_decides_and_without_one_everything_is_allowed() {
+    struct Only(&'static str);
+    impl Policy for Only {
+        fn allows(&self, _: &Context, action: &str, resource: &str) -> bool {
+            format!("{action} {resource}") == self.0
+        }
+    }
+    let world = World::new();
+    let process = world.sleeper();
+    let ask = |permission| world.kernel.authorize(&process, permission, "x");
+    ask(Permission::Link).unwrap();
+    assert!(world.kernel.allows(&process, "fly", "high"));
+    world.kernel.set_policy(Arc::new(Only("process.send x")));
+    ask(Permission::Send).unwrap();
+    let denied = ask(Permission::Link).unwrap_err();
+    assert_eq!(
+        (denied.kind(), denied.message()),
+        (Kind::PermissionDenied, "not allowed to link to x")
+    );
+    assert!(!world.kernel.allows(&process, "fly", "high"));
+}
+
+#[test]
 fn a_full_mailbox_refuses_messages_and_takes_events() {
     let world = World::with(Clock::real(), |host| host.mailbox.messages = 2);
     let target = world.sleeper();
@@ -966,35 +1072,122 @@ fn a_woken_process_goes_before_preempted_ones_and_does_not_starve_them() {
     }
 }
 
+/// A program whose bodies say when they are dropped; their main blocks the thread until the gate has something for it,
+/// then rests once.
+struct Blocking {
+    entry: EntryId,
+    gate: Arc<Mutex<std::sync::mpsc::Receiver<()>>>,
+    closed: Arc<AtomicBool>,
+}
+
+impl Blocking {
+    /// The program, what opens its gate, and whether its body was dropped.
+    fn new() -> (Blocking, std::sync::mpsc::Sender<()>, Arc<AtomicBool>) {
+        let (open, gate) = std::sync::mpsc::channel();
+        let closed = Arc::new(AtomicBool::new(false));
+        let program = Blocking {
+            entry: EntryId::new("test", "blocking"),
+            gate: Arc::new(Mutex::new(gate)),
+            closed: closed.clone(),
+        };
+        (program, open, closed)
+    }
+}
+
+impl Program for Blocking {
+    fn entry(&self) -> &EntryId {
+        &self.entry
+    }
+
+    fn kind(&self) -> &'static str {
+        "process.test"
+    }
+
+    fn max_execution(&self) -> Option<Duration> {
+        None
+    }
+
+    fn start(&self, start: Start) -> Result<Box<dyn Body>> {
+        let (gate, process) = (self.gate.clone(), start.process);
+        Ok(Box::new(PlainBody {
+            main: Box::pin(async move {
+                gate.lock().unwrap().recv().unwrap();
+                yield_now(&process).await;
+                done()
+            }),
+            wait: Wait::Other,
+            preempting: false,
+            closed: Some(self.closed.clone()),
+        }))
+    }
+}
+
+impl World {
+    fn spawn_blocking(&self, program: Blocking) -> Arc<Process> {
+        let mut request = self.request(World::program(|_, _| async { done() }));
+        request.program = Arc::new(program);
+        let process = self.kernel.spawn(request).unwrap();
+        while process.state() != State::Running {
+            std::thread::yield_now();
+        }
+        process
+    }
+}
+
 #[test]
 fn a_body_is_closed_before_its_exit_is_seen() {
     let world = World::new();
-    let closed = Arc::new(AtomicBool::new(false));
-    struct Closing(Arc<AtomicBool>, EntryId);
-    impl Program for Closing {
-        fn entry(&self) -> &EntryId {
-            &self.1
-        }
-        fn kind(&self) -> &'static str {
-            "process.test"
-        }
-        fn max_execution(&self) -> Option<Duration> {
-            None
-        }
-        fn start(&self, _: Start) -> Result<Box<dyn Body>> {
-            Ok(Box::new(PlainBody {
-                main: Box::pin(async { done() }),
-                wait: Wait::Other,
-                preempting: false,
-                closed: Some(self.0.clone()),
-            }))
-        }
-    }
+    let (program, open, closed) = Blocking::new();
+    open.send(()).unwrap();
     let mut request = world.request(World::program(|_, _| async { done() }));
-    request.program = Arc::new(Closing(closed.clone(), EntryId::new("test", "closing")));
+    request.program = Arc::new(program);
     let process = world.kernel.spawn(request).unwrap();
     world.exit(&process);
     assert!(closed.load(Ordering::SeqCst));
+}
+
+#[test]
+fn a_step_that_cannot_be_interrupted_holds_up_nobody_else() {
+    let world = World::new();
+    let blocked: Vec<_> = (0..4)
+        .map(|_| {
+            let (program, open, _) = Blocking::new();
+            (world.spawn_blocking(program), open)
+        })
+        .collect();
+    // There are two workers.
+    assert_eq!(world.run(|_| async { 7 }), 7);
+    for (process, open) in blocked {
+        open.send(()).unwrap();
+        assert_eq!(world.exit(&process).cause, Cause::Returned);
+    }
+    assert_eq!(world.run(|_| async { 8 }), 8);
+}
+
+#[test]
+fn terminate_is_told_in_time_though_the_step_cannot_be_interrupted() {
+    let world = World::new();
+    let (program, open, closed) = Blocking::new();
+    let process = world.spawn_blocking(program);
+    let pid = process.pid().clone();
+    let (_, exit) = {
+        let pid = pid.clone();
+        world.run(move |watcher| {
+            let pid = pid.clone();
+            async move {
+                watcher.kernel().monitor(&watcher, &pid).unwrap();
+                watcher.kernel().terminate(&pid).unwrap();
+                exit_of(receive(&watcher).await)
+            }
+        })
+    };
+    assert_eq!(exit.cause, Cause::Terminated);
+    assert!(world.kernel.find(&pid).is_none() && !closed.load(Ordering::SeqCst));
+    open.send(()).unwrap();
+    while !closed.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    assert_eq!(process.exit().unwrap().cause, Cause::Terminated, "the first end stays");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Timers of the kernel: at most one wake-up and one deadline per process, fired by the workers between two steps.
+//! Timers of the kernel: at most one wake-up, one deadline and one end of patience per process, fired by the workers between two steps.
 //!
 //! A body keeps its own timers and asks only for the nearest one ([`Process::wake_at`](super::Process::wake_at)); so the
 //! number of entries here is bounded by the number of processes. An entry that became too early is left in place: it
@@ -68,6 +68,8 @@ pub(super) enum Purpose {
     Wake,
     /// `max_execution_ms`.
     Deadline,
+    /// An end that takes too long is not waited for any more.
+    Abandon,
 }
 
 type Key = (Instant, u64, Purpose);
@@ -86,6 +88,7 @@ pub(super) struct Timers {
 pub(super) struct Armed {
     wake: Option<Instant>,
     deadline: Option<Instant>,
+    abandon: Option<Instant>,
 }
 
 impl Timers {
@@ -114,21 +117,34 @@ impl Timers {
     /// Ends the process at that time.
     pub(super) fn deadline(&self, process: &Arc<Process>, at: Instant) -> bool {
         process.armed().deadline = Some(at);
+        self.insert(process, Purpose::Deadline, at)
+    }
+
+    /// Gives up waiting for the end of the process at that time. True when the nearest time of all moved forward.
+    pub(super) fn abandon(&self, process: &Arc<Process>, at: Instant) -> bool {
+        if process.armed().abandon.replace(at).is_some() {
+            return false;
+        }
+        self.insert(process, Purpose::Abandon, at)
+    }
+
+    fn insert(&self, process: &Arc<Process>, purpose: Purpose, at: Instant) -> bool {
         let mut entries = self.lock();
-        entries.insert(key(at, process, Purpose::Deadline), process.clone());
+        entries.insert(key(at, process, purpose), process.clone());
         self.publish(&entries)
     }
 
     /// Forgets a process that ended.
     pub(super) fn forget(&self, process: &Process) {
         let armed = std::mem::take(&mut *process.armed());
-        if armed.wake.is_none() && armed.deadline.is_none() {
+        if armed.is_empty() {
             return;
         }
         let mut entries = self.lock();
         let keys = [
             armed.wake.map(|at| key(at, process, Purpose::Wake)),
             armed.deadline.map(|at| key(at, process, Purpose::Deadline)),
+            armed.abandon.map(|at| key(at, process, Purpose::Abandon)),
         ];
         for key in keys.into_iter().flatten() {
             entries.remove(&key);
@@ -147,7 +163,7 @@ impl Timers {
         let now = self.clock.now();
         let due: Vec<_> = {
             let mut entries = self.lock();
-            let later = entries.split_off(&(now, u64::MAX, Purpose::Deadline));
+            let later = entries.split_off(&(now, u64::MAX, Purpose::Abandon));
             let due = std::mem::replace(&mut *entries, later);
             self.publish(&entries);
             due.into_iter().collect()
@@ -183,10 +199,15 @@ impl Timers {
 }
 
 impl Armed {
+    fn is_empty(&self) -> bool {
+        self.wake.is_none() && self.deadline.is_none() && self.abandon.is_none()
+    }
+
     fn disarm(&mut self, purpose: Purpose, at: Instant) {
         let slot = match purpose {
             Purpose::Wake => &mut self.wake,
             Purpose::Deadline => &mut self.deadline,
+            Purpose::Abandon => &mut self.abandon,
         };
         if *slot == Some(at) {
             *slot = None;

@@ -24,6 +24,8 @@ pub struct Entry {
     pub meta: Value,
     pub spec: Spec,
     pub command: Option<Command>,
+    /// Of hosts and services, as far as it could be read: that one is to start is known of a broken one too.
+    pub lifecycle: Option<Lifecycle>,
     /// What is wrong with it; with an error among them the entry cannot be used.
     pub problems: Vec<Diagnostic>,
     /// Every entry it refers to.
@@ -41,6 +43,7 @@ impl Entry {
             meta: Value::map::<&str>([]),
             spec,
             command: None,
+            lifecycle: None,
             problems: Vec::new(),
             references: Vec::new(),
             node: Node::default(),
@@ -287,6 +290,7 @@ pub enum PoolSpec {
     Inline,
     Lazy {
         max_size: u64,
+        warm_start: bool,
     },
     Static {
         workers: u64,
@@ -366,7 +370,6 @@ pub struct ProcessHostSpec {
     pub max_instances: Option<u64>,
     /// Bytes; none when unset, the default is 128 KiB.
     pub max_stack: Option<u64>,
-    pub lifecycle: Lifecycle,
 }
 
 impl Default for ProcessHostSpec {
@@ -380,7 +383,6 @@ impl Default for ProcessHostSpec {
             density: None,
             max_instances: None,
             max_stack: None,
-            lifecycle: Lifecycle::default(),
         }
     }
 }
@@ -390,7 +392,6 @@ impl Default for ProcessHostSpec {
 pub struct TerminalHostSpec {
     /// No log records on the console while its process runs.
     pub hide_logs: bool,
-    pub lifecycle: Lifecycle,
 }
 
 /// `process.service`.
@@ -400,7 +401,6 @@ pub struct ServiceSpec {
     pub host: EntryId,
     /// Arguments of main.
     pub input: Vec<Value>,
-    pub lifecycle: Lifecycle,
 }
 
 /// `lifecycle:` with its defaults.
@@ -414,6 +414,8 @@ pub struct Lifecycle {
     pub stop_timeout: Duration,
     pub stable_threshold: Duration,
     pub restart: Restart,
+    /// On whose behalf it runs: id and meta.
+    pub actor: Option<(String, Value)>,
 }
 
 impl Default for Lifecycle {
@@ -426,6 +428,7 @@ impl Default for Lifecycle {
             stop_timeout: Duration::from_secs(10),
             stable_threshold: Duration::from_secs(5),
             restart: Restart::default(),
+            actor: None,
         }
     }
 }

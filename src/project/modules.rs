@@ -4,10 +4,12 @@ use super::diagnostic::{Code, Diagnostic};
 use super::near::nearest;
 
 /// Modules that an entry must declare before it can use them.
-pub const PROVIDED: [&str; 9] = ["env", "fs", "io", "json", "logger", "registry", "test", "time", "uuid"];
+pub const PROVIDED: [&str; 12] = [
+    "ctx", "env", "fs", "funcs", "io", "json", "logger", "registry", "security", "test", "time", "uuid",
+];
 
 /// Modules of the contract that are still to come: declared without harm, absent for `require`.
-pub const TO_COME: [&str; 4] = ["ctx", "funcs", "security", "supervisor"];
+pub const TO_COME: [&str; 1] = ["supervisor"];
 
 /// Global tables: `require` gives them, declaring them changes nothing.
 pub const GLOBALS: [&str; 13] = [

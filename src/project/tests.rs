@@ -119,10 +119,11 @@ entries:
     };
     assert_eq!(wasm.cwd, "/");
     assert!(matches!(&wasm.source, WasmSource::File { fs, .. } if *fs == id("myns:wasm_binaries")));
-    let Spec::ProcessHost(host) = &project.registry.get(&id("myns:processes")).unwrap().spec else {
+    let processes = project.registry.get(&id("myns:processes")).unwrap();
+    assert!(processes.lifecycle.as_ref().unwrap().auto_start);
+    let Spec::ProcessHost(host) = &processes.spec else {
         panic!()
     };
-    assert!(host.lifecycle.auto_start);
     assert_eq!(host.mailbox_bytes, 64 << 20);
 }
 
@@ -812,7 +813,13 @@ fn fields_set_from_outside() {
 fn pools_mean_what_their_fields_say() {
     for (pool, expected) in [
         ("{type: inline}", PoolSpec::Inline),
-        ("{type: lazy}", PoolSpec::Lazy { max_size: 16 }),
+        (
+            "{type: lazy, warm_start: true}",
+            PoolSpec::Lazy {
+                max_size: 16,
+                warm_start: true,
+            },
+        ),
         ("{}", PoolSpec::default()),
         (
             "{max_size: 3}",

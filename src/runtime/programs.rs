@@ -4,19 +4,21 @@
 //! keeps its own, because their files may change.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::runtime::Handle;
 
+use super::calls::Callable;
 use super::files::Files;
 use crate::error::{Error, Result};
 use crate::id::{ById, EntryId};
 use crate::lua::LuaEngine;
-use crate::process::{Program, Programs, Resolved};
+use crate::process::{Program, Programs, Resolved, Target};
 use crate::project::{Entry, LuaKind, Spec};
 use crate::wasm::{Wasm, WasmProgram};
 
 type Known = ById<Result<Arc<dyn Program>>>;
+type Calls = ById<Callable>;
 
 /// Both engines behind the kernel's trait.
 pub(super) struct Engines {
@@ -25,16 +27,34 @@ pub(super) struct Engines {
     pub lua: Arc<LuaEngine>,
     pub wasm: Arc<Wasm>,
     known: RwLock<Known>,
+    /// Entries that were called, with their pools.
+    calls: RwLock<Calls>,
+    pub io: Handle,
 }
 
 impl Engines {
     pub fn new(lua: Arc<LuaEngine>, wasm: Arc<Wasm>, io: Handle) -> Engines {
         Engines {
-            files: Files::new(lua.clone(), wasm.clone(), io),
+            files: Files::new(lua.clone(), wasm.clone(), io.clone()),
             lua,
             wasm,
             known: RwLock::default(),
+            calls: RwLock::default(),
+            io,
         }
+    }
+
+    /// The program of a process entry.
+    pub fn process(&self, id: &EntryId) -> Resolved {
+        self.find(id).unwrap_or_else(|error| Resolved::Ready(Err(error)))
+    }
+
+    pub fn calls(&self) -> RwLockReadGuard<'_, Calls> {
+        self.calls.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn calls_mut(&self) -> RwLockWriteGuard<'_, Calls> {
+        self.calls.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The WASM program of an entry; none for an entry of another kind.
@@ -70,7 +90,16 @@ impl Engines {
 
 impl Programs for Engines {
     fn resolve(&self, id: &EntryId) -> Resolved {
-        self.find(id).unwrap_or_else(|error| Resolved::Ready(Err(error)))
+        self.process(id)
+    }
+
+    fn target(&self, id: &EntryId) -> Result<Target> {
+        Ok(self.callable(id)?.target(self))
+    }
+
+    fn close(&self) {
+        let calls = std::mem::take(&mut *self.calls_mut());
+        calls.values().for_each(Callable::close);
     }
 
     fn resolve_file(&self, folders: &[PathBuf], name: &str) -> Resolved {
@@ -80,7 +109,11 @@ impl Programs for Engines {
     fn declare(&self, entry: Arc<Entry>) -> Result<()> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.remove(&entry.id);
+        let called = self.calls_mut().remove(&entry.id);
         self.lua.declare(entry);
+        if let Some(called) = called {
+            called.close();
+        }
         Ok(())
     }
 }

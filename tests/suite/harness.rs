@@ -199,6 +199,7 @@ impl Call {
             shown: self.shown,
             folder: self.folder,
             seen: Vec::new(),
+            said: Vec::new(),
         }
     }
 }
@@ -210,6 +211,8 @@ pub struct Running {
     folder: Arc<tempfile::TempDir>,
     /// What was read of stdout before the end.
     seen: Vec<u8>,
+    /// The same of stderr.
+    said: Vec<u8>,
 }
 
 impl Running {
@@ -217,19 +220,23 @@ impl Running {
     pub fn until(&mut self, text: &str) {
         let _watchdog = watch(self.child.id());
         let stdout = self.child.stdout.as_mut().expect("a piped stdout");
-        let found = read_until(stdout, &mut self.seen, text);
+        let found = read_until(stdout, &mut self.seen, |seen| seen.contains(text));
         let seen = String::from_utf8_lossy(&self.seen);
         assert!(found, "{} never printed {text:?}:\n{seen}", self.shown);
     }
 
     /// Reads stderr until that text has come.
     pub fn until_error(&mut self, text: &str) {
+        self.until_errors(text, 1);
+    }
+
+    /// Reads stderr until that text has come as often as that.
+    pub fn until_errors(&mut self, text: &str, times: usize) {
         let _watchdog = watch(self.child.id());
         let stderr = self.child.stderr.as_mut().expect("a piped stderr");
-        let mut seen = Vec::new();
-        let found = read_until(stderr, &mut seen, text);
-        let seen = String::from_utf8_lossy(&seen);
-        assert!(found, "{} never said {text:?}:\n{seen}", self.shown);
+        let found = read_until(stderr, &mut self.said, |said| said.matches(text).count() >= times);
+        let said = String::from_utf8_lossy(&self.said);
+        assert!(found, "{} never said {text:?} {times} times:\n{said}", self.shown);
     }
 
     pub fn signal(&self, name: &str) {
@@ -245,7 +252,7 @@ impl Running {
         let watchdog = watch(self.child.id());
         let mut stderr = self.child.stderr.take().expect("a piped stderr");
         let errors = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
+            let mut bytes = self.said;
             stderr.read_to_end(&mut bytes).map(|_| bytes)
         });
         let mut stdout = self.seen;
@@ -266,9 +273,9 @@ impl Running {
     }
 }
 
-fn read_until(stream: &mut impl Read, seen: &mut Vec<u8>, text: &str) -> bool {
+fn read_until(stream: &mut impl Read, seen: &mut Vec<u8>, is_enough: impl Fn(&str) -> bool) -> bool {
     let mut byte = [0];
-    while !String::from_utf8_lossy(seen).contains(text) {
+    while !is_enough(&String::from_utf8_lossy(seen)) {
         match stream.read(&mut byte) {
             Ok(1) => seen.push(byte[0]),
             _ => return false,

@@ -9,6 +9,7 @@ mod projects;
 mod pty;
 mod raw_mode;
 mod repl;
+mod services;
 mod signals;
 mod streams;
 mod testing;

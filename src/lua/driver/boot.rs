@@ -1,7 +1,8 @@
 //! From compiled chunks to main: what the first coroutine of a process runs.
 //!
 //! Library chunks run once each, dependencies first, then the entry's own chunk; what that returns is called with the
-//! arguments. All of it happens in the main coroutine, so a chunk may wait at its top level.
+//! arguments. All of it happens in the main coroutine, so a chunk may wait at its top level. The state of a function keeps
+//! main, and a later call runs it at once in a main coroutine of its own ([`again`]).
 
 use std::ffi::{CString, c_int};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::value::Packed;
 /// What a state starts with.
 pub struct Boot {
     pub image: Arc<Image>,
-    pub args: Packed,
+    /// The arguments of main; none when it is not to be called yet.
+    pub args: Option<Packed>,
 }
 
 /// The part of it that all processes of an entry share.
@@ -25,6 +27,8 @@ pub struct Image {
     /// In the order in which they run; the last one is the entry's own.
     pub stages: Vec<Stage>,
     pub main: Main,
+    /// Whether its states serve one call after the other.
+    pub reused: bool,
 }
 
 /// A chunk to run.
@@ -53,10 +57,26 @@ const IN_FILE: lua_KContext = -2;
 /// Where results of library chunks are kept, by stage.
 static RESULTS: u8 = 0;
 
+/// Where a state that is used again keeps main.
+static MAIN: u8 = 1;
+
 /// The body of the main coroutine.
 pub(super) unsafe extern "C-unwind" fn run(l: Lua) -> c_int {
     // SAFETY: a C function's last call.
     unsafe { begin(l, 0) }
+}
+
+/// The body of the main coroutine of a later call.
+pub(super) unsafe extern "C-unwind" fn again(l: Lua) -> c_int {
+    // SAFETY: main and its arguments are all there is on the stack; nothing of Rust is alive during the call.
+    unsafe {
+        let args = host(l, |driver| {
+            lua_rawgetp(l, LUA_REGISTRYINDEX, key(&MAIN));
+            driver.push_args(l)
+        });
+        lua_callk(l, args, LUA_MULTRET, IN_MAIN, Some(went));
+        went(l, LUA_OK, IN_MAIN)
+    }
 }
 
 unsafe fn begin(l: Lua, stage: usize) -> c_int {
@@ -106,7 +126,11 @@ unsafe fn find_main(l: Lua) -> c_int {
             // What stays below main is a result too.
             lua_remove(l, -2);
         }
+        let wanted = (*Driver::of(l)).boot.args.is_some();
         let args = host(l, |driver| driver.push_main(l));
+        if !wanted {
+            return 0;
+        }
         lua_callk(l, args, LUA_MULTRET, IN_MAIN, Some(went));
         went(l, LUA_OK, IN_MAIN)
     }
@@ -173,7 +197,7 @@ impl Driver {
     }
 
     unsafe fn push_args(&mut self, l: Lua) -> Act {
-        let args = std::mem::take(&mut self.boot.args);
+        let args = self.boot.args.take().unwrap_or_default();
         // SAFETY: inside `host`.
         unsafe {
             let top = lua_gettop(l);
@@ -197,11 +221,24 @@ impl Driver {
         Act::Return(0)
     }
 
+    /// Keeps main, which is on top, for later calls.
+    unsafe fn keep_main(&mut self, l: Lua) {
+        if self.boot.image.reused {
+            // SAFETY: inside `host`.
+            unsafe {
+                lua_pushvalue(l, -1);
+                lua_rawsetp(l, LUA_REGISTRYINDEX, key(&MAIN));
+            }
+            self.booted = true;
+        }
+    }
+
     /// Leaves main and its arguments, or the error that there is none.
     unsafe fn push_main(&mut self, l: Lua) -> Act {
         // SAFETY: inside `host`.
         unsafe {
             if lua_type(l, -1) == LUA_TFUNCTION {
+                self.keep_main(l);
                 return self.push_args(l);
             }
             let image = self.boot.image.clone();

@@ -36,6 +36,8 @@ pub struct Channel {
     pub(super) source: Option<Source>,
     /// The armed timer that will send into it.
     pub(super) timer: Option<super::timer::Key>,
+    /// A pending call will send into it.
+    pub(super) awaited: bool,
 }
 
 impl Channel {
@@ -48,7 +50,7 @@ impl Channel {
 
     /// Whether something outside of the state can fill it.
     pub(super) fn has_source(&self) -> bool {
-        self.timer.is_some() || self.source.is_some()
+        self.timer.is_some() || self.source.is_some() || self.awaited
     }
 
     /// A timer that is armed again gives its channel a new life.

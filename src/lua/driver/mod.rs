@@ -14,13 +14,17 @@
 //!
 //! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `pattern`,
 //! `search`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`,
-//! `process`, `timer`, `waiting` (what tasks wait for); `boot` (from chunks to main), `outcome` (from main's results to an
-//! exit).
+//! `process`, `spawn`, `spawner`, `timer`, `waiting`, `funcs`, `future` (what tasks wait for); `crossing` (values for mlua
+//! code); `boot` (from chunks to main), `outcome` (from main's results to an exit), `reuse` (from one call of a function to
+//! the next).
 
 mod boot;
 mod bytecode;
 mod channel;
 mod coroutine;
+pub mod crossing;
+mod funcs;
+mod future;
 pub mod guard;
 mod mailbox;
 mod memory;
@@ -32,8 +36,11 @@ mod process;
 mod protect;
 pub(in crate::lua) mod raw;
 mod require;
+mod reuse;
 mod sandbox;
 mod search;
+mod spawn;
+mod spawner;
 mod text;
 mod timer;
 mod waiting;
@@ -127,6 +134,10 @@ pub struct Driver {
     guarded: bool,
     /// The running task is unwound because its guarded call is over.
     cutting: bool,
+    /// A step has begun and not ended; stays so when it panicked.
+    in_step: bool,
+    /// Main was found and kept: the state can serve another call.
+    booted: bool,
     /// Depth of resumes below which nobody can yield.
     pinned: u32,
     /// Why it has to end, when the reason was found in here.
@@ -141,6 +152,8 @@ pub struct Driver {
     channel_meta: *const std::ffi::c_void,
     case_meta: *const std::ffi::c_void,
     waiting: waiting::Calls,
+    /// Calls that were begun and are not done.
+    begun: Vec<future::Begun>,
     boot: Boot,
     /// Memory for the next value that is packed.
     pub(in crate::lua) buffer: Vec<u8>,
@@ -187,6 +200,8 @@ impl Driver {
             preempted: false,
             guarded: false,
             cutting: false,
+            in_step: false,
+            booted: false,
             pinned: 0,
             fatal: None,
             tasks: Vec::new(),
@@ -199,6 +214,7 @@ impl Driver {
             channel_meta: std::ptr::null(),
             case_meta: std::ptr::null(),
             waiting: waiting::Calls::default(),
+            begun: Vec::new(),
             boot,
             buffer: Vec::new(),
             scratch: stack::Scratch::default(),
@@ -435,6 +451,13 @@ impl Driver {
 
     /// One step of the process.
     pub fn step(&mut self, waker: &Waker) -> Progress {
+        self.in_step = true;
+        let progress = self.advance(waker);
+        self.in_step = false;
+        progress
+    }
+
+    fn advance(&mut self, waker: &Waker) -> Progress {
         if !self.waker.will_wake(waker) {
             self.waker = waker.clone();
         }
@@ -579,10 +602,12 @@ impl Driver {
             };
         }
         self.process().set_hears_cancel(self.mail.wants_events() || receives);
-        Some(Progress::Waiting(match calls || !self.timers.is_empty() {
-            true => Wait::Other,
-            false => Wait::Mailbox,
-        }))
+        Some(Progress::Waiting(
+            match calls || !self.begun.is_empty() || !self.timers.is_empty() {
+                true => Wait::Other,
+                false => Wait::Mailbox,
+            },
+        ))
     }
 }
 
@@ -607,6 +632,7 @@ impl Drop for Driver {
             task.wait = None;
         }
         self.waiting = waiting::Calls::default();
+        self.begun.clear();
         self.mlua = None;
         if !self.main_state.is_null() {
             self.memory.lift();

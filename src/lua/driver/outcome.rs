@@ -31,6 +31,7 @@ impl Driver {
     /// Main returned that many values, on top of its stack.
     pub(super) unsafe fn returned(&mut self, thread: Lua, count: c_int) -> Exit {
         let exit = self.lifted(|driver| {
+            driver.leave_calls();
             // SAFETY: the values are there; nothing runs.
             unsafe {
                 lua_checkstack(thread, ROOM);

@@ -10,7 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use mlua::ffi::*;
 
-use super::{Driver, preempt};
+use super::coroutine::type_error;
+use super::sandbox::push_library;
+use super::{Driver, channel, preempt};
 use crate::error::{Error, Frame};
 use crate::lua::error;
 
@@ -251,6 +253,70 @@ pub fn key(place: &'static u8) -> *const std::ffi::c_void {
 }
 
 static TRANSFER: u8 = 0;
+
+/// Pushes a userdata with a value inside, of the type that `place` stands for. Its metatable is made the first time.
+///
+/// # Safety
+/// Inside [`host`]; one `place` always comes with the same type.
+pub unsafe fn push_object<T>(
+    l: Lua,
+    place: &'static u8,
+    name: &CStr,
+    methods: &[(&CStr, lua_CFunction)],
+    value: T,
+    user_values: c_int,
+) -> *mut T {
+    const { assert!(align_of::<T>() <= 16, "Lua aligns userdata to 16 bytes") };
+    // SAFETY: the userdata is as large as the value; its metatable drops it once.
+    unsafe {
+        let object = lua_newuserdatauv(l, size_of::<T>(), user_values).cast::<T>();
+        object.write(value);
+        if lua_rawgetp(l, LUA_REGISTRYINDEX, key(place)) == LUA_TNIL {
+            lua_pop(l, 1);
+            channel::make_meta(l, name, place, Some(drop_object::<T>));
+            push_library(l, methods, 0);
+            lua_setfield(l, -2, c"__index".as_ptr());
+        }
+        lua_setmetatable(l, -2);
+        object
+    }
+}
+
+unsafe extern "C-unwind" fn drop_object<T>(l: Lua) -> c_int {
+    // SAFETY: called once, by the collector alone: the metatable cannot be reached.
+    unsafe { lua_touserdata(l, 1).cast::<T>().drop_in_place() };
+    0
+}
+
+/// Whether a userdata of that type is at 1.
+///
+/// # Safety
+/// There is room for two values on the stack.
+pub unsafe fn is_object(l: Lua, place: &'static u8) -> bool {
+    // SAFETY: reads; the stack is as before.
+    unsafe {
+        if lua_type(l, 1) != LUA_TUSERDATA || lua_getmetatable(l, 1) == 0 {
+            return false;
+        }
+        lua_rawgetp(l, LUA_REGISTRYINDEX, key(place));
+        let same = lua_rawequal(l, -1, -2) != 0;
+        lua_pop(l, 2);
+        same
+    }
+}
+
+/// Raises a type error unless a userdata of that type is at 1.
+///
+/// # Safety
+/// In a C function, nothing with a destructor alive.
+pub unsafe fn check_object(l: Lua, place: &'static u8, name: &'static CStr) {
+    // SAFETY: as stated.
+    unsafe {
+        if !is_object(l, place) {
+            type_error(l, 1, name);
+        }
+    }
+}
 
 /// Where `l` is, innermost first.
 ///

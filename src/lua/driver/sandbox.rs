@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use super::memory::{Memory, allocate};
 use super::raw::*;
-use super::{Driver, channel, coroutine, print, process, protect, text, timer};
+use super::{Driver, channel, coroutine, funcs, print, process, protect, text, timer};
 use crate::lua::modules::Module;
 
 /// How a global comes into a state.
@@ -183,13 +183,20 @@ pub unsafe fn push_module(l: Lua, driver: &mut Driver, module: Module) {
             lua_pop(l, 1);
             let value = module.open(driver.mlua());
             push_mlua(l, driver, value);
-            if module == Module::Time {
-                add_functions(l, &timer::FUNCTIONS);
-            }
+            add_functions(l, waiting_part(module));
             lua_pushvalue(l, -1);
             set_field_at(l, -3, module.c_name());
         }
         lua_remove(l, -2);
+    }
+}
+
+/// The functions of a module that the driver has.
+fn waiting_part(module: Module) -> &'static [(&'static CStr, lua_CFunction)] {
+    match module {
+        Module::Funcs => &funcs::FUNCTIONS,
+        Module::Time => &timer::FUNCTIONS,
+        _ => &[],
     }
 }
 

@@ -315,27 +315,13 @@ unsafe extern "C-unwind" fn ticker(l: Lua) -> c_int {
 unsafe fn own_channel(l: Lua) -> bool {
     // SAFETY: nothing with a destructor is alive.
     unsafe {
-        let is_ticker = has_meta(l, &TICKER);
-        if !is_ticker && !has_meta(l, &TIMER) {
+        let is_ticker = is_object(l, &TICKER);
+        if !is_ticker && !is_object(l, &TIMER) {
             type_error(l, 1, c"time.Timer");
         }
         lua_getiuservalue(l, 1, 1);
         lua_replace(l, 1);
         is_ticker
-    }
-}
-
-/// Whether a userdata with that metatable is at 1.
-unsafe fn has_meta(l: Lua, place: &'static u8) -> bool {
-    // SAFETY: reads; the stack is as before.
-    unsafe {
-        if lua_type(l, 1) != LUA_TUSERDATA || lua_getmetatable(l, 1) == 0 {
-            return false;
-        }
-        lua_rawgetp(l, LUA_REGISTRYINDEX, key(place));
-        let same = lua_rawequal(l, -1, -2) != 0;
-        lua_pop(l, 2);
-        same
     }
 }
 

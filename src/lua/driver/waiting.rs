@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::raw::*;
 use super::{Driver, What};
 use crate::error::Result;
+use crate::id::Pid;
 use crate::lua::host::Finish;
 use crate::process::Process;
 use crate::value::Packed;
@@ -23,7 +24,7 @@ pub enum Woken {
     /// For [`suspending`].
     Finish(Finish),
     /// `process.spawn` of an entry that had to be loaded.
-    Spawned(Result<Arc<Process>>),
+    Spawned(Result<Pid>),
     /// `process.exec`.
     Ended(Result<Packed>),
     /// `print`.
@@ -69,7 +70,17 @@ impl Pending {
         }
     }
 
-    fn poll(&mut self) -> Poll<Woken> {
+    /// The process that was started for this wait needs nobody to wait for it.
+    pub fn let_child_live(&mut self) {
+        self.child = None;
+    }
+
+    /// What is waited for, to be waited for elsewhere.
+    pub fn into_work(self) -> Work {
+        self.work
+    }
+
+    pub fn poll(&mut self) -> Poll<Woken> {
         if !self.bell.rung.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
@@ -114,6 +125,11 @@ pub fn attached(lua: &mlua::Lua) -> Option<Caller> {
 }
 
 impl Caller {
+    /// The driver, for code that runs inside an mlua function.
+    pub(super) fn driver(&self) -> *mut Driver {
+        self.0
+    }
+
     /// What a continuation has to run; none in a first call.
     pub fn finish(&self) -> Option<Finish> {
         // SAFETY: the driver outlives the state; it is not in use while an mlua function runs.
@@ -224,6 +240,7 @@ impl Driver {
         let tasks = std::mem::take(&mut self.waiting.tasks);
         let left = tasks.into_iter().filter(|task| !self.poll_call(*task)).collect();
         self.waiting.tasks = left;
+        self.poll_futures();
     }
 
     /// Polls the future of one task. True when it waits no more.

@@ -24,6 +24,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
 use crate::lua::error::bad_argument;
 use crate::lua::host::{Call, context, failure, false_failure, waiting};
+use crate::process::Permission;
 use crate::project::Spec;
 use crate::size;
 use crate::system::Volume;
@@ -52,7 +53,10 @@ fn get(lua: &Lua, id: Value) -> mlua::Result<MultiValue> {
     let context = context(lua)?;
     let found = EntryId::resolve(&id, context.namespace())
         .map_err(|_| Error::not_found(format!("filesystem not found: {id}")))
-        .and_then(|id| context.engine.system.volumes.get(&id));
+        .and_then(|id| {
+            context.authorize(Permission::FsGet, &id)?;
+            context.engine.system.volumes.get(&id)
+        });
     match found {
         Ok(volume) => {
             let volume = FsVolume {
@@ -284,10 +288,10 @@ fn open_file(lua: &Lua, (this, path, mode): (This, Value, Value)) -> mlua::Resul
     let place = or_return!(lua, this.named_place("open", &path)?, failure);
     let mode = Mode::parse(&mode.as_bytes()).ok_or_else(|| invalid(BAD_MODE));
     let mode = or_return!(lua, mode, failure);
-    let (volume, limit) = (this.volume.clone(), this.limit);
+    let (volume, limit, opener) = (this.volume.clone(), this.limit, context(lua)?);
     let open = move || {
         let (file, _) = open_regular(&volume, &place, mode)?;
-        Ok(FsFile::new(file, place, limit))
+        Ok(FsFile::new(&opener, file, place, limit))
     };
     off_worker(lua, open, value_or_nil)
 }

@@ -4,9 +4,11 @@
 //! to come and of modules that are not provided included, are listed in `project::modules`. Leaves to `driver::sandbox` and
 //! `driver::require` which of them a process sees.
 
+pub mod ctx;
 pub mod env;
 pub mod errors;
 pub mod fs;
+pub mod funcs;
 pub mod io;
 pub mod json;
 pub mod logger;
@@ -14,6 +16,7 @@ pub mod os;
 pub mod payload;
 pub mod registry;
 pub mod repl;
+pub mod security;
 pub mod test;
 pub mod time;
 pub mod uuid;
@@ -29,9 +32,11 @@ use mlua::{Lua, Value};
 /// A module of this runtime that is written with mlua.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Module {
+    Ctx,
     Env,
     Errors,
     Fs,
+    Funcs,
     Io,
     Json,
     Logger,
@@ -40,6 +45,7 @@ pub enum Module {
     Registry,
     /// Of a session alone; nobody else can require it.
     Repl,
+    Security,
     Test,
     Time,
     Uuid,
@@ -51,12 +57,15 @@ impl Module {
 
     /// To be declared under `modules:`, or required by scripts.
     pub const PROVIDED: &'static [Module] = &[
+        Module::Ctx,
         Module::Env,
         Module::Fs,
+        Module::Funcs,
         Module::Io,
         Module::Json,
         Module::Logger,
         Module::Registry,
+        Module::Security,
         Module::Test,
         Module::Time,
         Module::Uuid,
@@ -69,9 +78,11 @@ impl Module {
 
     pub const fn c_name(self) -> &'static CStr {
         match self {
+            Module::Ctx => c"ctx",
             Module::Env => c"env",
             Module::Errors => c"errors",
             Module::Fs => c"fs",
+            Module::Funcs => c"funcs",
             Module::Io => c"io",
             Module::Json => c"json",
             Module::Logger => c"logger",
@@ -79,6 +90,7 @@ impl Module {
             Module::Payload => c"payload",
             Module::Registry => c"registry",
             Module::Repl => c"repl",
+            Module::Security => c"security",
             Module::Test => c"test",
             Module::Time => c"time",
             Module::Uuid => c"uuid",
@@ -95,9 +107,11 @@ impl Module {
     /// When the state has no memory for it.
     pub fn open(self, lua: &Lua) -> mlua::Result<Value> {
         match self {
+            Module::Ctx => ctx::open(lua),
             Module::Env => env::open(lua),
             Module::Errors => errors::open(lua),
             Module::Fs => fs::open(lua),
+            Module::Funcs => funcs::open(lua),
             Module::Io => io::open(lua),
             Module::Json => json::open(lua),
             Module::Logger => return logger::open(lua),
@@ -105,6 +119,7 @@ impl Module {
             Module::Payload => payload::open(lua),
             Module::Registry => registry::open(lua),
             Module::Repl => repl::open(lua),
+            Module::Security => security::open(lua),
             Module::Test => test::open(lua),
             Module::Time => time::open(lua),
             Module::Uuid => uuid::open(lua),

@@ -63,7 +63,25 @@ pub fn open(lua: &Lua) -> mlua::Result<Table> {
 /// # Errors
 /// When the state has no memory for it.
 pub fn wrap(lua: &Lua, value: LuaValue) -> mlua::Result<LuaValue> {
-    let data = tree::from_lua(&value)?;
+    wrap_data(lua, tree::from_lua(&value)?)
+}
+
+/// The wrapper of one value, or a table of the wrappers of several.
+///
+/// # Errors
+/// When the state has no memory for it.
+pub fn wrap_all(lua: &Lua, mut values: Vec<Value>) -> mlua::Result<LuaValue> {
+    if values.len() == 1 {
+        return wrap_data(lua, values.remove(0));
+    }
+    let wrappers = lua.create_table_with_capacity(values.len(), 0)?;
+    for value in values {
+        wrappers.raw_push(wrap_data(lua, value)?)?;
+    }
+    Ok(LuaValue::Table(wrappers))
+}
+
+fn wrap_data(lua: &Lua, data: Value) -> mlua::Result<LuaValue> {
     let format = match data {
         Value::Error(_) => Format::Error,
         _ => Format::Lua,

@@ -103,11 +103,11 @@ impl World {
             ..Spawn::new(program, kernel.add_host(host).unwrap())
         });
         let system = Arc::new(System::new(&registry));
-        let context = Arc::new(StateContext {
-            process: process.unwrap(),
-            engine: LuaEngine::new(Arc::new(registry), system),
-            visible: Arc::default(),
-        });
+        let context = Arc::new(StateContext::new(
+            process.unwrap(),
+            LuaEngine::new(Arc::new(registry), system),
+            Arc::default(),
+        ));
         let lua = Lua::new();
         lua.set_app_data(context.clone());
         World {

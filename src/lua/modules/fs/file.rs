@@ -1,9 +1,9 @@
-//! Open files. One is closed by `close`, by a `<close>` variable, or with the state.
+//! Open files. One is closed by `close`, by a `<close>` variable, or with the process or call that opened it.
 //!
 //! Invariant: the lock around the handle is only taken off the workers, since an operation may hold it for long.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use cap_std::fs::File;
 use mlua::{Lua, MetaMethod, UserData, UserDataFields, UserDataMethods, UserDataRef, Value};
@@ -13,7 +13,7 @@ use super::scanner::{Scanner, Split};
 use super::{Content, Facts, Waiting, failed, lock, off_worker, or_return, reason, true_or_false, value_or_nil};
 use crate::error::{Error, Kind, Result};
 use crate::lua::error::bad_argument;
-use crate::lua::host::{Call, context, failure, false_failure};
+use crate::lua::host::{Call, Resource, StateContext, context, failure, false_failure};
 
 /// What `read` takes without a number.
 const READ: u64 = 4096;
@@ -43,16 +43,26 @@ impl OpenFile {
     }
 }
 
+impl Resource for OpenFile {
+    fn close(&self) {
+        drop(lock(&self.file).take());
+    }
+}
+
 /// The File object.
 pub struct FsFile(Arc<OpenFile>);
 
 impl FsFile {
-    pub fn new(file: File, place: Place, limit: u64) -> FsFile {
-        FsFile(Arc::new(OpenFile {
+    /// A file that is closed at the latest when `opener` is.
+    pub fn new(opener: &StateContext, file: File, place: Place, limit: u64) -> FsFile {
+        let file = Arc::new(OpenFile {
             file: Mutex::new(Some(file)),
             place,
             limit,
-        }))
+        });
+        let resource: Weak<OpenFile> = Arc::downgrade(&file);
+        opener.closes(resource);
+        FsFile(file)
     }
 }
 
@@ -73,11 +83,7 @@ impl UserData for FsFile {
         methods.add_meta_method(MetaMethod::Close, |lua, this, _: Value| {
             let file = this.0.clone();
             // Nobody waits for it: a block is left at once.
-            context(lua)?
-                .process
-                .kernel()
-                .io()
-                .spawn_blocking(move || drop(lock(&file.file).take()));
+            context(lua)?.process.kernel().io().spawn_blocking(move || file.close());
             Ok(())
         });
         methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
@@ -162,7 +168,7 @@ fn sync(lua: &Lua, this: This) -> mlua::Result<Call> {
 fn close(lua: &Lua, this: This) -> mlua::Result<Call> {
     let file = this.0.clone();
     let work = move || {
-        drop(lock(&file.file).take());
+        file.close();
         Ok(())
     };
     off_worker(lua, work, true_or_false)

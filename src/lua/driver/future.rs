@@ -1,0 +1,287 @@
+//! Futures: calls that were begun and not waited for.
+//!
+//! The Future is a userdata with its outcome inside and its channel beside it. While the call is on, the registry keeps
+//! both; the driver polls the call and, when it is done, hands the result to the channel and closes it. A process that
+//! returns leaves its pending calls to run on; one that ends in another way takes them with it.
+
+use std::ffi::{CStr, c_int};
+use std::task::Poll;
+
+use super::Driver;
+use super::channel::{self, Channel};
+use super::raw::*;
+use super::waiting::{Pending, Woken, Work};
+use crate::error::{Error, Kind, Result};
+use crate::lua::modules::payload;
+use crate::value::{Packed, Value};
+
+const METHODS: [(&CStr, lua_CFunction); 7] = [
+    (c"response", response),
+    (c"channel", response),
+    (c"is_complete", is_complete),
+    (c"result", result),
+    (c"error", error),
+    (c"is_canceled", is_canceled),
+    (c"cancel", cancel),
+];
+
+static FUTURE: u8 = 0;
+
+/// How a call stands.
+enum Outcome {
+    Pending,
+    Done(Result<Packed>),
+    Canceled,
+}
+
+/// A call that is on.
+pub struct Begun {
+    pending: Pending,
+    /// It was over at once; told with the next poll.
+    early: Option<Woken>,
+    future: *mut Outcome,
+    /// Keeps the Future alive.
+    anchor: c_int,
+}
+
+/// Begins the call and pushes its Future, and nil.
+///
+/// # Safety
+/// Inside [`host`].
+pub unsafe fn begin(l: Lua, driver: &mut Driver, work: Work) -> Act {
+    // SAFETY: as stated; the channel is the Future's first user value.
+    unsafe {
+        let future = push_object(l, &FUTURE, c"funcs.Future", &METHODS, Outcome::Pending, 1);
+        let channel = channel::push_new(l, driver, 1);
+        (*channel).awaited = true;
+        lua_setiuservalue(l, -2, 1);
+        lua_pushvalue(l, -1);
+        let anchor = luaL_ref(l, LUA_REGISTRYINDEX);
+        let mut pending = Pending::new(driver, work);
+        // The callee starts now, not when the caller next waits.
+        let early = match pending.poll() {
+            Poll::Ready(woken) => Some(woken),
+            Poll::Pending => None,
+        };
+        driver.begun.push(Begun {
+            pending,
+            early,
+            future,
+            anchor,
+        });
+        lua_pushnil(l);
+    }
+    Act::Return(2)
+}
+
+impl Driver {
+    /// Completes the Futures whose calls are done.
+    pub(super) fn poll_futures(&mut self) {
+        let mut index = 0;
+        while index < self.begun.len() {
+            let begun = &mut self.begun[index];
+            let polled = begun.early.take().map_or_else(|| begun.pending.poll(), Poll::Ready);
+            match polled {
+                Poll::Ready(woken) => {
+                    let begun = self.begun.remove(index);
+                    // SAFETY: the limit is lifted, nothing of the state runs.
+                    unsafe { self.finish_future(begun, woken) };
+                }
+                Poll::Pending => index += 1,
+            }
+        }
+    }
+
+    unsafe fn finish_future(&mut self, begun: Begun, woken: Woken) {
+        let Woken::Ended(result) = woken else { return };
+        let l = self.main_state;
+        // SAFETY: the registry keeps the Future until the end of this function.
+        unsafe {
+            lua_rawgeti(l, LUA_REGISTRYINDEX, begun.anchor.into());
+            let place = lua_gettop(l);
+            lua_getiuservalue(l, place, 1);
+            let channel: *mut Channel = lua_touserdata(l, -1).cast();
+            self.push_outcome(l, &result);
+            *begun.future = Outcome::Done(result);
+            // A channel that the program has closed takes nothing.
+            self.try_send(l, channel, place + 1, place + 2);
+            self.end_channel(channel);
+            lua_settop(l, place - 1);
+            luaL_unref(l, LUA_REGISTRYINDEX, begun.anchor);
+        }
+    }
+
+    unsafe fn end_channel(&mut self, channel: *mut Channel) {
+        // SAFETY: the caller holds the channel.
+        unsafe {
+            (*channel).awaited = false;
+            self.close_channel(channel);
+        }
+    }
+
+    /// Pushes the wrapper of a value, a table of them for several, or the Error.
+    unsafe fn push_outcome(&mut self, l: Lua, result: &Result<Packed>) {
+        // SAFETY: inside `host` or `lifted`.
+        unsafe {
+            match result.clone().and_then(|values| values.to_values()) {
+                Ok(mut values) => {
+                    // No value is nil.
+                    if values.is_empty() {
+                        values.push(Value::Nil);
+                    }
+                    let wrapped = payload::wrap_all(self.mlua(), values);
+                    push_mlua(l, self, wrapped);
+                }
+                Err(error) => push_error(l, self, error),
+            }
+        }
+    }
+
+    /// The process has returned: its pending calls go on without it.
+    pub(super) fn leave_calls(&mut self) {
+        for pending in self.end_futures() {
+            let work = pending.into_work();
+            self.process().kernel().io().spawn(async { drop(work.await) });
+        }
+    }
+
+    /// Stops all calls that are on.
+    pub(super) fn stop_calls(&mut self) {
+        drop(self.end_futures());
+    }
+
+    /// Nobody will hear of the calls that are on; gives them back.
+    fn end_futures(&mut self) -> Vec<Pending> {
+        let l = self.main_state;
+        let begun = std::mem::take(&mut self.begun);
+        let end = |begun: Begun| {
+            // SAFETY: the limit is lifted; the registry keeps the Future until it has been ended.
+            unsafe {
+                lua_rawgeti(l, LUA_REGISTRYINDEX, begun.anchor.into());
+                let pending = self.end_future(l, begun);
+                lua_pop(l, 1);
+                pending
+            }
+        };
+        begun.into_iter().map(end).collect()
+    }
+
+    /// Stops the call of the Future at 1, if it is on.
+    unsafe fn stop_call(&mut self, l: Lua, future: *mut Outcome) {
+        let Some(index) = self.begun.iter().position(|begun| begun.future == future) else {
+            return;
+        };
+        let begun = self.begun.remove(index);
+        // SAFETY: inside `host`; the Future is at 1.
+        unsafe {
+            lua_pushvalue(l, 1);
+            drop(self.end_future(l, begun));
+        }
+    }
+
+    /// Nobody will hear of that call, whose Future is on top; gives it back.
+    unsafe fn end_future(&mut self, l: Lua, begun: Begun) -> Pending {
+        // SAFETY: inside `host` or `lifted`.
+        unsafe {
+            *begun.future = Outcome::Canceled;
+            lua_getiuservalue(l, -1, 1);
+            self.end_channel(lua_touserdata(l, -1).cast());
+            lua_pop(l, 1);
+            luaL_unref(l, LUA_REGISTRYINDEX, begun.anchor);
+        }
+        begun.pending
+    }
+}
+
+/// Runs `act` on the outcome of the Future at 1, or raises a type error.
+unsafe fn with_outcome(l: Lua, act: unsafe fn(Lua, &mut Driver, &Outcome) -> Act) -> c_int {
+    // SAFETY: the metatable says that it is an Outcome.
+    unsafe {
+        check_object(l, &FUTURE, c"funcs.Future");
+        host(l, |driver| act(l, driver, &*lua_touserdata(l, 1).cast::<Outcome>()))
+    }
+}
+
+unsafe extern "C-unwind" fn response(l: Lua) -> c_int {
+    // SAFETY: see `with_outcome`.
+    unsafe {
+        with_outcome(l, |l, _, _| {
+            lua_getiuservalue(l, 1, 1);
+            Act::Return(1)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn is_complete(l: Lua) -> c_int {
+    // SAFETY: see `with_outcome`.
+    unsafe {
+        with_outcome(l, |l, _, outcome| {
+            lua_pushboolean(l, c_int::from(!matches!(outcome, Outcome::Pending)));
+            Act::Return(1)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn is_canceled(l: Lua) -> c_int {
+    // SAFETY: see `with_outcome`.
+    unsafe {
+        with_outcome(l, |l, _, outcome| {
+            lua_pushboolean(l, c_int::from(matches!(outcome, Outcome::Canceled)));
+            Act::Return(1)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn result(l: Lua) -> c_int {
+    // SAFETY: see `with_outcome`.
+    unsafe {
+        with_outcome(l, |l, driver, outcome| match outcome {
+            Outcome::Canceled => nil_error(l, driver, Error::new(Kind::Canceled, "call canceled")),
+            Outcome::Done(Err(error)) => nil_error(l, driver, error.clone()),
+            Outcome::Done(result) => {
+                driver.push_outcome(l, result);
+                lua_pushnil(l);
+                Act::Return(2)
+            }
+            Outcome::Pending => {
+                lua_pushnil(l);
+                lua_pushnil(l);
+                Act::Return(2)
+            }
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn error(l: Lua) -> c_int {
+    // SAFETY: see `with_outcome`.
+    unsafe {
+        with_outcome(l, |l, driver, outcome| {
+            match outcome {
+                Outcome::Done(Err(error)) => {
+                    let error = error.clone().with_kind(Kind::Internal);
+                    push_error(l, driver, error.context("async call failed"));
+                    lua_pushboolean(l, 1);
+                }
+                _ => {
+                    lua_pushnil(l);
+                    lua_pushboolean(l, 0);
+                }
+            }
+            Act::Return(2)
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn cancel(l: Lua) -> c_int {
+    // SAFETY: the check raises with nothing alive; the metatable says that it is an Outcome.
+    unsafe {
+        check_object(l, &FUTURE, c"funcs.Future");
+        host(l, |driver| {
+            let future = lua_touserdata(l, 1).cast::<Outcome>();
+            driver.stop_call(l, future);
+            lua_pushboolean(l, 1);
+            lua_pushnil(l);
+            Act::Return(2)
+        })
+    }
+}

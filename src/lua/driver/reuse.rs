@@ -1,0 +1,71 @@
+//! The state of a function between two calls.
+//!
+//! Globals and what the chunks hold live on. Everything that belongs to one call goes with it: its coroutines, timers,
+//! subscriptions, pending calls and open files. A state is used again after a call that failed too, but not if it never
+//! got as far as main, or its process was doomed, or host code panicked in it.
+
+use std::sync::Arc;
+
+use super::raw::*;
+use super::{Driver, What, boot, process as own, waiting};
+use crate::lua::host::StateContext;
+use crate::process::Process;
+use crate::value::Packed;
+
+impl Driver {
+    /// Drops what is left of a call that has ended. False when the state must not be used again.
+    pub fn reset(&mut self) -> bool {
+        self.booted && !self.in_step && !self.is_over() && self.lifted(Driver::forget_call).is_some() && !self.is_over()
+    }
+
+    fn forget_call(&mut self) {
+        for number in 0..self.tasks.len() as u32 {
+            self.let_child_live(number);
+            self.cut(number);
+        }
+        self.tasks.clear();
+        self.free.clear();
+        self.ready.clear();
+        self.waiting = waiting::Calls::default();
+        self.stop_calls();
+        self.stop_timers(0);
+        self.forget_mail(0);
+        self.context.close();
+        (self.host_yield, self.preempted, self.guarded, self.cutting) = (false, false, false, false);
+        self.pinned = 0;
+        // SAFETY: the limit is lifted.
+        unsafe { own::forget_pid(self.main_state) };
+    }
+
+    /// The process of a pending `exec` lives on, as at the end of every other process.
+    fn let_child_live(&mut self, number: u32) {
+        let wait = self.task(number).and_then(|task| task.wait.as_mut());
+        if let Some(What::Host(pending)) = wait.map(|wait| &mut wait.what) {
+            pending.let_child_live();
+        }
+    }
+
+    /// Begins another call, as that process. Only after [`Driver::reset`].
+    pub fn begin(&mut self, process: Arc<Process>, args: Packed) {
+        let last = &self.context;
+        self.context = Arc::new(StateContext::new(process, last.engine.clone(), last.visible.clone()));
+        self.boot.args = Some(args);
+        let begun = self.lifted(|driver| {
+            if let Some(lua) = driver.mlua {
+                lua.set_app_data(driver.context.clone());
+            }
+            let l = driver.main_state;
+            // SAFETY: the limit is lifted; nothing of the state runs.
+            unsafe {
+                let thread = lua_newthread(l);
+                lua_pushcfunction(thread, boot::again);
+                driver.add_task(l, thread, 0);
+                lua_settop(l, 0);
+            }
+        });
+        debug_assert!(
+            begun.is_some() || self.fatal.is_some(),
+            "a panic ends the call in its first step"
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! What can be called by an id: functions with their pools, and processes that have a default host.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::programs::Engines;
+use crate::error::Result;
+use crate::id::EntryId;
+use crate::process::{Kernel, Options, Place, Pool, PoolOptions, Program, Resolved, Target, no_handler};
+use crate::project::{Entry, LuaKind, PoolSpec, Spec};
+
+/// An entry that can be called, looked at once.
+#[derive(Clone)]
+pub(super) struct Callable {
+    entry: Arc<Entry>,
+    place: Place,
+    options: Options,
+    /// Of a Lua function; the others are asked for at each call, because their files may change.
+    program: Option<Result<Arc<dyn Program>>>,
+}
+
+impl Callable {
+    /// # Errors
+    /// NotFound for an entry that cannot be called; Invalid for bad `meta.options`.
+    pub fn of(engines: &Engines, entry: &Arc<Entry>, io: &Handle) -> Result<Callable> {
+        let (place, program) = match &entry.spec {
+            Spec::Lua(spec) if spec.kind == LuaKind::Function => (
+                Place::Pool(Pool::new(pool_options(spec.pool), io.clone())),
+                Some(engines.lua.program(entry)),
+            ),
+            Spec::Wasm(spec) if entry.kind.starts_with("function.") => {
+                // A guest's instance serves one call.
+                let options = PoolOptions {
+                    reuse: false,
+                    warm: 0,
+                    ..pool_options(spec.pool)
+                };
+                (Place::Pool(Pool::new(options, io.clone())), None)
+            }
+            Spec::Lua(_) | Spec::Wasm(_) => {
+                let host = entry.default_host().ok_or_else(|| no_handler(&entry.id))?;
+                (Place::Host(host), None)
+            }
+            _ => return Err(no_handler(&entry.id)),
+        };
+        let options = entry.meta.get("options").map(Options::read).transpose();
+        let options = options.map_err(|error| error.context(format!("meta.options of {}", entry.id)))?;
+        Ok(Callable {
+            entry: entry.clone(),
+            place,
+            options: options.unwrap_or_default(),
+            program,
+        })
+    }
+
+    pub fn target(&self, engines: &Engines) -> Target {
+        let program = match (&self.program, &self.place) {
+            (Some(program), _) => Resolved::Ready(program.clone()),
+            (None, Place::Pool(_)) => engines.wasm.resolve(&self.entry),
+            (None, Place::Host(_)) => engines.process(&self.entry.id),
+        };
+        Target {
+            id: self.entry.id.clone(),
+            program,
+            place: self.place.clone(),
+            options: self.options.clone(),
+        }
+    }
+
+    /// Its pool drops what it keeps.
+    pub fn close(&self) {
+        if let Place::Pool(pool) = &self.place {
+            pool.close();
+        }
+    }
+
+    /// Makes the instances that its pool wants at boot.
+    fn warm(&self, kernel: &Kernel) {
+        if let (Place::Pool(pool), Some(Ok(program))) = (&self.place, &self.program) {
+            kernel.warm(pool, program);
+        }
+    }
+}
+
+fn pool_options(spec: Option<PoolSpec>) -> PoolOptions {
+    PoolOptions::from(spec.unwrap_or_default())
+}
+
+/// Makes the instances that functions want at boot. A broken function says so when it is called.
+pub(super) fn warm(engines: &Engines, kernel: &Kernel) {
+    let wants = |entry: &&Arc<Entry>| matches!(&entry.spec, Spec::Lua(spec) if pool_options(spec.pool).warm > 0);
+    for entry in engines.lua.registry().iter().filter(wants) {
+        if let Ok(callable) = engines.callable(&entry.id) {
+            callable.warm(kernel);
+        }
+    }
+}
+
+impl Engines {
+    /// The entry of that id as something to be called.
+    ///
+    /// # Errors
+    /// NotFound `no handler registered for <id>`; whatever is wrong with the entry.
+    pub fn callable(&self, id: &EntryId) -> Result<Callable> {
+        if let Some(known) = self.calls().get(id) {
+            return Ok(known.clone());
+        }
+        let registry = self.lua.registry();
+        registry.get(id).ok_or_else(|| no_handler(id))?;
+        let made = Callable::of(self, &registry.usable(id)?, &self.io)?;
+        Ok(self.calls_mut().entry(id.clone()).or_insert(made).clone())
+    }
+}

@@ -1,0 +1,497 @@
+local env = require("env")
+local funcs = require("funcs")
+local time = require("time")
+
+local HOST = "app:processes"
+
+local function next_event(wanted)
+	local event = assert(process.receive("5s"))
+	if wanted then
+		assert.equal(wanted, event.topic or event.type)
+	end
+	return event
+end
+
+local function fails(kind, text, value, err)
+	assert.is_nil(value)
+	assert.equal(kind, err:kind())
+	assert.matches(text, tostring(err), 1, true)
+	return err
+end
+
+describe("funcs.call", function()
+	it("gives the value and nil", function()
+		local value, err, more = funcs.call("fn:echo", { 1, { deep = true } })
+		assert.same({ 1, { deep = true } }, value)
+		assert.is_nil(err)
+		assert.is_nil(more)
+		assert.equal(nil, (funcs.call("fn:echo")))
+		assert.equal(2, select("#", funcs.call("fn:echo")))
+	end)
+
+	it("copies, and keeps what crosses", function()
+		local shared = { 1, s = "a\0b" }
+		shared.self = shared
+		local value = assert(funcs.call("fn:echo", shared))
+		assert.are_not.equal(shared, value)
+		assert.equal(value, value.self)
+		assert.equal("a\0b", value.s)
+		local err = errors.new({ message = "m", kind = "Conflict", details = { a = 1 } })
+		assert.equal(1, funcs.call("fn:echo", { err })[1]:details().a)
+		assert.same({ ok = true }, funcs.call("fn:fails", "userdata"))
+	end)
+
+	it("says what is wrong with the target", function()
+		fails("Invalid", "function ID required", funcs.call(""))
+		fails("Invalid", "function ID required", funcs.call())
+		fails("Invalid", "function ID required", funcs.call(nil))
+		fails("Invalid", "namespace:name", funcs.call("echo"))
+		fails("Invalid", "namespace:name", funcs.call(":echo"))
+		fails("Invalid", "namespace:name", funcs.call("fn:"))
+		fails("NotFound", "no handler registered for fn:nothing", funcs.call("fn:nothing"))
+		fails("NotFound", "no handler registered for app:shout", funcs.call("app:shout"))
+		fails("NotFound", "no handler registered for app:echo", funcs.call("app:echo"))
+		fails("NotFound", "no handler registered for app:processes", funcs.call("app:processes"))
+		fails("Invalid", "invalid duration", funcs.call("fn:bad_options"))
+		local ok, err = pcall(funcs.call, {})
+		assert.is_false(ok)
+		assert.matches("bad argument #1", err, 1, true)
+	end)
+
+	it("ends as main ends", function()
+		assert.equal(false, (funcs.call("fn:fails", "false")))
+		assert.is_nil((funcs.call("fn:fails", "nothing")))
+		assert.equal("kept", (funcs.call("fn:fails", "other")))
+		assert.equal(false, fails("Internal", "a text", funcs.call("fn:fails", "string")):retryable())
+		local err = fails("NotFound", "gone", funcs.call("fn:fails", "error"))
+		assert.equal(true, err:retryable())
+		assert.same({ id = 7 }, err:details())
+		fails("Internal", "no kind", funcs.call("fn:fails", "unknown"))
+		assert.is_nil(fails("Internal", "raised", funcs.call("fn:fails", "raise")):retryable())
+		fails("Conflict", "raised", funcs.call("fn:fails", "raise_error"))
+		fails("Internal", "table", funcs.call("fn:fails", "raise_table"))
+		fails("Internal", "beside main", funcs.call("fn:fails", "beside"))
+	end)
+
+	it("refuses what has no main", function()
+		fails("NotFound", 'method "absent" not found in module', funcs.call("fn:no_method"))
+		fails("Invalid", "", funcs.call("fn:broken"))
+		for _ = 1, 2 do
+			fails("Internal", "no chunk", funcs.call("fn:chunk_fails"))
+		end
+	end)
+
+	it("is a process while it lasts", function()
+		local who = assert(funcs.call("fn:worker", "identity"))
+		assert.matches("^{.*|0x%x+}$", who.pid)
+		assert.are_not.equal(process.pid(), who.pid)
+		assert.equal("fn:worker", who.id)
+		assert.equal("function.lua", who.info.kind)
+		assert.equal("running", who.info.state)
+		fails("NotFound", "process not found", process.info(who.pid))
+		assert.same({ true, 42 }, funcs.call("fn:worker", "spawn"))
+	end)
+
+	it("takes messages", function()
+		local future = funcs.async("fn:worker", "obey", process.pid())
+		local pid = next_event("started").value
+		assert(process.send(pid, "order", "done"))
+		assert.equal("done", future:response():receive():data())
+	end)
+
+	it("fails when it is terminated, and the state is not used again", function()
+		funcs.call("fn:state", "count")
+		local before = funcs.call("fn:state", "count")
+		assert.is_true(before > 1)
+		local future = funcs.async("fn:state", "wait")
+		time.sleep("10ms")
+		for _, info in ipairs(process.list()) do
+			if info.entry == "fn:state" then
+				assert(process.terminate(info.pid))
+			end
+		end
+		local err = future:response():receive()
+		assert.equal("process terminated", err:message())
+		assert.equal(1, (funcs.call("fn:state", "count")))
+	end)
+
+	it("fails when it is blocked for ever", function()
+		fails("Internal", "all coroutines blocked", funcs.call("fn:state", "block"))
+	end)
+
+	it("is limited in time and memory", function()
+		local first = assert(funcs.call("fn:limited"))
+		assert.equal(first + 1, (funcs.call("fn:limited")))
+		local err = fails("LimitExceeded", "memory", funcs.call("fn:limited", "eat"))
+		assert.equal("max_memory", err:details().limit)
+		assert.is_nil(err:retryable())
+		assert.equal(1, (funcs.call("fn:limited")))
+		fails("Timeout", "execution time limit exceeded: 300 ms", funcs.call("fn:limited", "spin"))
+		assert.equal(1, (funcs.call("fn:limited")))
+	end)
+end)
+
+describe("a pooled state", function()
+	it("runs its chunk once, in each call another process", function()
+		local first = assert(funcs.call("fn:state", "count"))
+		assert.equal(first + 1, (funcs.call("fn:state", "count")))
+		local pids = assert(funcs.call("fn:state", "pid"))
+		local again = assert(funcs.call("fn:state", "pid"))
+		assert.equal(pids.now, again.before)
+		assert.are_not.equal(again.now, again.before)
+	end)
+
+	it("keeps nothing else of a call", function()
+		local calls = assert(funcs.call("fn:state", "litter"))
+		assert.same(
+			{ topic_open = false, timer_open = false, sender = false, calls = calls + 1 },
+			(funcs.call("fn:state", "look"))
+		)
+	end)
+
+	it("closes the files of a call", function()
+		assert(funcs.call("fn:state", "open"))
+		assert.matches("file already closed", funcs.call("fn:state", "read"), 1, true)
+	end)
+
+	it("survives a failure", function()
+		local calls = assert(funcs.call("fn:state", "count"))
+		fails("Internal", "on purpose", funcs.call("fn:state", "fail"))
+		assert.equal(calls + 2, (funcs.call("fn:state", "count")))
+	end)
+
+	it("is new in every call of an inline pool", function()
+		assert.equal(1, (funcs.call("fn:fresh")))
+		assert.equal(1, (funcs.call("fn:fresh")))
+	end)
+end)
+
+describe("a pool", function()
+	it("runs as many calls as it has workers; the others wait", function()
+		local futures = {}
+		for i = 1, 3 do
+			futures[i] = assert(funcs.async("fn:pair", "obey", process.pid()))
+		end
+		local first, second = next_event("started").value, next_event("started").value
+		assert.is_nil(process.receive("30ms"))
+		process.send(first, "order", "one")
+		local third = next_event("started").value
+		process.send(second, "order", "two")
+		process.send(third, "order", "three")
+		local got = {}
+		for i = 1, 3 do
+			got[i] = futures[i]:response():receive():data()
+		end
+		table.sort(got)
+		assert.same({ "one", "three", "two" }, got)
+	end)
+
+	it("lets a function call itself though it is full", function()
+		assert.equal(10, (funcs.call("fn:recursive", 10)))
+		assert.equal(64, (funcs.call("fn:recursive", 64)))
+		fails("LimitExceeded", "fn:recursive calls itself through a full pool", funcs.call("fn:recursive", 65))
+	end)
+
+	it("makes instances at boot if it shall", function()
+		local warmed
+		for _ = 1, 500 do
+			warmed = env.get("WARMED")
+			if warmed then
+				break
+			end
+			time.sleep("10ms")
+		end
+		assert.equal("yes", warmed)
+		assert.equal(false, (funcs.call("fn:warm")))
+	end)
+end)
+
+describe("funcs.async", function()
+	it("gives a Future", function()
+		local future, err = funcs.async("fn:echo", "value")
+		assert.is_nil(err)
+		assert.equal(false, future:is_complete())
+		local value, none = future:result()
+		assert.is_nil(value)
+		assert.is_nil(none)
+		assert.same({ nil, false }, { future:error() })
+		assert.equal(false, future:is_canceled())
+		assert.equal(future:channel(), future:response())
+		local wrapper, ok = future:response():receive()
+		assert.equal(true, ok)
+		assert.equal("value", wrapper:data())
+		assert.equal("lua/any", wrapper:get_format())
+		assert.same({ nil, false }, { future:response():receive() })
+		assert.equal(true, future:is_complete())
+		assert.equal("value", future:result():data())
+		assert.same({ nil, false }, { future:error() })
+		assert.same({ true }, { future:cancel() })
+		assert.equal(false, future:is_canceled())
+	end)
+
+	it("carries a failure", function()
+		local future = assert(funcs.async("fn:fails", "error"))
+		local err, ok = future:response():receive()
+		assert.equal(true, ok)
+		assert.equal("NotFound", err:kind())
+		assert.same({ nil, false }, { future:response():receive() })
+		local value, again = future:result()
+		assert.is_nil(value)
+		assert.equal("NotFound", again:kind())
+		local failure, failed = future:error()
+		assert.equal(true, failed)
+		assert.equal("Internal", failure:kind())
+		assert.equal("async call failed: gone", tostring(failure))
+		assert.equal("gone", failure:message())
+		assert.equal(true, future:is_complete())
+	end)
+
+	it("carries nil", function()
+		local wrapper, ok = funcs.async("fn:fails", "nothing"):response():receive()
+		assert.equal(true, ok)
+		assert.is_nil(wrapper:data())
+	end)
+
+	it("can be canceled", function()
+		local future = assert(funcs.async("fn:worker", "spin", process.pid()))
+		local pid = next_event("started").value
+		assert.same({ true }, { future:cancel() })
+		assert.equal(true, future:is_canceled())
+		assert.equal(true, future:is_complete())
+		assert.same({ nil, false }, { future:response():receive() })
+		fails("Canceled", "", future:result())
+		assert.same({ nil, false }, { future:error() })
+		if process.monitor(pid) then
+			next_event("EXIT")
+		end
+		fails("NotFound", "process not found", process.info(pid))
+	end)
+
+	it("checks only the target at once", function()
+		fails("NotFound", "no handler registered for fn:nothing", funcs.async("fn:nothing"))
+		fails("Invalid", "function ID required", funcs.async(""))
+		fails("Invalid", "", funcs.async("fn:broken"))
+	end)
+
+	it("works in a select", function()
+		local slow = assert(funcs.async("fn:worker", "sleep", "1h"))
+		local quick = assert(funcs.async("fn:echo", 5))
+		local won = channel.select({ slow:response():case_receive(), quick:response():case_receive() })
+		assert.equal(quick:channel(), won.channel)
+		assert.equal(5, won.value:data())
+		assert.equal(true, won.ok)
+		local idle = channel.select({ slow:response():case_receive(), default = true })
+		assert.equal(true, idle.default)
+		slow:cancel()
+	end)
+
+	it("calls in parallel", function()
+		local futures = {}
+		for i = 1, 20 do
+			futures[i] = assert(funcs.async("fn:worker", "obey", process.pid()))
+		end
+		local pids = {}
+		for i = 1, 20 do
+			pids[i] = next_event("started").value
+		end
+		for i = 1, 20 do
+			process.send(pids[i], "order", i)
+		end
+		local sum = 0
+		for i = 1, 20 do
+			sum = sum + futures[i]:response():receive():data()
+		end
+		assert.equal(210, sum)
+	end)
+
+	it("goes on when its caller returns, and ends when it fails", function()
+		assert.equal("left", (funcs.call("fn:nested", "async", "obey", process.pid())))
+		local pid = next_event("started").value
+		assert(process.monitor(pid))
+		process.send(pid, "order", "late")
+		assert.equal("late", next_event("EXIT").value)
+		fails("Internal", "failed", funcs.call("fn:nested", "async and fail", "events", process.pid()))
+		next_event("started")
+		assert.equal("CANCEL", next_event("heard").value)
+	end)
+end)
+
+describe("the end of a caller", function()
+	local function caller_of(...)
+		local future = assert(funcs.async("fn:nested", ...))
+		local callee = next_event("started").value
+		assert(process.monitor(callee))
+		for _, info in ipairs(process.list()) do
+			if info.entry == "fn:nested" then
+				return info.pid, callee, future
+			end
+		end
+	end
+
+	it("is told to a callee that listens", function()
+		local caller, callee = caller_of("call", "events", process.pid())
+		assert(process.terminate(caller))
+		assert.same({ n = 2, "CANCEL", "caller context canceled" }, next_event("heard").values)
+		local exit = next_event("EXIT")
+		assert.equal(callee, exit.from)
+		assert.equal("CANCEL", exit.value)
+	end)
+
+	it("ends a callee that does not listen", function()
+		local caller, callee = caller_of("call", "spin", process.pid())
+		assert(process.terminate(caller))
+		local exit = next_event("EXIT")
+		assert.equal(callee, exit.from)
+		assert.equal("process terminated", exit.error:message())
+	end)
+
+	it("reaches a process that is called", function()
+		local caller, callee = caller_of("bridge", "events", process.pid())
+		assert(process.terminate(caller))
+		assert.equal("caller context canceled", next_event("heard").values[2])
+		assert.equal(callee, next_event("EXIT").from)
+	end)
+
+	it("is a CANCEL of the caller too, for a process that is called", function()
+		local caller, callee, future = caller_of("bridge", "events", process.pid())
+		assert(process.cancel(caller, "enough"))
+		assert.equal("caller context canceled", next_event("heard").values[2])
+		assert.equal(callee, next_event("EXIT").from)
+		assert.equal("Canceled", future:response():receive():kind())
+	end)
+end)
+
+describe("options", function()
+	it("end a call in time", function()
+		for _, timeout in ipairs({ "30ms", 30, time.milliseconds(30) }) do
+			local quick = funcs.new():with_options({ timeout = timeout })
+			local err = fails("Timeout", "call of fn:worker timed out after 30ms", quick:call("fn:worker", "sleep", "1h"))
+			assert.equal(false, err:retryable())
+		end
+		local future = assert(funcs.new():with_options({ timeout = "30ms" }):async("fn:worker", "events", process.pid()))
+		next_event("started")
+		assert.equal("CANCEL", next_event("heard").value)
+		assert.equal("Timeout", future:response():receive():kind())
+	end)
+
+	it("make a failed call again", function()
+		local function with(retry)
+			retry.initial_delay = 1
+			return funcs.new():with_options({ retry = retry })
+		end
+		fails("Unavailable", "try again", funcs.call("fn:flaky", "none", 1))
+		assert.equal(3, (with({ max_attempts = 3 }):call("fn:flaky", "enough", 2)))
+		fails("Unavailable", "try again", with({ max_attempts = 3 }):call("fn:flaky", "too few", 3))
+		assert.equal(4, (funcs.call("fn:flaky", "too few", 3)))
+		fails("Internal", "try again", with({ max_attempts = 3 }):call("fn:flaky", "internal", 1, "Internal"))
+		assert.equal(2, (with({ max_attempts = 3 }):call("fn:flaky", "timeout", 1, "Timeout")))
+		fails("Timeout", "", with({ max_attempts = 3, skip_kinds = { "Timeout" } }):call("fn:flaky", "skip", 1, "Timeout"))
+		fails("Timeout", "", with({ max_attempts = 3, retry_kinds = { "Conflict" } }):call("fn:flaky", "only", 1, "Timeout"))
+		assert.equal(2, with({ max_attempts = 2 }):async("fn:flaky", "async", 1):response():receive():data())
+	end)
+
+	it("come from the entry unless the call says otherwise", function()
+		fails("Timeout", "timed out after 50ms", funcs.call("fn:patient", "sleep"))
+		local before = assert(funcs.call("fn:patient"))
+		fails("Unavailable", "no", funcs.call("fn:patient", "fail"))
+		assert.equal(before + 4, (funcs.call("fn:patient")))
+		local once = funcs.new():with_options({ retry = { max_attempts = 1 } })
+		fails("Unavailable", "no", once:call("fn:patient", "fail"))
+		assert.equal(before + 6, (funcs.call("fn:patient")))
+		fails("Timeout", "timed out after 50ms", once:call("fn:patient", "sleep"))
+	end)
+
+	it("are told when they are wrong", function()
+		local wrong = funcs.new():with_options({ timeout = "soon" })
+		fails("Invalid", "option timeout: invalid duration", wrong:call("fn:echo"))
+		local ok, err = pcall(wrong.with_options, wrong, "soon")
+		assert.is_false(ok)
+		assert.matches("table expected, got string", err, 1, true)
+		assert.equal(1, (funcs.new():with_options({ unheard_of = true }):call("fn:echo", 1)))
+	end)
+
+	it("replace, and leave the Executor as it is", function()
+		local plain = funcs.new()
+		local quick = plain:with_options({ timeout = "30ms" })
+		local again = quick:with_options({ retry = { max_attempts = 2 } })
+		assert.equal("slept", (plain:call("fn:worker", "sleep", "60ms")))
+		fails("Timeout", "", quick:call("fn:worker", "sleep", "1h"))
+		assert.equal("slept", (again:call("fn:worker", "sleep", "60ms")))
+	end)
+end)
+
+describe("a process with a default host", function()
+	it("can be called", function()
+		local who = assert(funcs.call("fn:bridged", "identity"))
+		assert.equal("fn:bridged", who.id)
+		assert.equal(HOST, who.info.host)
+		assert.equal("a", funcs.call("fn:bridged_by_options", "a")[1])
+		assert.equal(42, (funcs.call("fn:bridged_wasm", 6, 7)))
+		assert.equal("other", funcs.async("fn:bridged", "other"):response():receive():data())
+	end)
+
+	it("can be terminated", function()
+		local future = assert(funcs.async("fn:bridged", "obey", process.pid()))
+		assert(process.terminate(next_event("started").value))
+		assert.equal("process terminated", future:response():receive():message())
+	end)
+end)
+
+describe("a WebAssembly function", function()
+	it("is called like every other", function()
+		assert.equal(42, (funcs.call("fn:compute", 6, 7)))
+		assert.equal(42, funcs.async("fn:compute", 6, 7):response():receive():data())
+		fails("Invalid", "compute: expected 2 arguments", funcs.call("fn:compute", 1))
+		assert.equal(5, (funcs.call("fn:compute", 5, 1)))
+	end)
+
+	it("may be text", function()
+		assert.equal(42, (funcs.call("fn:add", 40, 2)))
+		assert.equal(42, (funcs.call("fn:component")))
+		local err = fails("Internal", "failed to compile wasm module: ", funcs.call("fn:bad_text"))
+		assert.matches("%(fn:bad_text:1:%d+%)$", tostring(err))
+	end)
+
+	it("gives a result as it is, where a process unwraps it", function()
+		assert.same({ { ok = "fine" } }, { funcs.call("fn:check", true) })
+		assert.same({ { err = "not fine" } }, { funcs.call("fn:check", false) })
+		assert.equal("fine", (funcs.call("fn:check_process", true)))
+		fails("Internal", "not fine", funcs.call("fn:check_process", false))
+		assert.same({ n = 2 }, table.pack(funcs.call("fn:void")))
+	end)
+
+	it("has a new instance in each call", function()
+		assert.equal(1, (funcs.call("fn:bump")))
+		assert.equal(1, (funcs.call("fn:bump")))
+	end)
+
+	it("fails by traps, exit codes and limits", function()
+		local err = fails("Internal", "wasm trap: unreachable", funcs.call("fn:trap"))
+		assert.equal("unreachable", err:details().trap)
+		assert.is_nil(err:retryable())
+		assert.equal(7, fails("Internal", "exit status 7", funcs.call("fn:quit", 7)):details().exit_code)
+		assert.same({ n = 2 }, table.pack(funcs.call("fn:quit", 0)))
+		assert.same({ { err = true } }, { funcs.call("fn:run") })
+		fails("Timeout", "execution time limit exceeded: 200 ms", funcs.call("fn:doze", 60000, 1))
+		assert.equal(2, (funcs.call("fn:doze", 1, 2)))
+	end)
+
+	it("is a process that can be terminated, and stopped with its caller", function()
+		for _, stop in ipairs({ process.terminate, function() end }) do
+			local future = assert(funcs.async("fn:doze", 60000, 1))
+			local pid
+			for _, info in ipairs(process.list()) do
+				if info.entry == "fn:doze" then
+					pid = info.pid
+					assert.equal("function.wasm", info.kind)
+				end
+			end
+			assert(process.monitor(pid))
+			stop(pid)
+			if stop ~= process.terminate then
+				future:cancel()
+			end
+			assert.equal("process terminated", next_event("EXIT").error:message())
+		end
+	end)
+end)
