@@ -64,6 +64,8 @@ pub struct Spawn {
     pub parent: Option<Arc<Process>>,
     /// What `parent` is to the child, before the child's first step.
     pub ties: Ties,
+    /// Whoever spawns holds the process and looks at its end: a failure leaves no record, however soon it comes.
+    pub observed: bool,
     /// Registered for it before its first step.
     pub name: Option<String>,
     /// In its mailbox before its first step, as sent by `parent`.
@@ -82,6 +84,7 @@ impl Spawn {
             args: Packed::empty(),
             parent: None,
             ties: Ties::NONE,
+            observed: true,
             name: None,
             messages: Vec::new(),
             words: Arc::default(),
@@ -423,8 +426,8 @@ impl Kernel {
             process: process.clone(),
             args: spawn.args,
         };
-        if spawn.parent.is_none() || process.chain().is_some() {
-            // Whoever starts a process from outside, or calls one, looks at its end; after the first step it would be late.
+        // Whoever calls a process looks at its end too; after the first step it would be late to say so.
+        if spawn.observed || process.chain().is_some() {
             process.set_observed();
         }
         let body = make(&*spawn.program, start)?;

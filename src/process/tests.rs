@@ -220,6 +220,7 @@ fn child_of(parent: &Arc<Process>, program: Plain, ties: Ties) -> Spawn {
     Spawn {
         parent: Some(parent.clone()),
         ties,
+        observed: false,
         context: parent.context().clone(),
         ..Spawn::new(Arc::new(program), parent.host().clone())
     }
@@ -806,6 +807,30 @@ fn a_policy_decides_and_without_one_everything_is_allowed() {
 }
 
 #[test]
+fn a_process_has_begun_when_it_first_waits_or_has_ended() {
+    let world = World::new();
+    for _ in 0..100 {
+        let reached = Arc::new(AtomicBool::new(false));
+        let process = world.spawn({
+            let reached = reached.clone();
+            move |_, _| {
+                let reached = reached.clone();
+                async move {
+                    reached.store(true, Ordering::SeqCst);
+                    std::future::pending().await
+                }
+            }
+        });
+        world.wait(process.begun());
+        assert!(reached.load(Ordering::SeqCst));
+        world.kernel.terminate(process.pid()).unwrap();
+        let ended = world.spawn(|_, _| async { done() });
+        world.exit(&ended);
+        world.wait(ended.begun());
+    }
+}
+
+#[test]
 fn a_full_mailbox_refuses_messages_and_takes_events() {
     let world = World::with(Clock::real(), |host| host.mailbox.messages = 2);
     let target = world.sleeper();
@@ -1198,4 +1223,24 @@ fn two_kernels_live_side_by_side() {
     drop(two);
     assert!(one.kernel.find(first.pid()).is_some());
     assert_eq!(one.run(|_| async { 3 }), 3);
+}
+
+#[test]
+fn a_step_that_does_not_return_does_not_keep_the_kernel_from_closing() {
+    let world = World::new();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (entered, inside) = std::sync::mpsc::channel();
+    let stuck = Mutex::new(Some((entered, released)));
+    let process = world.spawn(move |_, _| {
+        let (entered, released) = stuck.lock().unwrap().take().expect("it runs once");
+        async move {
+            entered.send(()).unwrap();
+            released.recv().unwrap_err();
+            done()
+        }
+    });
+    inside.recv().unwrap();
+    world.kernel.close();
+    assert_eq!(*world.exit(&process), Exit::terminated());
+    drop(release);
 }

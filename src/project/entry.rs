@@ -78,13 +78,25 @@ impl Entry {
         }
     }
 
-    /// A line of the source of a Lua entry, counted in the file that its chunk is named after. None for other kinds.
-    pub fn place_in_source(&self, line: u32) -> Option<Place> {
+    /// A place in the source of a Lua entry, whose line is counted in the file that its chunk is named after, as it stands
+    /// in that file; the whole line where it is written differently there. None for other kinds.
+    pub fn place_in_source(&self, place: &Place) -> Option<Place> {
         let Spec::Lua(spec) = &self.spec else { return None };
         let inline = self.origin.as_ref().filter(|origin| *origin.source.file == *spec.chunk);
         let text = inline.map_or(&spec.source, |origin| &origin.source.text);
-        let shown = text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default();
-        Some(Place::whole_line(spec.chunk.as_str(), shown, line))
+        let shown = text
+            .lines()
+            .nth(place.line.saturating_sub(1) as usize)
+            .unwrap_or_default();
+        let chunk = spec.chunk.as_str();
+        Some(match shown.find(&place.text).filter(|_| !place.text.is_empty()) {
+            Some(at) => {
+                let before = u32::try_from(shown[..at].chars().count()).unwrap_or(u32::MAX);
+                let column = before.saturating_add(place.column - place.skipped);
+                Place::in_line(chunk, shown, place.line, column, place.length)
+            }
+            None => Place::whole_line(chunk, shown, place.line),
+        })
     }
 
     pub fn is_broken(&self) -> bool {

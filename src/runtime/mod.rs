@@ -5,6 +5,7 @@
 //! command line's business. Invariant: once [`Runtime::stop`] has returned no process of it lives.
 
 mod calls;
+mod declare;
 mod files;
 mod findings;
 mod programs;
@@ -22,8 +23,8 @@ use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
-use crate::process::{Bound, Clock, Host, HostSpec, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
-use crate::project::{Diagnostic, Entry, ProcessHostSpec, Registry, Spec};
+use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
+use crate::project::{Diagnostic, Entry, Registry, Spec};
 use crate::supervisor::{Supervisor, Unstarted};
 use crate::system::System;
 use crate::system::terminal::Terminal;
@@ -31,6 +32,7 @@ use crate::value::Packed;
 use crate::wasm::cache::Cache;
 use crate::wasm::inspect::Inspection;
 use crate::wasm::{Settings, Wasm, WasmProgram};
+pub use declare::Declarations;
 use programs::Engines;
 
 /// What a runtime is made from.
@@ -79,6 +81,7 @@ pub struct Runtime {
     kernel: Kernel,
     registry: Arc<Registry>,
     engines: Arc<Engines>,
+    declarations: Arc<Declarations>,
     shutdown_timeout: Duration,
     /// Once services were started.
     supervisor: OnceLock<Supervisor>,
@@ -114,31 +117,33 @@ impl Runtime {
         if !options.dry {
             options.system.volumes.open_all();
         }
-        let runtime = Runtime {
+        let declarations = Declarations {
+            kernel: kernel.clone(),
+            engines: engines.clone(),
+            terminal: options.terminal,
+        };
+        options
+            .registry
+            .iter()
+            .try_for_each(|entry| declarations.add_host(entry))?;
+        if !options.dry {
+            calls::warm(&engines, &kernel);
+        }
+        Ok(Runtime {
             kernel,
             registry: options.registry,
             engines,
+            declarations: Arc::new(declarations),
             shutdown_timeout: options.shutdown_timeout,
             supervisor: OnceLock::new(),
             io,
             threads: Some(threads),
-        };
-        runtime.add_hosts(&options.terminal)?;
-        if !options.dry {
-            calls::warm(&runtime.engines, &runtime.kernel);
-        }
-        Ok(runtime)
+        })
     }
 
-    fn add_hosts(&self, terminal: &Arc<Terminal>) -> Result<()> {
-        for entry in self.registry.iter() {
-            match &entry.spec {
-                Spec::ProcessHost(spec) => self.kernel.add_host(process_host(entry, spec))?,
-                Spec::TerminalHost(_) => self.kernel.add_host(terminal_host(entry, terminal))?,
-                _ => continue,
-            };
-        }
-        Ok(())
+    /// Where further entries become known.
+    pub fn declarations(&self) -> &Arc<Declarations> {
+        &self.declarations
     }
 
     pub fn kernel(&self) -> &Kernel {
@@ -347,30 +352,6 @@ fn settings(registry: &Registry, oneshot: bool) -> Settings {
             .map_or(settings.max_stack, |max| settings.max_stack.max(max as usize)),
         ..settings
     })
-}
-
-fn process_host(entry: &Entry, spec: &ProcessHostSpec) -> HostSpec {
-    HostSpec {
-        workers: spec.workers,
-        mailbox: Bound {
-            messages: spec.mailbox_limit,
-            bytes: spec.mailbox_bytes,
-        },
-        stop_timeout: stop_timeout(entry),
-        ..HostSpec::new(entry.id.clone())
-    }
-}
-
-fn terminal_host(entry: &Entry, terminal: &Arc<Terminal>) -> HostSpec {
-    HostSpec {
-        stop_timeout: stop_timeout(entry),
-        terminal: Some(terminal.clone()),
-        ..HostSpec::new(entry.id.clone())
-    }
-}
-
-fn stop_timeout(entry: &Entry) -> Duration {
-    entry.lifecycle.clone().unwrap_or_default().stop_timeout
 }
 
 #[cfg(test)]

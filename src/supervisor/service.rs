@@ -374,6 +374,8 @@ impl Work {
             Subject::Process(spec) => {
                 let program = self.program(&spec.process).await?;
                 let process = self.spawn(spec, program)?;
+                // Who requires it finds what it registers first thing.
+                process.begun().await;
                 Ok(Running::Process(process, Instant::now()))
             }
             Subject::Broken(error) => Err(error.clone()),

@@ -1,5 +1,6 @@
 local env = require("env")
 local funcs = require("funcs")
+local security = require("security")
 local time = require("time")
 
 local HOST = "app:processes"
@@ -417,6 +418,59 @@ describe("options", function()
 		assert.equal("slept", (plain:call("fn:worker", "sleep", "60ms")))
 		fails("Timeout", "", quick:call("fn:worker", "sleep", "1h"))
 		assert.equal("slept", (again:call("fn:worker", "sleep", "60ms")))
+	end)
+end)
+
+describe("an Executor", function()
+	it("gives context values to its calls and theirs", function()
+		local shared = { 1 }
+		local executor = funcs.new():with_context({ who = "me", list = { a = shared, b = shared } })
+		for more = 0, 2 do
+			local seen = assert(executor:call("fn:heir", more)).values
+			assert.equal("me", seen.who)
+			assert.equal(seen.list.a, seen.list.b)
+		end
+		assert.equal("me", executor:async("fn:heir"):response():receive():data().values.who)
+		assert.same({ who = "me" }, (funcs.new():with_context({ who = "me" }):call("fn:bridged_heir")))
+		assert.same({ values = {}, scoped = false }, (funcs.call("fn:heir")))
+	end)
+
+	it("accumulates values and is never changed", function()
+		local one = funcs.new():with_context({ a = 1, b = 1 })
+		local two = one:with_context({ b = 2, c = 3 }):with_options({ timeout = "5s" })
+		assert.same({ a = 1, b = 2, c = 3 }, assert(two:call("fn:heir")).values)
+		assert.same({ a = 1, b = 1 }, assert(one:call("fn:heir")).values)
+	end)
+
+	it("sets actor and scope", function()
+		local executor = funcs.new():with_actor(security.new_actor("user:1")):with_scope(security.new_scope())
+		assert.same({ values = {}, actor = "user:1", scoped = true }, (executor:call("fn:heir", 1)))
+		assert.same({ values = {}, scoped = false }, (funcs.call("fn:heir", 1)))
+	end)
+
+	it("passes on what its own process has", function()
+		local outer = process.with_context({ outer = 1 }):with_actor(security.new_actor("user:2"))
+		local seen = assert(outer:exec("fn:inner", HOST))
+		assert.same({ values = { outer = 1, inner = 2 }, actor = "user:2", scoped = false }, seen)
+	end)
+
+	it("raises when it is used in a wrong way", function()
+		local executor = funcs.new()
+		for _, wrong in ipairs({
+			{ "with_context", "x" },
+			{ "with_context", { [1] = "x" } },
+			{ "with_actor" },
+			{ "with_actor", {} },
+			{ "with_scope", 1 },
+			{ "with_options" },
+		}) do
+			local ok, err = pcall(executor[wrong[1]], executor, wrong[2])
+			assert.is_false(ok)
+			assert.matches("bad argument #1 to '" .. wrong[1] .. "'", tostring(err), 1, true)
+		end
+		local ok, err = pcall(executor.call, "fn:echo")
+		assert.is_false(ok)
+		assert.matches("a method of an Executor is called with a colon", err, 1, true)
 	end)
 end)
 

@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Long enough for the slowest machine, short enough to be noticed.
 const WATCHDOG: Duration = Duration::from_secs(120);
@@ -50,6 +50,15 @@ impl Folder {
 
     pub fn read(&self, path: &str) -> String {
         fs::read_to_string(self.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Waits until a program has made that file.
+    pub fn wait_for(&self, path: &str) {
+        let began = Instant::now();
+        while !self.path().join(path).exists() {
+            assert!(began.elapsed() < WATCHDOG, "{path} was never made");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Copies a file or a whole folder to that place.
@@ -158,7 +167,7 @@ impl Call {
 
     /// Runs in a folder below.
     #[must_use]
-    pub fn within(mut self, folder: &str) -> Call {
+    pub fn within(mut self, folder: impl AsRef<Path>) -> Call {
         self.command.current_dir(self.folder.path().join(folder));
         self
     }

@@ -1,5 +1,6 @@
 //! What a user of the built program sees: exit codes, streams, signals, refusals. One folder per test, the real binary.
 
+mod bad_input;
 mod cache;
 mod harness;
 mod hash;

@@ -41,6 +41,8 @@ struct Order {
     host: Arc<Host>,
     args: Packed,
     ties: Ties,
+    /// The caller waits for its end.
+    observed: bool,
     spawner: Option<Spawner>,
 }
 
@@ -181,6 +183,7 @@ impl Driver {
                 host,
                 args,
                 ties,
+                observed: false,
                 spawner,
             };
             let parent = self.process().clone();
@@ -212,6 +215,7 @@ impl Driver {
                 host,
                 args,
                 ties: Ties::NONE,
+                observed: true,
                 spawner,
             };
             let parent = self.process().clone();
@@ -288,28 +292,20 @@ impl Driver {
         }
     }
 
-    /// Whether files can be named as processes, and hosts be left out: in a script, a session, a test.
     fn is_free(&self) -> bool {
-        self.context.visible.files.is_some()
+        self.context.is_free()
     }
 
-    /// The host of a spawn; nil is the process's own one, or the first if it runs on a terminal.
+    /// The host of a spawn; nil is the process's own one.
     unsafe fn host_at(&mut self, l: Lua, index: c_int) -> Result<Arc<Host>> {
-        let process = &self.context.process;
         // SAFETY: reads.
         let name = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| text(l, index).unwrap_or_default()) };
-        let host = match name {
-            Some(name) => {
-                let resolve = |name: &str| EntryId::resolve(name, process.entry().namespace());
-                process.kernel().host(&remembered(&mut self.last_host, name, resolve)?)
-            }
-            None if process.terminal().is_none() => Some(process.host().clone()),
-            None => {
-                let registry = self.context.engine.registry();
-                let first = registry.of_kind("process.host").next();
-                first.and_then(|entry| process.kernel().host(&entry.id))
-            }
+        let Some(name) = name else {
+            return self.context.own_host();
         };
+        let process = &self.context.process;
+        let resolve = |name: &str| EntryId::resolve(name, process.entry().namespace());
+        let host = process.kernel().host(&remembered(&mut self.last_host, name, resolve)?);
         host.ok_or_else(|| Error::not_found("host not found"))
     }
 
@@ -351,6 +347,7 @@ fn launch(parent: &Arc<Process>, program: Arc<dyn Program>, order: Order) -> Res
         args: order.args,
         parent: Some(parent.clone()),
         ties: order.ties,
+        observed: order.observed,
         name: None,
         messages: Vec::new(),
         words: parent.words().clone(),

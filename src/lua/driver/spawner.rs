@@ -4,12 +4,12 @@
 use std::ffi::c_int;
 use std::sync::Arc;
 
-use mlua::{Function, IntoLua, Lua as Mlua, MultiValue, UserData, UserDataFields, UserDataMethods, Value as LuaValue};
+use mlua::{Lua as Mlua, MultiValue, UserData, UserDataFields, UserDataMethods, Value as LuaValue};
 
 use super::raw::*;
 use super::{crossing, spawn};
 use crate::lua::error::{bad_argument, mistake};
-use crate::lua::host::{context, raise};
+use crate::lua::host::authorize;
 use crate::lua::modules::security::{actor_argument, scope_argument};
 use crate::process::{Context, Permission, Spawn, Topic};
 use crate::value::Packed;
@@ -47,17 +47,6 @@ unsafe fn call(l: Lua, function: fn(&Mlua, LuaValue) -> mlua::Result<Spawner>) -
         lua_insert(l, 1);
         lua_call(l, lua_gettop(l) - 1, 1);
         1
-    }
-}
-
-/// A C function as a field of an mlua object.
-struct Raw(lua_CFunction);
-
-impl IntoLua for Raw {
-    fn into_lua(self, lua: &Mlua) -> mlua::Result<LuaValue> {
-        // SAFETY: the function is one of ours, for states of ours.
-        let function: Function = unsafe { lua.create_c_function(self.0) }?;
-        Ok(LuaValue::Function(function))
     }
 }
 
@@ -183,9 +172,4 @@ fn text_argument(function: &str, value: &LuaValue) -> mlua::Result<String> {
         other => return Err(bad_argument(1, function, "string", other)),
     };
     text.map_err(|_| mistake(format!("bad argument #1 to '{function}' (not UTF-8 text)")))
-}
-
-/// Raises without that permission.
-fn authorize(lua: &Mlua, permission: Permission, resource: &str) -> mlua::Result<()> {
-    context(lua)?.authorize(permission, resource).map_err(raise)
 }

@@ -142,7 +142,7 @@ impl Caller {
         unsafe { (*self.0).mark() }
     }
 
-    /// Ends what is left in the state of what was begun since the mark: coroutines, timers, subscriptions; empties the mailbox.
+    /// Ends what is left in the state of what was begun since the mark: coroutines, timers, subscriptions.
     pub fn sweep(&self, mark: super::Mark) {
         // SAFETY: as in `finish`; what is called pushes nothing that could raise.
         unsafe {

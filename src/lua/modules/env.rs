@@ -31,7 +31,7 @@ fn get(lua: &Lua, key: Value) -> mlua::Result<MultiValue> {
     let key = text(1, "get", &key)?;
     let get = |key: String| {
         context.authorize(Permission::EnvGet, &key)?;
-        context.engine.system.env.get(&key, context.namespace())
+        context.engine.system.env().get(&key, context.namespace())
     };
     outcome(lua, key.and_then(get))
 }
@@ -42,7 +42,7 @@ fn set(lua: &Lua, (key, value): (Value, Value)) -> mlua::Result<MultiValue> {
     let value = text(2, "set", &value)?;
     let store = |key: String, value: String| {
         context.authorize(Permission::EnvSet, &key)?;
-        context.engine.system.env.set(&key, context.namespace(), &value)
+        context.engine.system.env().set(&key, context.namespace(), &value)
     };
     match key.and_then(|key| store(key, value?)) {
         Ok(()) => Ok(MultiValue::from_iter([Value::Boolean(true), Value::Nil])),
@@ -52,7 +52,7 @@ fn set(lua: &Lua, (key, value): (Value, Value)) -> mlua::Result<MultiValue> {
 
 fn get_all(lua: &Lua, (): ()) -> mlua::Result<(Table, Value)> {
     let context = context(lua)?;
-    let all = context.engine.system.env.all().into_iter();
+    let all = context.engine.system.env().all().into_iter();
     let readable = all.filter(|(key, _)| context.authorize(Permission::EnvGet, key).is_ok());
     Ok((lua.create_table_from(readable)?, Value::Nil))
 }
