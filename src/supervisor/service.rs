@@ -323,7 +323,7 @@ impl Keeper {
             record = record.because(error);
         }
         if let Some(Running::Process(process, _)) = &self.running {
-            record = record.about(process.pid(), process.entry());
+            record = record.about(process.pid(), &process.entry());
         }
         self.work.kernel.log().record(record);
     }

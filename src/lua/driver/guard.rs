@@ -155,7 +155,7 @@ impl Driver {
         let record = Record::new(Level::Error, format!("uncaught error in a coroutine: {message}"));
         let record = record.field("at", place.as_str());
         let process = self.process();
-        let record = record.about(process.pid(), process.entry());
+        let record = record.about(process.pid(), &process.entry());
         process.kernel().log().record(record);
         self.cut(number);
         Some(Resumed::Goes)

@@ -43,6 +43,7 @@ mod spawn;
 mod spawner;
 mod text;
 mod timer;
+mod upgrade;
 mod waiting;
 
 use std::any::Any;
@@ -62,7 +63,7 @@ use crate::error::Error;
 use crate::id::{EntryId, Pid};
 use crate::lua::host::StateContext;
 use crate::lua::stack;
-use crate::process::{Exit, Process, Progress, Topic, Wait, slice};
+use crate::process::{Exit, Process, Progress, Topic, Upgrade, Wait, slice};
 use memory::Memory;
 use raw::*;
 use waiting::{Pending, Woken};
@@ -142,6 +143,8 @@ pub struct Driver {
     pinned: u32,
     /// Why it has to end, when the reason was found in here.
     fatal: Option<Exit>,
+    /// What the process goes on as.
+    next: Option<Upgrade>,
     tasks: Vec<Option<Task>>,
     free: Vec<u32>,
     ready: VecDeque<u32>,
@@ -204,6 +207,7 @@ impl Driver {
             booted: false,
             pinned: 0,
             fatal: None,
+            next: None,
             tasks: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),
@@ -291,9 +295,9 @@ impl Driver {
         self.memory.used() as u64
     }
 
-    /// Whether the whole process has to end.
+    /// Whether nothing of the state may run any more.
     fn is_over(&self) -> bool {
-        self.memory.is_exceeded() || self.fatal.is_some() || self.process().is_doomed()
+        self.memory.is_exceeded() || self.fatal.is_some() || self.next.is_some() || self.process().is_doomed()
     }
 
     /// Whether no code of the running task may run any more.
@@ -454,7 +458,10 @@ impl Driver {
         self.in_step = true;
         let progress = self.advance(waker);
         self.in_step = false;
-        progress
+        match self.next.take() {
+            Some(next) if !self.memory.is_exceeded() => Progress::Upgraded(next),
+            _ => progress,
+        }
     }
 
     fn advance(&mut self, waker: &Waker) -> Progress {

@@ -79,6 +79,6 @@ impl Driver {
         process
             .kernel()
             .log()
-            .record(record.about(process.pid(), process.entry()));
+            .record(record.about(process.pid(), &process.entry()));
     }
 }
