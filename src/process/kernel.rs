@@ -290,7 +290,7 @@ impl Kernel {
     pub async fn stop_host(&self, host: &Arc<Host>) {
         host.begin_stop();
         for process in self.processes_of(host) {
-            self.ask_to_stop(&process, "scheduler shutdown");
+            self.ask_to_stop(None, &process, "scheduler shutdown");
         }
         let emptied = self.wait_until(host, |left| left.iter().all(|process| process.is_idle_orphan()));
         // A timeout is an outcome here, not an error: what is left is terminated below.
@@ -304,9 +304,9 @@ impl Kernel {
     }
 
     /// Sends CANCEL to a process that would read it, and ends one that would not.
-    pub fn ask_to_stop(&self, process: &Arc<Process>, reason: &str) {
+    pub fn ask_to_stop(&self, from: Option<&Pid>, process: &Arc<Process>, reason: &str) {
         if process.hears_cancel() {
-            self.push_event(process, EventKind::Cancel(reason.into()), None);
+            self.push_event(process, EventKind::Cancel(reason.into()), from.cloned());
         } else {
             process.doom(Exit::terminated());
         }

@@ -137,6 +137,8 @@ pub struct Driver {
     cutting: bool,
     /// A step has begun and not ended; stays so when it panicked.
     in_step: bool,
+    /// Bytes that were left when a call's garbage was last collected.
+    lives: usize,
     /// Main was found and kept: the state can serve another call.
     booted: bool,
     /// Depth of resumes below which nobody can yield.
@@ -204,6 +206,7 @@ impl Driver {
             guarded: false,
             cutting: false,
             in_step: false,
+            lives: 0,
             booted: false,
             pinned: 0,
             fatal: None,
