@@ -1,4 +1,5 @@
-//! What a WASM process costs when Lua spawns it and reads its EXIT, beside bare wasmtime in the same run.
+//! What a WASM process costs when Lua spawns it and reads its EXIT, beside bare wasmtime in the same run; and what a call
+//! of a function costs, of Lua in a state of its pool and of WASM in a new instance.
 //!
 //! `cargo bench --bench processes`. The floor runs in a bare loop on one thread, so the ratio to read is that of one
 //! worker; two workers show whether the second one adds speed. Figures are medians of several rounds. Without Lua:
@@ -30,6 +31,9 @@ entries:
   - { name: wasm, kind: fs.directory, directory: ./wasm }
   - { name: compute, kind: process.wasm, fs: wasm, path: /compute.wasm, hash: "sha256:HASH", method: compute }
   - { name: lives, kind: process.lua, source: file://lives.lua, modules: [time] }
+  - { name: multiply, kind: function.lua, method: main, source: "return function(a, b) return a * b end" }
+  - { name: guest, kind: function.wasm, fs: wasm, path: /compute.wasm, hash: "sha256:HASH", method: compute }
+  - { name: calls, kind: process.lua, source: file://calls.lua, modules: [funcs, time] }
 "#;
 
 const LIVES: &str = r#"
@@ -45,6 +49,24 @@ return { main = function(entry, total, flight)
     if event.error then error(event.error) end
     ended = ended + 1
   end
+  return time.now():sub(before):nanoseconds() / total
+end }
+"#;
+
+/// Calls one after the other in each of `width` coroutines.
+const CALLS: &str = r#"
+local funcs = require("funcs")
+return { main = function(entry, total, width)
+  local before, done = time.now(), channel.new()
+  for _ = 1, width do
+    coroutine.spawn(function()
+      for _ = 1, total / width do
+        assert(assert(funcs.call(entry, 6, 7)) == 42)
+      end
+      done:send(true)
+    end)
+  end
+  for _ = 1, width do done:receive() end
   return time.now():sub(before):nanoseconds() / total
 end }
 "#;
@@ -70,6 +92,23 @@ fn main() {
         one / floor,
         two / floor
     );
+    calls(&worlds);
+}
+
+/// What a call costs, by function and by how many are on at once.
+fn calls(worlds: &[Runtime; 2]) {
+    println!("\nfuncs.call from Lua, ns each");
+    println!(
+        "{:>14} {:>7} {:>12} {:>12}",
+        "function", "at once", "1 worker", "2 workers"
+    );
+    for entry in ["bench:multiply", "bench:guest"] {
+        for width in [1, 50] {
+            let args = [entry.into(), Value::Int(50_000), Value::Int(width)];
+            let [one, two] = worlds.each_ref().map(|world| median(|| call(world, "calls", &args)));
+            println!("{entry:>14} {width:>7} {one:>12.0} {two:>12.0}");
+        }
+    }
 }
 
 fn lay_out(folder: &Path, module: &[u8]) {
@@ -82,6 +121,7 @@ fn lay_out(folder: &Path, module: &[u8]) {
     write("wasm/compute.wasm", module);
     write("_index.yaml", ENTRIES.replace("HASH", &hash).as_bytes());
     write("lives.lua", LIVES.as_bytes());
+    write("calls.lua", CALLS.as_bytes());
 }
 
 fn boot(folder: &Path, workers: usize) -> Runtime {

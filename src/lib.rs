@@ -5,10 +5,11 @@
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
-//! | 0 | [`error`] [`id`] [`value`] [`duration`] [`size`] [`log`] | the words: one error type, names, plain data, log records |
+//! | 0 | [`error`] [`id`] [`value`] [`duration`] [`size`] [`log`] [`race`] | the words: one error type, names, plain data, log records; the first of two futures |
 //! | 1 | [`project`] | folders of YAML and Lua become typed entries; what is wrong with them becomes diagnostics |
 //! | 1 | [`system`] | what processes share with the machine: volumes, environment variables, the terminal |
 //! | 2 | [`process`] | the kernel: processes, mailboxes, hosts, scheduling; its page lists what is guaranteed |
+//! | 2 | [`supervisor`] | what is kept running: services, their order, and when to start them again |
 //! | 3 | [`lua`] | one Lua state per process: compile step, sandbox, coroutine driver, modules |
 //! | 3 | [`wasm`] | components and core modules: engines, grants, WASI, values |
 //! | 4 | [`runtime`] | boot and shutdown; the only room where all the others meet |
@@ -32,6 +33,13 @@
 //! [`process::Mailbox`], which is in the order of arrival. The target is woken; its driver hands the item to the coroutine
 //! that the mailbox rules name, and unpacks it in that state. Nothing is shared: what crosses is bytes.
 //!
+//! # The life of a call
+//!
+//! `funcs.call("app:double", 21)` asks [`process::Programs`] for the [`process::Target`] behind the id and waits for a
+//! [`process::Call`]. A function's call waits for a place in its [`process::Pool`], and becomes a process in the instance
+//! that an earlier call left there, or in a new one; an entry of a process kind is spawned on its default host. When the
+//! process has ended its instance goes back to the pool, then the caller gets the value or the error.
+//!
 //! # Where to add things
 //!
 //! A Lua module is a file in `lua/modules` and a variant of its `Module`; an entry kind is a struct in `project::entry`
@@ -49,8 +57,10 @@ pub mod log;
 pub mod lua;
 pub mod process;
 pub mod project;
+pub mod race;
 pub mod runtime;
 pub mod size;
+pub mod supervisor;
 pub mod system;
 pub mod value;
 pub mod wasm;

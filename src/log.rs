@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::error::Error;
 use crate::id::{EntryId, Pid};
 use crate::value::Value;
 
@@ -59,6 +60,23 @@ impl Record {
         self.pid = Some(pid.clone());
         self.entry = Some(entry.clone());
         self
+    }
+
+    /// The same record, with the error that it is about: kind, text, and the frames if there are any.
+    #[must_use]
+    pub fn because(self, error: &Error) -> Record {
+        let record = self
+            .field("kind", error.kind().as_str())
+            .field("error", error.to_string());
+        let frames: Vec<Value> = error
+            .frames()
+            .iter()
+            .map(|frame| Value::from(frame.to_string()))
+            .collect();
+        match frames.is_empty() {
+            true => record,
+            false => record.field("frames", Value::array(frames)),
+        }
     }
 
     #[must_use]

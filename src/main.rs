@@ -8,5 +8,12 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    outlive_file_limits();
     wippy::cli::main(std::env::args_os())
+}
+
+/// A file that may not grow any further is an error of that write and not the end of the program.
+fn outlive_file_limits() {
+    // SAFETY: the disposition of a signal is set before any other thread runs.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }

@@ -12,7 +12,7 @@ function funcs.call(id, ...) end
 ---@return Future? future, Error? err
 function funcs.async(id, ...) end
 
----An Executor, which makes calls with options of its own.
+---An Executor, which makes calls with a context and options of its own.
 ---@return Executor
 function funcs.new() end
 
@@ -23,6 +23,19 @@ function Executor:call(id, ...) end
 ---As `funcs.async`, with what the Executor adds.
 ---@return Future? future, Error? err
 function Executor:async(id, ...) end
+
+---An Executor whose calls have these context values too; they read them with `ctx.get`.
+---@param values table
+---@return Executor
+function Executor:with_context(values) end
+
+---An Executor whose calls are made on behalf of that actor.
+---@return Executor
+function Executor:with_actor(actor) end
+
+---An Executor whose calls have that scope.
+---@return Executor
+function Executor:with_scope(scope) end
 
 ---An Executor with these options: `timeout`, and `retry` with `max_attempts`, `initial_delay`, `max_delay`, `backoff_factor`, `jitter`, `retry_kinds`, `skip_kinds`.
 ---@param options table

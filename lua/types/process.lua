@@ -94,6 +94,53 @@ function process.link(dest) end
 ---@return true? ok, Error? err
 function process.unlink(dest) end
 
+---{trap_links = boolean}: whether the failure of a linked process is an event and not the end.
+---@return table options
+function process.get_options() end
+
+---Sets options: `trap_links`.
+---@param options table
+---@return boolean ok, Error? err
+function process.set_options(options) end
+
+---A Spawner whose children have those context values too. Each of its methods gives a new Spawner.
+---@param values table
+---@return Spawner spawner
+function process.with_context(values) end
+
+---A Spawner with options.
+---@param options table
+---@return Spawner spawner
+function process.with_options(options) end
+
+---Adds context values.
+---@return Spawner spawner
+function Spawner:with_context(values) end
+
+---Adds options.
+---@return Spawner spawner
+function Spawner:with_options(options) end
+
+---The children run for that actor.
+---@return Spawner spawner
+function Spawner:with_actor(actor) end
+
+---The children run in that scope.
+---@return Spawner spawner
+function Spawner:with_scope(scope) end
+
+---The child gets that name. If it is taken, nothing is spawned: messages go to who has it, and its pid is returned.
+---@return Spawner spawner
+function Spawner:with_name(name) end
+
+---The child finds that message in its mailbox.
+---@return Spawner spawner
+function Spawner:with_message(topic, ...) end
+
+---As process.spawn; so are spawn_monitored, spawn_linked, spawn_linked_monitored and exec.
+---@return string? pid, Error? err
+function Spawner:spawn(id, host, ...) end
+
 ---pid, entry, host, kind, state, steps, mailbox, memory, started_at, links, monitors of a process; nil: of this one.
 ---@param pid string?
 ---@return table? info, Error? err

@@ -37,7 +37,7 @@ Examples:
   wippy run --dir data::/data tool.wasm
                                      a WASI command, with a folder
   wippy run -x app:worker 6 7        any process entry, by its id
-  wippy run                          every host with auto_start, until Ctrl-C";
+  wippy run                          every service and host with auto_start, until Ctrl-C";
 
 const REPL_EXAMPLES: &str = "\
 Examples:

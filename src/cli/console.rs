@@ -2,7 +2,7 @@
 //!
 //! All of it goes through the one [`Terminal`], so that a program's output and the word about its end keep their order.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,9 +46,16 @@ impl Console {
     }
 
     /// Waits until everything is written, unless nobody reads it.
-    pub fn finish(&self) {
+    ///
+    /// # Errors
+    /// Why stdout did not take all of it. That its reader has gone is none.
+    pub fn finish(&self) -> io::Result<()> {
         self.terminal.restore();
         self.terminal.drain(PATIENCE);
+        match self.terminal.broken(Stream::Out) {
+            None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
+            Some(kind) => Err(kind.into()),
+        }
     }
 
     pub fn paint(&self, stream: Stream) -> Paint {

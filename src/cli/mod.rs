@@ -17,7 +17,6 @@ mod log;
 mod module;
 mod open;
 mod outcome;
-mod race;
 mod repl;
 mod run;
 mod script;
@@ -27,10 +26,12 @@ mod target;
 mod test;
 
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::error::Error;
 use crate::system::terminal::Stream;
 use args::{CacheCommand, Cli, Command, Globals, Run, What};
 use console::Console;
@@ -58,8 +59,22 @@ fn run_command(cli: Cli) -> u8 {
         console.say(&failure.to_text(console.paint(Stream::Err)));
         failure.code
     });
-    console.finish();
-    code
+    match console.finish() {
+        Ok(()) => code,
+        Err(error) => incomplete(code, &error, &console),
+    }
+}
+
+/// The exit code of a command whose output did not get through: what was printed is not all, so it is no success.
+fn incomplete(code: u8, error: &io::Error, console: &Console) -> u8 {
+    let failure = Failure::new(
+        code::FAILED,
+        Error::internal(format!("cannot write to stdout: {error}")),
+    );
+    console.say(&failure.to_text(console.paint(Stream::Err)));
+    // Why stdout fails is known by now.
+    let _ = console.finish();
+    if code == code::SUCCESS { failure.code } else { code }
 }
 
 fn dispatch(command: Option<Command>, globals: &Globals, console: &Console) -> Result<u8, Failure> {

@@ -11,7 +11,6 @@ use super::console::Console;
 use super::failure::{Failure, code};
 use super::log::ConsoleLog;
 use super::outcome::{Stopped, settle};
-use super::race::{First, first};
 use super::signals::Signals;
 use super::{module, open, script, target};
 use crate::error::{Error, Result as Outcome};
@@ -20,7 +19,8 @@ use crate::log::Log;
 use crate::process::{Exit, Process, Program};
 use crate::project::diagnostic::to_text;
 use crate::project::{Diagnostic, Entry, Project, Registry, Spec};
-use crate::runtime::{Options, Runtime};
+use crate::race::{First, first};
+use crate::runtime::{Occasion, Options, Runtime};
 use crate::system::terminal::Stream;
 use crate::value::{Packed, Value};
 use crate::wasm::WasmProgram;
@@ -167,9 +167,21 @@ async fn session(runtime: &Runtime, job: &Job, console: &Console) -> Result<u8, 
         First::Left(loaded) => loaded.map_err(|error| unloadable(error, runtime, &job.program))?,
         First::Right(signal) => return Err(Failure::silent(signal.code())),
     };
+    beside(runtime, &mut signals).await?;
     let process = loaded.start(runtime, job)?;
     let (exit, stopped) = attend(runtime, &process, &mut signals, console).await;
     settle(&process, &exit, stopped, loaded.wasm.as_deref(), console)
+}
+
+/// Starts the services of the project. One that cannot be started is no reason not to run a command; its record says why.
+async fn beside(runtime: &Runtime, signals: &mut Signals) -> Result<(), Failure> {
+    match first(runtime.start_services(Occasion::BesideCommand), signals.next()).await {
+        First::Left(Ok(()) | Err(_)) => Ok(()),
+        First::Right(signal) => {
+            stop(runtime, signals).await;
+            Err(Failure::silent(signal.code()))
+        }
+    }
 }
 
 /// Waits for the end of the program, or of our patience with it, and stops the runtime.

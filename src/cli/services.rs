@@ -1,4 +1,4 @@
-//! `wippy run` alone: every host with `auto_start`, until SIGINT or SIGTERM.
+//! `wippy run` alone: every service and host with `auto_start`, until SIGINT or SIGTERM.
 
 use super::args::Globals;
 use super::console::Console;
@@ -8,8 +8,10 @@ use super::signals::Signals;
 use super::{open, run};
 use crate::error::Error;
 use crate::log::{Level, Log, Record};
-use crate::project::{Project, Spec};
-use crate::runtime::{Options, Runtime};
+use crate::project::{Diagnostic, Registry, Spec};
+use crate::race::{First, first};
+use crate::runtime::{Occasion, Options, Runtime};
+use crate::supervisor::Unstarted;
 
 const SERVICE: &str = "  - name: main_service
     kind: process.service
@@ -20,13 +22,13 @@ const SERVICE: &str = "  - name: main_service
 pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let project = open::project(globals)?;
     run::warn(&project.diagnostics, globals, console);
-    say_what_is_not_started(&project, console);
-    if !has_anything_to_start(&project) {
+    if !has_anything_to_start(&project.registry) {
         let error = Error::not_found("nothing to start: no service and no host has `auto_start`");
         let help =
             format!("add a service to the entries of a YAML file, or name a command (wippy run list):\n{SERVICE}");
         return Err(Failure::new(code::PROJECT, error).help(help));
     }
+    let registry = project.registry.clone();
     let log = Log::new(ConsoleLog::new(console, globals));
     let runtime = Runtime::boot(Options {
         log: log.clone(),
@@ -34,31 +36,43 @@ pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
         ..Options::new(project.registry, console.terminal().clone())
     })
     .map_err(|error| Failure::new(code::FAILED, error))?;
-    runtime.block_on(until_signal(&runtime, &log))
+    runtime.block_on(until_signal(&runtime, &registry, &log))
 }
 
-fn has_anything_to_start(project: &Project) -> bool {
-    project.registry.iter().any(|entry| match &entry.spec {
-        Spec::ProcessHost(spec) => spec.lifecycle.auto_start,
-        _ => false,
-    })
+fn has_anything_to_start(registry: &Registry) -> bool {
+    let mut lifecycles = registry.iter().filter_map(|entry| entry.lifecycle.as_ref());
+    lifecycles.any(|lifecycle| lifecycle.auto_start)
 }
 
-/// Supervision has its own place in the house, which is still empty: better a word than silence.
-fn say_what_is_not_started(project: &Project, console: &Console) {
-    for entry in project.registry.of_kind("process.service") {
-        console.say(&format!(
-            "warning: {} is not started: this version runs no services yet\n",
-            entry.id
-        ));
-    }
-}
-
-async fn until_signal(runtime: &Runtime, log: &Log) -> Result<u8, Failure> {
+async fn until_signal(runtime: &Runtime, registry: &Registry, log: &Log) -> Result<u8, Failure> {
     let mut signals =
         Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
-    log.record(Record::new(Level::Info, "running; stop with Ctrl-C"));
-    let signal = signals.next().await;
+    let ended = match first(runtime.start_services(Occasion::Alone), signals.next()).await {
+        First::Left(Err(unstarted)) => Err(boot_failed(&unstarted, registry)),
+        First::Right(signal) => Ok(signal.code()),
+        First::Left(Ok(())) => {
+            log.record(Record::new(Level::Info, "running; stop with Ctrl-C"));
+            Ok(signals.next().await.code())
+        }
+    };
     run::stop(runtime, &mut signals).await;
-    Ok(signal.code())
+    ended
+}
+
+/// The first of them is shown; all of them have their log records.
+fn boot_failed(unstarted: &[Unstarted], registry: &Registry) -> Failure {
+    let Unstarted { id, error } = &unstarted[0];
+    let entry = registry.get(id);
+    let process = entry.and_then(|entry| match &entry.spec {
+        Spec::Service(spec) => registry.get(&spec.process),
+        _ => None,
+    });
+    let problems = [entry, process]
+        .into_iter()
+        .flatten()
+        .flat_map(|entry| entry.problems.clone());
+    let problems: Vec<Diagnostic> = problems.collect();
+    let message = format!("the required service {id} cannot be started: {error}");
+    Failure::entry(Error::new(error.kind(), message), &problems)
+        .help("with `lifecycle: { startup: optional }` the others run without it")
 }

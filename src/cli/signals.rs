@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::race::{First, first};
+use crate::race::{First, first};
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 /// What asked the program to stop.

@@ -77,11 +77,17 @@ pub fn compile(source: &Source<'_>) -> Result<Chunk> {
     })
 }
 
-/// The text without a `#!` line, moved down to the line where it stands in its file.
+/// The text without the byte order mark that some editors begin a file with.
+pub fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// The text without a byte order mark and a `#!` line, moved down to the line where it stands in its file.
 fn placed<'a>(source: &Source<'a>) -> Cow<'a, str> {
-    let text = match source.text.strip_prefix("#!") {
+    let text = without_mark(source.text);
+    let text = match text.strip_prefix("#!") {
         Some(rest) => &rest[rest.find('\n').unwrap_or(rest.len())..],
-        None => source.text,
+        None => text,
     };
     match source.first_line.saturating_sub(1) as usize {
         0 => Cow::Borrowed(text),
@@ -157,6 +163,12 @@ mod tests {
         assert!(compile(&source("#!/usr/bin/env wippy\nreturn 1", 1)).is_ok());
         let error = compile(&source("#!/usr/bin/env wippy\nx = = 1", 1)).err().unwrap();
         assert_eq!(error.frames()[0].line, 2);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        assert!(compile(&source("\u{feff}return 1", 1)).is_ok());
+        assert!(compile(&source("\u{feff}#!/usr/bin/env wippy\nreturn 1", 1)).is_ok());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 17] = [
     include_str!("../../lua/types/process.lua"),
     include_str!("../../lua/types/channel.lua"),
     include_str!("../../lua/types/time.lua"),
@@ -18,7 +18,10 @@ const FILES: [&str; 14] = [
     include_str!("../../lua/types/os.lua"),
     include_str!("../../lua/types/payload.lua"),
     include_str!("../../lua/types/registry.lua"),
+    include_str!("../../lua/types/supervisor.lua"),
     include_str!("../../lua/types/uuid.lua"),
+    include_str!("../../lua/types/ctx.lua"),
+    include_str!("../../lua/types/security.lua"),
 ];
 
 /// A function, or a module: then the signature is its name.

@@ -4,6 +4,7 @@
 //! driver suspends the calling coroutine (at any depth, inside `pcall` and user coroutines too) and later runs the
 //! [`Finish`] on the state to build the results. Nothing here may block the thread.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -15,7 +16,7 @@ use crate::id::EntryId;
 use crate::lua::driver::{self, Visible};
 use crate::lua::engine::LuaEngine;
 use crate::lua::error;
-use crate::process::Process;
+use crate::process::{Host, Permission, Process};
 
 /// Whose state it is.
 pub struct StateContext {
@@ -64,6 +65,35 @@ impl StateContext {
         self.process.entry()
     }
 
+    /// Whether files can be named as processes, and hosts be left out: in a script, a session, a test.
+    pub fn is_free(&self) -> bool {
+        self.visible.files.is_some()
+    }
+
+    /// Where a process starts others that are given no host: its own host, or the first one of the project if it runs on a
+    /// terminal or is a call.
+    ///
+    /// # Errors
+    /// NotFound when there is none.
+    pub fn own_host(&self) -> Result<Arc<Host>> {
+        let (process, kernel) = (&self.process, self.process.kernel());
+        if process.terminal().is_none() && !Arc::ptr_eq(process.host(), kernel.functions()) {
+            return Ok(process.host().clone());
+        }
+        let registry = self.engine.registry();
+        let first = registry.of_kind("process.host").next();
+        let host = first.and_then(|entry| kernel.host(&entry.id));
+        host.ok_or_else(|| Error::not_found("host not found"))
+    }
+
+    /// Asks whether the process may do that.
+    ///
+    /// # Errors
+    /// PermissionDenied.
+    pub fn authorize(&self, permission: Permission, resource: impl Display) -> Result<()> {
+        self.process.kernel().authorize(&self.process, permission, resource)
+    }
+
     /// The namespace in which names without one are looked up.
     pub fn namespace(&self) -> &str {
         self.process.entry().namespace()
@@ -77,6 +107,14 @@ impl StateContext {
 pub fn context(lua: &Lua) -> mlua::Result<Arc<StateContext>> {
     let context = lua.app_data_ref::<Arc<StateContext>>().map(|context| context.clone());
     context.ok_or_else(|| raise(Error::internal("no process context")))
+}
+
+/// Raises unless the process that calls may do that.
+///
+/// # Errors
+/// Raises PermissionDenied.
+pub fn authorize(lua: &Lua, permission: Permission, resource: &str) -> mlua::Result<()> {
+    context(lua)?.authorize(permission, resource).map_err(raise)
 }
 
 /// Builds the results of a call that waited. Runs on the state, in the coroutine that called.

@@ -1,5 +1,6 @@
 //! Lua processes as a program sees them: each test is a Lua text run on a kernel.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::test_support::{World, failure, passes, value};
@@ -910,4 +911,86 @@ fn our_matcher_agrees_with_that_of_lua() {
         assert(select(2, ("abc" .. pad):gsub("x*", "-")) == #pad + 4)
         "##,
     );
+}
+
+/// Denies what is on its list, as `action resource`.
+struct Deny(Vec<&'static str>);
+
+impl crate::process::Policy for Deny {
+    fn allows(&self, _: &crate::process::Context, action: &str, resource: &str) -> bool {
+        let asked = format!("{action} {resource}");
+        !self.0.iter().any(|denied| asked.starts_with(denied))
+    }
+}
+
+#[test]
+fn what_a_policy_denies_is_an_error_and_spawners_raise_it() {
+    let world = World::new();
+    world.program("echo", "return ...");
+    world.kernel.set_policy(Arc::new(Deny(vec![
+        "process.spawn app:secret",
+        "process.spawn.monitored",
+        "process.spawn.linked",
+        "process.exec",
+        "process.host app:other",
+        "process.send",
+        "process.terminate",
+        "process.cancel",
+        "process.monitor",
+        "process.unmonitor",
+        "process.link",
+        "process.unlink",
+        "process.context hidden",
+        "process.security",
+        "process.registry.register boss",
+        "process.registry.unregister",
+        "process.registry.foreign",
+        "env.get",
+        "env.set",
+        "fs.get",
+    ])));
+    let exit = world.run(
+        r#"
+        local function denied(text, first, value, err)
+            assert(value == first and err:kind() == "PermissionDenied", text .. ": " .. tostring(err))
+            assert(err:message() == "not allowed to " .. text, err:message())
+        end
+        local me, host = process.pid(), "app:processes"
+        local other = assert(process.spawn("app:echo", host))
+        denied("spawn app:secret", nil, process.spawn("app:secret", host))
+        denied("spawn and monitor app:echo", nil, process.spawn_monitored("app:echo", host))
+        denied("spawn and link to app:echo", nil, process.spawn_linked("app:echo", host))
+        denied("execute app:echo", nil, process.exec("app:echo", host))
+        denied("send to " .. me, nil, process.send(me, "x"))
+        denied("terminate " .. me, nil, process.terminate(me))
+        denied("cancel " .. me, nil, process.cancel(me))
+        denied("monitor " .. other, nil, process.monitor(other))
+        denied("unmonitor " .. other, nil, process.unmonitor(other))
+        denied("link to " .. other, nil, process.link(other))
+        denied("unlink from " .. other, nil, process.unlink(other))
+        denied("register name boss", false, process.registry.register("boss"))
+        denied("name another process: " .. other, false, process.registry.register("x", other))
+        denied("unregister name x", false, process.registry.unregister("x"))
+        denied("read variable KEY", nil, require("env").get("KEY"))
+        denied("write variable KEY", false, require("env").set("KEY", "x"))
+        denied("use filesystem app:data", nil, require("fs").get("app:data"))
+
+        local function raises(text, f, ...)
+            local ok, err = pcall(f, ...)
+            assert(not ok)
+            denied(text, nil, nil, err)
+        end
+        local security = require("security")
+        local spawner = process.with_context({open = 1})
+        raises("set context value hidden", process.with_context, {hidden = 1})
+        raises("set context value hidden", spawner.with_context, spawner, {hidden = 1})
+        raises("set the security actor", spawner.with_actor, spawner, security.new_actor("a"))
+        raises("set the security scope", spawner.with_scope, spawner, security.new_scope())
+        raises("spawn app:secret", spawner.spawn, spawner, "app:secret", host)
+        raises("execute app:echo", spawner.exec, spawner, "app:echo", host)
+        assert(spawner:spawn("app:echo", host))
+        assert(security.can("fly", "high") and not security.can("process.send", "anybody"))
+        "#,
+    );
+    assert!(exit.result.is_ok(), "{exit:?}");
 }

@@ -14,7 +14,6 @@ use super::Process;
 use super::call::{Target, no_handler};
 use crate::error::{Error, Kind, Result};
 use crate::id::{EntryId, Pid};
-use crate::project::Entry;
 use crate::value::{Packed, Value};
 
 /// Finds the program behind an entry id. Implemented where the engines meet (`runtime`).
@@ -37,17 +36,6 @@ pub trait Programs: Send + Sync {
 
     /// Lets go of what is kept for later calls: the kernel closes.
     fn close(&self) {}
-
-    /// Makes an entry known that no project holds, in place of one with its id.
-    ///
-    /// # Errors
-    /// Unavailable where that is not possible.
-    fn declare(&self, entry: Arc<Entry>) -> Result<()> {
-        Err(Error::unavailable(format!(
-            "entry {} cannot be declared here",
-            entry.id
-        )))
-    }
 }
 
 /// The answer of [`Programs::resolve`].

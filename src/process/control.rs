@@ -23,7 +23,7 @@ pub struct Process {
     pub(super) phase: AtomicU8,
     /// What it waits for, while it waits: a [`Wait`] as number.
     waits_for: AtomicU8,
-    pub(super) steps: AtomicU64,
+    steps: AtomicU64,
     memory: AtomicU64,
     /// Whether a CANCEL would be read. A stop terminates the others.
     hears_cancel: AtomicBool,
@@ -43,7 +43,8 @@ pub struct Process {
     /// Its end was told, or is about to be.
     settled: AtomicBool,
     exit: OnceLock<Arc<Exit>>,
-    exited: Notify,
+    /// Told when its first step is over, and at its end.
+    told: Notify,
 }
 
 pub(super) struct Identity {
@@ -157,7 +158,7 @@ impl Process {
             ending: OnceLock::new(),
             settled: AtomicBool::new(false),
             exit: OnceLock::new(),
-            exited: Notify::new(),
+            told: Notify::new(),
         }
     }
 
@@ -361,7 +362,7 @@ impl Process {
 
     /// How often it was scheduled.
     pub fn steps(&self) -> u64 {
-        self.steps.load(Ordering::Relaxed)
+        self.steps.load(Ordering::SeqCst)
     }
 
     /// Bytes held after its last step.
@@ -377,22 +378,41 @@ impl Process {
     /// Waits for the end. Counts as looking at it.
     pub fn exited(self: &Arc<Self>) -> impl Future<Output = Arc<Exit>> + Send + 'static {
         self.set_observed();
+        self.told(|process| process.exit.get().cloned())
+    }
+
+    /// Waits until it has begun: it has reached its first wait, the end of its first slice, or its end. What main does
+    /// before it first waits is then done, for one that is not long about it.
+    pub fn begun(self: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+        self.told(|process| (process.steps() > 0 || process.exit.get().is_some()).then_some(()))
+    }
+
+    fn told<T: 'static>(
+        self: &Arc<Self>,
+        wanted: fn(&Process) -> Option<T>,
+    ) -> impl Future<Output = T> + Send + 'static {
         let process = self.clone();
         async move {
             loop {
-                let told = process.exited.notified();
-                if let Some(exit) = process.exit.get() {
-                    return exit.clone();
+                let told = process.told.notified();
+                if let Some(found) = wanted(&process) {
+                    return found;
                 }
                 told.await;
             }
         }
     }
 
+    pub(super) fn count_step(&self) {
+        if self.steps.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.told.notify_waiters();
+        }
+    }
+
     pub(super) fn set_exit(&self, exit: Arc<Exit>) {
         let first = self.exit.set(exit).is_ok();
         debug_assert!(first, "a process ends once");
-        self.exited.notify_waiters();
+        self.told.notify_waiters();
     }
 
     pub(super) fn relations(&self) -> MutexGuard<'_, Relations> {

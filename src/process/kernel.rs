@@ -16,18 +16,19 @@ use tokio::runtime::Handle;
 
 use super::control::{Identity, phase};
 use super::mailbox::{LinkDown, Refused};
+use super::names::Refusal;
 use super::pool::{Chain, Lease, Pool};
 use super::scheduler::{Scheduler, panicked};
 use super::ticker::{self, Ticked};
 use super::timer::{Clock, Timers};
 use super::{
-    Body, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Process, Program, Programs,
-    Start, Topic,
+    Body, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Policy, Process, Program,
+    Programs, Start, Topic,
 };
 use crate::error::{Error, Kind, Result};
 use crate::id::{EntryId, Pid};
 use crate::log::{Level, Log, Record};
-use crate::value::{Packed, Value};
+use crate::value::Packed;
 
 /// A body that held at least this much is dropped off the workers: freeing a large state takes longer than a slice.
 const HEAVY: u64 = 4 << 20;
@@ -53,6 +54,7 @@ pub struct KernelOptions {
 }
 
 /// A process to be.
+#[derive(Clone)]
 pub struct Spawn {
     pub program: Arc<dyn Program>,
     pub host: Arc<Host>,
@@ -61,6 +63,12 @@ pub struct Spawn {
     pub parent: Option<Arc<Process>>,
     /// What `parent` is to the child, before the child's first step.
     pub ties: Ties,
+    /// Whoever spawns holds the process and looks at its end: a failure leaves no record, however soon it comes.
+    pub observed: bool,
+    /// Registered for it before its first step.
+    pub name: Option<String>,
+    /// In its mailbox before its first step, as sent by `parent`.
+    pub messages: Vec<(Topic, Packed)>,
     /// Words of the command line.
     pub words: Arc<[String]>,
     pub context: Arc<Context>,
@@ -75,8 +83,27 @@ impl Spawn {
             args: Packed::empty(),
             parent: None,
             ties: Ties::NONE,
+            observed: true,
+            name: None,
+            messages: Vec::new(),
             words: Arc::default(),
             context: Arc::default(),
+        }
+    }
+}
+
+/// What a spawn under a name came to.
+pub enum Joined {
+    Started(Arc<Process>),
+    /// The name was taken: nothing was spawned, the messages went to this process.
+    Holder(Pid),
+}
+
+impl Joined {
+    pub fn pid(&self) -> &Pid {
+        match self {
+            Joined::Started(process) => process.pid(),
+            Joined::Holder(pid) => pid,
         }
     }
 }
@@ -123,6 +150,7 @@ struct Core {
     programs: Arc<dyn Programs>,
     io: Handle,
     log: Log,
+    policy: OnceLock<Arc<dyn Policy>>,
     tick_hooks: RwLock<Vec<TickHook>>,
     /// Keeps the registration with the ticker alive.
     beat: OnceLock<Arc<Beat>>,
@@ -154,6 +182,7 @@ impl Kernel {
             programs: options.programs,
             io: options.io,
             log: options.log,
+            policy: OnceLock::new(),
             tick_hooks: RwLock::default(),
             beat: OnceLock::new(),
         }));
@@ -196,6 +225,10 @@ impl Kernel {
     pub fn on_tick(&self, hook: impl Fn() + Send + Sync + 'static) {
         let mut hooks = self.0.tick_hooks.write().unwrap_or_else(PoisonError::into_inner);
         hooks.push(Arc::new(hook));
+    }
+
+    pub(super) fn policy(&self) -> &OnceLock<Arc<dyn Policy>> {
+        &self.0.policy
     }
 
     pub(super) fn timers(&self) -> &Timers {
@@ -298,9 +331,37 @@ impl Kernel {
     /// Starts a process.
     ///
     /// # Errors
-    /// Unavailable when the host takes none, and whatever [`Program::start`] refuses.
+    /// Unavailable when the host takes none; AlreadyExists when its name is taken; NotFound when the parent that it is to be
+    /// linked to has ended; whatever [`Program::start`] refuses.
     pub fn spawn(&self, spawn: Spawn) -> Result<Arc<Process>> {
-        self.admit(spawn, None, |program, start| program.start(start))
+        self.admit(spawn, None, begin).map_err(Error::from)
+    }
+
+    /// Starts a process under its name, if it is to have one, or finds the one that has it.
+    ///
+    /// # Errors
+    /// As [`Kernel::spawn`] and, for the messages, [`Kernel::send`].
+    pub fn join(&self, spawn: Spawn) -> Result<Joined> {
+        let from = spawn.parent.as_ref().map(|parent| parent.pid().clone());
+        loop {
+            let name = spawn.name.as_deref();
+            let holder = name.and_then(|name| self.0.names.lookup(name).filter(|pid| self.lives(pid)));
+            let holder = match holder.map_or_else(
+                || self.admit(spawn.clone(), None, begin),
+                |pid| Err(Refusal::Taken(pid)),
+            ) {
+                Ok(process) => return Ok(Joined::Started(process)),
+                Err(Refusal::Taken(holder)) => holder,
+                Err(Refusal::Other(error)) => return Err(error),
+            };
+            let mut messages = spawn.messages.iter().cloned();
+            let sent = messages.try_for_each(|(topic, payload)| self.send(from.as_ref(), &holder, topic, payload));
+            match sent {
+                // It has ended meanwhile, so the name is free.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                sent => return sent.map(|()| Joined::Holder(holder)),
+            }
+        }
     }
 
     /// Starts the process of a call, in the instance that was leased for it.
@@ -309,6 +370,7 @@ impl Kernel {
             Some(lease) => lease.start(program, start),
             None => program.start(start),
         })
+        .map_err(Error::from)
     }
 
     /// Makes the instances that a pool wants at boot, as many as there is room for. A failure leaves a log record.
@@ -321,7 +383,7 @@ impl Kernel {
             self.io().spawn(async move {
                 let failure = match started {
                     Ok(process) => process.exited().await.error().cloned(),
-                    Err(error) => Some(error),
+                    Err(refusal) => Some(Error::from(refusal)),
                 };
                 if let Some(error) = failure {
                     let record = Record::new(Level::Warn, format!("warm start of {entry} failed"));
@@ -331,7 +393,7 @@ impl Kernel {
         }
     }
 
-    fn admit(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>> {
+    fn admit(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>, Refusal> {
         spawn.host.admit()?;
         let host = spawn.host.clone();
         let result = self.start(spawn, chain, make);
@@ -341,7 +403,7 @@ impl Kernel {
         result
     }
 
-    fn start(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>> {
+    fn start(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>, Refusal> {
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
         let identity = Identity {
             pid: Pid::new(spawn.host.name(), number),
@@ -360,18 +422,27 @@ impl Kernel {
             process: process.clone(),
             args: spawn.args,
         };
-        if spawn.parent.is_none() || process.chain().is_some() {
-            // Whoever starts a process from outside, or calls one, looks at its end; after the first step it would be late.
+        // Whoever calls a process looks at its end too; after the first step it would be late to say so.
+        if spawn.observed || process.chain().is_some() {
             process.set_observed();
         }
         let body = make(&*spawn.program, start)?;
+        let name = spawn.name.as_deref();
+        let reserved = name.map(|name| self.0.names.reserve(name, |pid| self.lives(pid)));
+        let reserved = reserved.transpose()?;
         *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        for (topic, payload) in spawn.messages {
+            self.queue(process.parent(), &process, topic, payload)?;
+        }
         self.shard(number).insert(number, process.clone());
         if let Some(parent) = &spawn.parent
             && let Err(error) = tie(parent, &process, spawn.ties)
         {
             self.shard(number).remove(&number);
-            return Err(error);
+            return Err(error.into());
+        }
+        if let Some(reserved) = reserved {
+            reserved.give(&process)?;
         }
         if let Some(allowed) = process.max_execution()
             && self.0.timers.deadline(&process, self.now() + allowed)
@@ -414,7 +485,13 @@ impl Kernel {
     /// Invalid, AlreadyExists, NotFound.
     pub fn register(&self, name: &str, pid: &Pid) -> Result<()> {
         let process = self.find(pid).ok_or_else(|| not_found(pid))?;
-        self.0.names.register(name, &process)
+        self.0.names.register(name, &process, |pid| self.lives(pid))
+    }
+
+    /// Whether a process of that pid will read what is sent to it. A doomed one reads nothing any more, though it may take
+    /// a moment to go.
+    fn lives(&self, pid: &Pid) -> bool {
+        self.find(pid).is_some_and(|process| !process.is_doomed())
     }
 
     /// Queues a message.
@@ -422,25 +499,27 @@ impl Kernel {
     /// # Errors
     /// NotFound for a pid that does not live; Unavailable and retryable when its mailbox is full.
     pub fn send(&self, from: Option<&Pid>, to: &Pid, topic: Topic, payload: Packed) -> Result<()> {
-        // A doomed process reads nothing any more, though it may take a moment to go.
+        // As in `lives`.
         let target = self.find(to).filter(|target| !target.is_doomed());
         let target = target.ok_or_else(|| not_found(to))?;
+        self.queue(from, &target, topic, payload)?;
+        target.wake();
+        Ok(())
+    }
+
+    fn queue(&self, from: Option<&Pid>, target: &Process, topic: Topic, payload: Packed) -> Result<()> {
         let message = Message {
             from: from.cloned(),
             topic,
             payload,
         };
         let pushed = target.mailbox().push_message(message, target.host().mailbox);
-        match pushed {
-            Ok(()) => {
-                target.wake();
-                Ok(())
+        pushed.map_err(|refused| match refused {
+            Refused::Closed => not_found(target.pid()),
+            Refused::Full => {
+                Error::unavailable(format!("mailbox of {} is full", target.pid())).with_retryable(Some(true))
             }
-            Err(Refused::Closed) => Err(not_found(to)),
-            Err(Refused::Full) => {
-                Err(Error::unavailable(format!("mailbox of {to} is full")).with_retryable(Some(true)))
-            }
-        }
+        })
     }
 
     /// Has `watcher` told of the end of `target`, once.
@@ -702,12 +781,9 @@ impl Kernel {
         if !watchers.is_empty() || process.is_observed() || stopped || process.mailbox().has_links() {
             return;
         }
-        let frames = error.frames().iter().map(|frame| Value::from(frame.to_string()));
         let mut record = Record::new(Level::Error, "process failed")
             .about(process.pid(), process.entry())
-            .field("kind", error.kind().as_str())
-            .field("error", error.to_string())
-            .field("frames", Value::array(frames));
+            .because(error);
         if let Some(first) = error.details().filter(|_| exit.cause == Cause::LinkBroken) {
             record = record.field("first", first.clone());
         }
@@ -724,6 +800,11 @@ fn drop_body(body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) -> Exit {
         exit
     }));
     closed.unwrap_or_else(|panic| Exit::failed(panicked(&*panic)))
+}
+
+/// Makes the body of an ordinary process.
+fn begin(program: &dyn Program, start: Start) -> Result<Box<dyn Body>> {
+    program.start(start)
 }
 
 /// Installs what the parent wants to be to its child.

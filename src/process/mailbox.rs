@@ -178,6 +178,27 @@ impl Mailbox {
         }
     }
 
+    /// How many items have arrived so far, for a later [`Mailbox::forget`].
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+
+    /// Drops what arrived since from senders that are unwanted; what nobody sent is kept.
+    pub fn forget(&mut self, since: u64, unwanted: impl Fn(&Pid) -> bool) {
+        let kept = |arrival: u64, from: &Option<Pid>| arrival <= since || !from.as_ref().is_some_and(&unwanted);
+        self.events.retain(|(arrival, event)| kept(*arrival, &event.from));
+        for lane in self.listened.values_mut().chain([&mut self.messages]) {
+            lane.retain(|(arrival, message)| {
+                let kept = kept(*arrival, &message.from);
+                if !kept {
+                    self.count -= 1;
+                    self.bytes -= size(message);
+                }
+                kept
+            });
+        }
+    }
+
     pub fn has_message(&self) -> bool {
         !self.messages.is_empty()
     }

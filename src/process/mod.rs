@@ -28,6 +28,9 @@
 //! - A host runs no more of its processes at once than its bound says.
 //! - A terminal host takes one process at a time.
 //! - A stop of a host does not wait for idle orphans and terminates what outlives its timeout.
+//! - A call is a process; a pool runs no more calls at once than its size, and the others in the order of asking.
+//! - An instance serves one call after the other, failed ones too; that of a doomed call is not used again.
+//! - A call that is given up is stopped: by a CANCEL if it would read one, else at once.
 //! - A process that was just woken goes before one whose slice ended, and does not starve it.
 //!
 //! Rooms: `body` (what an engine provides), `control` (one process), `mailbox`, `names`, `host`, `kernel` (what is done
@@ -42,6 +45,7 @@ mod kernel;
 mod mailbox;
 mod names;
 mod options;
+mod policy;
 mod pool;
 mod scheduler;
 pub mod slice;
@@ -53,12 +57,13 @@ mod tests;
 
 pub use body::{Body, Cause, Exit, Instance, Loading, Program, Programs, Progress, Resolved, Start, StepContext, Wait};
 pub use call::{Call, Place, Target, no_handler, parse_target};
-pub use context::Context;
+pub use context::{Actor, Context, Scope};
 pub use control::{Process, State};
 pub use host::{Host, HostSpec};
-pub use kernel::{Kernel, KernelOptions, Spawn, Ties};
+pub use kernel::{Joined, Kernel, KernelOptions, Spawn, Ties};
 pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic};
 pub use names::Names;
 pub use options::Options;
+pub use policy::{Permission, Policy};
 pub use pool::{Pool, PoolOptions};
 pub use timer::Clock;

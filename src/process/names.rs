@@ -1,6 +1,6 @@
 //! Registered names: text to one living process. Released when their process ends.
 //!
-//! Lock order: the names' lock first, then the process's relations. A name can therefore never outlive its process:
+//! Lock order: the names' lock first, then the table, mailboxes and the process's relations. A name can therefore never outlive its process:
 //! [`Names::register`] finds the relations closed when the process ends at the same moment.
 
 use std::collections::HashMap;
@@ -17,28 +17,36 @@ impl Names {
     /// Gives the process a name. The same name again for the same process is fine.
     ///
     /// # Errors
-    /// Invalid for an empty name and one that reads as a pid; AlreadyExists when another process holds it; NotFound when
-    /// the process has ended.
-    pub(super) fn register(&self, name: &str, process: &Process) -> Result<()> {
+    /// As [`Names::reserve`]; NotFound when the process has ended.
+    pub(super) fn register(&self, name: &str, process: &Process, lives: impl Fn(&Pid) -> bool) -> Result<()> {
+        match self.reserve(name, lives) {
+            Ok(reserved) => reserved.give(process),
+            Err(Refusal::Taken(holder)) if holder == *process.pid() => Ok(()),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Keeps everybody else from a free name until it is given, or not. A name is free, too, when its holder does not live
+    /// but has not been released yet.
+    ///
+    /// # Errors
+    /// Invalid for an empty name and one that reads as a pid; the holder when it is taken.
+    pub(super) fn reserve<'a>(
+        &'a self,
+        name: &'a str,
+        lives: impl Fn(&Pid) -> bool,
+    ) -> std::result::Result<Reserved<'a>, Refusal> {
         if name.is_empty() {
-            return Err(Error::invalid("name cannot be empty"));
+            return Err(Error::invalid("name cannot be empty").into());
         }
         if Pid::parse(name).is_ok() {
-            return Err(Error::invalid(format!(
-                "name {name:?} reads as a pid: choose another one"
-            )));
+            return Err(Error::invalid(format!("name {name:?} reads as a pid: choose another one")).into());
         }
-        let mut names = self.lock();
+        let names = self.lock();
         match names.get(name) {
-            Some(holder) if holder == process.pid() => return Ok(()),
-            Some(_) => return Err(Error::already_exists("name already registered")),
-            None => {}
+            Some(holder) if lives(holder) => Err(Refusal::Taken(holder.clone())),
+            _ => Ok(Reserved { names, name }),
         }
-        if !process.relations().add_name(name) {
-            return Err(Error::not_found(format!("process not found: {}", process.pid())));
-        }
-        names.insert(name.to_owned(), process.pid().clone());
-        Ok(())
     }
 
     pub fn lookup(&self, name: &str) -> Option<Pid> {
@@ -65,5 +73,45 @@ impl Names {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Pid>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A name that is about to get a holder.
+pub(super) struct Reserved<'a> {
+    names: MutexGuard<'a, HashMap<String, Pid>>,
+    name: &'a str,
+}
+
+impl Reserved<'_> {
+    /// # Errors
+    /// NotFound when the process has ended.
+    pub(super) fn give(mut self, process: &Process) -> Result<()> {
+        if !process.relations().add_name(self.name) {
+            return Err(Error::not_found(format!("process not found: {}", process.pid())));
+        }
+        self.names.insert(self.name.to_owned(), process.pid().clone());
+        Ok(())
+    }
+}
+
+/// Why a name, or a process under a name, was not to be had.
+pub(super) enum Refusal {
+    /// It has this holder.
+    Taken(Pid),
+    Other(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal::Other(error)
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Taken(_) => Error::already_exists("name already registered"),
+            Refusal::Other(error) => error,
+        }
     }
 }

@@ -20,9 +20,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::control::phase;
 use super::slice::Slot;
@@ -40,6 +41,9 @@ const RELIEF: u64 = 20;
 /// Relieved threads that there may be at once; beyond that processes wait, as they do for a worker.
 const MOST_RELIEVED: usize = 64;
 
+/// How long [`Scheduler::close`] waits for threads that cannot be relieved: there are too many of them already.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Own pops after which the common queue is looked at even though there is more of one's own.
 const FAIRNESS: u64 = 16;
 
@@ -53,6 +57,9 @@ pub(super) struct Scheduler {
     closing: AtomicBool,
     /// Slots of threads that were relieved: what they step is still to be interrupted.
     relieved: Mutex<Vec<Arc<Slot>>>,
+    /// Threads that serve a worker: those that have neither ended nor been relieved.
+    serving: Mutex<usize>,
+    left: Condvar,
 }
 
 #[derive(Default)]
@@ -102,6 +109,8 @@ impl Scheduler {
             idle_count: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             relieved: Mutex::default(),
+            serving: Mutex::default(),
+            left: Condvar::new(),
         }
     }
 
@@ -117,9 +126,11 @@ impl Scheduler {
         let slot = Arc::<Slot>::default();
         let own = slot.clone();
         let mut seat = lock(&self.workers[index].seat);
+        *lock(&self.serving) += 1;
         let thread = thread::Builder::new()
             .name(format!("wippy-{index}"))
-            .spawn(move || run(&kernel, index, own))?;
+            .spawn(move || run(&kernel, index, own))
+            .inspect_err(|_| self.leave())?;
         *seat = Seat {
             slot,
             thread: Some(thread),
@@ -127,18 +138,28 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Ends the workers and waits for them, but not for relieved threads. Processes that still live are dropped with the
-    /// queues.
+    /// A thread has ended, or was relieved.
+    fn leave(&self) {
+        *lock(&self.serving) -= 1;
+        self.left.notify_all();
+    }
+
+    /// Ends the workers and waits for them, but not for ever: what is in a call that cannot be interrupted is left to
+    /// itself, as relieved threads are. Processes that still live are dropped with the queues.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
         self.workers.iter().for_each(Worker::unpark);
-        let here = thread::current().id();
+        let own = usize::from(self.here().is_some());
+        let (serving, _) = self
+            .left
+            .wait_timeout_while(lock(&self.serving), PATIENCE, |serving| *serving > own)
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(serving);
         for worker in &self.workers {
             let thread = lock(&worker.seat).thread.take();
-            if let Some(thread) = thread.filter(|thread| thread.thread().id() != here)
-                && thread.join().is_err()
-            {
-                debug_assert!(false, "workers catch panics");
+            if let Some(thread) = thread.filter(JoinHandle::is_finished) {
+                let joined = thread.join();
+                debug_assert!(joined.is_ok(), "workers catch panics");
             }
         }
         lock(&self.common).clear();
@@ -187,13 +208,16 @@ impl Scheduler {
         let slot = lock(&worker.seat).slot.clone();
         // Held to the end: the old thread looks for its slot here when it leaves.
         let mut relieved = lock(&self.relieved);
-        if relieved.len() >= MOST_RELIEVED || self.closing.load(Ordering::SeqCst) || !worker.give_up(since) {
+        if relieved.len() >= MOST_RELIEVED || !worker.give_up(since) {
             return;
         }
         // Before there is a thread that could go to sleep: from now on the old one wakes others for what it queues.
         slot.set_relieved(true);
         match self.man(kernel, index) {
-            Ok(()) => relieved.push(slot),
+            Ok(()) => {
+                relieved.push(slot);
+                self.leave();
+            }
             // The next beat tries again. Until then neighbours take what waits behind that step.
             Err(_) => {
                 slot.set_relieved(false);
@@ -436,6 +460,8 @@ fn run(kernel: &Kernel, index: usize, slot: Arc<Slot>) {
     slot.leave();
     if relieved {
         lock(&scheduler.relieved).retain(|left| !Arc::ptr_eq(left, &slot));
+    } else {
+        scheduler.leave();
     }
 }
 
@@ -491,7 +517,7 @@ fn step_body(process: &Arc<Process>) -> Progress {
         return Progress::Ended(Exit::failed(Error::internal("process has no body")));
     };
     let progress = catch_unwind(AssertUnwindSafe(|| body.step(&mut cx)));
-    process.steps.fetch_add(1, Ordering::Relaxed);
+    process.count_step();
     process.set_memory(body.memory());
     progress.unwrap_or_else(|panic| Progress::Ended(Exit::failed(panicked(&*panic))))
 }

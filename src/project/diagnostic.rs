@@ -178,12 +178,22 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
+/// Characters of a message. What stands in a file may be of any length, and messages quote it.
+const LONGEST: usize = 1000;
+
+fn clipped(text: String) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 impl Diagnostic {
     pub fn new(code: Code, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
             code,
             severity: code.severity(),
-            message: message.into(),
+            message: clipped(message.into()),
             kind: code.kind(),
             entry: None,
             place: None,
@@ -206,7 +216,7 @@ impl Diagnostic {
 
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Diagnostic {
-        self.label = label.into();
+        self.label = clipped(label.into());
         self
     }
 

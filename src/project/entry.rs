@@ -24,6 +24,8 @@ pub struct Entry {
     pub meta: Value,
     pub spec: Spec,
     pub command: Option<Command>,
+    /// Of hosts and services, as far as it could be read: that one is to start is known of a broken one too.
+    pub lifecycle: Option<Lifecycle>,
     /// What is wrong with it; with an error among them the entry cannot be used.
     pub problems: Vec<Diagnostic>,
     /// Every entry it refers to.
@@ -41,6 +43,7 @@ impl Entry {
             meta: Value::map::<&str>([]),
             spec,
             command: None,
+            lifecycle: None,
             problems: Vec::new(),
             references: Vec::new(),
             node: Node::default(),
@@ -75,13 +78,25 @@ impl Entry {
         }
     }
 
-    /// A line of the source of a Lua entry, counted in the file that its chunk is named after. None for other kinds.
-    pub fn place_in_source(&self, line: u32) -> Option<Place> {
+    /// A place in the source of a Lua entry, whose line is counted in the file that its chunk is named after, as it stands
+    /// in that file; the whole line where it is written differently there. None for other kinds.
+    pub fn place_in_source(&self, place: &Place) -> Option<Place> {
         let Spec::Lua(spec) = &self.spec else { return None };
         let inline = self.origin.as_ref().filter(|origin| *origin.source.file == *spec.chunk);
         let text = inline.map_or(&spec.source, |origin| &origin.source.text);
-        let shown = text.lines().nth(line.saturating_sub(1) as usize).unwrap_or_default();
-        Some(Place::whole_line(spec.chunk.as_str(), shown, line))
+        let shown = text
+            .lines()
+            .nth(place.line.saturating_sub(1) as usize)
+            .unwrap_or_default();
+        let chunk = spec.chunk.as_str();
+        Some(match shown.find(&place.text).filter(|_| !place.text.is_empty()) {
+            Some(at) => {
+                let before = u32::try_from(shown[..at].chars().count()).unwrap_or(u32::MAX);
+                let column = before.saturating_add(place.column - place.skipped);
+                Place::in_line(chunk, shown, place.line, column, place.length)
+            }
+            None => Place::whole_line(chunk, shown, place.line),
+        })
     }
 
     pub fn is_broken(&self) -> bool {
@@ -367,7 +382,6 @@ pub struct ProcessHostSpec {
     pub max_instances: Option<u64>,
     /// Bytes; none when unset, the default is 128 KiB.
     pub max_stack: Option<u64>,
-    pub lifecycle: Lifecycle,
 }
 
 impl Default for ProcessHostSpec {
@@ -381,7 +395,6 @@ impl Default for ProcessHostSpec {
             density: None,
             max_instances: None,
             max_stack: None,
-            lifecycle: Lifecycle::default(),
         }
     }
 }
@@ -391,7 +404,6 @@ impl Default for ProcessHostSpec {
 pub struct TerminalHostSpec {
     /// No log records on the console while its process runs.
     pub hide_logs: bool,
-    pub lifecycle: Lifecycle,
 }
 
 /// `process.service`.
@@ -401,7 +413,6 @@ pub struct ServiceSpec {
     pub host: EntryId,
     /// Arguments of main.
     pub input: Vec<Value>,
-    pub lifecycle: Lifecycle,
 }
 
 /// `lifecycle:` with its defaults.
@@ -415,6 +426,8 @@ pub struct Lifecycle {
     pub stop_timeout: Duration,
     pub stable_threshold: Duration,
     pub restart: Restart,
+    /// On whose behalf it runs: id and meta.
+    pub actor: Option<(String, Value)>,
 }
 
 impl Default for Lifecycle {
@@ -427,6 +440,7 @@ impl Default for Lifecycle {
             stop_timeout: Duration::from_secs(10),
             stable_threshold: Duration::from_secs(5),
             restart: Restart::default(),
+            actor: None,
         }
     }
 }

@@ -53,11 +53,16 @@ fn list(
             if name != "node_modules" && name != ".git" && item.path() != except {
                 folders.push(path);
             }
-        } else if is_entry_name(&path) && item.path().is_file() {
+        } else if is_entry_name(&path) && may_be_text(&item.path()) {
             files.push(path);
         }
     }
     Ok(())
+}
+
+/// A link that leads nowhere counts too: reading it says what is wrong.
+fn may_be_text(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |found| found.is_file())
 }
 
 fn is_entry_name(path: &Path) -> bool {

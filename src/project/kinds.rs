@@ -16,6 +16,7 @@ use super::place::Step;
 use super::schema;
 use super::yaml::Node;
 use crate::id::EntryId;
+use crate::value::Value;
 
 /// What an entry's meaning depends on besides its own text.
 pub(super) struct Surroundings<'a> {
@@ -56,6 +57,7 @@ pub(super) enum Role {
 pub(super) struct Decoded {
     pub spec: Spec,
     pub command: Option<Command>,
+    pub lifecycle: Option<Lifecycle>,
     pub references: Vec<Reference>,
 }
 
@@ -72,9 +74,12 @@ pub(super) fn decode(fields: &Fields<'_>, kind: &str, around: &Surroundings<'_>)
     } else {
         None
     };
+    let has_lifecycle = matches!(kind, "process.host" | "terminal.host" | "process.service");
+    let lifecycle = has_lifecycle.then(|| decoder.lifecycle());
     Decoded {
         spec,
         command,
+        lifecycle,
         references: decoder.references,
     }
 }
@@ -507,14 +512,12 @@ impl Decoder<'_> {
             density: wasm.word("density", &words, "invalid wasm.density"),
             max_instances: wasm.count("max_instances", Code::BadValue),
             max_stack: wasm.size("max_stack", Code::BadValue),
-            lifecycle: self.lifecycle(),
         }
     }
 
     fn terminal_host(&mut self) -> TerminalHostSpec {
         TerminalHostSpec {
             hide_logs: self.fields.flag("hide_logs").unwrap_or(false),
-            lifecycle: self.lifecycle(),
         }
     }
 
@@ -523,14 +526,8 @@ impl Decoder<'_> {
         let host = self.reference("host", Role::Host);
         let items = self.fields.list("input", "a list");
         let input = items.into_iter().map(|(_, node)| node.to_value()).collect();
-        let lifecycle = self.lifecycle();
         match (process, host) {
-            (Some(process), Some(host)) => Spec::Service(ServiceSpec {
-                process,
-                host,
-                input,
-                lifecycle,
-            }),
+            (Some(process), Some(host)) => Spec::Service(ServiceSpec { process, host, input }),
             _ => Spec::Broken,
         }
     }
@@ -550,6 +547,7 @@ impl Decoder<'_> {
             stop_timeout: duration("stop_timeout", default.stop_timeout),
             stable_threshold: duration("stable_threshold", default.stable_threshold),
             restart: restart(&fields.map("restart")),
+            actor: actor(&fields.map("security")),
         }
     }
 
@@ -593,6 +591,16 @@ impl Decoder<'_> {
             self.refer(id, steps, Role::DefaultHost);
         }
     }
+}
+
+/// `security.actor`; what its `id` and `meta` mean is nobody's business here.
+fn actor(security: &Fields<'_>) -> Option<(String, Value)> {
+    security.node("actor")?;
+    let actor = security.map("actor");
+    // Says so when it is not a map.
+    actor.map("meta");
+    let meta = actor.node("meta").map_or(Value::Nil, Node::to_value);
+    Some((actor.required("id").to_string(), meta))
 }
 
 /// The literal that stands in examples where a hash belongs.

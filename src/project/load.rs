@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::config::{Config, Layout, Root};
 use super::diagnostic::{self, Code, Diagnostic, Place};
-use super::entry::{Command, Entry, Spec};
+use super::entry::{Command, Entry, Lifecycle, Spec};
 use super::fields::{Fields, MOST, Reader};
 use super::kinds::{self, Reference, Surroundings};
 use super::near::nearest;
@@ -165,6 +165,7 @@ pub(super) struct Draft {
     inlined: Vec<(Vec<Step>, String)>,
     pub spec: Spec,
     pub command: Option<Command>,
+    pub lifecycle: Option<Lifecycle>,
     pub references: Vec<Reference>,
     pub problems: Vec<Diagnostic>,
 }
@@ -213,6 +214,7 @@ impl Draft {
             },
             spec: if is_broken { Spec::Broken } else { self.spec },
             command: self.command,
+            lifecycle: self.lifecycle,
             problems: self.problems,
             references: self.references.into_iter().map(|reference| reference.id).collect(),
             node: self.data,
@@ -418,6 +420,7 @@ impl Reading<'_> {
             inlined: Vec::new(),
             spec: Spec::Broken,
             command: None,
+            lifecycle: None,
             references: Vec::new(),
             problems,
         };
@@ -678,6 +681,7 @@ impl Typing<'_> {
         if let Some(decoded) = decoded {
             draft.spec = decoded.spec;
             draft.command = decoded.command;
+            draft.lifecycle = decoded.lifecycle;
             draft.references = decoded.references;
         }
     }

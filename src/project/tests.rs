@@ -119,10 +119,11 @@ entries:
     };
     assert_eq!(wasm.cwd, "/");
     assert!(matches!(&wasm.source, WasmSource::File { fs, .. } if *fs == id("myns:wasm_binaries")));
-    let Spec::ProcessHost(host) = &project.registry.get(&id("myns:processes")).unwrap().spec else {
+    let processes = project.registry.get(&id("myns:processes")).unwrap();
+    assert!(processes.lifecycle.as_ref().unwrap().auto_start);
+    let Spec::ProcessHost(host) = &processes.spec else {
         panic!()
     };
-    assert!(host.lifecycle.auto_start);
     assert_eq!(host.mailbox_bytes, 64 << 20);
 }
 
@@ -752,10 +753,20 @@ fn inline_source_points_into_the_yaml() {
         (&*spec.source, spec.chunk.as_str(), spec.first_line),
         ("\nlocal x = 1\nreturn x\n", "src/a.yaml", 6)
     );
-    let place = project.registry.get(&id("app:m")).unwrap().place_in_source(8).unwrap();
+    let entry = project.registry.get(&id("app:m")).unwrap();
+    let found = Place::in_line("src/a.yaml", "return x", 8, 8, 1);
+    let place = entry.place_in_source(&found).unwrap();
     assert_eq!(
         (place.column, place.length, place.text.as_str()),
-        (7, 8, "      return x")
+        (14, 1, "      return x")
+    );
+    let place = entry
+        .place_in_source(&Place::in_line("src/a.yaml", "return 'x'", 8, 8, 1))
+        .unwrap();
+    assert_eq!(
+        (place.column, place.length),
+        (7, 8),
+        "written differently: the whole line"
     );
 }
 

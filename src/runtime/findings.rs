@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::programs::Engines;
 use crate::error::Error;
-use crate::lua::compile::{Source, compile};
+use crate::lua::compile::{Source, compile, without_mark};
+use crate::lua::syntax::stop;
 use crate::project::{Code, Diagnostic, Entry, LuaSpec, Place, Spec, check};
 use crate::wasm;
 
@@ -39,7 +40,7 @@ fn lua(entry: &Entry, spec: &LuaSpec) -> Option<Diagnostic> {
     };
     let found = syntax(&compile(&source).err()?, &source).about(&entry.id);
     // Inline source is shown as it stands in the YAML file, with its indentation.
-    let place = found.place.as_ref().and_then(|place| entry.place_in_source(place.line));
+    let place = found.place.as_ref().and_then(|place| entry.place_in_source(place));
     Some(match place {
         Some(place) if spec.first_line > 1 => found.at(place),
         _ => found,
@@ -51,8 +52,13 @@ pub(super) fn syntax(error: &Error, source: &Source<'_>) -> Diagnostic {
     let line = error.frames().first().map_or(source.first_line, |frame| frame.line);
     let lead = format!("{}:{line}: ", source.chunk);
     let message = error.message().strip_prefix(&lead).unwrap_or(error.message());
-    let shown = source.text.lines().nth(line.saturating_sub(source.first_line) as usize);
-    let shown = shown.filter(|_| !source.text.starts_with('\x1b')).unwrap_or_default();
-    let place = Place::whole_line(source.chunk, shown, line.max(1));
+    let text = without_mark(source.text);
+    let text = if text.starts_with('\x1b') { "" } else { text };
+    let own_line = line.saturating_sub(source.first_line);
+    let shown = text.lines().nth(own_line as usize).unwrap_or_default();
+    let place = match stop(text.as_bytes()).filter(|stop| stop.line == own_line + 1) {
+        Some(stop) => Place::in_line(source.chunk, shown, line, stop.column, stop.length),
+        None => Place::whole_line(source.chunk, shown, line.max(1)),
+    };
     Diagnostic::new(Code::LuaSyntax, message).at(place)
 }

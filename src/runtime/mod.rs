@@ -5,6 +5,7 @@
 //! command line's business. Invariant: once [`Runtime::stop`] has returned no process of it lives.
 
 mod calls;
+mod declare;
 mod files;
 mod findings;
 mod programs;
@@ -12,7 +13,7 @@ mod session;
 mod testing;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -22,14 +23,16 @@ use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
-use crate::process::{Bound, Clock, Host, HostSpec, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
-use crate::project::{Diagnostic, Entry, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
+use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
+use crate::project::{Diagnostic, Entry, Registry, Spec};
+use crate::supervisor::{Supervisor, Unstarted};
 use crate::system::System;
 use crate::system::terminal::Terminal;
 use crate::value::Packed;
 use crate::wasm::cache::Cache;
 use crate::wasm::inspect::Inspection;
 use crate::wasm::{Settings, Wasm, WasmProgram};
+pub use declare::Declarations;
 use programs::Engines;
 
 /// What a runtime is made from.
@@ -64,12 +67,24 @@ impl Options {
     }
 }
 
+/// What services are started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// They are what runs.
+    Alone,
+    /// A command or script runs, which has the terminal.
+    BesideCommand,
+}
+
 /// A running system.
 pub struct Runtime {
     kernel: Kernel,
     registry: Arc<Registry>,
     engines: Arc<Engines>,
+    declarations: Arc<Declarations>,
     shutdown_timeout: Duration,
+    /// Once services were started.
+    supervisor: OnceLock<Supervisor>,
     io: Handle,
     /// Behind `io`; taken at the end, which does not wait for a file or a compilation that takes long.
     threads: Option<tokio::runtime::Runtime>,
@@ -102,30 +117,33 @@ impl Runtime {
         if !options.dry {
             options.system.volumes.open_all();
         }
-        let runtime = Runtime {
+        let declarations = Declarations {
+            kernel: kernel.clone(),
+            engines: engines.clone(),
+            terminal: options.terminal,
+        };
+        options
+            .registry
+            .iter()
+            .try_for_each(|entry| declarations.add_host(entry))?;
+        if !options.dry {
+            calls::warm(&engines, &kernel);
+        }
+        Ok(Runtime {
             kernel,
             registry: options.registry,
             engines,
+            declarations: Arc::new(declarations),
             shutdown_timeout: options.shutdown_timeout,
+            supervisor: OnceLock::new(),
             io,
             threads: Some(threads),
-        };
-        runtime.add_hosts(&options.terminal)?;
-        if !options.dry {
-            calls::warm(&runtime.engines, &runtime.kernel);
-        }
-        Ok(runtime)
+        })
     }
 
-    fn add_hosts(&self, terminal: &Arc<Terminal>) -> Result<()> {
-        for entry in self.registry.iter() {
-            match &entry.spec {
-                Spec::ProcessHost(spec) => self.kernel.add_host(process_host(entry, spec))?,
-                Spec::TerminalHost(spec) => self.kernel.add_host(terminal_host(entry, spec, terminal))?,
-                _ => continue,
-            };
-        }
-        Ok(())
+    /// Where further entries become known.
+    pub fn declarations(&self) -> &Arc<Declarations> {
+        &self.declarations
     }
 
     pub fn kernel(&self) -> &Kernel {
@@ -210,27 +228,58 @@ impl Runtime {
         })
     }
 
-    /// The orderly stop: what runs on terminals first, then the other hosts, each with its own deadline, all of them
-    /// within the shutdown timeout; then whatever is left is terminated.
+    /// Starts every `auto_start` service and host, and what they require. Beside a command those that want the terminal for
+    /// themselves are left out, and only what goes wrong leaves a record of more than debug level.
+    ///
+    /// # Errors
+    /// The services with `startup: required` that could not be started; the others run.
+    pub async fn start_services(&self, occasion: Occasion) -> Result<(), Vec<Unstarted>> {
+        let usual = match occasion {
+            Occasion::Alone => Level::Info,
+            Occasion::BesideCommand => Level::Debug,
+        };
+        let wanted = |entry: &Entry| {
+            let auto_start = entry.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.auto_start);
+            auto_start && (occasion == Occasion::Alone || self.terminal_of(entry).is_none())
+        };
+        let made = || Supervisor::new(&self.kernel, &self.registry, usual, wanted);
+        self.supervisor.get_or_init(made).start().await
+    }
+
+    /// The terminal host on which a service runs, or that the entry is.
+    fn terminal_of(&self, entry: &Entry) -> Option<Arc<Host>> {
+        let host = match &entry.spec {
+            Spec::Service(spec) => self.kernel.host(&spec.host),
+            _ => self.kernel.host(&entry.id),
+        };
+        host.filter(|host| host.terminal().is_some())
+    }
+
+    /// The orderly stop: the command first, then services in the reverse order of their start, then hosts, each with its
+    /// own deadline, all of them within the shutdown timeout; then whatever is left is terminated.
     pub async fn stop(&self) {
         // That time is up is no error here: what is left is ended below.
-        let _ = tokio::time::timeout(self.shutdown_timeout, self.stop_hosts()).await;
+        let _ = tokio::time::timeout(self.shutdown_timeout, self.stop_in_order()).await;
         self.terminate().await;
     }
 
-    async fn stop_hosts(&self) {
-        let (terminals, hosts): (Vec<_>, Vec<_>) = self
-            .kernel
-            .hosts()
-            .into_iter()
-            .partition(|host| host.terminal().is_some());
-        // Functions last: whoever stops may still call them.
-        for group in [terminals, hosts, vec![self.kernel.functions().clone()]] {
-            self.stop_together(group).await;
+    async fn stop_in_order(&self) {
+        let services = self.supervisor.get();
+        let is_command = |host: &Arc<Host>| {
+            let serves = services.is_some_and(|services| services.has(host.id()));
+            host.terminal().is_some() && !serves
+        };
+        self.stop_together(self.kernel.hosts().into_iter().filter(is_command))
+            .await;
+        if let Some(services) = services {
+            services.stop().await;
         }
+        self.stop_together(self.kernel.hosts()).await;
+        // Functions last: whoever stops may still call them.
+        self.stop_together([self.kernel.functions().clone()]).await;
     }
 
-    async fn stop_together(&self, hosts: Vec<Arc<Host>>) {
+    async fn stop_together(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {
         let mut stopping = tokio::task::JoinSet::new();
         for host in hosts {
             let kernel = self.kernel.clone();
@@ -241,6 +290,7 @@ impl Runtime {
 
     /// Ends everything at once, and waits until it has.
     pub async fn terminate(&self) {
+        self.abandon_services();
         let kernel = self.kernel.clone();
         let closing = self.io.spawn_blocking(move || kernel.close());
         if let Err(panic) = closing.await {
@@ -249,8 +299,18 @@ impl Runtime {
     }
 }
 
+impl Runtime {
+    /// Or they would be started again while everything ends.
+    fn abandon_services(&self) {
+        if let Some(services) = self.supervisor.get() {
+            services.abandon();
+        }
+    }
+}
+
 impl Drop for Runtime {
     fn drop(&mut self) {
+        self.abandon_services();
         self.kernel.close();
         if let Some(threads) = self.threads.take() {
             threads.shutdown_background();
@@ -294,31 +354,11 @@ fn settings(registry: &Registry, oneshot: bool) -> Settings {
     })
 }
 
-fn process_host(entry: &Entry, spec: &ProcessHostSpec) -> HostSpec {
-    HostSpec {
-        workers: spec.workers,
-        mailbox: Bound {
-            messages: spec.mailbox_limit,
-            bytes: spec.mailbox_bytes,
-        },
-        stop_timeout: spec.lifecycle.stop_timeout,
-        ..HostSpec::new(entry.id.clone())
-    }
-}
-
-fn terminal_host(entry: &Entry, spec: &TerminalHostSpec, terminal: &Arc<Terminal>) -> HostSpec {
-    HostSpec {
-        stop_timeout: spec.lifecycle.stop_timeout,
-        terminal: Some(terminal.clone()),
-        ..HostSpec::new(entry.id.clone())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::project::LuaKind;
-    use crate::project::{Limits, LuaSpec};
+    use crate::project::{Limits, LuaSpec, TerminalHostSpec};
 
     fn registry(source: &str) -> Arc<Registry> {
         let lua = LuaSpec {

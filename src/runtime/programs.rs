@@ -82,6 +82,17 @@ impl Engines {
         }
     }
 
+    /// Makes an entry known, in place of one with its id.
+    pub fn declare(&self, entry: Arc<Entry>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.remove(&entry.id);
+        let called = self.calls_mut().remove(&entry.id);
+        self.lua.declare(entry);
+        if let Some(called) = called {
+            called.close();
+        }
+    }
+
     fn lua_program(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
         let made = self.lua.program(entry);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -105,16 +116,5 @@ impl Programs for Engines {
 
     fn resolve_file(&self, folders: &[PathBuf], name: &str) -> Resolved {
         self.files.resolve(folders, name)
-    }
-
-    fn declare(&self, entry: Arc<Entry>) -> Result<()> {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.remove(&entry.id);
-        let called = self.calls_mut().remove(&entry.id);
-        self.lua.declare(entry);
-        if let Some(called) = called {
-            called.close();
-        }
-        Ok(())
     }
 }

@@ -46,14 +46,23 @@ impl Env {
     /// For the `env.*` entries among those given. Touches neither files nor the system's environment.
     pub fn new<'a>(entries: impl IntoIterator<Item = &'a Arc<Entry>>) -> Env {
         let mut env = Env::default();
-        for entry in entries {
-            if entry.kind == "env.variable" {
-                env.add_variable(entry);
-            } else if entry.kind.starts_with("env.storage.") {
-                env.add_storage(entry);
-            }
-        }
+        entries.into_iter().for_each(|entry| env.add(entry));
         env
+    }
+
+    /// Makes an `env.*` entry known, in place of one with its id. Other kinds are left alone.
+    pub fn declare(&mut self, entry: &Entry) {
+        self.names.retain(|(_, id)| *id != entry.id);
+        self.by_name.retain(|_, id| *id != entry.id);
+        self.add(entry);
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        if entry.kind == "env.variable" {
+            self.add_variable(entry);
+        } else if entry.kind.starts_with("env.storage.") {
+            self.add_storage(entry);
+        }
     }
 
     fn add_variable(&mut self, entry: &Entry) {

@@ -8,8 +8,9 @@ pub use env::Env;
 pub use volume::{Volume, Volumes};
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use crate::project::{self, Override, Project, Registry};
+use crate::project::{self, Entry, Override, Project, Registry};
 
 /// Loads a project, with the variables it declares at hand for its `${env:…}`.
 pub fn load(folder: &Path, overrides: &[Override]) -> Project {
@@ -28,7 +29,7 @@ pub fn load_with(folder: &Path, more: &[PathBuf], overrides: &[Override]) -> Pro
 #[derive(Debug)]
 pub struct System {
     pub volumes: Volumes,
-    pub env: Env,
+    env: RwLock<Env>,
 }
 
 impl System {
@@ -36,7 +37,17 @@ impl System {
     pub fn new(registry: &Registry) -> System {
         System {
             volumes: Volumes::new(registry),
-            env: Env::new(registry.iter()),
+            env: RwLock::new(Env::new(registry.iter())),
         }
+    }
+
+    pub fn env(&self) -> RwLockReadGuard<'_, Env> {
+        self.env.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a folder or an `env.*` entry known, in place of one with its id; other kinds are nothing to this room.
+    pub fn declare(&self, entry: &Arc<Entry>) {
+        self.volumes.declare(entry);
+        self.env.write().unwrap_or_else(PoisonError::into_inner).declare(entry);
     }
 }

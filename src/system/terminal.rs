@@ -8,7 +8,8 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -119,6 +120,11 @@ impl Terminal {
     /// Waits, on an ordinary thread and at most that long, until everything queued has been written.
     pub fn drain(&self, limit: Duration) {
         self.output.drain(limit);
+    }
+
+    /// Why the stream takes nothing any more, if it does not.
+    pub fn broken(&self, stream: Stream) -> Option<io::ErrorKind> {
+        self.output.lock().broken[stream as usize]
     }
 
     /// Has everything that goes to a screen take this detour from now on.
@@ -327,10 +333,7 @@ impl Output {
 
     fn start(self: &Arc<Self>, state: &mut OutputState) -> io::Result<()> {
         if !state.started {
-            let files = [
-                File::from(io::stdout().as_fd().try_clone_to_owned()?),
-                File::from(io::stderr().as_fd().try_clone_to_owned()?),
-            ];
+            let files = [own_file(io::stdout().as_fd()), own_file(io::stderr().as_fd())];
             let output = self.clone();
             std::thread::Builder::new()
                 .name("stdout".into())
@@ -341,9 +344,9 @@ impl Output {
     }
 
     /// The writer thread: one chunk after the other, until the terminal is gone and nothing is left.
-    fn write_from_now_on(&self, mut files: [File; 2]) {
+    fn write_from_now_on(&self, mut files: [ManuallyDrop<File>; 2]) {
         while let Some((stream, bytes)) = self.next_chunk() {
-            let file = &mut files[stream as usize];
+            let file = &mut *files[stream as usize];
             let detour = self.lock().detour.clone().filter(|_| file.is_terminal());
             let result = match detour {
                 Some(detour) => detour.write(&bytes, &mut |bytes| write_patiently(file, bytes)),
@@ -388,6 +391,12 @@ impl Output {
         self.lock().closed = true;
         self.work.notify_all();
     }
+}
+
+/// The program's stdout or stderr as it is: for a copy there may be no descriptor left.
+fn own_file(fd: BorrowedFd<'_>) -> ManuallyDrop<File> {
+    // SAFETY: both stay open for as long as the program runs, and this file never closes them.
+    ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) })
 }
 
 /// Writes everything, also to a descriptor that somebody has made non-blocking.

@@ -95,28 +95,49 @@ fn open_dir(spec: &DirectorySpec) -> io::Result<Dir> {
     Dir::open_ambient_dir(&spec.path, ambient_authority())
 }
 
+const KIND: &str = "fs.directory";
+
 /// All volumes of a runtime.
 #[derive(Debug, Default)]
 pub struct Volumes {
     /// Every `fs.directory`, broken ones included.
-    entries: HashMap<EntryId, Arc<Entry>>,
+    entries: RwLock<HashMap<EntryId, Arc<Entry>>>,
     open: RwLock<HashMap<EntryId, Arc<Volume>>>,
 }
 
 impl Volumes {
     pub fn new(registry: &Registry) -> Volumes {
-        let entries = registry.of_kind("fs.directory");
+        let entries = registry.of_kind(KIND).map(|entry| (entry.id.clone(), entry.clone()));
         Volumes {
-            entries: entries.map(|entry| (entry.id.clone(), entry.clone())).collect(),
+            entries: RwLock::new(entries.collect()),
             open: RwLock::default(),
         }
     }
 
+    /// Makes a folder known, in place of one with its id, which those who hold it keep. Other kinds are left alone.
+    pub fn declare(&self, entry: &Arc<Entry>) {
+        if entry.kind != KIND {
+            return;
+        }
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        entries.insert(entry.id.clone(), entry.clone());
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        open.remove(&entry.id);
+    }
+
+    fn entry(&self, id: &EntryId) -> Option<Arc<Entry>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.get(id).cloned()
+    }
+
     /// Opens every folder that can be opened; the error of another one comes from [`Volumes::get`].
     pub fn open_all(&self) {
-        for id in self.entries.keys() {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let ids: Vec<EntryId> = entries.keys().cloned().collect();
+        drop(entries);
+        for id in ids {
             // Not swallowed: `get` meets the same error when somebody needs this folder.
-            let _ = self.get(id);
+            let _ = self.get(&id);
         }
     }
 
@@ -129,14 +150,14 @@ impl Volumes {
             return Ok(volume.clone());
         }
         let missing = || Error::not_found(format!("filesystem not found: {id}"));
-        let entry = self.entries.get(id).ok_or_else(missing)?;
+        let entry = self.entry(id).ok_or_else(missing)?;
         if let Some(error) = diagnostic::refusal(id, &entry.problems) {
             return Err(error);
         }
         let Spec::Directory(spec) = &entry.spec else {
             return Err(missing());
         };
-        let volume = Arc::new(Volume::open(entry, spec)?);
+        let volume = Arc::new(Volume::open(&entry, spec)?);
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         Ok(open.entry(id.clone()).or_insert(volume).clone())
     }

@@ -7,7 +7,7 @@ use super::export::{self, unversioned};
 use super::grants::{Grant, Grants};
 use super::linker::{self, Import, PREVIEW_1, Provision};
 use super::module::{Code, Header, Source, sha256};
-use super::program::{Settled, compiled, source, spec};
+use super::program::{Settled, compiled, spec};
 use super::value::Signature;
 use super::{Shared, Wasm};
 use crate::error::Result;
@@ -100,10 +100,7 @@ impl Wasm {
     /// # Errors
     /// When its file cannot be read or compiled, or its grants are not understood.
     pub fn inspect(&self, entry: &Entry) -> Result<Inspection> {
-        let spec = spec(entry)?;
-        let (fs, path, _) = source(spec)?;
-        let bytes = Source::read(&*self.shared.system.volumes.get(fs)?, path)?;
-        look(spec, &bytes, &self.shared)
+        look(spec(entry)?, &self.source(entry)?, &self.shared)
     }
 }
 

@@ -46,7 +46,7 @@ use crate::system::System;
 use engine::Engines;
 use linker::Linkers;
 use module::{Artifacts, Source, Stamp};
-use program::{Handle, load, source, spec};
+use program::{Handle, load, spec};
 
 /// How long a file is believed not to have changed since it was last looked at.
 const FRESH: Duration = Duration::from_millis(1);
@@ -171,8 +171,12 @@ impl Wasm {
     }
 
     fn stamp(&self, entry: &Entry) -> Result<Stamp> {
-        let (fs, path, _) = source(spec(entry)?)?;
-        Stamp::of(&*self.shared.system.volumes.get(fs)?, path)
+        Stamp::of(&spec(entry)?.source, &self.shared.system.volumes)
+    }
+
+    /// The bytes of an entry's module. Blocks.
+    fn source(&self, entry: &Entry) -> Result<Source> {
+        Source::of(&entry.id, &spec(entry)?.source, &self.shared.system.volumes)
     }
 
     async fn load(self: Arc<Self>, slot: Arc<Slot>) -> Result<Arc<WasmProgram>> {
@@ -187,9 +191,7 @@ impl Wasm {
     }
 
     fn read_and_load(&self, slot: &Slot) -> Result<Arc<WasmProgram>> {
-        let (fs, path, _) = source(spec(&slot.entry)?)?;
-        let volume = self.shared.system.volumes.get(fs)?;
-        let bytes = Source::read(&volume, path)?;
+        let bytes = self.source(&slot.entry)?;
         let result = load(&slot.entry, &bytes, &self.shared).map(Arc::new);
         *lock(&slot.loaded) = Some(Loaded {
             stamp: bytes.stamp,

@@ -14,6 +14,7 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
@@ -28,24 +29,34 @@ use super::cache::{Cache, Key};
 use super::engine::Engines;
 use super::lock;
 use crate::error::{Error, Result};
+use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
-use crate::system::volume::Volume;
+use crate::project::WasmSource;
+use crate::system::volume::{Volume, Volumes};
 
-/// What decides whether a file has to be loaded again.
+/// What decides whether a module has to be loaded again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    size: u64,
-    modified: Option<SystemTime>,
-    inode: (u64, u64),
+pub enum Stamp {
+    /// Text in the entry: it never changes.
+    Text,
+    File {
+        size: u64,
+        modified: Option<SystemTime>,
+        inode: (u64, u64),
+    },
 }
 
 impl Stamp {
-    /// The stamp of a file of a volume; cheap enough to be asked for on a worker.
+    /// The stamp of an entry's module; cheap enough to be asked for on a worker.
     ///
     /// # Errors
-    /// NotFound `failed to open file: <path>`.
-    pub fn of(volume: &Volume, path: &str) -> Result<Stamp> {
-        let metadata = volume.dir().metadata(relative(path));
+    /// NotFound `failed to open file: <path>`, or for the volume.
+    pub fn of(origin: &WasmSource, volumes: &Volumes) -> Result<Stamp> {
+        let (fs, path) = match origin {
+            WasmSource::Text(_) => return Ok(Stamp::Text),
+            WasmSource::File { fs, path, .. } | WasmSource::Given { fs, path } => (fs, path),
+        };
+        let metadata = volumes.get(fs)?.dir().metadata(relative(path));
         metadata
             .map(|metadata| Stamp::from(&metadata))
             .map_err(|error| unopened(path, &error))
@@ -54,7 +65,7 @@ impl Stamp {
 
 impl From<&Metadata> for Stamp {
     fn from(metadata: &Metadata) -> Stamp {
-        Stamp {
+        Stamp::File {
             size: metadata.len(),
             modified: metadata.modified().ok().map(|time| time.into_std()),
             inode: (metadata.dev(), metadata.ino()),
@@ -64,13 +75,38 @@ impl From<&Metadata> for Stamp {
 
 /// The bytes of a module and what was true of the file while they were read.
 pub struct Source {
-    /// Where it stands in its volume.
+    /// Where it stands in its volume; for text its entry.
     pub path: String,
     pub bytes: Vec<u8>,
     pub stamp: Stamp,
 }
 
 impl Source {
+    /// The module of an entry, from its file or its text.
+    ///
+    /// # Errors
+    /// As [`Source::read`]; Internal `failed to compile wasm module` for bad text; NotFound for the volume.
+    pub fn of(entry: &EntryId, origin: &WasmSource, volumes: &Volumes) -> Result<Source> {
+        match origin {
+            WasmSource::Text(text) => Source::assemble(entry, text),
+            WasmSource::File { fs, path, .. } | WasmSource::Given { fs, path } => {
+                Source::read(&*volumes.get(fs)?, path)
+            }
+        }
+    }
+
+    fn assemble(entry: &EntryId, text: &str) -> Result<Source> {
+        let bytes = wat::parse_str(text).map_err(|mut error| {
+            error.set_path(Path::new(entry.as_str()));
+            Error::internal(format!("failed to compile wasm module: {}", one_line(&error)))
+        })?;
+        Ok(Source {
+            path: entry.to_string(),
+            bytes,
+            stamp: Stamp::Text,
+        })
+    }
+
     /// Reads a file of a volume.
     ///
     /// # Errors
@@ -97,6 +133,17 @@ impl Source {
             bytes,
             stamp: Stamp::from(&metadata),
         })
+    }
+}
+
+/// What is wrong with a text, and in brackets where; it is shown over several lines, with a picture of the place.
+fn one_line(error: &wat::Error) -> String {
+    let shown = error.to_string();
+    let mut lines = shown.lines();
+    let message = lines.next().unwrap_or_default();
+    match lines.next().and_then(|line| line.trim_start().strip_prefix("--> ")) {
+        Some(place) => format!("{message} ({place})"),
+        None => message.to_owned(),
     }
 }
 

@@ -59,17 +59,6 @@ pub(super) enum Prepared {
     },
 }
 
-/// Where the bytes of an entry come from, and the hash they must have if there is one.
-pub(super) fn source(spec: &WasmSpec) -> Result<(&EntryId, &str, Option<&str>)> {
-    match &spec.source {
-        WasmSource::File { fs, path, hash } => Ok((fs, path, Some(hash))),
-        WasmSource::Given { fs, path } => Ok((fs, path, None)),
-        WasmSource::Text(_) => Err(Error::unavailable(
-            "WebAssembly text is not provided by this version of wippy",
-        )),
-    }
-}
-
 /// The entry's data, which must be that of a WASM kind.
 pub(super) fn spec(entry: &Entry) -> Result<&WasmSpec> {
     match &entry.spec {
@@ -88,9 +77,8 @@ pub(super) fn spec(entry: &Entry) -> Result<&WasmSpec> {
 /// imports that do not fit.
 pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) -> Result<WasmProgram> {
     let spec = spec(entry)?;
-    let (_, _, hash) = self::source(spec)?;
     let sha256 = sha256(&source.bytes);
-    if let Some(hash) = hash {
+    if let WasmSource::File { hash, .. } = &spec.source {
         verify(hash, &sha256)?;
     }
     let header = Header::of(&source.bytes)?;

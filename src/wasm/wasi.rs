@@ -158,7 +158,7 @@ fn arguments(spec: &WasmSpec, name_first: bool, process: &Process) -> Vec<String
 fn environment(wanted: &[WasiEnv], system: &System) -> Result<Vec<(String, String)>> {
     let mut found = Vec::with_capacity(wanted.len());
     for variable in wanted {
-        match system.env.get_id(&variable.id) {
+        match system.env().get_id(&variable.id) {
             Ok(value) => found.push((variable.name.clone(), value)),
             Err(error) if error.kind() != Kind::NotFound => return Err(error),
             Err(_) if variable.required => {

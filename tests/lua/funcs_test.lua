@@ -1,5 +1,6 @@
 local env = require("env")
 local funcs = require("funcs")
+local security = require("security")
 local time = require("time")
 
 local HOST = "app:processes"
@@ -420,6 +421,59 @@ describe("options", function()
 	end)
 end)
 
+describe("an Executor", function()
+	it("gives context values to its calls and theirs", function()
+		local shared = { 1 }
+		local executor = funcs.new():with_context({ who = "me", list = { a = shared, b = shared } })
+		for more = 0, 2 do
+			local seen = assert(executor:call("fn:heir", more)).values
+			assert.equal("me", seen.who)
+			assert.equal(seen.list.a, seen.list.b)
+		end
+		assert.equal("me", executor:async("fn:heir"):response():receive():data().values.who)
+		assert.same({ who = "me" }, (funcs.new():with_context({ who = "me" }):call("fn:bridged_heir")))
+		assert.same({ values = {}, scoped = false }, (funcs.call("fn:heir")))
+	end)
+
+	it("accumulates values and is never changed", function()
+		local one = funcs.new():with_context({ a = 1, b = 1 })
+		local two = one:with_context({ b = 2, c = 3 }):with_options({ timeout = "5s" })
+		assert.same({ a = 1, b = 2, c = 3 }, assert(two:call("fn:heir")).values)
+		assert.same({ a = 1, b = 1 }, assert(one:call("fn:heir")).values)
+	end)
+
+	it("sets actor and scope", function()
+		local executor = funcs.new():with_actor(security.new_actor("user:1")):with_scope(security.new_scope())
+		assert.same({ values = {}, actor = "user:1", scoped = true }, (executor:call("fn:heir", 1)))
+		assert.same({ values = {}, scoped = false }, (funcs.call("fn:heir", 1)))
+	end)
+
+	it("passes on what its own process has", function()
+		local outer = process.with_context({ outer = 1 }):with_actor(security.new_actor("user:2"))
+		local seen = assert(outer:exec("fn:inner", HOST))
+		assert.same({ values = { outer = 1, inner = 2 }, actor = "user:2", scoped = false }, seen)
+	end)
+
+	it("raises when it is used in a wrong way", function()
+		local executor = funcs.new()
+		for _, wrong in ipairs({
+			{ "with_context", "x" },
+			{ "with_context", { [1] = "x" } },
+			{ "with_actor" },
+			{ "with_actor", {} },
+			{ "with_scope", 1 },
+			{ "with_options" },
+		}) do
+			local ok, err = pcall(executor[wrong[1]], executor, wrong[2])
+			assert.is_false(ok)
+			assert.matches("bad argument #1 to '" .. wrong[1] .. "'", tostring(err), 1, true)
+		end
+		local ok, err = pcall(executor.call, "fn:echo")
+		assert.is_false(ok)
+		assert.matches("a method of an Executor is called with a colon", err, 1, true)
+	end)
+end)
+
 describe("a process with a default host", function()
 	it("can be called", function()
 		local who = assert(funcs.call("fn:bridged", "identity"))
@@ -443,5 +497,55 @@ describe("a WebAssembly function", function()
 		assert.equal(42, funcs.async("fn:compute", 6, 7):response():receive():data())
 		fails("Invalid", "compute: expected 2 arguments", funcs.call("fn:compute", 1))
 		assert.equal(5, (funcs.call("fn:compute", 5, 1)))
+	end)
+
+	it("may be text", function()
+		assert.equal(42, (funcs.call("fn:add", 40, 2)))
+		assert.equal(42, (funcs.call("fn:component")))
+		local err = fails("Internal", "failed to compile wasm module: ", funcs.call("fn:bad_text"))
+		assert.matches("%(fn:bad_text:1:%d+%)$", tostring(err))
+	end)
+
+	it("gives a result as it is, where a process unwraps it", function()
+		assert.same({ { ok = "fine" } }, { funcs.call("fn:check", true) })
+		assert.same({ { err = "not fine" } }, { funcs.call("fn:check", false) })
+		assert.equal("fine", (funcs.call("fn:check_process", true)))
+		fails("Internal", "not fine", funcs.call("fn:check_process", false))
+		assert.same({ n = 2 }, table.pack(funcs.call("fn:void")))
+	end)
+
+	it("has a new instance in each call", function()
+		assert.equal(1, (funcs.call("fn:bump")))
+		assert.equal(1, (funcs.call("fn:bump")))
+	end)
+
+	it("fails by traps, exit codes and limits", function()
+		local err = fails("Internal", "wasm trap: unreachable", funcs.call("fn:trap"))
+		assert.equal("unreachable", err:details().trap)
+		assert.is_nil(err:retryable())
+		assert.equal(7, fails("Internal", "exit status 7", funcs.call("fn:quit", 7)):details().exit_code)
+		assert.same({ n = 2 }, table.pack(funcs.call("fn:quit", 0)))
+		assert.same({ { err = true } }, { funcs.call("fn:run") })
+		fails("Timeout", "execution time limit exceeded: 200 ms", funcs.call("fn:doze", 60000, 1))
+		assert.equal(2, (funcs.call("fn:doze", 1, 2)))
+	end)
+
+	it("is a process that can be terminated, and stopped with its caller", function()
+		for _, stop in ipairs({ process.terminate, function() end }) do
+			local future = assert(funcs.async("fn:doze", 60000, 1))
+			local pid
+			for _, info in ipairs(process.list()) do
+				if info.entry == "fn:doze" then
+					pid = info.pid
+					assert.equal("function.wasm", info.kind)
+				end
+			end
+			assert(process.monitor(pid))
+			stop(pid)
+			if stop ~= process.terminate then
+				future:cancel()
+			end
+			assert.equal("process terminated", next_event("EXIT").error:message())
+		end
 	end)
 end)

@@ -141,6 +141,42 @@ describe("hooks", function()
 	end)
 end)
 
+describe("what began before the tests", function()
+	local echo, doomed
+	local function eventually(...)
+		return assert(process.receive("5s"), ...)
+	end
+
+	before_all(function()
+		local echoing = "return function(to) while true do process.send(to, 'echo', process.receive().value) end end"
+		local id = test.entry({ name = "echo", kind = "process.lua", source = echoing })
+		echo = process.spawn(id, nil, process.pid())
+		doomed = process.spawn_monitored(id, nil, process.pid())
+		process.send(process.pid(), "kept", 0)
+	end)
+
+	it("is asked by one test", function()
+		process.send(process.pid(), "mine", 1)
+		process.send(echo, "x", 2)
+		process.terminate(doomed)
+		-- Both have come when the next test begins.
+		while process.info(doomed) or process.info(process.pid()).mailbox < 4 do
+			time.sleep("1ms")
+		end
+	end)
+
+	it("answers in the next", function()
+		assert.equal(0, eventually().value)
+		local got = { eventually(), eventually() }
+		table.sort(got, function(a, b) return (a.topic or "") > (b.topic or "") end)
+		assert.equal(2, got[1].value)
+		assert.equal("EXIT", got[2].type)
+		assert.is_nil(process.receive(0))
+	end)
+
+	after_all(function() process.terminate(echo) end)
+end)
+
 describe("a test", function()
 	it("leaves a coroutine, a subscription and messages", function()
 		coroutine.spawn(function() time.sleep("1h") end)
@@ -153,6 +189,22 @@ describe("a test", function()
 		assert.is_nil(process.receive(0))
 		process.send(process.pid(), "news", 3)
 		assert.equal(3, process.receive("1s").value)
+	end)
+
+	it("declares folders, variables and hosts too", function()
+		test.entry({ name = "here", kind = "fs.directory", directory = "." })
+		assert.matches("declares folders", require("fs").get("test:here"):readfile("test_test.lua"), 1, true)
+		test.entry({ name = "store", kind = "env.storage.static", values = { COLOUR = "red" } })
+		test.entry({ name = "colour", kind = "env.variable", variable = "COLOUR", storage = "test:store" })
+		assert.equal("red", require("env").get("COLOUR"))
+		test.entry({ name = "small", kind = "process.host", host = { mailbox_limit = 1 } })
+		local id = test.entry({ name = "idle", kind = "process.lua", source = "return function() process.events():receive() end" })
+		local pid = process.spawn(id, "test:small")
+		assert.is_true(process.send(pid, "a", 1))
+		local _, err = process.send(pid, "a", 2)
+		test.is_error(err, "Unavailable")
+		process.terminate(pid)
+		assert.has_error(function() test.entry({ name = "small", kind = "process.host" }) end, "host test:small is already running")
 	end)
 
 	it("may take longer when it says so", function() time.sleep("20ms") end, "1s")

@@ -135,7 +135,7 @@ fn without_a_home_nothing_is_kept() {
 }
 
 /// One function of that many additions, as a core module: what compiles slowly.
-fn slow_module(additions: usize) -> Vec<u8> {
+pub fn slow_module(additions: usize) -> Vec<u8> {
     let body = "local.get 0 i32.const 7 i32.mul local.get 0 i32.xor local.set 0 ".repeat(additions);
     let functions = format!("(func (param i32) (result i32) {body} local.get 0)").repeat(4);
     wat::parse_str(format!(

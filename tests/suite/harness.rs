@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Long enough for the slowest machine, short enough to be noticed.
 const WATCHDOG: Duration = Duration::from_secs(120);
@@ -50,6 +50,15 @@ impl Folder {
 
     pub fn read(&self, path: &str) -> String {
         fs::read_to_string(self.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Waits until a program has made that file.
+    pub fn wait_for(&self, path: &str) {
+        let began = Instant::now();
+        while !self.path().join(path).exists() {
+            assert!(began.elapsed() < WATCHDOG, "{path} was never made");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Copies a file or a whole folder to that place.
@@ -158,7 +167,7 @@ impl Call {
 
     /// Runs in a folder below.
     #[must_use]
-    pub fn within(mut self, folder: &str) -> Call {
+    pub fn within(mut self, folder: impl AsRef<Path>) -> Call {
         self.command.current_dir(self.folder.path().join(folder));
         self
     }
@@ -199,6 +208,7 @@ impl Call {
             shown: self.shown,
             folder: self.folder,
             seen: Vec::new(),
+            said: Vec::new(),
         }
     }
 }
@@ -210,6 +220,8 @@ pub struct Running {
     folder: Arc<tempfile::TempDir>,
     /// What was read of stdout before the end.
     seen: Vec<u8>,
+    /// The same of stderr.
+    said: Vec<u8>,
 }
 
 impl Running {
@@ -217,19 +229,23 @@ impl Running {
     pub fn until(&mut self, text: &str) {
         let _watchdog = watch(self.child.id());
         let stdout = self.child.stdout.as_mut().expect("a piped stdout");
-        let found = read_until(stdout, &mut self.seen, text);
+        let found = read_until(stdout, &mut self.seen, |seen| seen.contains(text));
         let seen = String::from_utf8_lossy(&self.seen);
         assert!(found, "{} never printed {text:?}:\n{seen}", self.shown);
     }
 
     /// Reads stderr until that text has come.
     pub fn until_error(&mut self, text: &str) {
+        self.until_errors(text, 1);
+    }
+
+    /// Reads stderr until that text has come as often as that.
+    pub fn until_errors(&mut self, text: &str, times: usize) {
         let _watchdog = watch(self.child.id());
         let stderr = self.child.stderr.as_mut().expect("a piped stderr");
-        let mut seen = Vec::new();
-        let found = read_until(stderr, &mut seen, text);
-        let seen = String::from_utf8_lossy(&seen);
-        assert!(found, "{} never said {text:?}:\n{seen}", self.shown);
+        let found = read_until(stderr, &mut self.said, |said| said.matches(text).count() >= times);
+        let said = String::from_utf8_lossy(&self.said);
+        assert!(found, "{} never said {text:?} {times} times:\n{said}", self.shown);
     }
 
     pub fn signal(&self, name: &str) {
@@ -245,7 +261,7 @@ impl Running {
         let watchdog = watch(self.child.id());
         let mut stderr = self.child.stderr.take().expect("a piped stderr");
         let errors = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
+            let mut bytes = self.said;
             stderr.read_to_end(&mut bytes).map(|_| bytes)
         });
         let mut stdout = self.seen;
@@ -266,9 +282,9 @@ impl Running {
     }
 }
 
-fn read_until(stream: &mut impl Read, seen: &mut Vec<u8>, text: &str) -> bool {
+fn read_until(stream: &mut impl Read, seen: &mut Vec<u8>, is_enough: impl Fn(&str) -> bool) -> bool {
     let mut byte = [0];
-    while !String::from_utf8_lossy(seen).contains(text) {
+    while !is_enough(&String::from_utf8_lossy(seen)) {
         match stream.read(&mut byte) {
             Ok(1) => seen.push(byte[0]),
             _ => return false,

@@ -1,5 +1,6 @@
 //! What a user of the built program sees: exit codes, streams, signals, refusals. One folder per test, the real binary.
 
+mod bad_input;
 mod cache;
 mod harness;
 mod hash;
@@ -9,6 +10,7 @@ mod projects;
 mod pty;
 mod raw_mode;
 mod repl;
+mod services;
 mod signals;
 mod streams;
 mod testing;

@@ -90,6 +90,21 @@ fn hide_logs_keeps_the_screen_clean() {
 }
 
 #[test]
+fn a_failure_that_somebody_waits_for_leaves_no_record() {
+    let folder = lua("return function()
+           for _ = 1, 200 do
+             local _, err = process.exec('app:child', 'app:processes')
+             assert(tostring(err):find('told'))
+           end
+         end");
+    folder.write(
+        "src/child.yaml",
+        "version: '1.0'\nnamespace: app\nentries:\n  - name: child\n    kind: process.lua\n    source: return function() error('told') end\n",
+    );
+    folder.wippy("run main").run().code(0).quiet();
+}
+
+#[test]
 fn a_process_that_fails_unobserved_leaves_a_record() {
     let folder = project(
         "  - name: child\n    kind: process.lua\n    source: return function() error('lost') end\n  - name: main\n    \

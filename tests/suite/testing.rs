@@ -152,3 +152,44 @@ fn a_test_that_hangs_below_a_c_function_ends_too() {
         .stdout_has("timed out after 50ms")
         .stdout_has("1 passed, 1 failed");
 }
+
+#[test]
+fn a_signal_ends_what_runs_and_what_is_known_is_told() {
+    for (signal, code, body) in [
+        ("INT", 130, "require('time').sleep('1h')"),
+        ("TERM", 143, "while true do end"),
+    ] {
+        let folder = suite(&format!(
+            "it('is done', function() end)
+            it('runs', function() require('fs').get('script:dir'):writefile('runs', '') {body} end, '1h')"
+        ));
+        folder.write(
+            "tests/two_test.lua",
+            "it('never begins', function() error('begun') end)",
+        );
+        let mut running = folder
+            .wippy("test -j 1 tests/one_test.lua tests/two_test.lua")
+            .start_open();
+        running.until("is done");
+        folder.wait_for("tests/runs");
+        running.signal(signal);
+        running
+            .wait()
+            .code(code)
+            .quiet()
+            .stdout_has("  stopped before its end\n")
+            .stdout_has("1 passed in 2 files");
+    }
+}
+
+#[test]
+fn an_entry_that_is_a_test_hears_the_signal_too() {
+    let folder = crate::projects::project(
+        "  - name: slow\n    kind: process.lua\n    meta: { type: test }\n    modules: [fs]\n    source: |\n      return \
+         function()\n        fs.get('script:dir'):writefile('runs', '')\n        process.receive()\n      end\n",
+    );
+    let running = folder.wippy("test --timeout 1h").start_open();
+    folder.wait_for("runs");
+    running.signal("INT");
+    running.wait().code(130).stdout_has("stopped before its end");
+}

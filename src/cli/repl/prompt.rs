@@ -12,12 +12,12 @@ use super::screen::Screen;
 use super::{World, batch};
 use crate::cli::console::Console;
 use crate::cli::failure::{Failure, code};
-use crate::cli::race::{First, first};
 use crate::cli::run::stop;
 use crate::cli::signals::{Signal, Signals};
 use crate::error::Error;
 use crate::lua::modules::repl::{Asked, Desk};
 use crate::process::{Exit, Process};
+use crate::race::{First, first};
 use crate::system::terminal::Stream;
 
 /// # Errors

@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::{Level, Record, Sink};
 use crate::lua::modules::test::Bench;
-use crate::process::Programs;
 use crate::project::{Override, Project};
+use crate::runtime::Declarations;
 use crate::system;
 use crate::system::terminal::Terminal;
 use crate::value::Value;
@@ -36,7 +36,7 @@ pub struct FileBench {
     told: [AtomicUsize; 2],
     pub records: Records,
     /// The runtime's, once it is booted. Weak, because it holds the bench.
-    pub programs: OnceLock<Weak<dyn Programs>>,
+    pub declarations: OnceLock<Weak<Declarations>>,
     events: Mutex<Sender<Event>>,
     stopped: Arc<AtomicBool>,
     fail_fast: bool,
@@ -89,7 +89,7 @@ impl FileBench {
             terminal: Terminal::captured(Vec::new()),
             told: Default::default(),
             records: Records::default(),
-            programs: OnceLock::new(),
+            declarations: OnceLock::new(),
             events: Mutex::new(events),
             stopped,
             fail_fast,
@@ -226,9 +226,9 @@ impl Bench for FileBench {
         let id = EntryId::new(&namespace, &name);
         self.write_entry(&Value::Table(table), &namespace).map_err(unwritable)?;
         let entry = self.load().registry.usable(&id)?;
-        let programs = self.programs.get().and_then(Weak::upgrade);
-        let programs = programs.ok_or_else(|| Error::unavailable("the runtime of this file has stopped"))?;
-        programs.declare(entry)?;
+        let declarations = self.declarations.get().and_then(Weak::upgrade);
+        let declarations = declarations.ok_or_else(|| Error::unavailable("the runtime of this file has stopped"))?;
+        declarations.declare(entry)?;
         Ok(id)
     }
 }

@@ -1,11 +1,12 @@
 //! `wippy test`: what is a test (`discover`), one runtime for each file (`bench`, `runner`), the same events for every report
-//! (`event`, `report`). How a file's blocks run is the half in Lua, `lua/test/`.
+//! (`event`, `report`), and an end before the end (`stop`). How a file's blocks run is the half in Lua, `lua/test/`.
 
 mod bench;
 mod discover;
 mod event;
 mod report;
 mod runner;
+mod stop;
 
 pub use report::Format;
 
@@ -24,6 +25,7 @@ use crate::system::terminal::Stream;
 use crate::value::Value;
 use event::{Event, Summary};
 use runner::{Job, Setting};
+use stop::Stop;
 
 /// Runs the command.
 ///
@@ -48,9 +50,13 @@ pub fn run(args: &args::Test, globals: &Globals, console: &Console) -> Result<u8
         timeout,
         fail_fast: args.fail_fast,
         jobs: args.jobs.map(usize::from),
+        stop: Stop::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?,
     };
     let summary = report(args.format, shuffled(jobs, seed(args)), &setting, console);
-    verdict(&summary, args)
+    match setting.stop.signal() {
+        Some(signal) => Ok(signal.code()),
+        None => verdict(&summary, args),
+    }
 }
 
 /// Runs everything and prints the report.

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use super::bench::{FileBench, Place};
 use super::discover::File;
 use super::event::{Event, Failure, Report, Status};
+use super::stop::Stop;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::Log;
 use crate::lua::modules::test::Bench;
 use crate::process::{Exit, Process};
 use crate::project::{DirectorySpec, Entry, LuaKind, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
+use crate::race::{First, first};
 use crate::runtime::{Options, Runtime};
 use crate::value::{Packed, Value};
 
@@ -36,6 +38,7 @@ pub struct Setting {
     pub timeout: i64,
     pub fail_fast: bool,
     pub jobs: Option<usize>,
+    pub stop: Stop,
 }
 
 /// Of entries that a test file brings with it.
@@ -73,7 +76,7 @@ impl Queue {
 
     fn work_off(&self, setting: &Setting) {
         while let Some((job, events)) = self.next() {
-            if self.stopped.load(Ordering::SeqCst) {
+            if self.stopped.load(Ordering::SeqCst) || setting.stop.signal().is_some() {
                 continue;
             }
             let name = job.name().to_owned();
@@ -135,7 +138,7 @@ impl Session {
             ..Options::new(registry, bench.terminal.clone())
         })?;
         // Set once, here.
-        let _ = bench.programs.set(Arc::downgrade(runtime.kernel().programs()));
+        let _ = bench.declarations.set(Arc::downgrade(runtime.declarations()));
         let mut folders = vec![folder.to_owned()];
         folders.extend(setting.project.iter().cloned());
         Ok(Session {
@@ -158,10 +161,15 @@ impl Session {
         ];
         let args = Packed::from_values(&args);
         let process = self.runtime.start(program, &self.terminal, args, Vec::new())?;
-        let exit = self.end(&process, None);
-        if let Some(Err(error)) = exit.as_ref().map(|exit| &exit.result) {
-            let report = Report::broken(&file.name, failure(error));
-            self.bench.tell(Event::Test(report));
+        match self.end(&process, None, &setting.stop) {
+            End::Exited(exit) => {
+                if let Err(error) = &exit.result {
+                    let report = Report::broken(&file.name, failure(error));
+                    self.bench.tell(Event::Test(report));
+                }
+            }
+            End::Late => {}
+            End::Stopped => self.tell_stopped(&file.name),
         }
         Ok(())
     }
@@ -181,7 +189,11 @@ impl Session {
             return Ok(());
         }
         let started = Instant::now();
-        let failure = self.outcome(entry, setting).err();
+        let Some(outcome) = self.outcome(entry, setting) else {
+            self.tell_stopped(entry.id.as_str());
+            return Ok(());
+        };
+        let failure = outcome.err();
         self.bench.tell(Event::Test(Report {
             path: vec!["runs".to_owned()],
             status: if failure.is_some() {
@@ -196,44 +208,70 @@ impl Session {
         Ok(())
     }
 
-    fn outcome(&self, entry: &Arc<Entry>, setting: &Setting) -> Result<(), Failure> {
-        let refused = |error: Error| failure(&error);
-        self.runtime
-            .kernel()
-            .programs()
-            .declare(as_process(entry))
-            .map_err(refused)?;
-        let program = self
-            .runtime
-            .block_on(self.runtime.program(&entry.id))
-            .map_err(refused)?;
-        let process = self
-            .runtime
-            .start(program, &self.terminal, Packed::empty(), Vec::new())
-            .map_err(refused)?;
-        let timeout = Duration::from_nanos(setting.timeout.unsigned_abs());
-        let Some(exit) = self.end(&process, Some(timeout)) else {
-            return Err(said(format!(
-                "timed out after {}",
-                crate::duration::format(setting.timeout)
-            )));
+    /// What is told of a job that a signal cut short. What it has reported until then stands.
+    fn tell_stopped(&self, name: &str) {
+        self.bench.tell(Event::Note {
+            file: name.to_owned(),
+            text: "stopped before its end".to_owned(),
+        });
+    }
+
+    /// How an entry ended as a test; None when it was stopped.
+    fn outcome(&self, entry: &Arc<Entry>, setting: &Setting) -> Option<Result<(), Failure>> {
+        let process = match self.begin(entry) {
+            Ok(process) => process,
+            Err(error) => return Some(Err(failure(&error))),
         };
-        let result = exit.result.as_ref().map_err(failure)?;
-        let values = result.to_values().unwrap_or_default();
-        match values.first() {
-            Some(Value::Bool(false)) => Err(said("it returned false".to_owned())),
-            _ => Ok(()),
+        let timeout = Duration::from_nanos(setting.timeout.unsigned_abs());
+        match self.end(&process, Some(timeout), &setting.stop) {
+            End::Exited(exit) => Some(judge(&exit)),
+            End::Late => {
+                let timeout = crate::duration::format(setting.timeout);
+                Some(Err(said(format!("timed out after {timeout}"))))
+            }
+            End::Stopped => None,
         }
     }
 
-    /// Waits for the end of a process. None when the time is up before.
-    fn end(&self, process: &Arc<Process>, timeout: Option<Duration>) -> Option<Arc<Exit>> {
-        self.runtime.block_on(async {
+    fn begin(&self, entry: &Arc<Entry>) -> Result<Arc<Process>> {
+        self.runtime.declarations().declare(as_process(entry))?;
+        let program = self.runtime.block_on(self.runtime.program(&entry.id))?;
+        self.runtime.start(program, &self.terminal, Packed::empty(), Vec::new())
+    }
+
+    /// Waits for the end of a process.
+    fn end(&self, process: &Arc<Process>, timeout: Option<Duration>, stop: &Stop) -> End {
+        let exited = async {
             match timeout {
-                Some(timeout) => tokio::time::timeout(timeout, process.exited()).await.ok(),
-                None => Some(process.exited().await),
+                Some(timeout) => tokio::time::timeout(timeout, process.exited())
+                    .await
+                    .map_or(End::Late, End::Exited),
+                None => End::Exited(process.exited().await),
             }
-        })
+        };
+        match self.runtime.block_on(first(exited, stop.asked())) {
+            First::Left(end) => end,
+            First::Right(()) => End::Stopped,
+        }
+    }
+}
+
+/// What a wait for the end of a process came to.
+enum End {
+    Exited(Arc<Exit>),
+    /// The time was up.
+    Late,
+    /// The whole run shall end.
+    Stopped,
+}
+
+/// An error fails a test, and so does `false`.
+fn judge(exit: &Exit) -> Result<(), Failure> {
+    let result = exit.result.as_ref().map_err(failure)?;
+    let values = result.to_values().unwrap_or_default();
+    match values.first() {
+        Some(Value::Bool(false)) => Err(said("it returned false".to_owned())),
+        _ => Ok(()),
     }
 }
 

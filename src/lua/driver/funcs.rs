@@ -4,96 +4,107 @@
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;
 
-use super::process::executed;
+use mlua::{Lua as Mlua, UserData, UserDataFields, UserDataMethods, Value as LuaValue};
+
 use super::raw::*;
+use super::spawn::executed;
+use super::spawner::context_values;
 use super::waiting::{Woken, Work};
-use super::{Driver, future};
+use super::{Driver, future, mistake};
 use crate::error::Result;
+use crate::lua::error::bad_argument;
+use crate::lua::host::authorize;
 use crate::lua::modules::funcs::options;
+use crate::lua::modules::security::{actor_argument, scope_argument};
 use crate::lua::stack;
-use crate::process::{Call, Context, Options, Resolved, parse_target};
+use crate::process::{Call, Context, Options, Permission, Resolved, parse_target};
+
+/// Where the id stands on the stack: first, or behind an Executor.
+const PLAIN: c_int = 1;
+const METHOD: c_int = 2;
 
 /// The functions of the module.
-pub const FUNCTIONS: [(&CStr, lua_CFunction); 3] = [(c"call", call), (c"async", begin), (c"new", new)];
+pub const FUNCTIONS: [(&CStr, lua_CFunction); 3] =
+    [(c"call", call::<PLAIN>), (c"async", begin::<PLAIN>), (c"new", new)];
 
-const METHODS: [(&CStr, lua_CFunction); 3] = [
-    (c"call", method_call),
-    (c"async", method_begin),
-    (c"with_options", with_options),
-];
-
-static EXECUTOR: u8 = 0;
+const METHODS: [(&CStr, lua_CFunction); 2] = [(c"call", call::<METHOD>), (c"async", begin::<METHOD>)];
 
 /// What an Executor adds to its calls. Never changed: every `with_…` makes a new one.
 #[derive(Clone)]
 struct Executor {
-    /// None: that of the caller.
-    context: Option<Arc<Context>>,
+    /// Laid over the context of the process that calls.
+    over: Arc<Context>,
     /// A mistake in them is told when a call is made.
     options: Result<Options>,
 }
 
-unsafe extern "C-unwind" fn call(l: Lua) -> c_int {
-    // SAFETY: see `run`.
-    unsafe { run(l, 1, Driver::wait_for_call) }
-}
-
-unsafe extern "C-unwind" fn begin(l: Lua) -> c_int {
-    // SAFETY: see `run`.
-    unsafe { run(l, 1, Driver::begin_call) }
-}
-
-unsafe extern "C-unwind" fn method_call(l: Lua) -> c_int {
-    // SAFETY: see `run`.
-    unsafe {
-        check_object(l, &EXECUTOR, c"funcs.Executor");
-        run(l, 2, Driver::wait_for_call)
+impl Default for Executor {
+    fn default() -> Executor {
+        Executor {
+            over: Arc::default(),
+            options: Ok(Options::default()),
+        }
     }
 }
 
-unsafe extern "C-unwind" fn method_begin(l: Lua) -> c_int {
+unsafe extern "C-unwind" fn call<const ID: c_int>(l: Lua) -> c_int {
     // SAFETY: see `run`.
-    unsafe {
-        check_object(l, &EXECUTOR, c"funcs.Executor");
-        run(l, 2, Driver::begin_call)
-    }
+    unsafe { run(l, ID, Driver::wait_for_call) }
 }
 
-/// Makes the call of the id at `at` with the values behind it. At 2 there is an Executor before it.
+unsafe extern "C-unwind" fn begin<const ID: c_int>(l: Lua) -> c_int {
+    // SAFETY: see `run`.
+    unsafe { run(l, ID, Driver::begin_call) }
+}
+
+/// Makes the call of the id at `at` with the values behind it.
 unsafe fn run(l: Lua, at: c_int, then: unsafe fn(&mut Driver, Lua, Call) -> Act) -> c_int {
     // SAFETY: a type error raises with nothing alive; `then` runs inside `host`.
     unsafe {
         if lua_type(l, at) > LUA_TNIL {
             luaL_checktype(l, at, LUA_TSTRING);
         }
-        host(l, |driver| match driver.read_call(l, at) {
-            Ok(call) => then(driver, l, call),
-            Err(error) => nil_error(l, driver, error),
+        host(l, |driver| {
+            let Some(executor) = driver.executor_at(l, at) else {
+                return mistake(l, "a method of an Executor is called with a colon: executor:call(id)");
+            };
+            match driver.read_call(l, at, executor) {
+                Ok(call) => then(driver, l, call),
+                Err(error) => nil_error(l, driver, error),
+            }
         })
     }
 }
 
 impl Driver {
-    unsafe fn read_call(&mut self, l: Lua, at: c_int) -> Result<Call> {
-        // SAFETY: inside `host`; a string, nil or nothing is at `at`, an Executor at 1 if that is 2.
+    /// The Executor before the id; one that adds nothing for a function of the module. None for a method that was called
+    /// without one.
+    unsafe fn executor_at(&mut self, l: Lua, id: c_int) -> Option<Executor> {
+        if id == PLAIN {
+            return Some(Executor::default());
+        }
+        // SAFETY: inside `host`.
+        let value = unsafe { to_mlua(l, self, 1) }.ok()?;
+        let executor = value.as_userdata()?.borrow::<Executor>().ok()?.clone();
+        Some(executor)
+    }
+
+    unsafe fn read_call(&mut self, l: Lua, at: c_int, executor: Executor) -> Result<Call> {
+        // SAFETY: inside `host`; a string, nil or nothing is at `at`.
         unsafe {
-            let id = String::from_utf8_lossy(bytes(l, at).unwrap_or_default());
+            let id = parse_target(&String::from_utf8_lossy(bytes(l, at).unwrap_or_default()))?;
+            self.context.authorize(Permission::FuncsCall, &id)?;
             let caller = self.process().clone();
-            let mut target = caller.kernel().programs().target(&parse_target(&id)?)?;
+            let mut target = caller.kernel().programs().target(&id)?;
             if let Resolved::Ready(program) = target.program {
                 target.program = Resolved::Ready(Ok(program?));
             }
-            let own = (at == 2).then(|| (*lua_touserdata(l, 1).cast::<Executor>()).clone());
-            let (context, options) = match own {
-                Some(executor) => (executor.context, executor.options?),
-                None => (None, Options::default()),
-            };
             Ok(Call {
                 target,
                 args: stack::pack(l, self, at + 1, lua_gettop(l) - at)?,
-                context: context.unwrap_or_else(|| caller.context().clone()),
+                context: executor.context(caller.context()),
                 caller,
-                options,
+                options: executor.options?,
             })
         }
     }
@@ -116,45 +127,60 @@ fn work(call: Call) -> Work {
 unsafe extern "C-unwind" fn new(l: Lua) -> c_int {
     // SAFETY: as every C function of ours.
     unsafe {
-        host(l, |_| {
-            let executor = Executor {
-                context: None,
-                options: Ok(Options::default()),
-            };
-            push_executor(l, executor)
-        })
-    }
-}
-
-unsafe fn push_executor(l: Lua, executor: Executor) -> Act {
-    // SAFETY: inside `host`.
-    unsafe { push_object(l, &EXECUTOR, c"funcs.Executor", &METHODS, executor, 0) };
-    Act::Return(1)
-}
-
-/// Returns a changed copy of the Executor at 1; a table is at 2.
-unsafe fn changed(l: Lua, change: fn(&mut Driver, &mlua::Value, &mut Executor) -> mlua::Result<()>) -> c_int {
-    // SAFETY: type errors raise with nothing alive.
-    unsafe {
-        check_object(l, &EXECUTOR, c"funcs.Executor");
-        luaL_checktype(l, 2, LUA_TTABLE);
         host(l, |driver| {
-            let mut executor = (*lua_touserdata(l, 1).cast::<Executor>()).clone();
-            let done = to_mlua(l, driver, 2).and_then(|table| change(driver, &table, &mut executor));
-            match done {
-                Ok(()) => push_executor(l, executor),
-                Err(failure) => super::mistake(l, &failure.to_string()),
-            }
+            let executor = driver.mlua().create_userdata(Executor::default());
+            push_mlua(l, driver, executor.map(LuaValue::UserData));
+            Act::Return(1)
         })
     }
 }
 
-unsafe extern "C-unwind" fn with_options(l: Lua) -> c_int {
-    // SAFETY: see `changed`.
-    unsafe {
-        changed(l, |_, table, executor| {
-            executor.options = options(table)?;
-            Ok(())
-        })
+impl UserData for Executor {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        fields.add_meta_field("__name", "funcs.Executor");
+        for (name, function) in METHODS {
+            fields.add_field(name.to_string_lossy(), Raw(function));
+        }
+    }
+
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_method("with_context", |lua, this, table: LuaValue| {
+            let values = context_values(lua, &table, Permission::FuncsContext)?;
+            Ok(this.laying(|over| over.with_values(values)))
+        });
+        methods.add_method("with_actor", |lua, this, actor: LuaValue| {
+            authorize(lua, Permission::FuncsSecurity, "actor")?;
+            let actor = actor_argument(1, "with_actor", &actor)?;
+            Ok(this.laying(|over| over.with_actor(actor)))
+        });
+        methods.add_method("with_scope", |lua, this, scope: LuaValue| {
+            authorize(lua, Permission::FuncsSecurity, "scope")?;
+            let scope = scope_argument(1, "with_scope", &scope)?;
+            Ok(this.laying(|over| over.with_scope(scope)))
+        });
+        methods.add_method("with_options", |_: &Mlua, this, table: LuaValue| match &table {
+            LuaValue::Table(fields) => Ok(Executor {
+                over: this.over.clone(),
+                options: options(fields)?,
+            }),
+            other => Err(bad_argument(1, "with_options", "table", other)),
+        });
+    }
+}
+
+impl Executor {
+    fn laying(&self, more: impl FnOnce(Context) -> Context) -> Executor {
+        Executor {
+            over: Arc::new(more((*self.over).clone())),
+            options: self.options.clone(),
+        }
+    }
+
+    /// The context of a call that a process in that context makes.
+    fn context(&self, caller: &Arc<Context>) -> Arc<Context> {
+        match *self.over == Context::default() {
+            true => caller.clone(),
+            false => Arc::new(caller.under(&self.over)),
+        }
     }
 }

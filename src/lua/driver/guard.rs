@@ -290,8 +290,7 @@ impl Driver {
         self.tickets
     }
 
-    /// Cuts the coroutines that were started since the mark, closes the timers and mailbox channels made since, and drops what
-    /// is in the mailbox.
+    /// Cuts the coroutines that were started since the mark, and closes the timers and mailbox channels made since.
     pub(super) fn sweep(&mut self, mark: Mark) {
         let current = self.current;
         let since = |(number, task): (usize, &Option<super::Task>)| {
@@ -301,7 +300,7 @@ impl Driver {
         let left: Vec<u32> = self.tasks.iter().enumerate().filter_map(since).collect();
         left.into_iter().for_each(|number| self.cut(number));
         self.stop_timers(mark);
-        self.forget_mail(mark);
+        self.close_windows(mark);
     }
 
     /// Pushes an array of tables with `source`, `line`, `name`.

@@ -149,8 +149,8 @@ impl Driver {
         }
     }
 
-    /// Closes the channels that became windows since the mark, and drops everything that is queued.
-    pub(super) fn forget_mail(&mut self, mark: super::Mark) {
+    /// Closes the channels that became windows since the mark.
+    pub(super) fn close_windows(&mut self, mark: super::Mark) {
         let windows = std::mem::take(&mut self.mail.windows);
         let (since, kept) = windows.into_iter().partition(|window: &Window| window.born > mark);
         self.mail.windows = kept;
@@ -161,8 +161,6 @@ impl Driver {
                 self.detach(self.main_state, &window);
             }
         }
-        let process = self.process().clone();
-        while process.mailbox().take_any(true, true).is_some() {}
     }
 
     /// Pushes the oldest item of the channel's source. False when there is none.

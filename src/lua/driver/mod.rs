@@ -39,13 +39,15 @@
 //!
 //! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `pattern`,
 //! `search`, `table`, `helper`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`,
-//! `process`, `timer`, `waiting`, `funcs`, `future` (what tasks wait for); `boot` (from chunks to main), `outcome` (from main's results to an
-//! exit), `reuse` (from one call of a function to the next).
+//! `process`, `spawn`, `spawner`, `timer`, `waiting`, `funcs`, `future` (what tasks wait for); `crossing` (values for mlua
+//! code); `boot` (from chunks to main), `outcome` (from main's results to an exit), `reuse` (from one call of a function to
+//! the next).
 
 mod boot;
 mod bytecode;
 mod channel;
 mod coroutine;
+pub mod crossing;
 mod funcs;
 mod future;
 pub mod guard;
@@ -63,6 +65,8 @@ mod require;
 mod reuse;
 mod sandbox;
 mod search;
+mod spawn;
+mod spawner;
 mod table;
 mod text;
 mod timer;

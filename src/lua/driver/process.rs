@@ -1,4 +1,4 @@
-//! The global `process`: who one is, spawning, messages, events, names.
+//! The global `process`: who one is, messages, events, relations, names. Its spawn calls are in `spawn`.
 //!
 //! Raw C functions, because they are the hot ones. Wrong Lua types raise before any Rust value exists; the rest happens in
 //! `host`. Failures of the world are `nil, err` (`false, err` where the success is a boolean).
@@ -9,26 +9,21 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::mailbox::{Source, check_topic};
 use super::raw::*;
-use super::sandbox::push_library;
-use super::waiting::{Child, Woken};
-use super::{Driver, channel};
+use super::sandbox::{add_functions, push_library};
+use super::{Driver, channel, spawn, spawner};
 use crate::duration;
 use crate::error::{Error, Kind, Result};
-use crate::id::{EntryId, Pid};
+use crate::id::Pid;
 use crate::lua::modules::time;
 use crate::lua::stack;
-use crate::process::{self, Kernel, Process, Resolved, Spawn, Ties, Topic};
-use crate::value::Packed;
+use crate::process::{Kernel, Permission, Process, Topic};
 
-const FUNCTIONS: [(&CStr, lua_CFunction); 23] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 20] = [
     (c"id", id),
     (c"pid", pid),
     (c"send", send),
-    (c"spawn", spawn),
-    (c"spawn_monitored", spawn_monitored),
-    (c"spawn_linked", spawn_linked),
-    (c"spawn_linked_monitored", spawn_linked_monitored),
-    (c"exec", exec),
+    (c"with_context", spawner::with_context),
+    (c"with_options", spawner::with_options),
     (c"receive", receive),
     (c"inbox", inbox),
     (c"events", events),
@@ -68,7 +63,8 @@ const SCOPES: [&CStr; 4] = [c"LOCAL", c"EVENTUAL", c"CONSISTENT", c"STRONG"];
 pub unsafe fn open(l: Lua) {
     // SAFETY: as stated.
     unsafe {
-        push_library(l, &FUNCTIONS, 2);
+        push_library(l, &FUNCTIONS, 2 + spawn::FUNCTIONS.len() as c_int);
+        add_functions(l, &spawn::FUNCTIONS);
         lua_createtable(l, 0, EVENTS.len() as c_int);
         for (name, kind) in EVENTS {
             lua_pushstring(l, kind.as_ptr());
@@ -133,111 +129,6 @@ unsafe extern "C-unwind" fn send(l: Lua) -> c_int {
         host(l, |driver| {
             let result = driver.send(l);
             driver.reply_true(l, result)
-        })
-    }
-}
-
-unsafe extern "C-unwind" fn spawn(l: Lua) -> c_int {
-    // SAFETY: see `start`.
-    unsafe { start(l, "spawn", Ties::NONE) }
-}
-
-unsafe extern "C-unwind" fn spawn_monitored(l: Lua) -> c_int {
-    // SAFETY: see `start`.
-    unsafe { start(l, "spawn_monitored", Ties::MONITOR) }
-}
-
-unsafe extern "C-unwind" fn spawn_linked(l: Lua) -> c_int {
-    // SAFETY: see `start`.
-    unsafe { start(l, "spawn_linked", Ties::LINK) }
-}
-
-unsafe extern "C-unwind" fn spawn_linked_monitored(l: Lua) -> c_int {
-    // SAFETY: see `start`.
-    unsafe { start(l, "spawn_linked_monitored", Ties::BOTH) }
-}
-
-unsafe fn start(l: Lua, name: &'static str, ties: Ties) -> c_int {
-    // SAFETY: type errors raise with nothing alive.
-    unsafe {
-        let enough = check_spawn(l);
-        host(l, move |driver| {
-            if !enough {
-                let message = format!("{name} requires at least id and host arguments");
-                return nil_error(l, driver, Error::invalid(message));
-            }
-            driver.spawn(l, ties)
-        })
-    }
-}
-
-/// Whether it names a file and not an entry.
-fn is_file(id: &str) -> bool {
-    id.starts_with("./")
-}
-
-/// Checks the types of id and host. True when there are enough arguments: a file is enough where files may be named, and
-/// nil is a host there.
-unsafe fn check_spawn(l: Lua) -> bool {
-    // SAFETY: in a C function, nothing with a destructor alive.
-    unsafe {
-        let free = (*Driver::of(l)).is_free();
-        if lua_gettop(l) == 1 && free && text(l, 1).is_some_and(is_file) {
-            lua_settop(l, 2);
-        }
-        if lua_gettop(l) < 2 {
-            return false;
-        }
-        luaL_checktype(l, 1, LUA_TSTRING);
-        if lua_type(l, 2) != LUA_TNIL || !free {
-            luaL_checktype(l, 2, LUA_TSTRING);
-        }
-        true
-    }
-}
-
-/// The spawn of an entry that had to be loaded is done.
-unsafe extern "C-unwind" fn spawned(l: Lua, _: c_int, _: lua_KContext) -> c_int {
-    // SAFETY: as every C function of ours.
-    unsafe {
-        host(l, |driver| match driver.take_woken() {
-            Some(Woken::Spawned(Ok(process))) => {
-                driver.push_pid(l, Some(process.pid()));
-                lua_pushnil(l);
-                Act::Return(2)
-            }
-            Some(Woken::Spawned(Err(error))) => nil_error(l, driver, error),
-            _ => Act::Return(0),
-        })
-    }
-}
-
-unsafe extern "C-unwind" fn exec(l: Lua) -> c_int {
-    // SAFETY: type errors raise with nothing alive.
-    unsafe {
-        check_spawn(l);
-        host(l, |driver| match driver.exec(l) {
-            Ok(act) => act,
-            Err(error) => nil_error(l, driver, error),
-        })
-    }
-}
-
-/// The process of an `exec` or a call has ended.
-pub(super) unsafe extern "C-unwind" fn executed(l: Lua, _: c_int, _: lua_KContext) -> c_int {
-    // SAFETY: as every C function of ours.
-    unsafe {
-        host(l, |driver| match driver.take_woken() {
-            Some(Woken::Ended(Ok(values))) => {
-                let top = lua_gettop(l);
-                stack::push(l, driver, &values);
-                // One value and no error, whatever main returned.
-                lua_settop(l, top + 1);
-                lua_pushnil(l);
-                Act::Return(2)
-            }
-            Some(Woken::Ended(Err(error))) => nil_error(l, driver, error),
-            _ => Act::Return(0),
         })
     }
 }
@@ -359,6 +250,7 @@ unsafe extern "C-unwind" fn terminate(l: Lua) -> c_int {
         luaL_checktype(l, 1, LUA_TSTRING);
         host(l, |driver| {
             let result = driver.destination(l, 1).and_then(|pid| {
+                driver.context.authorize(Permission::Terminate, &pid)?;
                 let result = driver.process().kernel().terminate(&pid);
                 result.map_err(|error| within(&error, "terminate failed"))
             });
@@ -386,6 +278,7 @@ unsafe extern "C-unwind" fn cancel(l: Lua) -> c_int {
             }
             let reason = text(l, 2).unwrap_or_default();
             let result = driver.destination(l, 1).and_then(|pid| {
+                driver.context.authorize(Permission::Cancel, &pid)?;
                 let process = driver.process();
                 let result = process.kernel().cancel(Some(process.pid()), &pid, reason);
                 result.map_err(|error| within(&error, "cancel failed"))
@@ -398,7 +291,7 @@ unsafe extern "C-unwind" fn cancel(l: Lua) -> c_int {
 unsafe extern "C-unwind" fn monitor(l: Lua) -> c_int {
     // SAFETY: see `relate`.
     unsafe {
-        relate(l, "monitor", |kernel, own, other| {
+        relate(l, "monitor", Permission::Monitor, |kernel, own, other| {
             let result = kernel.monitor(own, other);
             result.map_err(|error| within(&error, "monitor failed"))
         })
@@ -408,7 +301,7 @@ unsafe extern "C-unwind" fn monitor(l: Lua) -> c_int {
 unsafe extern "C-unwind" fn unmonitor(l: Lua) -> c_int {
     // SAFETY: see `relate`.
     unsafe {
-        relate(l, "unmonitor", |kernel, own, other| {
+        relate(l, "unmonitor", Permission::Unmonitor, |kernel, own, other| {
             kernel.unmonitor(own, other);
             Ok(())
         })
@@ -418,7 +311,7 @@ unsafe extern "C-unwind" fn unmonitor(l: Lua) -> c_int {
 unsafe extern "C-unwind" fn link(l: Lua) -> c_int {
     // SAFETY: see `relate`.
     unsafe {
-        relate(l, "link", |kernel, own, other| {
+        relate(l, "link", Permission::Link, |kernel, own, other| {
             let result = kernel.link(own, other);
             result.map_err(|error| within(&error, "link failed"))
         })
@@ -428,7 +321,7 @@ unsafe extern "C-unwind" fn link(l: Lua) -> c_int {
 unsafe extern "C-unwind" fn unlink(l: Lua) -> c_int {
     // SAFETY: see `relate`.
     unsafe {
-        relate(l, "unlink", |kernel, own, other| {
+        relate(l, "unlink", Permission::Unlink, |kernel, own, other| {
             kernel.unlink(own, other);
             Ok(())
         })
@@ -436,7 +329,12 @@ unsafe extern "C-unwind" fn unlink(l: Lua) -> c_int {
 }
 
 /// What `process.<name>(dest)` does to the relation with that process.
-unsafe fn relate(l: Lua, name: &'static str, act: fn(&Kernel, &Arc<Process>, &Pid) -> Result<()>) -> c_int {
+unsafe fn relate(
+    l: Lua,
+    name: &'static str,
+    permission: Permission,
+    act: fn(&Kernel, &Arc<Process>, &Pid) -> Result<()>,
+) -> c_int {
     // SAFETY: type errors raise with nothing alive.
     unsafe {
         if lua_gettop(l) >= 1 {
@@ -450,9 +348,11 @@ unsafe fn relate(l: Lua, name: &'static str, act: fn(&Kernel, &Arc<Process>, &Pi
                     Error::invalid(format!("{name} requires a destination argument")),
                 );
             }
-            let result = driver.destination(l, 1);
-            let process = driver.process();
-            let result = result.and_then(|other| act(process.kernel(), process, &other));
+            let result = driver.destination(l, 1).and_then(|other| {
+                driver.context.authorize(permission, &other)?;
+                let process = driver.process();
+                act(process.kernel(), process, &other)
+            });
             driver.reply_true(l, result)
         })
     }
@@ -564,14 +464,12 @@ unsafe extern "C-unwind" fn unregister(l: Lua) -> c_int {
     unsafe {
         luaL_checktype(l, 1, LUA_TSTRING);
         lua_settop(l, 2);
-        host(l, |driver| {
-            if let Err(error) = check_scope(l, 2) {
-                return false_error(l, driver, error);
+        host(l, |driver| match driver.unregister(l) {
+            Ok(known) => {
+                lua_pushboolean(l, c_int::from(known));
+                Act::Return(1)
             }
-            let name = text(l, 1).unwrap_or_default();
-            let known = driver.process().kernel().names().unregister(name);
-            lua_pushboolean(l, c_int::from(known));
-            Act::Return(1)
+            Err(error) => false_error(l, driver, error),
         })
     }
 }
@@ -659,6 +557,7 @@ impl Driver {
             let target = self.destination(l, 1)?;
             let topic = self.topic(topic);
             let payload = stack::pack(l, self, 3, count)?;
+            self.context.authorize(Permission::Send, &target)?;
             let process = self.process();
             if process.is_doomed() {
                 // Packing can take so long that its end has been told meanwhile: nothing may come from it afterwards.
@@ -676,122 +575,6 @@ impl Driver {
         }
     }
 
-    /// Reads id, host and arguments of a spawn.
-    unsafe fn read_spawn(&mut self, l: Lua) -> Result<(Resolved, Arc<process::Host>, Packed)> {
-        // SAFETY: inside `host`; a string is at 1, a string or nil at 2.
-        unsafe {
-            let id = text(l, 1).unwrap_or_default();
-            let named = match is_file(id) && self.is_free() {
-                true => Err(id),
-                false => Ok(EntryId::parse(id)?),
-            };
-            let host = self.host_at(l, 2)?;
-            let args = stack::pack(l, self, 3, lua_gettop(l) - 2)?;
-            let programs = self.process().kernel().programs();
-            let folders = self.context.visible.files.as_deref().unwrap_or_default();
-            let resolved = match named {
-                Ok(id) => programs.resolve(&id),
-                Err(file) => programs.resolve_file(folders, file),
-            };
-            Ok((resolved, host, args))
-        }
-    }
-
-    /// Whether files can be named as processes, and hosts be left out: in a script, a session, a test.
-    fn is_free(&self) -> bool {
-        self.context.visible.files.is_some()
-    }
-
-    /// The host of a spawn; nil is the process's own one, or the first if it runs on a terminal.
-    unsafe fn host_at(&self, l: Lua, index: c_int) -> Result<Arc<process::Host>> {
-        let process = self.process();
-        // SAFETY: reads.
-        let name = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| text(l, index).unwrap_or_default()) };
-        let host = match name {
-            Some(name) => process
-                .kernel()
-                .host(&EntryId::resolve(name, process.entry().namespace())?),
-            None if process.terminal().is_none() => Some(process.host().clone()),
-            None => {
-                let registry = self.context.engine.registry();
-                let first = registry.of_kind("process.host").next();
-                first.and_then(|entry| process.kernel().host(&entry.id))
-            }
-        };
-        host.ok_or_else(|| Error::not_found("host not found"))
-    }
-
-    unsafe fn spawn(&mut self, l: Lua, ties: Ties) -> Act {
-        // SAFETY: inside `host`.
-        unsafe {
-            let (resolved, host, args) = match self.read_spawn(l) {
-                Ok(read) => read,
-                Err(error) => return nil_error(l, self, error),
-            };
-            let parent = self.process().clone();
-            let started = match resolved {
-                Resolved::Ready(program) => program.and_then(|program| child(&parent, program, host, args, ties)),
-                Resolved::Pending(loading) => {
-                    let work = async move {
-                        let program = loading.await;
-                        let started = program.and_then(|program| child(&parent, program, host, args, ties));
-                        Woken::Spawned(started)
-                    };
-                    return self.wait_for(l, Box::pin(work), spawned);
-                }
-            };
-            match started {
-                Ok(process) => {
-                    self.push_pid(l, Some(process.pid()));
-                    lua_pushnil(l);
-                    Act::Return(2)
-                }
-                Err(error) => nil_error(l, self, error),
-            }
-        }
-    }
-
-    unsafe fn exec(&mut self, l: Lua) -> Result<Act> {
-        // SAFETY: inside `host`.
-        unsafe {
-            if lua_gettop(l) < 2 {
-                return Err(Error::invalid("exec requires id and host arguments"));
-            }
-            let free = self.is_free();
-            match (text(l, 1).unwrap_or_default(), text(l, 2)) {
-                ("", _) => return Err(Error::invalid("process ID required")),
-                (_, Some("")) => return Err(Error::invalid("host ID required")),
-                (id, _) if free && is_file(id) => {}
-                (id, _) if EntryId::parse(id).is_err() => {
-                    let message = "invalid process ID format (namespace:name required)";
-                    return Err(Error::invalid(message));
-                }
-                _ => {}
-            }
-            let (resolved, host, args) = self.read_spawn(l)?;
-            let parent = self.process().clone();
-            let started = Child::default();
-            let known = started.clone();
-            let work = async move {
-                let program = match resolved {
-                    Resolved::Ready(program) => program,
-                    Resolved::Pending(loading) => loading.await,
-                };
-                match program.and_then(|program| child(&parent, program, host, args, Ties::NONE)) {
-                    Ok(process) => {
-                        // Set once: here.
-                        let _ = known.set(process.clone());
-                        Woken::Ended(process.exited().await.result.clone())
-                    }
-                    Err(error) => Woken::Ended(Err(error)),
-                }
-            };
-            let act = self.wait_for(l, Box::pin(work), executed);
-            self.waits_for_child(started);
-            Ok(act)
-        }
-    }
-
     unsafe fn register(&mut self, l: Lua) -> Result<()> {
         // SAFETY: inside `host`; a string is at 1.
         unsafe {
@@ -803,7 +586,26 @@ impl Driver {
             };
             check_scope(l, 3)?;
             let name = text(l, 1).unwrap_or_default();
+            self.context.authorize(Permission::RegistryRegister, name)?;
+            if pid != *self.process().pid() {
+                self.context.authorize(Permission::RegistryForeign, &pid)?;
+            }
             self.process().kernel().register(name, &pid)
+        }
+    }
+
+    unsafe fn unregister(&mut self, l: Lua) -> Result<bool> {
+        // SAFETY: inside `host`; a string is at 1.
+        unsafe {
+            check_scope(l, 2)?;
+            let name = text(l, 1).unwrap_or_default();
+            self.context.authorize(Permission::RegistryUnregister, name)?;
+            let process = self.process();
+            let names = process.kernel().names();
+            if let Some(holder) = names.lookup(name).filter(|holder| holder != process.pid()) {
+                self.context.authorize(Permission::RegistryForeign, holder)?;
+            }
+            Ok(names.unregister(name))
         }
     }
 
@@ -919,23 +721,4 @@ impl Driver {
             }
         }
     }
-}
-
-/// Starts a process in the name of another.
-fn child(
-    parent: &Arc<Process>,
-    program: Arc<dyn process::Program>,
-    host: Arc<process::Host>,
-    args: Packed,
-    ties: Ties,
-) -> Result<Arc<Process>> {
-    parent.kernel().spawn(Spawn {
-        program,
-        host,
-        args,
-        parent: Some(parent.clone()),
-        ties,
-        words: parent.words().into(),
-        context: parent.context().clone(),
-    })
 }

@@ -318,6 +318,17 @@ pub unsafe fn check_object(l: Lua, place: &'static u8, name: &'static CStr) {
     }
 }
 
+/// A C function as a field of an mlua object.
+pub struct Raw(pub lua_CFunction);
+
+impl mlua::IntoLua for Raw {
+    fn into_lua(self, lua: &mlua::Lua) -> mlua::Result<mlua::Value> {
+        // SAFETY: the function is one of ours, for states of ours.
+        let function = unsafe { lua.create_c_function(self.0) }?;
+        Ok(mlua::Value::Function(function))
+    }
+}
+
 /// Where `l` is, innermost first.
 ///
 /// # Safety

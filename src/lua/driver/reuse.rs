@@ -29,7 +29,7 @@ impl Driver {
         self.waiting = waiting::Calls::default();
         self.stop_calls();
         self.stop_timers(0);
-        self.forget_mail(0);
+        self.close_windows(0);
         self.context.close();
         (self.host_yield, self.preempted, self.guarded, self.cutting) = (false, false, false, false);
         self.pinned = 0;

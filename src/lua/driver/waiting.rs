@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::raw::*;
 use super::{Driver, What};
 use crate::error::Result;
+use crate::id::Pid;
 use crate::lua::host::Finish;
 use crate::process::Process;
 use crate::value::Packed;
@@ -23,7 +24,7 @@ pub enum Woken {
     /// For [`suspending`].
     Finish(Finish),
     /// `process.spawn` of an entry that had to be loaded.
-    Spawned(Result<Arc<Process>>),
+    Spawned(Result<Pid>),
     /// `process.exec`.
     Ended(Result<Packed>),
     /// `print`.
@@ -124,6 +125,11 @@ pub fn attached(lua: &mlua::Lua) -> Option<Caller> {
 }
 
 impl Caller {
+    /// The driver, for code that runs inside an mlua function.
+    pub(super) fn driver(&self) -> *mut Driver {
+        self.0
+    }
+
     /// What a continuation has to run; none in a first call.
     pub fn finish(&self) -> Option<Finish> {
         // SAFETY: the driver outlives the state; it is not in use while an mlua function runs.
@@ -136,7 +142,7 @@ impl Caller {
         unsafe { (*self.0).mark() }
     }
 
-    /// Ends what is left in the state of what was begun since the mark: coroutines, timers, subscriptions; empties the mailbox.
+    /// Ends what is left in the state of what was begun since the mark: coroutines, timers, subscriptions.
     pub fn sweep(&self, mark: super::Mark) {
         // SAFETY: as in `finish`; what is called pushes nothing that could raise.
         unsafe {

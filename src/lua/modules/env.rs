@@ -5,6 +5,7 @@ use mlua::{Lua, MultiValue, Table, Value};
 use crate::error::{Error, Result};
 use crate::lua::error::bad_argument;
 use crate::lua::host::{context, false_failure, outcome};
+use crate::process::Permission;
 
 pub fn open(lua: &Lua) -> mlua::Result<Table> {
     let module = lua.create_table_with_capacity(0, 3)?;
@@ -28,7 +29,10 @@ fn text(position: usize, function: &str, value: &Value) -> mlua::Result<Result<S
 fn get(lua: &Lua, key: Value) -> mlua::Result<MultiValue> {
     let context = context(lua)?;
     let key = text(1, "get", &key)?;
-    let get = |key: String| context.engine.system.env.get(&key, context.namespace());
+    let get = |key: String| {
+        context.authorize(Permission::EnvGet, &key)?;
+        context.engine.system.env().get(&key, context.namespace())
+    };
     outcome(lua, key.and_then(get))
 }
 
@@ -36,7 +40,10 @@ fn set(lua: &Lua, (key, value): (Value, Value)) -> mlua::Result<MultiValue> {
     let context = context(lua)?;
     let key = text(1, "set", &key)?;
     let value = text(2, "set", &value)?;
-    let store = |key: String, value: String| context.engine.system.env.set(&key, context.namespace(), &value);
+    let store = |key: String, value: String| {
+        context.authorize(Permission::EnvSet, &key)?;
+        context.engine.system.env().set(&key, context.namespace(), &value)
+    };
     match key.and_then(|key| store(key, value?)) {
         Ok(()) => Ok(MultiValue::from_iter([Value::Boolean(true), Value::Nil])),
         Err(error) => false_failure(lua, error),
@@ -44,8 +51,10 @@ fn set(lua: &Lua, (key, value): (Value, Value)) -> mlua::Result<MultiValue> {
 }
 
 fn get_all(lua: &Lua, (): ()) -> mlua::Result<(Table, Value)> {
-    let all = context(lua)?.engine.system.env.all();
-    Ok((lua.create_table_from(all)?, Value::Nil))
+    let context = context(lua)?;
+    let all = context.engine.system.env().all().into_iter();
+    let readable = all.filter(|(key, _)| context.authorize(Permission::EnvGet, key).is_ok());
+    Ok((lua.create_table_from(readable)?, Value::Nil))
 }
 
 #[cfg(test)]

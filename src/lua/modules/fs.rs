@@ -24,6 +24,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
 use crate::lua::error::bad_argument;
 use crate::lua::host::{Call, context, failure, false_failure, waiting};
+use crate::process::Permission;
 use crate::project::Spec;
 use crate::size;
 use crate::system::Volume;
@@ -52,7 +53,10 @@ fn get(lua: &Lua, id: Value) -> mlua::Result<MultiValue> {
     let context = context(lua)?;
     let found = EntryId::resolve(&id, context.namespace())
         .map_err(|_| Error::not_found(format!("filesystem not found: {id}")))
-        .and_then(|id| context.engine.system.volumes.get(&id));
+        .and_then(|id| {
+            context.authorize(Permission::FsGet, &id)?;
+            context.engine.system.volumes.get(&id)
+        });
     match found {
         Ok(volume) => {
             let volume = FsVolume {

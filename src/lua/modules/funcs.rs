@@ -2,7 +2,7 @@
 
 use mlua::{Lua, Table, Value as LuaValue};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lua::modules::time;
 use crate::lua::tree;
 use crate::process::Options;
@@ -20,10 +20,7 @@ pub fn open(lua: &Lua) -> mlua::Result<Table> {
 ///
 /// # Errors
 /// The outer one when the state has no memory; the inner one for bad options.
-pub fn options(table: &LuaValue) -> mlua::Result<Result<Options>> {
-    let Some(table) = table.as_table() else {
-        return Ok(Err(Error::invalid("options must be a table")));
-    };
+pub fn options(table: &Table) -> mlua::Result<Result<Options>> {
     let plain = map(table, |value| match value {
         LuaValue::Table(inner) if !is_array(inner) => map(inner, scalar),
         other => scalar(other),

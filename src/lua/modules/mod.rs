@@ -1,9 +1,10 @@
 //! The Lua modules, one file each. Each has `open`, which builds its table.
 //!
-//! [`Module`] drives everything: which names exist, how each is opened. The names that entries may declare, those of modules
-//! to come and of modules that are not provided included, are listed in `project::modules`. Leaves to `driver::sandbox` and
+//! [`Module`] drives everything: which names exist, how each is opened. The names that entries may declare, those of
+//! modules that are not provided included, are listed in `project::modules`. Leaves to `driver::sandbox` and
 //! `driver::require` which of them a process sees.
 
+pub mod ctx;
 pub mod env;
 pub mod errors;
 pub mod fs;
@@ -15,6 +16,8 @@ pub mod os;
 pub mod payload;
 pub mod registry;
 pub mod repl;
+pub mod security;
+pub mod supervisor;
 pub mod test;
 pub mod time;
 pub mod uuid;
@@ -30,6 +33,7 @@ use mlua::{Lua, Value};
 /// A module of this runtime that is written with mlua.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Module {
+    Ctx,
     Env,
     Errors,
     Fs,
@@ -42,6 +46,8 @@ pub enum Module {
     Registry,
     /// Of a session alone; nobody else can require it.
     Repl,
+    Security,
+    Supervisor,
     Test,
     Time,
     Uuid,
@@ -53,6 +59,7 @@ impl Module {
 
     /// To be declared under `modules:`, or required by scripts.
     pub const PROVIDED: &'static [Module] = &[
+        Module::Ctx,
         Module::Env,
         Module::Fs,
         Module::Funcs,
@@ -60,10 +67,17 @@ impl Module {
         Module::Json,
         Module::Logger,
         Module::Registry,
+        Module::Security,
+        Module::Supervisor,
         Module::Test,
         Module::Time,
         Module::Uuid,
     ];
+
+    /// Whether its half in Lua names globals, which have to be opened with it.
+    pub const fn names_globals(self) -> bool {
+        matches!(self, Module::Supervisor | Module::Test)
+    }
 
     /// The provided module of that name.
     pub fn find(name: &str) -> Option<Module> {
@@ -72,6 +86,7 @@ impl Module {
 
     pub const fn c_name(self) -> &'static CStr {
         match self {
+            Module::Ctx => c"ctx",
             Module::Env => c"env",
             Module::Errors => c"errors",
             Module::Fs => c"fs",
@@ -83,6 +98,8 @@ impl Module {
             Module::Payload => c"payload",
             Module::Registry => c"registry",
             Module::Repl => c"repl",
+            Module::Security => c"security",
+            Module::Supervisor => c"supervisor",
             Module::Test => c"test",
             Module::Time => c"time",
             Module::Uuid => c"uuid",
@@ -99,6 +116,7 @@ impl Module {
     /// When the state has no memory for it.
     pub fn open(self, lua: &Lua) -> mlua::Result<Value> {
         match self {
+            Module::Ctx => ctx::open(lua),
             Module::Env => env::open(lua),
             Module::Errors => errors::open(lua),
             Module::Fs => fs::open(lua),
@@ -110,6 +128,8 @@ impl Module {
             Module::Payload => payload::open(lua),
             Module::Registry => registry::open(lua),
             Module::Repl => repl::open(lua),
+            Module::Security => security::open(lua),
+            Module::Supervisor => supervisor::open(lua),
             Module::Test => test::open(lua),
             Module::Time => time::open(lua),
             Module::Uuid => uuid::open(lua),

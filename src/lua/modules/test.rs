@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mlua::{Function, Lua, Table, Value as LuaValue};
+use mlua::{Function, Lua, Table, UserData, UserDataRef, Value as LuaValue};
 
 use crate::error::{Error, Result};
-use crate::id::EntryId;
+use crate::id::{EntryId, Pid};
 use crate::lua::driver;
 use crate::lua::host::{Call, StateContext, context, raise, waiting};
 use crate::lua::modules::part::Part;
@@ -130,32 +130,57 @@ fn stopped(lua: &Lua, (): ()) -> mlua::Result<bool> {
     Ok(bench(&*context(lua)?).is_ok_and(|bench| bench.is_stopped()))
 }
 
-/// What there is now: processes, and what the state holds.
-fn mark(lua: &Lua, (): ()) -> mlua::Result<Table> {
-    let context = context(lua)?;
-    let processes = context.process.kernel().processes();
-    let newest = processes.iter().map(|process| process.pid().number()).max();
-    let mark = lua.create_table()?;
-    mark.set("process", newest.unwrap_or(0))?;
-    mark.set("state", driver::attached(lua).map_or(0, |driver| driver.mark()))?;
-    Ok(mark)
+/// A moment in the life of a test file's process, for what came after it.
+#[derive(Clone, Copy)]
+struct Mark {
+    /// The process that began last.
+    newest: u64,
+    /// Items that had arrived in the mailbox.
+    arrivals: u64,
+    /// Of the state.
+    state: u64,
+}
+
+impl Mark {
+    fn now(lua: &Lua, own: &Process) -> Mark {
+        let processes = own.kernel().processes();
+        let newest = processes.iter().map(|process| process.pid().number()).max();
+        Mark {
+            newest: newest.unwrap_or(0),
+            arrivals: own.mailbox().arrivals(),
+            state: driver::attached(lua).map_or(0, |driver| driver.mark()),
+        }
+    }
+
+    /// Ends what the state has begun since, and drops what came since from the process itself or from one that began since.
+    /// What those send that were there before is not this test's alone.
+    fn sweep(self, lua: &Lua, own: &Process) {
+        if let Some(driver) = driver::attached(lua) {
+            driver.sweep(self.state);
+        }
+        let unwanted = |from: &Pid| from.number() > self.newest || from == own.pid();
+        own.mailbox().forget(self.arrivals, unwanted);
+    }
+}
+
+impl UserData for Mark {}
+
+/// `mark()`: what there is now.
+fn mark(lua: &Lua, (): ()) -> mlua::Result<Mark> {
+    Ok(Mark::now(lua, &context(lua)?.process))
 }
 
 /// `sweep(mark)`: ends what was begun since, and gives the processes that were left running as an array of texts.
 fn sweep(lua: &Lua) -> mlua::Result<Function> {
-    waiting(lua, |lua, mark: Table| {
-        let context = context(lua)?;
-        let (newest, state): (u64, u64) = (mark.get("process")?, mark.get("state")?);
-        if let Some(driver) = driver::attached(lua) {
-            driver.sweep(state);
-        }
-        let own = context.process.clone();
-        let after =
-            lua.create_function(move |lua, ()| Ok(driver::attached(lua).map(|driver| driver.sweep(state)).is_some()))?;
-        let left = async move { end_since(&own, newest).await };
+    waiting(lua, |lua, mark: UserDataRef<Mark>| {
+        let mark = *mark;
+        let own = context(lua)?.process.clone();
+        mark.sweep(lua, &own);
+        let process = own.clone();
+        let left = async move { end_since(&process, mark.newest).await };
         Ok(Call::wait(left, move |lua, left: Vec<String>| {
             // What they sent while they ended.
-            after.call::<bool>(())?;
+            mark.sweep(lua, &own);
             lua.create_sequence_from(left)
         }))
     })
@@ -167,7 +192,7 @@ fn started_since(own: &Process, newest: u64) -> Vec<Arc<Process>> {
     processes
 }
 
-async fn end_since(own: &Process, newest: u64) -> Vec<String> {
+async fn end_since(own: &Arc<Process>, newest: u64) -> Vec<String> {
     let ending = started_since(own, newest);
     if ending.is_empty() {
         return Vec::new();
@@ -179,6 +204,10 @@ async fn end_since(own: &Process, newest: u64) -> Vec<String> {
         let processes = started_since(own, newest);
         if processes.is_empty() {
             return left;
+        }
+        for process in &processes {
+            // Its end must not be ours.
+            own.kernel().unlink(own, process.pid());
         }
         for process in &processes {
             left.push(format!("{} {}", process.entry(), process.pid()));

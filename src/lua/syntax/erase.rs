@@ -48,16 +48,46 @@ pub fn erase(source: &[u8]) -> Result<Cow<'_, [u8]>, SyntaxError> {
     Ok(parser.into_erased().map_or(Cow::Borrowed(source), Cow::Owned))
 }
 
-fn describe(source: &[u8], parser: &Parser<'_>, message: &str) -> SyntaxError {
+/// The token at which a text stops being Lua.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Both are counted from 1, columns in characters.
+    pub line: u32,
+    pub column: u32,
+    /// Characters of that line, at least 1.
+    pub length: u32,
+}
+
+/// Where the grammar stops. None when it takes the whole text: Lua may have something against it all the same, a `goto`
+/// without its label for one.
+pub fn stop(source: &[u8]) -> Option<Stop> {
+    let mut parser = Parser::new(source);
+    parser.chunk().is_err().then(|| place(source, &parser))
+}
+
+fn place(source: &[u8], parser: &Parser<'_>) -> Stop {
     let before = &source[..parser.token.start];
     let line_start = before
         .iter()
         .rposition(|b| matches!(b, b'\n' | b'\r'))
         .map_or(0, |at| at + 1);
-    let column = String::from_utf8_lossy(&before[line_start..]).chars().count() + 1;
-    SyntaxError {
+    let first_line = parser.text().split(|b| matches!(b, b'\n' | b'\r')).next();
+    Stop {
         line: number(ends_of_line(before) + 1),
-        column: number(column),
+        column: number(characters(&before[line_start..]) + 1),
+        length: number(first_line.map_or(0, characters)).max(1),
+    }
+}
+
+fn characters(text: &[u8]) -> usize {
+    String::from_utf8_lossy(text).chars().count()
+}
+
+fn describe(source: &[u8], parser: &Parser<'_>, message: &str) -> SyntaxError {
+    let Stop { line, column, .. } = place(source, parser);
+    SyntaxError {
+        line,
+        column,
         message: format!("{message} near {}", near(parser)),
     }
 }
@@ -389,6 +419,23 @@ mod tests {
             assert_eq!(erased(source), expected);
             assert_eq!(erased(expected), expected);
             compiles(expected).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_lua_has_a_place_where_it_stops() {
+        let table = [
+            ("x = = 1", Some((1, 5, 1))),
+            ("local u = 'ü'\r\nprint('ü') )", Some((2, 12, 1))),
+            ("if x then\n", Some((2, 1, 1))),
+            ("x = [==[a\nb", Some((1, 5, 5))),
+            ("local function 1", Some((1, 16, 1))),
+            ("goto nowhere", None),
+            ("return 1", None),
+        ];
+        for (source, expected) in table {
+            let found = stop(source.as_bytes()).map(|stop| (stop.line, stop.column, stop.length));
+            assert_eq!(found, expected, "{source}");
         }
     }
 

@@ -1,0 +1,350 @@
+//! The calls that start processes: those of `process`, and the same ones of a [`Spawner`], which comes before their
+//! arguments. `spawn` and its kind give the pid, `exec` waits for the end.
+
+use std::ffi::{CStr, c_int};
+use std::sync::Arc;
+
+use super::raw::*;
+use super::spawner::Spawner;
+use super::waiting::{Child, Woken};
+use super::{Driver, mistake};
+use crate::error::{Error, Kind, Result};
+use crate::id::{EntryId, Pid};
+use crate::lua::stack;
+use crate::process::{Host, Joined, Permission, Process, Program, Resolved, Spawn, Ties};
+use crate::value::{Packed, Value};
+
+/// Where the id stands on the stack: first, or behind a spawner.
+const PLAIN: c_int = 1;
+const METHOD: c_int = 2;
+
+type Functions = [(&'static CStr, lua_CFunction); 5];
+
+/// Those of `process`.
+pub const FUNCTIONS: Functions = functions::<PLAIN>();
+
+/// Those of a spawner.
+pub const METHODS: Functions = functions::<METHOD>();
+
+const fn functions<const ID: c_int>() -> Functions {
+    [
+        (c"spawn", spawn::<ID, false, false>),
+        (c"spawn_monitored", spawn::<ID, true, false>),
+        (c"spawn_linked", spawn::<ID, false, true>),
+        (c"spawn_linked_monitored", spawn::<ID, true, true>),
+        (c"exec", exec::<ID>),
+    ]
+}
+
+/// What a call asks for.
+struct Order {
+    host: Arc<Host>,
+    args: Packed,
+    ties: Ties,
+    /// The caller waits for its end.
+    observed: bool,
+    spawner: Option<Spawner>,
+}
+
+unsafe extern "C-unwind" fn spawn<const ID: c_int, const MONITOR: bool, const LINK: bool>(l: Lua) -> c_int {
+    let ties = Ties {
+        monitor: MONITOR,
+        link: LINK,
+    };
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        check(l, ID);
+        host(l, move |driver| {
+            let act = driver.spawn(l, ID, ties);
+            act.unwrap_or_else(|error| refuse(l, driver, ID, error))
+        })
+    }
+}
+
+fn missing(ties: Ties) -> Error {
+    let name = match (ties.link, ties.monitor) {
+        (false, false) => "spawn",
+        (false, true) => "spawn_monitored",
+        (true, false) => "spawn_linked",
+        (true, true) => "spawn_linked_monitored",
+    };
+    Error::invalid(format!("{name} requires at least id and host arguments"))
+}
+
+/// Whether it names a file and not an entry.
+fn is_file(id: &str) -> bool {
+    id.starts_with("./")
+}
+
+/// Checks the types of the id at `first` and of the host, if both are there. Where files may be named a file is enough, and
+/// nil is a host.
+unsafe fn check(l: Lua, first: c_int) {
+    // SAFETY: in a C function, nothing with a destructor alive.
+    unsafe {
+        let free = (*Driver::of(l)).is_free();
+        if lua_gettop(l) == first && free && text(l, first).is_some_and(is_file) {
+            lua_settop(l, first + 1);
+        }
+        if lua_gettop(l) <= first {
+            return;
+        }
+        luaL_checktype(l, first, LUA_TSTRING);
+        if lua_type(l, first + 1) != LUA_TNIL || !free {
+            luaL_checktype(l, first + 1, LUA_TSTRING);
+        }
+    }
+}
+
+/// The answer to what cannot be done: the methods of a spawner raise what is wrong with the call.
+unsafe fn refuse(l: Lua, driver: &mut Driver, id: c_int, error: Error) -> Act {
+    // SAFETY: inside `host`.
+    unsafe {
+        let is_wrong_use = error.kind() == Kind::PermissionDenied || lua_gettop(l) <= id;
+        if id == METHOD && is_wrong_use {
+            push_error(l, driver, error);
+            return Act::Raise;
+        }
+        nil_error(l, driver, error)
+    }
+}
+
+/// The spawn of an entry that had to be loaded is done.
+unsafe extern "C-unwind" fn spawned(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+    // SAFETY: as every C function of ours.
+    unsafe {
+        host(l, |driver| match driver.take_woken() {
+            Some(Woken::Spawned(result)) => driver.reply_pid(l, result),
+            _ => Act::Return(0),
+        })
+    }
+}
+
+unsafe extern "C-unwind" fn exec<const ID: c_int>(l: Lua) -> c_int {
+    // SAFETY: type errors raise with nothing alive.
+    unsafe {
+        check(l, ID);
+        host(l, |driver| {
+            let act = driver.exec(l, ID);
+            act.unwrap_or_else(|error| refuse(l, driver, ID, error))
+        })
+    }
+}
+
+/// The process of an `exec` or a call has ended.
+pub(super) unsafe extern "C-unwind" fn executed(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+    // SAFETY: as every C function of ours.
+    unsafe {
+        host(l, |driver| match driver.take_woken() {
+            Some(Woken::Ended(Ok(values))) => {
+                let top = lua_gettop(l);
+                stack::push(l, driver, &values);
+                // One value and no error, whatever main returned.
+                lua_settop(l, top + 1);
+                lua_pushnil(l);
+                Act::Return(2)
+            }
+            Some(Woken::Ended(Err(error))) => nil_error(l, driver, error),
+            _ => Act::Return(0),
+        })
+    }
+}
+
+impl Driver {
+    unsafe fn reply_pid(&mut self, l: Lua, result: Result<Pid>) -> Act {
+        // SAFETY: inside `host`.
+        unsafe {
+            match result {
+                Ok(pid) => {
+                    self.push_pid(l, Some(&pid));
+                    lua_pushnil(l);
+                    Act::Return(2)
+                }
+                Err(error) => nil_error(l, self, error),
+            }
+        }
+    }
+
+    unsafe fn spawn(&mut self, l: Lua, id: c_int, ties: Ties) -> Result<Act> {
+        // SAFETY: inside `host`.
+        unsafe {
+            let Some(spawner) = self.spawner_at(l, id) else {
+                return Ok(no_spawner(l));
+            };
+            if lua_gettop(l) <= id {
+                return Err(missing(ties));
+            }
+            let required = [
+                Some(Permission::Spawn),
+                ties.monitor.then_some(Permission::SpawnMonitored),
+                ties.link.then_some(Permission::SpawnLinked),
+            ];
+            let (resolved, host, args) = self.read(l, id, &required)?;
+            let order = Order {
+                host,
+                args,
+                ties,
+                observed: false,
+                spawner,
+            };
+            let parent = self.process().clone();
+            match resolved {
+                Resolved::Ready(program) => {
+                    let started = launch(&parent, program?, order)?;
+                    Ok(self.reply_pid(l, Ok(started.pid().clone())))
+                }
+                Resolved::Pending(loading) => {
+                    let work = async move {
+                        let started = loading.await.and_then(|program| launch(&parent, program, order));
+                        Woken::Spawned(started.map(|started| started.pid().clone()))
+                    };
+                    Ok(self.wait_for(l, Box::pin(work), spawned))
+                }
+            }
+        }
+    }
+
+    unsafe fn exec(&mut self, l: Lua, id: c_int) -> Result<Act> {
+        // SAFETY: inside `host`.
+        unsafe {
+            let Some(spawner) = self.spawner_at(l, id) else {
+                return Ok(no_spawner(l));
+            };
+            self.check_exec(l, id)?;
+            let (resolved, host, args) = self.read(l, id, &[Some(Permission::Exec)])?;
+            let order = Order {
+                host,
+                args,
+                ties: Ties::NONE,
+                observed: true,
+                spawner,
+            };
+            let parent = self.process().clone();
+            let child = Child::default();
+            let known = child.clone();
+            let work = async move {
+                let program = match resolved {
+                    Resolved::Ready(program) => program,
+                    Resolved::Pending(loading) => loading.await,
+                };
+                match program.and_then(|program| launch(&parent, program, order)) {
+                    Ok(Joined::Started(process)) => {
+                        // Set once: here.
+                        let _ = known.set(process.clone());
+                        Woken::Ended(process.exited().await.result.clone())
+                    }
+                    Ok(Joined::Holder(pid)) => Woken::Ended(Ok(Packed::from_value(&Value::from(pid.to_string())))),
+                    Err(error) => Woken::Ended(Err(error)),
+                }
+            };
+            let act = self.wait_for(l, Box::pin(work), executed);
+            self.waits_for_child(child);
+            Ok(act)
+        }
+    }
+
+    /// What only `exec` says about its arguments.
+    unsafe fn check_exec(&self, l: Lua, id: c_int) -> Result<()> {
+        // SAFETY: reads of arguments.
+        unsafe {
+            if lua_gettop(l) <= id {
+                return Err(Error::invalid("exec requires id and host arguments"));
+            }
+            match (text(l, id).unwrap_or_default(), text(l, id + 1)) {
+                ("", _) => Err(Error::invalid("process ID required")),
+                (_, Some("")) => Err(Error::invalid("host ID required")),
+                (name, _) if self.is_free() && is_file(name) => Ok(()),
+                (name, _) if EntryId::parse(name).is_err() => {
+                    let message = "invalid process ID format (namespace:name required)";
+                    Err(Error::invalid(message))
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// Reads id, host and arguments; all of those permissions are required.
+    unsafe fn read(
+        &mut self,
+        l: Lua,
+        id: c_int,
+        required: &[Option<Permission>],
+    ) -> Result<(Resolved, Arc<Host>, Packed)> {
+        // SAFETY: inside `host`; a string is at `id`, a string or nil behind it.
+        unsafe {
+            let name = text(l, id).unwrap_or_default();
+            let named = match is_file(name) && self.is_free() {
+                true => Err(name),
+                false => Ok(EntryId::parse(name)?),
+            };
+            let host = self.host_at(l, id + 1)?;
+            for permission in required.iter().flatten() {
+                self.context.authorize(*permission, name)?;
+            }
+            self.context.authorize(Permission::Host, host.id())?;
+            let args = stack::pack(l, self, id + 2, lua_gettop(l) - id - 1)?;
+            let programs = self.process().kernel().programs();
+            let folders = self.context.visible.files.as_deref().unwrap_or_default();
+            let resolved = match named {
+                Ok(id) => programs.resolve(&id),
+                Err(file) => programs.resolve_file(folders, file),
+            };
+            Ok((resolved, host, args))
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        self.context.is_free()
+    }
+
+    /// The host of a spawn; nil is the process's own one.
+    unsafe fn host_at(&self, l: Lua, index: c_int) -> Result<Arc<Host>> {
+        // SAFETY: reads.
+        let name = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| text(l, index).unwrap_or_default()) };
+        let Some(name) = name else {
+            return self.context.own_host();
+        };
+        let process = self.process();
+        let host = process
+            .kernel()
+            .host(&EntryId::resolve(name, process.entry().namespace())?);
+        host.ok_or_else(|| Error::not_found("host not found"))
+    }
+
+    /// The spawner before the id: none for a call of `process`. The outer none is for a method that was called without one.
+    unsafe fn spawner_at(&mut self, l: Lua, id: c_int) -> Option<Option<Spawner>> {
+        if id == PLAIN {
+            return Some(None);
+        }
+        // SAFETY: inside `host`.
+        let value = unsafe { to_mlua(l, self, 1) }.ok()?;
+        let spawner = value.as_userdata()?.borrow::<Spawner>().ok()?.clone();
+        Some(Some(spawner))
+    }
+}
+
+unsafe fn no_spawner(l: Lua) -> Act {
+    // SAFETY: inside `host`.
+    unsafe {
+        mistake(
+            l,
+            "a method of a Spawner is called with a colon: spawner:spawn(id, host)",
+        )
+    }
+}
+
+/// Starts a process in the name of another.
+fn launch(parent: &Arc<Process>, program: Arc<dyn Program>, order: Order) -> Result<Joined> {
+    let spawn = Spawn {
+        args: order.args,
+        parent: Some(parent.clone()),
+        ties: order.ties,
+        observed: order.observed,
+        words: parent.words().into(),
+        context: parent.context().clone(),
+        ..Spawn::new(program, order.host)
+    };
+    match order.spawner {
+        Some(spawner) => parent.kernel().join(spawner.apply(spawn)),
+        None => parent.kernel().spawn(spawn).map(Joined::Started),
+    }
+}

@@ -1,0 +1,66 @@
+//! Entries that come while a runtime runs: hosts, folders, variables and programs of a test file.
+//!
+//! Boot takes the same way for hosts, so that a declared one is no different from one in YAML.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::programs::Engines;
+use crate::error::Result;
+use crate::process::{Bound, HostSpec, Kernel};
+use crate::project::{Entry, ProcessHostSpec, Spec};
+use crate::system::terminal::Terminal;
+
+/// Where entries become known.
+pub struct Declarations {
+    pub(super) kernel: Kernel,
+    pub(super) engines: Arc<Engines>,
+    pub(super) terminal: Arc<Terminal>,
+}
+
+impl Declarations {
+    /// Makes an entry known that no project holds, in place of one with its id. Processes that run already keep what they have.
+    ///
+    /// # Errors
+    /// AlreadyExists for a host that runs already.
+    pub fn declare(&self, entry: Arc<Entry>) -> Result<()> {
+        self.add_host(&entry)?;
+        self.engines.lua.system.declare(&entry);
+        self.engines.declare(entry);
+        Ok(())
+    }
+
+    /// Adds the host that an entry describes; nothing for other entries.
+    pub(super) fn add_host(&self, entry: &Entry) -> Result<()> {
+        let host = match &entry.spec {
+            Spec::ProcessHost(spec) => process_host(entry, spec),
+            Spec::TerminalHost(_) => terminal_host(entry, &self.terminal),
+            _ => return Ok(()),
+        };
+        self.kernel.add_host(host).map(drop)
+    }
+}
+
+fn process_host(entry: &Entry, spec: &ProcessHostSpec) -> HostSpec {
+    HostSpec {
+        workers: spec.workers,
+        mailbox: Bound {
+            messages: spec.mailbox_limit,
+            bytes: spec.mailbox_bytes,
+        },
+        stop_timeout: stop_timeout(entry),
+        ..HostSpec::new(entry.id.clone())
+    }
+}
+
+fn terminal_host(entry: &Entry, terminal: &Arc<Terminal>) -> HostSpec {
+    HostSpec {
+        stop_timeout: stop_timeout(entry),
+        terminal: Some(terminal.clone()),
+        ..HostSpec::new(entry.id.clone())
+    }
+}
+
+fn stop_timeout(entry: &Entry) -> Duration {
+    entry.lifecycle.clone().unwrap_or_default().stop_timeout
+}

@@ -1,0 +1,128 @@
+//! Supervision: services are started in order, started again when they fail, and stopped in reverse.
+//!
+//! What to do is decided by pure functions: [`policy`] knows a single service, `order` all of them, [`strategy`] the children
+//! of a supervisor in Lua. `service` is the task that does it to the kernel. A service is a process that is kept running, or a host; what is broken or missing keeps only
+//! the service that needs it from running.
+//!
+//! The life of a service: `unknown`, `starting`, `running`; then `stopping` and `stopped` when it was asked to end,
+//! `exited` when it ended as it meant to, `failed` when it did not. Each change is a log record with the service's id.
+
+mod order;
+pub mod policy;
+mod service;
+pub mod strategy;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::error::Error;
+use crate::id::EntryId;
+use crate::log::Level;
+use crate::process::Kernel;
+use crate::project::{Entry, Registry, Spec};
+use service::{Requirement, Service, Subject};
+
+/// The services of a runtime.
+pub struct Supervisor {
+    kernel: Kernel,
+    /// Each level requires only the ones before it.
+    levels: Vec<Vec<Arc<Service>>>,
+}
+
+/// A service without which the boot has failed.
+#[derive(Clone, Debug)]
+pub struct Unstarted {
+    pub id: EntryId,
+    pub error: Error,
+}
+
+impl Supervisor {
+    /// The services and hosts that `wanted` chooses, and those that they require. Nothing is started. `usual`: the level of
+    /// records about changes that nobody needs to worry about.
+    pub fn new(kernel: &Kernel, registry: &Registry, usual: Level, wanted: impl Fn(&Entry) -> bool) -> Supervisor {
+        let mut known: HashMap<EntryId, Requirement> = HashMap::new();
+        let mut levels = Vec::new();
+        for level in order::levels(registry, wanted) {
+            let mut services = Vec::new();
+            for planned in level {
+                let requires = planned
+                    .requires
+                    .iter()
+                    .filter_map(|id| known.get(id).cloned())
+                    .collect();
+                let subject = subject(registry, &planned.entry);
+                services.push(Arc::new(Service::new(kernel, &planned.entry, subject, requires, usual)));
+            }
+            known.extend(
+                services
+                    .iter()
+                    .map(|service| (service.id.clone(), service.requirement())),
+            );
+            levels.push(services);
+        }
+        Supervisor {
+            kernel: kernel.clone(),
+            levels,
+        }
+    }
+
+    /// Whether that host or service is one of them.
+    pub fn has(&self, id: &EntryId) -> bool {
+        self.levels.iter().flatten().any(|service| service.id == *id)
+    }
+
+    /// Starts one level after the other, the members of a level in parallel. One whose requirement does not run waits for
+    /// that, and nobody waits for it.
+    ///
+    /// # Errors
+    /// The services with `startup: required` that could not be started. Everything else runs nevertheless.
+    pub async fn start(&self) -> Result<(), Vec<Unstarted>> {
+        for level in &self.levels {
+            self.together(level, |service| async move { service.start().await })
+                .await;
+        }
+        let blame = |service: &Arc<Service>| {
+            let (id, error) = (service.id.clone(), service.blame()?);
+            Some(Unstarted { id, error })
+        };
+        let unstarted: Vec<_> = self.levels.iter().flatten().filter_map(blame).collect();
+        match unstarted.is_empty() {
+            true => Ok(()),
+            false => Err(unstarted),
+        }
+    }
+
+    /// Stops one level after the other in reverse order, each service within its stop timeout.
+    pub async fn stop(&self) {
+        for level in self.levels.iter().rev() {
+            self.together(level, |service| async move { service.stop().await })
+                .await;
+        }
+    }
+
+    /// Gives all services up: they are neither restarted nor asked to stop any more.
+    pub fn abandon(&self) {
+        self.levels.iter().flatten().for_each(|service| service.abandon());
+    }
+
+    async fn together<F>(&self, level: &[Arc<Service>], work: impl Fn(Arc<Service>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut tasks = JoinSet::new();
+        for service in level {
+            tasks.spawn_on(work(service.clone()), self.kernel.io());
+        }
+        tasks.join_all().await;
+    }
+}
+
+fn subject(registry: &Registry, entry: &Entry) -> Subject {
+    match (registry.usable(&entry.id), &entry.spec) {
+        (Err(error), _) => Subject::Broken(error),
+        (Ok(_), Spec::Service(spec)) => Subject::Process(spec.clone()),
+        (Ok(_), _) => Subject::Host,
+    }
+}
