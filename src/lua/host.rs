@@ -21,6 +21,7 @@ use crate::process::{Host, Permission, Process};
 /// Whose state it is.
 pub struct StateContext {
     pub process: Arc<Process>,
+    entry: EntryId,
     pub engine: Arc<LuaEngine>,
     pub visible: Arc<Visible>,
     resources: Mutex<Vec<Weak<dyn Resource>>>,
@@ -35,6 +36,7 @@ pub trait Resource: Send + Sync {
 impl StateContext {
     pub fn new(process: Arc<Process>, engine: Arc<LuaEngine>, visible: Arc<Visible>) -> StateContext {
         StateContext {
+            entry: process.entry(),
             process,
             engine,
             visible,
@@ -62,7 +64,7 @@ impl StateContext {
     }
 
     pub fn entry(&self) -> &EntryId {
-        self.process.entry()
+        &self.entry
     }
 
     /// Whether files can be named as processes, and hosts be left out: in a script, a session, a test.
@@ -96,7 +98,7 @@ impl StateContext {
 
     /// The namespace in which names without one are looked up.
     pub fn namespace(&self) -> &str {
-        self.process.entry().namespace()
+        self.entry.namespace()
     }
 }
 

@@ -11,13 +11,16 @@ use tokio::sync::Notify;
 
 use super::pool::Chain;
 use super::timer::Armed;
-use super::{Body, Context, Exit, Host, Kernel, Mailbox, Wait};
+use super::{Body, Context, Exit, Host, Kernel, Mailbox, Program, Start, Upgrade, Wait};
+use crate::error::Result;
 use crate::id::{EntryId, Pid};
 use crate::system::terminal::Terminal;
 
 /// A process. Lives as long as somebody holds it; whether its program still runs is another matter.
 pub struct Process {
     pub(super) identity: Identity,
+    /// What it runs; an upgrade changes it.
+    program: Mutex<Arc<dyn Program>>,
     pub(super) kernel: Kernel,
     /// A [`phase`].
     pub(super) phase: AtomicU8,
@@ -49,14 +52,11 @@ pub struct Process {
 
 pub(super) struct Identity {
     pub pid: Pid,
-    pub entry: EntryId,
-    pub kind: &'static str,
     pub host: Arc<Host>,
     pub context: Arc<Context>,
     pub words: Arc<[String]>,
     pub parent: Option<Pid>,
     pub started_at: SystemTime,
-    pub max_execution: Option<Duration>,
     /// Of a call.
     pub chain: Option<Arc<Chain>>,
 }
@@ -138,9 +138,10 @@ impl Relations {
 }
 
 impl Process {
-    pub(super) fn new(identity: Identity, kernel: Kernel) -> Process {
+    pub(super) fn new(identity: Identity, program: Arc<dyn Program>, kernel: Kernel) -> Process {
         Process {
             identity,
+            program: Mutex::new(program),
             kernel,
             phase: AtomicU8::new(phase::NEW),
             waits_for: AtomicU8::new(Wait::Other as u8),
@@ -166,13 +167,19 @@ impl Process {
         &self.identity.pid
     }
 
-    pub fn entry(&self) -> &EntryId {
-        &self.identity.entry
+    /// What it runs now.
+    pub fn program(&self) -> Arc<dyn Program> {
+        lock(&self.program).clone()
+    }
+
+    /// The entry that it runs now.
+    pub fn entry(&self) -> EntryId {
+        lock(&self.program).entry().clone()
     }
 
     /// The entry's kind, `process.lua` for one.
     pub fn kind(&self) -> &'static str {
-        self.identity.kind
+        lock(&self.program).kind()
     }
 
     pub fn host(&self) -> &Arc<Host> {
@@ -197,6 +204,11 @@ impl Process {
         self.identity.parent.as_ref()
     }
 
+    /// Whether it is the call of a function.
+    pub fn is_call(&self) -> bool {
+        self.identity.chain.is_some()
+    }
+
     /// The calls that led to it; none for a process that is no call.
     pub(super) fn chain(&self) -> Option<&Arc<Chain>> {
         self.identity.chain.as_ref()
@@ -212,7 +224,7 @@ impl Process {
     }
 
     pub(super) fn max_execution(&self) -> Option<Duration> {
-        self.identity.max_execution
+        lock(&self.program).max_execution()
     }
 
     /// The terminal, on a terminal host.
@@ -332,6 +344,20 @@ impl Process {
 
     pub(super) fn is_observed(&self) -> bool {
         self.observed.load(Ordering::SeqCst)
+    }
+
+    /// Puts what it is to run from now on in place of what it ran, whose body was taken.
+    pub(super) fn become_other(self: &Arc<Self>, upgrade: Upgrade) -> Result<()> {
+        *lock(&self.program) = upgrade.program.clone();
+        self.mailbox().unlisten_all();
+        self.set_hears_cancel(false);
+        self.set_memory(0);
+        let start = Start {
+            process: self.clone(),
+            args: upgrade.args,
+        };
+        *lock(&self.body) = Some(upgrade.program.start(start)?);
+        Ok(())
     }
 
     pub(super) fn set_wait(&self, wait: Wait) {

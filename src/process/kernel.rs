@@ -23,7 +23,7 @@ use super::ticker::{self, Ticked};
 use super::timer::{Clock, Timers};
 use super::{
     Body, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Policy, Process, Program,
-    Programs, Start, Topic,
+    Programs, Start, Topic, Upgrade,
 };
 use crate::error::{Error, Kind, Result};
 use crate::id::{EntryId, Pid};
@@ -286,7 +286,7 @@ impl Kernel {
     pub async fn stop_host(&self, host: &Arc<Host>) {
         host.begin_stop();
         for process in self.processes_of(host) {
-            self.ask_to_stop(&process, "scheduler shutdown");
+            self.ask_to_stop(None, &process, "scheduler shutdown");
         }
         let emptied = self.wait_until(host, |left| left.iter().all(|process| process.is_idle_orphan()));
         // A timeout is an outcome here, not an error: what is left is terminated below.
@@ -300,9 +300,9 @@ impl Kernel {
     }
 
     /// Sends CANCEL to a process that would read it, and ends one that would not.
-    pub fn ask_to_stop(&self, process: &Arc<Process>, reason: &str) {
+    pub fn ask_to_stop(&self, from: Option<&Pid>, process: &Arc<Process>, reason: &str) {
         if process.hears_cancel() {
-            self.push_event(process, EventKind::Cancel(reason.into()), None);
+            self.push_event(process, EventKind::Cancel(reason.into()), from.cloned());
         } else {
             process.doom(Exit::terminated());
         }
@@ -407,17 +407,14 @@ impl Kernel {
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
         let identity = Identity {
             pid: Pid::new(spawn.host.name(), number),
-            entry: spawn.program.entry().clone(),
-            kind: spawn.program.kind(),
             host: spawn.host,
             context: spawn.context,
             words: spawn.words,
             parent: spawn.parent.as_ref().map(|parent| parent.pid().clone()),
             started_at: SystemTime::now(),
-            max_execution: spawn.program.max_execution(),
             chain,
         };
-        let process = Arc::new(Process::new(identity, self.clone()));
+        let process = Arc::new(Process::new(identity, spawn.program.clone(), self.clone()));
         let start = Start {
             process: process.clone(),
             args: spawn.args,
@@ -430,24 +427,20 @@ impl Kernel {
         let name = spawn.name.as_deref();
         let reserved = name.map(|name| self.0.names.reserve(name, |pid| self.lives(pid)));
         let reserved = reserved.transpose()?;
-        *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         for (topic, payload) in spawn.messages {
             self.queue(process.parent(), &process, topic, payload)?;
         }
         self.shard(number).insert(number, process.clone());
-        if let Some(parent) = &spawn.parent
-            && let Err(error) = tie(parent, &process, spawn.ties)
-        {
+        let tied = spawn.parent.map_or(Ok(()), |parent| tie(&parent, &process, spawn.ties));
+        let named = tied.and_then(|()| reserved.map_or(Ok(()), |reserved| reserved.give(&process)));
+        if let Err(error) = named {
             self.shard(number).remove(&number);
             return Err(error.into());
         }
-        if let Some(reserved) = reserved {
-            reserved.give(&process)?;
-        }
-        if let Some(allowed) = process.max_execution()
-            && self.0.timers.deadline(&process, self.now() + allowed)
-        {
-            self.0.scheduler.timers_changed();
+        // The body holds the process: from here on only its end takes it out again.
+        *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        if process.max_execution().is_some() {
+            self.set_deadline(&process);
         }
         process.phase.store(phase::IDLE, Ordering::SeqCst);
         process.wake();
@@ -659,6 +652,33 @@ impl Kernel {
     }
 }
 
+/// What a process runs.
+impl Kernel {
+    /// Its time runs from now on, if it has a limit.
+    fn set_deadline(&self, process: &Arc<Process>) {
+        let at = process.max_execution().map(|allowed| self.now() + allowed);
+        if self.0.timers.deadline(process, at) {
+            self.0.scheduler.timers_changed();
+        }
+    }
+
+    /// Has a process that was just stepped go on as something else.
+    ///
+    /// # Errors
+    /// What [`Program::start`] says: the process has nothing to run any more.
+    pub(super) fn upgrade(&self, process: &Arc<Process>, upgrade: Upgrade) -> Result<()> {
+        let before = process.take_body();
+        if process.memory() >= HEAVY {
+            self.0.io.spawn_blocking(move || drop(before));
+        } else {
+            drop(before);
+        }
+        process.become_other(upgrade)?;
+        self.set_deadline(process);
+        Ok(())
+    }
+}
+
 /// The end of a process.
 impl Kernel {
     pub(super) fn out_of_time(&self, process: &Arc<Process>) {
@@ -782,7 +802,7 @@ impl Kernel {
             return;
         }
         let mut record = Record::new(Level::Error, "process failed")
-            .about(process.pid(), process.entry())
+            .about(process.pid(), &process.entry())
             .because(error);
         if let Some(first) = error.details().filter(|_| exit.cause == Cause::LinkBroken) {
             record = record.field("first", first.clone());

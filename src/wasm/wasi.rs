@@ -272,7 +272,7 @@ impl Lines {
         };
         if self.log.enabled(level) {
             let text = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
-            let record = Record::new(level, text).about(self.process.pid(), self.process.entry());
+            let record = Record::new(level, text).about(self.process.pid(), &self.process.entry());
             self.log.record(record.field("stream", stream));
         }
     }

@@ -70,6 +70,7 @@ mod spawner;
 mod table;
 mod text;
 mod timer;
+mod upgrade;
 mod waiting;
 
 use std::any::Any;
@@ -89,7 +90,7 @@ use crate::error::Error;
 use crate::id::Pid;
 use crate::lua::host::StateContext;
 use crate::lua::stack;
-use crate::process::{Exit, Process, Progress, Topic, Wait, slice};
+use crate::process::{Exit, Process, Progress, Topic, Upgrade, Wait, slice};
 use memory::Memory;
 use raw::*;
 use waiting::{Pending, Woken};
@@ -163,12 +164,16 @@ pub struct Driver {
     cutting: bool,
     /// A step has begun and not ended; stays so when it panicked.
     in_step: bool,
+    /// Bytes that were left when a call's garbage was last collected.
+    lives: usize,
     /// Main was found and kept: the state can serve another call.
     booted: bool,
     /// Depth of resumes below which nobody can yield.
     pinned: u32,
     /// Why it has to end, when the reason was found in here.
     fatal: Option<Exit>,
+    /// What the process goes on as.
+    next: Option<Upgrade>,
     tasks: Vec<Option<Task>>,
     free: Vec<u32>,
     ready: VecDeque<u32>,
@@ -225,9 +230,11 @@ impl Driver {
             guarded: false,
             cutting: false,
             in_step: false,
+            lives: 0,
             booted: false,
             pinned: 0,
             fatal: None,
+            next: None,
             tasks: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),
@@ -313,9 +320,9 @@ impl Driver {
         self.memory.used() as u64
     }
 
-    /// Whether the whole process has to end.
+    /// Whether nothing of the state may run any more.
     fn is_over(&self) -> bool {
-        self.memory.is_exceeded() || self.fatal.is_some() || self.process().is_doomed()
+        self.memory.is_exceeded() || self.fatal.is_some() || self.next.is_some() || self.process().is_doomed()
     }
 
     /// Whether no code of the running task may run any more.
@@ -476,7 +483,10 @@ impl Driver {
         self.in_step = true;
         let progress = self.advance(waker);
         self.in_step = false;
-        progress
+        match self.next.take() {
+            Some(next) if !self.memory.is_exceeded() => Progress::Upgraded(next),
+            _ => progress,
+        }
     }
 
     fn advance(&mut self, waker: &Waker) -> Progress {

@@ -95,6 +95,6 @@ impl Driver {
         process
             .kernel()
             .log()
-            .record(record.about(process.pid(), process.entry()));
+            .record(record.about(process.pid(), &process.entry()));
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::mailbox::{Source, check_topic};
 use super::raw::*;
 use super::sandbox::{add_functions, push_library};
-use super::{Driver, channel, spawn, spawner};
+use super::{Driver, channel, spawn, spawner, upgrade};
 use crate::duration;
 use crate::error::{Error, Kind, Result};
 use crate::id::Pid;
@@ -18,10 +18,11 @@ use crate::lua::modules::time;
 use crate::lua::stack;
 use crate::process::{Kernel, Permission, Process, Topic};
 
-const FUNCTIONS: [(&CStr, lua_CFunction); 20] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 21] = [
     (c"id", id),
     (c"pid", pid),
     (c"send", send),
+    (c"upgrade", upgrade::upgrade),
     (c"with_context", spawner::with_context),
     (c"with_options", spawner::with_options),
     (c"receive", receive),
@@ -113,7 +114,7 @@ unsafe extern "C-unwind" fn id(l: Lua) -> c_int {
     // SAFETY: as every C function of ours.
     unsafe {
         host(l, |driver| {
-            push_bytes(l, driver.process().entry().as_str().as_bytes());
+            push_bytes(l, driver.context.entry().as_str().as_bytes());
             Act::Return(1)
         })
     }

@@ -143,7 +143,7 @@ impl Driver {
                 Some(_) => raise(
                     l,
                     self,
-                    undeclared(name, self.process().entry().as_str(), &visible.written),
+                    undeclared(name, self.context.entry().as_str(), &visible.written),
                 ),
                 None => match &visible.files {
                     Some(folders) => self.require_file(l, name, folders),

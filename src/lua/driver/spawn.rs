@@ -36,6 +36,12 @@ const fn functions<const ID: c_int>() -> Functions {
     ]
 }
 
+/// What a process is to run.
+pub(super) enum Runs<'a> {
+    Entry(EntryId),
+    File(&'a str),
+}
+
 /// What a call asks for.
 struct Order {
     host: Arc<Host>,
@@ -272,23 +278,37 @@ impl Driver {
         // SAFETY: inside `host`; a string is at `id`, a string or nil behind it.
         unsafe {
             let name = text(l, id).unwrap_or_default();
-            let named = match is_file(name) && self.is_free() {
-                true => Err(name),
-                false => Ok(EntryId::parse(name)?),
-            };
+            let runs = self.what_runs(name)?;
             let host = self.host_at(l, id + 1)?;
             for permission in required.iter().flatten() {
                 self.context.authorize(*permission, name)?;
             }
             self.context.authorize(Permission::Host, host.id())?;
             let args = stack::pack(l, self, id + 2, lua_gettop(l) - id - 1)?;
-            let programs = self.process().kernel().programs();
-            let folders = self.context.visible.files.as_deref().unwrap_or_default();
-            let resolved = match named {
-                Ok(id) => programs.resolve(&id),
-                Err(file) => programs.resolve_file(folders, file),
-            };
-            Ok((resolved, host, args))
+            Ok((self.resolve(&runs), host, args))
+        }
+    }
+
+    /// Reads the first argument of a spawn: an id, or a file where files may be named.
+    ///
+    /// # Errors
+    /// Invalid for what is no id.
+    pub(super) fn what_runs<'a>(&self, name: &'a str) -> Result<Runs<'a>> {
+        match is_file(name) && self.is_free() {
+            true => Ok(Runs::File(name)),
+            false => EntryId::parse(name).map(Runs::Entry),
+        }
+    }
+
+    /// Finds its program.
+    pub(super) fn resolve(&self, runs: &Runs<'_>) -> Resolved {
+        let programs = self.process().kernel().programs();
+        match runs {
+            Runs::Entry(id) => programs.resolve(id),
+            Runs::File(name) => {
+                let folders = self.context.visible.files.as_deref().unwrap_or_default();
+                programs.resolve_file(folders, name)
+            }
         }
     }
 
@@ -306,7 +326,7 @@ impl Driver {
         let process = self.process();
         let host = process
             .kernel()
-            .host(&EntryId::resolve(name, process.entry().namespace())?);
+            .host(&EntryId::resolve(name, self.context.namespace())?);
         host.ok_or_else(|| Error::not_found("host not found"))
     }
 
