@@ -344,8 +344,8 @@ fn ask_to_stop(lua: &Lua, (pid, reason): (String, String)) -> mlua::Result<()> {
     let context = context(lua)?;
     // One that has ended needs no asking.
     if let Some(process) = found(&context, &pid) {
-        let from = context.process.pid();
-        process.kernel().ask_to_stop(Some(from), &process, &reason);
+        let from = Some(context.process.pid());
+        process.kernel().ask_to_stop(from, &process, &reason);
     }
     Ok(())
 }
