@@ -14,6 +14,7 @@ use super::driver::Driver;
 use super::driver::raw::*;
 use super::error;
 use crate::error::{Error, Result};
+use crate::size;
 use crate::value::{Item, Packed, Packer, Reader, TableHead, TableMark};
 
 /// Stack slots that one level of nesting takes while packing, with room for calls.
@@ -61,8 +62,15 @@ pub struct Scratch {
     filling: Vec<Filling>,
 }
 
-/// The most data that one value may be: positions in it are 32 bits wide.
-const MOST: usize = 1 << 30;
+/// The most data that one value may be: positions in it are 32 bits wide. Tests have less to fill.
+const MOST: usize = if cfg!(test) { 64 << 20 } else { 1 << 30 };
+
+fn too_large() -> Error {
+    Error::invalid(format!(
+        "value is too large to be copied: more than {}",
+        size::format(MOST as u64)
+    ))
+}
 
 struct Packing {
     l: Lua,
@@ -97,21 +105,25 @@ impl Packing {
             }
         } else {
             // SAFETY: a value that is not a table.
-            unsafe { self.scalar(driver, index) };
-            Ok(())
+            unsafe { self.scalar(driver, index) }
         }
     }
 
     /// Writes a value that is not a table.
-    unsafe fn scalar(&mut self, driver: &mut Driver, index: c_int) {
+    unsafe fn scalar(&mut self, driver: &mut Driver, index: c_int) -> Result<()> {
         let l = self.l;
+        // SAFETY: a read of a value on the stack.
+        let text = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| bytes(l, index)) }.flatten();
+        if self.packer.size().saturating_add(text.map_or(0, <[u8]>::len)) > MOST {
+            return Err(too_large());
+        }
         // SAFETY: reads of a value on the stack.
         unsafe {
             match lua_type(l, index) {
                 LUA_TBOOLEAN => self.packer.bool(lua_toboolean(l, index) != 0),
                 LUA_TNUMBER if lua_isinteger(l, index) != 0 => self.packer.int(lua_tointeger(l, index)),
                 LUA_TNUMBER => self.packer.float(lua_tonumber(l, index)),
-                LUA_TSTRING => self.packer.str(bytes(l, index).unwrap_or_default()),
+                LUA_TSTRING => self.packer.str(text.unwrap_or_default()),
                 LUA_TUSERDATA => match self.error_at(driver, index) {
                     Some(error) => self.packer.error(&error),
                     None => self.packer.nil(),
@@ -119,6 +131,7 @@ impl Packing {
                 _ => self.packer.nil(),
             }
         }
+        Ok(())
     }
 
     unsafe fn error_at(&self, driver: &mut Driver, index: c_int) -> Option<Error> {
@@ -144,8 +157,11 @@ impl Packing {
                 lua_pop(l, 1);
                 return Ok(false);
             }
-            if lua_checkstack(l, SLOTS) == 0 || self.packer.size() > MOST {
-                return Err(Error::invalid("value is nested too deeply or too large to be copied"));
+            if lua_checkstack(l, SLOTS) == 0 {
+                return Err(Error::invalid("value is nested too deeply to be copied"));
+            }
+            if self.packer.size() > MOST {
+                return Err(too_large());
             }
             let mark = self.packer.open(is_record(l, driver));
             self.seen.insert(address, mark);
@@ -195,7 +211,7 @@ impl Packing {
             if lua_type(self.l, -1) == LUA_TTABLE {
                 self.enter(driver, false)?;
             } else {
-                self.scalar(driver, -1);
+                self.scalar(driver, -1)?;
                 lua_pop(self.l, 1);
             }
         }
@@ -221,7 +237,7 @@ impl Packing {
                     return Ok(());
                 }
             } else {
-                self.scalar(driver, -2);
+                self.scalar(driver, -2)?;
             }
             self.item(driver)
         }
