@@ -49,6 +49,7 @@
 //!
 //! Workers are OS threads of our own and not tasks on tokio's threads; the reasons stand in `process/scheduler.rs`.
 
+pub mod allocator;
 pub mod backoff;
 pub mod cli;
 pub mod duration;

@@ -124,7 +124,7 @@ fn started(context: &StateContext, spec: &Value, waiting: &Waiting, ties: Ties) 
         args: Packed::from_values(&[spec.clone(), Value::Int(waiting.number)]),
         parent: Some(parent.clone()),
         ties,
-        words: parent.words().into(),
+        words: parent.words().clone(),
         context: parent.context().clone(),
         ..Spawn::new(context.engine.supervisor(context.visible.files.clone())?, host)
     })
