@@ -65,13 +65,6 @@ pub struct Scratch {
 /// The most data that one value may be: positions in it are 32 bits wide. Tests have less to fill.
 const MOST: usize = if cfg!(test) { 64 << 20 } else { 1 << 30 };
 
-fn too_large() -> Error {
-    Error::invalid(format!(
-        "value is too large to be copied: more than {}",
-        size::format(MOST as u64)
-    ))
-}
-
 struct Packing {
     l: Lua,
     packer: Packer,
@@ -94,36 +87,36 @@ struct Level {
 
 impl Packing {
     unsafe fn value_at(&mut self, driver: &mut Driver, index: c_int) -> Result<()> {
-        // SAFETY: a read.
-        if unsafe { lua_type(self.l, index) } == LUA_TTABLE {
-            // SAFETY: room is checked in `enter`.
-            unsafe {
-                lua_checkstack(self.l, SLOTS);
-                lua_pushvalue(self.l, index);
-                self.enter(driver, false)?;
-                self.walk(driver)
+        // SAFETY: room for a table is checked in `enter`.
+        unsafe {
+            match lua_type(self.l, index) {
+                LUA_TTABLE => {
+                    lua_checkstack(self.l, SLOTS);
+                    lua_pushvalue(self.l, index);
+                    self.enter(driver, false)?;
+                    self.walk(driver)?;
+                }
+                kind => self.scalar(driver, index, kind)?,
             }
-        } else {
-            // SAFETY: a value that is not a table.
-            unsafe { self.scalar(driver, index) }
         }
+        Ok(())
     }
 
-    /// Writes a value that is not a table.
-    unsafe fn scalar(&mut self, driver: &mut Driver, index: c_int) -> Result<()> {
+    /// Writes a value of that type, which is not a table.
+    unsafe fn scalar(&mut self, driver: &mut Driver, index: c_int, kind: c_int) -> Result<()> {
         let l = self.l;
-        // SAFETY: a read of a value on the stack.
-        let text = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| bytes(l, index)) }.flatten();
-        if self.packer.size().saturating_add(text.map_or(0, <[u8]>::len)) > MOST {
-            return Err(too_large());
-        }
+        self.has_room_for(0)?;
         // SAFETY: reads of a value on the stack.
         unsafe {
-            match lua_type(l, index) {
+            match kind {
                 LUA_TBOOLEAN => self.packer.bool(lua_toboolean(l, index) != 0),
                 LUA_TNUMBER if lua_isinteger(l, index) != 0 => self.packer.int(lua_tointeger(l, index)),
                 LUA_TNUMBER => self.packer.float(lua_tonumber(l, index)),
-                LUA_TSTRING => self.packer.str(text.unwrap_or_default()),
+                LUA_TSTRING => {
+                    let text = bytes(l, index).unwrap_or_default();
+                    self.has_room_for(text.len())?;
+                    self.packer.str(text);
+                }
                 LUA_TUSERDATA => match self.error_at(driver, index) {
                     Some(error) => self.packer.error(&error),
                     None => self.packer.nil(),
@@ -132,6 +125,16 @@ impl Packing {
             }
         }
         Ok(())
+    }
+
+    fn has_room_for(&self, more: usize) -> Result<()> {
+        if self.packer.size().saturating_add(more) <= MOST {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "value is too large to be copied: more than {}",
+            size::format(MOST as u64)
+        )))
     }
 
     unsafe fn error_at(&self, driver: &mut Driver, index: c_int) -> Option<Error> {
@@ -160,9 +163,7 @@ impl Packing {
             if lua_checkstack(l, SLOTS) == 0 {
                 return Err(Error::invalid("value is nested too deeply to be copied"));
             }
-            if self.packer.size() > MOST {
-                return Err(too_large());
-            }
+            self.has_room_for(0)?;
             let mark = self.packer.open(is_record(l, driver));
             self.seen.insert(address, mark);
             self.open.push(Level {
@@ -193,8 +194,8 @@ impl Packing {
                         }
                     } else {
                         level.array += 1;
-                        lua_rawgeti(l, -2, level.array);
-                        self.item(driver)?;
+                        let kind = lua_rawgeti(l, -2, level.array);
+                        self.item(driver, kind)?;
                     }
                 } else {
                     level.in_pairs = true;
@@ -204,14 +205,14 @@ impl Packing {
         Ok(())
     }
 
-    /// Packs the value on top and drops it.
-    unsafe fn item(&mut self, driver: &mut Driver) -> Result<()> {
+    /// Packs the value of that type on top and drops it.
+    unsafe fn item(&mut self, driver: &mut Driver, kind: c_int) -> Result<()> {
         // SAFETY: a value is on top; a table becomes the next level.
         unsafe {
-            if lua_type(self.l, -1) == LUA_TTABLE {
+            if kind == LUA_TTABLE {
                 self.enter(driver, false)?;
             } else {
-                self.scalar(driver, -1)?;
+                self.scalar(driver, -1, kind)?;
                 lua_pop(self.l, 1);
             }
         }
@@ -224,22 +225,23 @@ impl Packing {
         let l = self.l;
         // SAFETY: key and value are on top.
         unsafe {
-            if self.is_array_key() || !self.crosses(driver, -1) || !self.crosses(driver, -2) {
+            let (key, value) = (lua_type(l, -2), lua_type(l, -1));
+            if self.is_array_key() || !self.crosses(driver, -1, value) || !self.crosses(driver, -2, key) {
                 lua_pop(l, 1);
                 return Ok(());
             }
             if let Some(level) = self.open.last_mut() {
                 level.pairs += 1;
             }
-            if lua_type(l, -2) == LUA_TTABLE {
+            if key == LUA_TTABLE {
                 lua_pushvalue(l, -2);
                 if self.enter(driver, true)? {
                     return Ok(());
                 }
             } else {
-                self.scalar(driver, -2)?;
+                self.scalar(driver, -2, key)?;
             }
-            self.item(driver)
+            self.item(driver, value)
         }
     }
 
@@ -251,14 +253,13 @@ impl Packing {
         }
     }
 
-    unsafe fn crosses(&self, driver: &mut Driver, index: c_int) -> bool {
-        // SAFETY: a read.
-        unsafe {
-            match lua_type(self.l, index) {
-                LUA_TUSERDATA => self.error_at(driver, index).is_some(),
-                LUA_TFUNCTION | LUA_TTHREAD | LUA_TLIGHTUSERDATA => false,
-                _ => true,
-            }
+    /// Whether the value of that type crosses.
+    unsafe fn crosses(&self, driver: &mut Driver, index: c_int, kind: c_int) -> bool {
+        match kind {
+            // SAFETY: the limit is lifted.
+            LUA_TUSERDATA => unsafe { self.error_at(driver, index) }.is_some(),
+            LUA_TFUNCTION | LUA_TTHREAD | LUA_TLIGHTUSERDATA => false,
+            _ => true,
         }
     }
 
@@ -270,7 +271,7 @@ impl Packing {
                 self.packer.close(level.mark, level.array as u32, level.pairs);
                 lua_pop(self.l, 1);
                 if level.is_key {
-                    return self.item(driver);
+                    return self.item(driver, lua_type(self.l, -1));
                 }
             }
         }
