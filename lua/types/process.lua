@@ -103,6 +103,11 @@ function process.get_options() end
 ---@return boolean ok, Error? err
 function process.set_options(options) end
 
+---The process goes on as that entry (nil: as the one it is), afresh and with those arguments: same pid, mailbox, names, monitors
+---and links. Does not return; if it fails the process ends with the error.
+---@param id string?
+function process.upgrade(id, ...) end
+
 ---A Spawner whose children have those context values too. Each of its methods gives a new Spawner.
 ---@param values table
 ---@return Spawner spawner

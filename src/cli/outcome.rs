@@ -29,7 +29,7 @@ pub fn settle(
     let by_us = exit.cause == Cause::Terminated && stopped.is_some();
     let result = match &exit.result {
         Err(_) if by_us => Ok(code::SUCCESS),
-        Err(error) => Err(Failure::process(process.entry(), process.pid(), exit.cause, error)),
+        Err(error) => Err(Failure::process(&process.entry(), process.pid(), exit.cause, error)),
         Ok(value) => match wasm {
             Some(program) => print(program, value, console).map(|()| code::SUCCESS),
             None => Ok(lua_code(value)),

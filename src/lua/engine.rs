@@ -17,6 +17,7 @@ use crate::lua::host::StateContext;
 use crate::lua::modules::Module;
 use crate::lua::modules::json::validate::Schemas;
 use crate::lua::modules::repl::{self, Desk};
+use crate::lua::modules::supervisor::{self, Calls};
 use crate::lua::modules::test::Bench;
 use crate::process::{Body, Exit, Instance, Process, Program, Progress, Start, StepContext};
 use crate::project::{Entry, Limits, LuaKind, LuaSpec, Registry, Spec};
@@ -29,6 +30,8 @@ pub struct LuaEngine {
     pub system: Arc<System>,
     /// The runner behind a test file, in a runtime that was made for one.
     pub bench: OnceLock<Arc<dyn Bench>>,
+    /// Who waits for a supervisor.
+    pub calls: Arc<Calls>,
     /// For `json.validate`.
     pub schemas: Arc<Schemas>,
     cache: Cache,
@@ -40,6 +43,7 @@ impl LuaEngine {
             registry: RwLock::new(registry),
             system,
             bench: OnceLock::new(),
+            calls: Arc::default(),
             schemas: Arc::default(),
             cache: Cache::default(),
         })
@@ -204,6 +208,34 @@ impl LuaEngine {
         }))
     }
 
+    /// Makes the program of a supervisor process, whose id is `supervisor:main`. Its children may be `files`.
+    ///
+    /// # Errors
+    /// None that a user could cause.
+    pub fn supervisor(self: &Arc<Self>, files: Option<Vec<PathBuf>>) -> Result<Arc<dyn Program>> {
+        let mut build = Build::new(self);
+        build.script(&Source {
+            text: supervisor::MAIN,
+            chunk: "[supervisor]/main",
+            first_line: 1,
+        })?;
+        let limits = Limits::default();
+        let visible = Visible {
+            modules: vec![Module::Supervisor],
+            files,
+            ..Visible::default()
+        };
+        Ok(Arc::new(LuaProgram {
+            engine: self.clone(),
+            id: EntryId::new("supervisor", "main"),
+            kind: supervisor::KIND,
+            image: build.finish(Main::Chunk, false),
+            visible: Arc::new(visible),
+            max_memory: limits.max_memory,
+            max_execution: None,
+        }))
+    }
+
     fn compile(&self, spec: &LuaSpec) -> Result<Chunk> {
         self.cache.compile(&Source {
             text: &spec.source,
@@ -274,8 +306,7 @@ impl<'a> Build<'a> {
         self.open.pop();
         let chunk = self.engine.compile(spec)?;
         self.declared.extend(declared(spec));
-        // Its half in Lua names globals of its own.
-        self.all |= self.declared.contains(&Module::Test);
+        self.all |= self.declared.iter().any(|module| module.names_globals());
         self.add(&chunk, &imports);
         Ok(imports)
     }
@@ -295,6 +326,11 @@ impl<'a> Build<'a> {
         let chunk = self.engine.cache.compile(source)?;
         // A file that it requires may name what it does not.
         self.all |= chunk.words.contains("require");
+        let is_named = |module: &Module| chunk.words.contains(module.name());
+        self.all |= self
+            .declared
+            .iter()
+            .any(|module| module.names_globals() && is_named(module));
         self.add(&chunk, &[]);
         Ok(())
     }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-const FILES: [&str; 16] = [
+const FILES: [&str; 17] = [
     include_str!("../../lua/types/process.lua"),
     include_str!("../../lua/types/channel.lua"),
     include_str!("../../lua/types/time.lua"),
@@ -18,6 +18,7 @@ const FILES: [&str; 16] = [
     include_str!("../../lua/types/os.lua"),
     include_str!("../../lua/types/payload.lua"),
     include_str!("../../lua/types/registry.lua"),
+    include_str!("../../lua/types/supervisor.lua"),
     include_str!("../../lua/types/uuid.lua"),
     include_str!("../../lua/types/ctx.lua"),
     include_str!("../../lua/types/security.lua"),

@@ -16,11 +16,12 @@ use crate::id::EntryId;
 use crate::lua::driver::{self, Visible};
 use crate::lua::engine::LuaEngine;
 use crate::lua::error;
-use crate::process::{Permission, Process};
+use crate::process::{Host, Permission, Process};
 
 /// Whose state it is.
 pub struct StateContext {
     pub process: Arc<Process>,
+    entry: EntryId,
     pub engine: Arc<LuaEngine>,
     pub visible: Arc<Visible>,
     resources: Mutex<Vec<Weak<dyn Resource>>>,
@@ -35,6 +36,7 @@ pub trait Resource: Send + Sync {
 impl StateContext {
     pub fn new(process: Arc<Process>, engine: Arc<LuaEngine>, visible: Arc<Visible>) -> StateContext {
         StateContext {
+            entry: process.entry(),
             process,
             engine,
             visible,
@@ -62,7 +64,28 @@ impl StateContext {
     }
 
     pub fn entry(&self) -> &EntryId {
-        self.process.entry()
+        &self.entry
+    }
+
+    /// Whether files can be named as processes, and hosts be left out: in a script, a session, a test.
+    pub fn is_free(&self) -> bool {
+        self.visible.files.is_some()
+    }
+
+    /// Where a process starts others that are given no host: its own host, or the first one of the project if it runs on a
+    /// terminal or is a call.
+    ///
+    /// # Errors
+    /// NotFound when there is none.
+    pub fn own_host(&self) -> Result<Arc<Host>> {
+        let (process, kernel) = (&self.process, self.process.kernel());
+        if process.terminal().is_none() && !Arc::ptr_eq(process.host(), kernel.functions()) {
+            return Ok(process.host().clone());
+        }
+        let registry = self.engine.registry();
+        let first = registry.of_kind("process.host").next();
+        let host = first.and_then(|entry| kernel.host(&entry.id));
+        host.ok_or_else(|| Error::not_found("host not found"))
     }
 
     /// Asks whether the process may do that.
@@ -75,7 +98,7 @@ impl StateContext {
 
     /// The namespace in which names without one are looked up.
     pub fn namespace(&self) -> &str {
-        self.process.entry().namespace()
+        self.entry.namespace()
     }
 }
 

@@ -3,6 +3,7 @@
 //! The kernel knows neither Lua nor wasm; both are bodies to it. A body lives through init (its first step), steps and
 //! close (its drop). Invariant: a body is stepped by one thread at a time and never after it has ended or was doomed.
 
+use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -121,7 +122,25 @@ pub enum Progress {
     Waiting(Wait),
     /// The slice is over; there is more to do.
     Preempted,
+    /// The process goes on as something else.
+    Upgraded(Upgrade),
     Ended(Exit),
+}
+
+/// What a process wants to run in place of what it runs now. It keeps pid, mailbox, names, monitors, links and context.
+#[derive(Clone)]
+pub struct Upgrade {
+    pub program: Arc<dyn Program>,
+    pub args: Packed,
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgrade")
+            .field("entry", self.program.entry())
+            .field("args", &self.args)
+            .finish()
+    }
 }
 
 /// What a waiting process waits for.

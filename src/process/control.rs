@@ -11,19 +11,22 @@ use tokio::sync::Notify;
 
 use super::pool::Chain;
 use super::timer::Armed;
-use super::{Body, Context, Exit, Host, Kernel, Mailbox, Wait};
+use super::{Body, Context, Exit, Host, Kernel, Mailbox, Program, Start, Upgrade, Wait};
+use crate::error::Result;
 use crate::id::{EntryId, Pid};
 use crate::system::terminal::Terminal;
 
 /// A process. Lives as long as somebody holds it; whether its program still runs is another matter.
 pub struct Process {
     pub(super) identity: Identity,
+    /// What it runs; an upgrade changes it.
+    program: Mutex<Arc<dyn Program>>,
     pub(super) kernel: Kernel,
     /// A [`phase`].
     pub(super) phase: AtomicU8,
     /// What it waits for, while it waits: a [`Wait`] as number.
     waits_for: AtomicU8,
-    pub(super) steps: AtomicU64,
+    steps: AtomicU64,
     memory: AtomicU64,
     /// Whether a CANCEL would be read. A stop terminates the others.
     hears_cancel: AtomicBool,
@@ -43,19 +46,17 @@ pub struct Process {
     /// Its end was told, or is about to be.
     settled: AtomicBool,
     exit: OnceLock<Arc<Exit>>,
-    exited: Notify,
+    /// Told when its first step is over, and at its end.
+    told: Notify,
 }
 
 pub(super) struct Identity {
     pub pid: Pid,
-    pub entry: EntryId,
-    pub kind: &'static str,
     pub host: Arc<Host>,
     pub context: Arc<Context>,
     pub words: Arc<[String]>,
     pub parent: Option<Pid>,
     pub started_at: SystemTime,
-    pub max_execution: Option<Duration>,
     /// Of a call.
     pub chain: Option<Arc<Chain>>,
 }
@@ -137,9 +138,10 @@ impl Relations {
 }
 
 impl Process {
-    pub(super) fn new(identity: Identity, kernel: Kernel) -> Process {
+    pub(super) fn new(identity: Identity, program: Arc<dyn Program>, kernel: Kernel) -> Process {
         Process {
             identity,
+            program: Mutex::new(program),
             kernel,
             phase: AtomicU8::new(phase::NEW),
             waits_for: AtomicU8::new(Wait::Other as u8),
@@ -157,7 +159,7 @@ impl Process {
             ending: OnceLock::new(),
             settled: AtomicBool::new(false),
             exit: OnceLock::new(),
-            exited: Notify::new(),
+            told: Notify::new(),
         }
     }
 
@@ -165,13 +167,19 @@ impl Process {
         &self.identity.pid
     }
 
-    pub fn entry(&self) -> &EntryId {
-        &self.identity.entry
+    /// What it runs now.
+    pub fn program(&self) -> Arc<dyn Program> {
+        lock(&self.program).clone()
+    }
+
+    /// The entry that it runs now.
+    pub fn entry(&self) -> EntryId {
+        lock(&self.program).entry().clone()
     }
 
     /// The entry's kind, `process.lua` for one.
     pub fn kind(&self) -> &'static str {
-        self.identity.kind
+        lock(&self.program).kind()
     }
 
     pub fn host(&self) -> &Arc<Host> {
@@ -187,13 +195,18 @@ impl Process {
     }
 
     /// The words of the command line it was started with.
-    pub fn words(&self) -> &[String] {
+    pub fn words(&self) -> &Arc<[String]> {
         &self.identity.words
     }
 
     /// Who spawned it.
     pub fn parent(&self) -> Option<&Pid> {
         self.identity.parent.as_ref()
+    }
+
+    /// Whether it is the call of a function.
+    pub fn is_call(&self) -> bool {
+        self.identity.chain.is_some()
     }
 
     /// The calls that led to it; none for a process that is no call.
@@ -211,7 +224,7 @@ impl Process {
     }
 
     pub(super) fn max_execution(&self) -> Option<Duration> {
-        self.identity.max_execution
+        lock(&self.program).max_execution()
     }
 
     /// The terminal, on a terminal host.
@@ -333,6 +346,20 @@ impl Process {
         self.observed.load(Ordering::SeqCst)
     }
 
+    /// Puts what it is to run from now on in place of what it ran, whose body was taken.
+    pub(super) fn become_other(self: &Arc<Self>, upgrade: Upgrade) -> Result<()> {
+        *lock(&self.program) = upgrade.program.clone();
+        self.mailbox().unlisten_all();
+        self.set_hears_cancel(false);
+        self.set_memory(0);
+        let start = Start {
+            process: self.clone(),
+            args: upgrade.args,
+        };
+        *lock(&self.body) = Some(upgrade.program.start(start)?);
+        Ok(())
+    }
+
     pub(super) fn set_wait(&self, wait: Wait) {
         self.waits_for.store(wait as u8, Ordering::SeqCst);
     }
@@ -361,7 +388,7 @@ impl Process {
 
     /// How often it was scheduled.
     pub fn steps(&self) -> u64 {
-        self.steps.load(Ordering::Relaxed)
+        self.steps.load(Ordering::SeqCst)
     }
 
     /// Bytes held after its last step.
@@ -377,22 +404,41 @@ impl Process {
     /// Waits for the end. Counts as looking at it.
     pub fn exited(self: &Arc<Self>) -> impl Future<Output = Arc<Exit>> + Send + 'static {
         self.set_observed();
+        self.told(|process| process.exit.get().cloned())
+    }
+
+    /// Waits until it has begun: it has reached its first wait, the end of its first slice, or its end. What main does
+    /// before it first waits is then done, for one that is not long about it.
+    pub fn begun(self: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+        self.told(|process| (process.steps() > 0 || process.exit.get().is_some()).then_some(()))
+    }
+
+    fn told<T: 'static>(
+        self: &Arc<Self>,
+        wanted: fn(&Process) -> Option<T>,
+    ) -> impl Future<Output = T> + Send + 'static {
         let process = self.clone();
         async move {
             loop {
-                let told = process.exited.notified();
-                if let Some(exit) = process.exit.get() {
-                    return exit.clone();
+                let told = process.told.notified();
+                if let Some(found) = wanted(&process) {
+                    return found;
                 }
                 told.await;
             }
         }
     }
 
+    pub(super) fn count_step(&self) {
+        if self.steps.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.told.notify_waiters();
+        }
+    }
+
     pub(super) fn set_exit(&self, exit: Arc<Exit>) {
         let first = self.exit.set(exit).is_ok();
         debug_assert!(first, "a process ends once");
-        self.exited.notify_waiters();
+        self.told.notify_waiters();
     }
 
     pub(super) fn relations(&self) -> MutexGuard<'_, Relations> {

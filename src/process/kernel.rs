@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustc_hash::FxBuildHasher;
 use tokio::runtime::Handle;
 
 use super::control::{Identity, phase};
@@ -23,10 +24,10 @@ use super::ticker::{self, Ticked};
 use super::timer::{Clock, Timers};
 use super::{
     Body, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Policy, Process, Program,
-    Programs, Start, Topic,
+    Programs, Start, Topic, Upgrade,
 };
 use crate::error::{Error, Kind, Result};
-use crate::id::{EntryId, Pid};
+use crate::id::{ById, EntryId, Pid};
 use crate::log::{Level, Log, Record};
 use crate::value::Packed;
 
@@ -126,10 +127,13 @@ impl Ties {
     }
 }
 
+/// Numbers are the kernel's own, so a quick hash will do.
+type ByNumber = HashMap<u64, Arc<Process>, FxBuildHasher>;
+
 /// A part of the table, in cache lines of its own: processes with neighbouring numbers run on different workers.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard(Mutex<HashMap<u64, Arc<Process>>>);
+struct Shard(Mutex<ByNumber>);
 
 /// Makes the body of a process.
 trait Make: FnOnce(&dyn Program, Start) -> Result<Box<dyn Body>> {}
@@ -141,7 +145,7 @@ type TickHook = Arc<dyn Fn() + Send + Sync>;
 struct Core {
     table: [Shard; SHARDS],
     numbers: AtomicU64,
-    hosts: RwLock<HashMap<EntryId, Arc<Host>>>,
+    hosts: RwLock<ById<Arc<Host>>>,
     /// Where the calls of functions run. Not among the others: nothing can be spawned on it by its name.
     functions: Arc<Host>,
     names: Names,
@@ -286,7 +290,7 @@ impl Kernel {
     pub async fn stop_host(&self, host: &Arc<Host>) {
         host.begin_stop();
         for process in self.processes_of(host) {
-            self.ask_to_stop(&process, "scheduler shutdown");
+            self.ask_to_stop(None, &process, "scheduler shutdown");
         }
         let emptied = self.wait_until(host, |left| left.iter().all(|process| process.is_idle_orphan()));
         // A timeout is an outcome here, not an error: what is left is terminated below.
@@ -300,9 +304,9 @@ impl Kernel {
     }
 
     /// Sends CANCEL to a process that would read it, and ends one that would not.
-    pub fn ask_to_stop(&self, process: &Arc<Process>, reason: &str) {
+    pub fn ask_to_stop(&self, from: Option<&Pid>, process: &Arc<Process>, reason: &str) {
         if process.hears_cancel() {
-            self.push_event(process, EventKind::Cancel(reason.into()), None);
+            self.push_event(process, EventKind::Cancel(reason.into()), from.cloned());
         } else {
             process.doom(Exit::terminated());
         }
@@ -407,17 +411,14 @@ impl Kernel {
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
         let identity = Identity {
             pid: Pid::new(spawn.host.name(), number),
-            entry: spawn.program.entry().clone(),
-            kind: spawn.program.kind(),
             host: spawn.host,
             context: spawn.context,
             words: spawn.words,
             parent: spawn.parent.as_ref().map(|parent| parent.pid().clone()),
             started_at: SystemTime::now(),
-            max_execution: spawn.program.max_execution(),
             chain,
         };
-        let process = Arc::new(Process::new(identity, self.clone()));
+        let process = Arc::new(Process::new(identity, spawn.program.clone(), self.clone()));
         let start = Start {
             process: process.clone(),
             args: spawn.args,
@@ -430,24 +431,20 @@ impl Kernel {
         let name = spawn.name.as_deref();
         let reserved = name.map(|name| self.0.names.reserve(name, |pid| self.lives(pid)));
         let reserved = reserved.transpose()?;
-        *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         for (topic, payload) in spawn.messages {
             self.queue(process.parent(), &process, topic, payload)?;
         }
         self.shard(number).insert(number, process.clone());
-        if let Some(parent) = &spawn.parent
-            && let Err(error) = tie(parent, &process, spawn.ties)
-        {
+        let tied = spawn.parent.map_or(Ok(()), |parent| tie(&parent, &process, spawn.ties));
+        let named = tied.and_then(|()| reserved.map_or(Ok(()), |reserved| reserved.give(&process)));
+        if let Err(error) = named {
             self.shard(number).remove(&number);
             return Err(error.into());
         }
-        if let Some(reserved) = reserved {
-            reserved.give(&process)?;
-        }
-        if let Some(allowed) = process.max_execution()
-            && self.0.timers.deadline(&process, self.now() + allowed)
-        {
-            self.0.scheduler.timers_changed();
+        // The body holds the process: from here on only its end takes it out again.
+        *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        if process.max_execution().is_some() {
+            self.set_deadline(&process);
         }
         process.phase.store(phase::IDLE, Ordering::SeqCst);
         process.wake();
@@ -643,7 +640,7 @@ impl Kernel {
         self.shard(number).get(&number).cloned()
     }
 
-    fn shard(&self, number: u64) -> MutexGuard<'_, HashMap<u64, Arc<Process>>> {
+    fn shard(&self, number: u64) -> MutexGuard<'_, ByNumber> {
         let shard = &self.0.table[(number % SHARDS as u64) as usize];
         shard.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -656,6 +653,33 @@ impl Kernel {
         }
         processes.sort_by_key(|process| process.pid().number());
         processes
+    }
+}
+
+/// What a process runs.
+impl Kernel {
+    /// Its time runs from now on, if it has a limit.
+    fn set_deadline(&self, process: &Arc<Process>) {
+        let at = process.max_execution().map(|allowed| self.now() + allowed);
+        if self.0.timers.deadline(process, at) {
+            self.0.scheduler.timers_changed();
+        }
+    }
+
+    /// Has a process that was just stepped go on as something else.
+    ///
+    /// # Errors
+    /// What [`Program::start`] says: the process has nothing to run any more.
+    pub(super) fn upgrade(&self, process: &Arc<Process>, upgrade: Upgrade) -> Result<()> {
+        let before = process.take_body();
+        if process.memory() >= HEAVY {
+            self.0.io.spawn_blocking(move || drop(before));
+        } else {
+            drop(before);
+        }
+        process.become_other(upgrade)?;
+        self.set_deadline(process);
+        Ok(())
     }
 }
 
@@ -675,15 +699,12 @@ impl Kernel {
             process.set_ending(exit.clone());
             self.wait_for_end(process);
         }
-        let (kernel, ended) = (self.clone(), process.clone());
-        let close = move || {
-            let exit = drop_body(body, exit, doomed);
-            kernel.settle(&ended, exit);
-        };
         if heavy {
+            let (kernel, ended) = (self.clone(), process.clone());
+            let close = move || kernel.settle(&ended, drop_body(body, exit, doomed));
             self.0.io.spawn_blocking(close);
         } else {
-            close();
+            self.settle(process, drop_body(body, exit, doomed));
         }
     }
 
@@ -782,7 +803,7 @@ impl Kernel {
             return;
         }
         let mut record = Record::new(Level::Error, "process failed")
-            .about(process.pid(), process.entry())
+            .about(process.pid(), &process.entry())
             .because(error);
         if let Some(first) = error.details().filter(|_| exit.cause == Cause::LinkBroken) {
             record = record.field("first", first.clone());

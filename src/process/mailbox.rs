@@ -147,6 +147,12 @@ impl Mailbox {
         self.messages.make_contiguous().sort_by_key(|(arrival, _)| *arrival);
     }
 
+    /// Makes all messages ordinary ones.
+    pub fn unlisten_all(&mut self) {
+        let topics: Vec<Topic> = self.listened.keys().cloned().collect();
+        topics.iter().for_each(|topic| self.unlisten(topic));
+    }
+
     /// The oldest message of a topic that nobody listens to.
     pub fn take_message(&mut self) -> Option<Message> {
         let (_, message) = self.messages.pop_front()?;

@@ -18,6 +18,9 @@
 //! - After `unlink` nothing is delivered any more, what is queued neither.
 //! - The link of a linked spawn is installed before the first step.
 //! - A kill is not trapped.
+//! - A name and messages of a spawn are there before the first step; a spawn under a taken name finds the holder.
+//! - An upgraded process keeps pid, mailbox, names, monitors and links.
+//! - A policy decides, and without one everything is allowed.
 //! - A full mailbox refuses messages and takes events.
 //! - A doomed process never runs again, and terminate ends one that waits, runs or was never stepped.
 //! - A deadline ends a process that waits and one that is busy.
@@ -34,7 +37,7 @@
 //! - A process that was just woken goes before one whose slice ended, and does not starve it.
 //!
 //! Rooms: `body` (what an engine provides), `control` (one process), `mailbox`, `names`, `host`, `kernel` (what is done
-//! to processes), `call`, `pool` and `options` (processes that are calls), `scheduler` (workers), `timer`, `ticker` and `slice` (the beat and preemption), `context`.
+//! to processes), `call`, `pool` and `options` (processes that are calls), `scheduler` (workers), `timer`, `ticker` and `slice` (the beat and preemption), `context` (what is inherited), `policy` (permissions).
 
 mod body;
 mod call;
@@ -55,7 +58,9 @@ mod timer;
 #[cfg(test)]
 mod tests;
 
-pub use body::{Body, Cause, Exit, Instance, Loading, Program, Programs, Progress, Resolved, Start, StepContext, Wait};
+pub use body::{
+    Body, Cause, Exit, Instance, Loading, Program, Programs, Progress, Resolved, Start, StepContext, Upgrade, Wait,
+};
 pub use call::{Call, Place, Target, no_handler, parse_target};
 pub use context::{Actor, Context, Scope};
 pub use control::{Process, State};

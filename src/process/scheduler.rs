@@ -501,12 +501,19 @@ fn step(kernel: &Kernel, process: &Arc<Process>) {
     match (progress, process.reason()) {
         (_, Some(reason)) => kernel.finish(process, reason.clone(), true),
         (Some(Progress::Ended(exit)), None) => kernel.finish(process, exit, false),
+        (Some(Progress::Upgraded(upgrade)), None) => match kernel.upgrade(process, upgrade) {
+            Ok(()) => requeue(kernel, process, true),
+            Err(error) => kernel.finish(process, Exit::failed(error), false),
+        },
         (Some(Progress::Waiting(wait)), None) => rest(kernel, process, wait),
-        (Some(Progress::Preempted) | None, None) => {
-            process.phase.store(phase::QUEUED, Ordering::SeqCst);
-            kernel.scheduler().push(process.clone(), false);
-        }
+        (Some(Progress::Preempted) | None, None) => requeue(kernel, process, false),
     }
+}
+
+/// Has it stepped again, first of all if it is urgent.
+fn requeue(kernel: &Kernel, process: &Arc<Process>, urgent: bool) {
+    process.phase.store(phase::QUEUED, Ordering::SeqCst);
+    kernel.scheduler().push(process.clone(), urgent);
 }
 
 fn step_body(process: &Arc<Process>) -> Progress {
@@ -517,7 +524,7 @@ fn step_body(process: &Arc<Process>) -> Progress {
         return Progress::Ended(Exit::failed(Error::internal("process has no body")));
     };
     let progress = catch_unwind(AssertUnwindSafe(|| body.step(&mut cx)));
-    process.steps.fetch_add(1, Ordering::Relaxed);
+    process.count_step();
     process.set_memory(body.memory());
     progress.unwrap_or_else(|panic| Progress::Ended(Exit::failed(panicked(&*panic))))
 }
@@ -529,8 +536,7 @@ fn rest(kernel: &Kernel, process: &Arc<Process>, wait: super::Wait) {
         .phase
         .compare_exchange(phase::RUNNING, phase::IDLE, Ordering::SeqCst, Ordering::SeqCst);
     if idle.is_err() {
-        process.phase.store(phase::QUEUED, Ordering::SeqCst);
-        kernel.scheduler().push(process.clone(), true);
+        requeue(kernel, process, true);
     } else if process.host().is_stopping() {
         process.host().changed.notify_waiters();
     }

@@ -114,10 +114,13 @@ impl Timers {
         self.publish(&entries)
     }
 
-    /// Ends the process at that time.
-    pub(super) fn deadline(&self, process: &Arc<Process>, at: Instant) -> bool {
-        process.armed().deadline = Some(at);
-        self.insert(process, Purpose::Deadline, at)
+    /// Ends the process at that time, and at no other that was set before. True when the nearest time of all moved forward.
+    pub(super) fn deadline(&self, process: &Arc<Process>, at: Option<Instant>) -> bool {
+        let before = std::mem::replace(&mut process.armed().deadline, at);
+        if let Some(before) = before {
+            self.lock().remove(&key(before, process, Purpose::Deadline));
+        }
+        at.is_some_and(|at| self.insert(process, Purpose::Deadline, at))
     }
 
     /// Gives up waiting for the end of the process at that time. True when the nearest time of all moved forward.

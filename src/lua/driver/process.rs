@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::mailbox::{Source, check_topic};
 use super::raw::*;
 use super::sandbox::{add_functions, push_library};
-use super::{Driver, channel, spawn, spawner};
+use super::{Driver, channel, spawn, spawner, upgrade};
 use crate::duration;
 use crate::error::{Error, Kind, Result};
 use crate::id::Pid;
@@ -18,10 +18,11 @@ use crate::lua::modules::time;
 use crate::lua::stack;
 use crate::process::{Kernel, Permission, Process, Topic};
 
-const FUNCTIONS: [(&CStr, lua_CFunction); 20] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 21] = [
     (c"id", id),
     (c"pid", pid),
     (c"send", send),
+    (c"upgrade", upgrade::upgrade),
     (c"with_context", spawner::with_context),
     (c"with_options", spawner::with_options),
     (c"receive", receive),
@@ -88,7 +89,7 @@ unsafe extern "C-unwind" fn pid(l: Lua) -> c_int {
         host(l, |driver| {
             if lua_rawgetp(l, LUA_REGISTRYINDEX, key(&PID)) == LUA_TNIL {
                 let process = driver.process().clone();
-                driver.push_pid(l, Some(process.pid()));
+                driver.push_pid(l, process.pid());
                 lua_pushvalue(l, -1);
                 lua_rawsetp(l, LUA_REGISTRYINDEX, key(&PID));
             }
@@ -113,7 +114,7 @@ unsafe extern "C-unwind" fn id(l: Lua) -> c_int {
     // SAFETY: as every C function of ours.
     unsafe {
         host(l, |driver| {
-            push_bytes(l, driver.process().entry().as_str().as_bytes());
+            push_bytes(l, driver.context.entry().as_str().as_bytes());
             Act::Return(1)
         })
     }
@@ -450,7 +451,7 @@ unsafe extern "C-unwind" fn lookup(l: Lua) -> c_int {
             let name = text(l, 1).unwrap_or_default();
             match driver.process().kernel().names().lookup(name) {
                 Some(pid) => {
-                    driver.push_pid(l, Some(&pid));
+                    driver.push_pid(l, &pid);
                     Act::Return(1)
                 }
                 None => nil_error(l, driver, Error::not_found("name not registered")),
@@ -678,7 +679,7 @@ impl Driver {
         // SAFETY: inside `host`; the table has no metatable.
         unsafe {
             lua_createtable(l, 0, 11);
-            self.push_pid(l, Some(process.pid()));
+            self.push_pid(l, process.pid());
             set_field(l, c"pid");
             push_bytes(l, process.entry().as_str().as_bytes());
             set_field(l, c"entry");
@@ -714,7 +715,7 @@ impl Driver {
             for (name, pids) in relations {
                 lua_createtable(l, pids.len().min(1 << 20) as c_int, 0);
                 for (index, pid) in pids.iter().enumerate() {
-                    self.push_pid(l, Some(pid));
+                    self.push_pid(l, pid);
                     lua_rawseti(l, -2, index as i64 + 1);
                 }
                 set_field(l, name);

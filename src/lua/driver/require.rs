@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::lua::compile::{self, Source};
 use crate::lua::modules::Module;
 use crate::lua::modules::repl::Desk;
-use crate::project::modules::{NOT_PROVIDED, TO_COME};
+use crate::project::modules::NOT_PROVIDED;
 
 /// What a process may require beside the global tables.
 #[derive(Clone, Debug, Default)]
@@ -143,7 +143,7 @@ impl Driver {
                 Some(_) => raise(
                     l,
                     self,
-                    undeclared(name, self.process().entry().as_str(), &visible.written),
+                    undeclared(name, self.context.entry().as_str(), &visible.written),
                 ),
                 None => match &visible.files {
                     Some(folders) => self.require_file(l, name, folders),
@@ -200,7 +200,7 @@ fn undeclared(name: &str, entry: &str, written: &[String]) -> Error {
 }
 
 fn is_absent(name: &str) -> bool {
-    NOT_PROVIDED.contains(&name) || TO_COME.contains(&name)
+    NOT_PROVIDED.contains(&name)
 }
 
 fn absent(name: &str) -> Error {

@@ -36,6 +36,12 @@ const fn functions<const ID: c_int>() -> Functions {
     ]
 }
 
+/// What a process is to run.
+pub(super) enum Runs<'a> {
+    Entry(EntryId),
+    File(&'a str),
+}
+
 /// What a call asks for.
 struct Order {
     host: Arc<Host>,
@@ -155,7 +161,7 @@ impl Driver {
         unsafe {
             match result {
                 Ok(pid) => {
-                    self.push_pid(l, Some(&pid));
+                    self.push_pid(l, &pid);
                     lua_pushnil(l);
                     Act::Return(2)
                 }
@@ -272,47 +278,57 @@ impl Driver {
         // SAFETY: inside `host`; a string is at `id`, a string or nil behind it.
         unsafe {
             let name = text(l, id).unwrap_or_default();
-            let named = match is_file(name) && self.is_free() {
-                true => Err(name),
-                false => Ok(EntryId::parse(name)?),
-            };
+            let runs = self.what_runs(name)?;
             let host = self.host_at(l, id + 1)?;
             for permission in required.iter().flatten() {
                 self.context.authorize(*permission, name)?;
             }
             self.context.authorize(Permission::Host, host.id())?;
             let args = stack::pack(l, self, id + 2, lua_gettop(l) - id - 1)?;
-            let programs = self.process().kernel().programs();
-            let folders = self.context.visible.files.as_deref().unwrap_or_default();
-            let resolved = match named {
-                Ok(id) => programs.resolve(&id),
-                Err(file) => programs.resolve_file(folders, file),
-            };
-            Ok((resolved, host, args))
+            Ok((self.resolve(&runs), host, args))
         }
     }
 
-    /// Whether files can be named as processes, and hosts be left out: in a script, a session, a test.
-    fn is_free(&self) -> bool {
-        self.context.visible.files.is_some()
+    /// Reads the first argument of a spawn: an id, or a file where files may be named.
+    ///
+    /// # Errors
+    /// Invalid for what is no id.
+    pub(super) fn what_runs<'a>(&mut self, name: &'a str) -> Result<Runs<'a>> {
+        match is_file(name) && self.is_free() {
+            true => Ok(Runs::File(name)),
+            false => remembered(&mut self.last_spawned, name, EntryId::parse).map(Runs::Entry),
+        }
     }
 
-    /// The host of a spawn; nil is the process's own one, or the first if it runs on a terminal.
-    unsafe fn host_at(&self, l: Lua, index: c_int) -> Result<Arc<Host>> {
-        let process = self.process();
+    /// Finds its program.
+    pub(super) fn resolve(&self, runs: &Runs<'_>) -> Resolved {
+        let programs = self.process().kernel().programs();
+        match runs {
+            Runs::Entry(id) => programs.resolve(id),
+            Runs::File(name) => {
+                let folders = self.context.visible.files.as_deref().unwrap_or_default();
+                programs.resolve_file(folders, name)
+            }
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        self.context.is_free()
+    }
+
+    /// The host of a spawn; nil is the process's own one.
+    unsafe fn host_at(&mut self, l: Lua, index: c_int) -> Result<Arc<Host>> {
         // SAFETY: reads.
         let name = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| text(l, index).unwrap_or_default()) };
-        let host = match name {
-            Some(name) => process
-                .kernel()
-                .host(&EntryId::resolve(name, process.entry().namespace())?),
-            None if process.terminal().is_none() => Some(process.host().clone()),
-            None => {
-                let registry = self.context.engine.registry();
-                let first = registry.of_kind("process.host").next();
-                first.and_then(|entry| process.kernel().host(&entry.id))
-            }
+        let Some(name) = name else {
+            return self.context.own_host();
         };
+        let context = &self.context;
+        let resolve = |name: &str| EntryId::resolve(name, context.namespace());
+        let host = context
+            .process
+            .kernel()
+            .host(&remembered(&mut self.last_host, name, resolve)?);
         host.ok_or_else(|| Error::not_found("host not found"))
     }
 
@@ -338,16 +354,27 @@ unsafe fn no_spawner(l: Lua) -> Act {
     }
 }
 
+/// The id that a text means, from the last time if it was the same one.
+fn remembered(last: &mut Option<EntryId>, text: &str, read: impl FnOnce(&str) -> Result<EntryId>) -> Result<EntryId> {
+    match last {
+        Some(id) if id.as_str() == text => Ok(id.clone()),
+        _ => Ok(last.insert(read(text)?).clone()),
+    }
+}
+
 /// Starts a process in the name of another.
 fn launch(parent: &Arc<Process>, program: Arc<dyn Program>, order: Order) -> Result<Joined> {
     let spawn = Spawn {
+        program,
+        host: order.host,
         args: order.args,
         parent: Some(parent.clone()),
         ties: order.ties,
         observed: order.observed,
-        words: parent.words().into(),
+        name: None,
+        messages: Vec::new(),
+        words: parent.words().clone(),
         context: parent.context().clone(),
-        ..Spawn::new(program, order.host)
     };
     match order.spawner {
         Some(spawner) => parent.kernel().join(spawner.apply(spawn)),

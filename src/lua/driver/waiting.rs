@@ -16,7 +16,7 @@ use super::{Driver, What};
 use crate::error::Result;
 use crate::id::Pid;
 use crate::lua::host::Finish;
-use crate::process::Process;
+use crate::process::{Process, Upgrade};
 use crate::value::Packed;
 
 /// What a wait in the host brought.
@@ -25,6 +25,8 @@ pub enum Woken {
     Finish(Finish),
     /// `process.spawn` of an entry that had to be loaded.
     Spawned(Result<Pid>),
+    /// `process.upgrade` to an entry that had to be loaded.
+    Upgrade(Result<Upgrade>),
     /// `process.exec`.
     Ended(Result<Packed>),
     /// `print`.

@@ -73,7 +73,7 @@ fn get(lua: &Lua, id: Value) -> mlua::Result<MultiValue> {
 /// What is read for a process is held outside its own heap before it gets it: the bound is that of the heap.
 fn read_limit(context: &crate::lua::host::StateContext) -> u64 {
     let registry = context.engine.registry();
-    let entry = registry.get(context.process.entry());
+    let entry = registry.get(context.entry());
     match entry.map(|entry| &entry.spec) {
         Some(Spec::Lua(spec)) if spec.limits.max_memory > 0 => spec.limits.max_memory,
         _ => DEFAULT_LIMIT,

@@ -57,7 +57,7 @@ impl Logger {
         let log = context.process.kernel().log();
         if log.enabled(level) {
             let message = String::from_utf8_lossy(&message);
-            let record = Record::new(level, message).about(context.process.pid(), context.process.entry());
+            let record = Record::new(level, message).about(context.process.pid(), context.entry());
             log.record(Record {
                 logger: self.name.clone(),
                 fields: self.merged(fields),

@@ -1,7 +1,7 @@
 //! The Lua modules, one file each. Each has `open`, which builds its table.
 //!
-//! [`Module`] drives everything: which names exist, how each is opened. The names that entries may declare, those of modules
-//! to come and of modules that are not provided included, are listed in `project::modules`. Leaves to `driver::sandbox` and
+//! [`Module`] drives everything: which names exist, how each is opened. The names that entries may declare, those of
+//! modules that are not provided included, are listed in `project::modules`. Leaves to `driver::sandbox` and
 //! `driver::require` which of them a process sees.
 
 pub mod ctx;
@@ -17,6 +17,7 @@ pub mod payload;
 pub mod registry;
 pub mod repl;
 pub mod security;
+pub mod supervisor;
 pub mod test;
 pub mod time;
 pub mod uuid;
@@ -46,6 +47,7 @@ pub enum Module {
     /// Of a session alone; nobody else can require it.
     Repl,
     Security,
+    Supervisor,
     Test,
     Time,
     Uuid,
@@ -66,10 +68,16 @@ impl Module {
         Module::Logger,
         Module::Registry,
         Module::Security,
+        Module::Supervisor,
         Module::Test,
         Module::Time,
         Module::Uuid,
     ];
+
+    /// Whether its half in Lua names globals, which have to be opened with it.
+    pub const fn names_globals(self) -> bool {
+        matches!(self, Module::Supervisor | Module::Test)
+    }
 
     /// The provided module of that name.
     pub fn find(name: &str) -> Option<Module> {
@@ -91,6 +99,7 @@ impl Module {
             Module::Registry => c"registry",
             Module::Repl => c"repl",
             Module::Security => c"security",
+            Module::Supervisor => c"supervisor",
             Module::Test => c"test",
             Module::Time => c"time",
             Module::Uuid => c"uuid",
@@ -120,6 +129,7 @@ impl Module {
             Module::Registry => registry::open(lua),
             Module::Repl => repl::open(lua),
             Module::Security => security::open(lua),
+            Module::Supervisor => supervisor::open(lua),
             Module::Test => test::open(lua),
             Module::Time => time::open(lua),
             Module::Uuid => uuid::open(lua),
@@ -136,12 +146,13 @@ mod tests {
     #[test]
     fn every_module_opens_and_may_be_declared() {
         let lua = Lua::new();
+        let provided: Vec<&str> = Module::PROVIDED.iter().map(|module| module.name()).collect();
+        assert_eq!(provided, modules::PROVIDED);
         for module in Module::GLOBAL {
             assert!(modules::GLOBALS.contains(&module.name()), "{}", module.name());
             assert!(module.open(&lua).unwrap().is_table());
         }
         for module in Module::PROVIDED {
-            assert!(modules::PROVIDED.contains(&module.name()), "{}", module.name());
             assert_eq!(Module::find(module.name()), Some(*module));
             assert!(!module.open(&lua).unwrap().is_nil());
         }

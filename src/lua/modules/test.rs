@@ -192,7 +192,7 @@ fn started_since(own: &Process, newest: u64) -> Vec<Arc<Process>> {
     processes
 }
 
-async fn end_since(own: &Process, newest: u64) -> Vec<String> {
+async fn end_since(own: &Arc<Process>, newest: u64) -> Vec<String> {
     let ending = started_since(own, newest);
     if ending.is_empty() {
         return Vec::new();
@@ -204,6 +204,10 @@ async fn end_since(own: &Process, newest: u64) -> Vec<String> {
         let processes = started_since(own, newest);
         if processes.is_empty() {
             return left;
+        }
+        for process in &processes {
+            // Its end must not be ours.
+            own.kernel().unlink(own, process.pid());
         }
         for process in &processes {
             left.push(format!("{} {}", process.entry(), process.pid()));
