@@ -12,6 +12,7 @@ mod raw_mode;
 mod repl;
 mod services;
 mod signals;
+mod soak;
 mod streams;
 mod testing;
 mod usage;
