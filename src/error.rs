@@ -108,8 +108,17 @@ struct Body {
     contexts: Vec<String>,
     retryable: Option<bool>,
     details: Option<Value>,
+    /// How many errors are within each other in the details: at most [`MOST_NESTED`], because they are dropped, compared and
+    /// packed by recursion.
+    nested: u8,
     frames: Vec<Frame>,
 }
+
+/// Errors within the details of errors: what is further inside has no details.
+const MOST_NESTED: u8 = 16;
+
+/// Contexts that an error keeps; the last one gives way to a further one.
+const MOST_CONTEXTS: usize = 100;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -123,6 +132,7 @@ impl Error {
             contexts: Vec::new(),
             retryable: Some(false),
             details: None,
+            nested: 0,
             frames: Vec::new(),
         }))
     }
@@ -159,8 +169,19 @@ impl Error {
 
     /// The same error with structured details, a table.
     #[must_use]
-    pub fn with_details(self, details: Value) -> Error {
-        self.change(|body| body.details = Some(details))
+    pub fn with_details(self, mut details: Value) -> Error {
+        let nested = bound_nesting(&mut details);
+        self.change(|body| {
+            body.details = Some(details);
+            body.nested = nested;
+        })
+    }
+
+    fn without_details(self) -> Error {
+        self.change(|body| {
+            body.details = None;
+            body.nested = 0;
+        })
     }
 
     /// The same error with the places it came through, innermost first.
@@ -178,7 +199,10 @@ impl Error {
     /// The same error, saying also what was being done: `message()` stays, the display form becomes `context: message`.
     #[must_use]
     pub fn context(self, context: impl Into<String>) -> Error {
-        self.change(|body| body.contexts.push(context.into()))
+        self.change(|body| {
+            body.contexts.truncate(MOST_CONTEXTS - 1);
+            body.contexts.push(context.into());
+        })
     }
 
     /// The form in which an error leaves its process: an unknown kind becomes `Internal`.
@@ -223,6 +247,23 @@ impl Error {
     }
 }
 
+/// Takes the details off the errors that are too far inside, and gives how many are within each other then.
+fn bound_nesting(value: &mut Value) -> u8 {
+    match value {
+        Value::Error(error) if error.0.nested + 1 >= MOST_NESTED => {
+            *error = error.clone().without_details();
+            1
+        }
+        Value::Error(error) => error.0.nested + 1,
+        Value::Table(table) => {
+            let pairs = table.pairs.iter_mut().flat_map(|(key, value)| [key, value]);
+            let values = table.array.iter_mut().chain(pairs);
+            values.map(bound_nesting).max().unwrap_or(0)
+        }
+        _ => 0,
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for context in self.0.contexts.iter().rev() {
@@ -256,6 +297,24 @@ mod tests {
         assert_eq!(error.to_string(), "watch: monitor failed: no such pid");
         assert_eq!(error.message(), "no such pid");
         assert_eq!(error.retryable(), Some(false));
+    }
+
+    #[test]
+    fn errors_within_errors_and_contexts_have_a_bound() {
+        let mut error = Error::invalid("x");
+        for _ in 0..100_000 {
+            error = Error::invalid("x")
+                .with_details(Value::map([("inner", Value::Error(error))]))
+                .context("c");
+        }
+        let mut depth = 0;
+        let mut at = &error;
+        while let Some(Value::Error(inner)) = at.details().and_then(|details| details.get("inner")) {
+            (depth, at) = (depth + 1, inner);
+        }
+        assert!((1..=usize::from(MOST_NESTED)).contains(&depth), "{depth}");
+        let wrapped = (0..1000).fold(error, |error, _| error.context("c"));
+        assert_eq!(wrapped.contexts().len(), MOST_CONTEXTS);
     }
 
     #[test]

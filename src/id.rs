@@ -1,7 +1,10 @@
 //! Names of things: [`EntryId`] for entries, [`Pid`] for processes. Both are text to programs and cheap to clone here.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+use rustc_hash::FxBuildHasher;
 
 use crate::error::{Error, Result};
 
@@ -78,6 +81,9 @@ impl fmt::Debug for EntryId {
     }
 }
 
+/// What is looked up by entry id. Ids come from the project's own files, so a quick hash will do.
+pub type ById<T> = HashMap<EntryId, T, FxBuildHasher>;
+
 /// A process id, `{host|0x00001}`: the host's id and a counter that is never reused while the runtime lives.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Pid {
@@ -122,17 +128,32 @@ impl Pid {
     pub fn number(&self) -> u64 {
         self.number
     }
-}
 
-impl fmt::Display for Pid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = match self.number {
+    /// Appends its text, several times quicker than formatting does: each spawn and each event shows a pid.
+    pub fn write_to(&self, text: &mut Vec<u8>) {
+        text.push(b'{');
+        text.extend_from_slice(self.host.as_bytes());
+        text.extend_from_slice(b"|0x");
+        for digit in (0..self.width()).rev() {
+            text.push(b"0123456789abcdef"[(self.number >> (digit * 4) & 0xf) as usize]);
+        }
+        text.push(b'}');
+    }
+
+    /// Digits that are shown.
+    fn width(&self) -> usize {
+        match self.number {
             n if n <= 0xf_ffff => 5,
             n if n <= 0xff_ffff => 6,
             n if n <= 0xffff_ffff => 8,
             _ => 16,
-        };
-        write!(f, "{{{}|0x{:0width$x}}}", self.host, self.number)
+        }
+    }
+}
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{{}|0x{:0width$x}}}", self.host, self.number, width = self.width())
     }
 }
 
@@ -157,6 +178,9 @@ mod tests {
         ] {
             let pid = Pid::new("app:p".into(), number);
             assert_eq!(pid.to_string(), text);
+            let mut written = Vec::new();
+            pid.write_to(&mut written);
+            assert_eq!(written, text.as_bytes());
             assert_eq!(Pid::parse(text).unwrap(), pid);
         }
         assert_eq!(Pid::parse("{h|some.name|0x00007}").unwrap(), Pid::new("h".into(), 7));

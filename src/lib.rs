@@ -5,7 +5,7 @@
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
-//! | 0 | [`error`] [`id`] [`value`] [`duration`] [`size`] [`log`] [`race`] | the words: one error type, names, plain data, log records; the first of two futures |
+//! | 0 | [`error`] [`id`] [`value`] [`duration`] [`size`] [`log`] [`race`] [`backoff`] | the words: one error type, names, plain data, log records; the first of two futures; growing delays |
 //! | 1 | [`project`] | folders of YAML and Lua become typed entries; what is wrong with them becomes diagnostics |
 //! | 1 | [`system`] | what processes share with the machine: volumes, environment variables, the terminal |
 //! | 2 | [`process`] | the kernel: processes, mailboxes, hosts, scheduling; its page lists what is guaranteed |
@@ -49,6 +49,8 @@
 //!
 //! Workers are OS threads of our own and not tasks on tokio's threads; the reasons stand in `process/scheduler.rs`.
 
+pub mod allocator;
+pub mod backoff;
 pub mod cli;
 pub mod duration;
 pub mod error;

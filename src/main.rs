@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Every process makes and frees a Lua state or a store: 15 to 25 % cheaper to make and two to three times cheaper to
-/// free than with the system's allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: wippy::allocator::Allocator = wippy::allocator::Allocator;
 
 fn main() -> ExitCode {
     outlive_file_limits();

@@ -288,29 +288,24 @@ impl Packer {
     }
 
     pub fn int(&mut self, number: i64) {
-        if let Ok(small) = i8::try_from(number) {
-            self.tagged(tag::INT8);
-            self.bytes.push(small as u8);
-        } else {
-            self.tagged(tag::INT);
-            self.bytes.extend_from_slice(&number.to_le_bytes());
+        match i8::try_from(number) {
+            Ok(small) => self.tagged_with(tag::INT8, [small as u8]),
+            Err(_) => self.tagged_with(tag::INT, number.to_le_bytes()),
         }
     }
 
     pub fn float(&mut self, number: f64) {
-        self.tagged(tag::FLOAT);
-        self.bytes.extend_from_slice(&number.to_le_bytes());
+        self.tagged_with(tag::FLOAT, number.to_le_bytes());
     }
 
     /// A string. Panics at 4 GiB, which callers exclude by their own bounds.
     pub fn str(&mut self, text: &[u8]) {
-        if let Ok(len) = u8::try_from(text.len()) {
-            self.tagged(tag::STR8);
-            self.bytes.push(len);
-        } else {
-            self.tagged(tag::STR);
-            let len = u32::try_from(text.len()).expect("strings that cross processes are below 4 GiB");
-            self.bytes.extend_from_slice(&len.to_le_bytes());
+        match u8::try_from(text.len()) {
+            Ok(len) => self.tagged_with(tag::STR8, [len]),
+            Err(_) => {
+                let len = u32::try_from(text.len()).expect("strings that cross processes are below 4 GiB");
+                self.tagged_with(tag::STR, len.to_le_bytes());
+            }
         }
         self.bytes.extend_from_slice(text);
     }
@@ -398,6 +393,13 @@ impl Packer {
             self.count += 1;
         }
         self.bytes.push(tag);
+    }
+
+    /// The tag and what follows it, in one piece.
+    fn tagged_with<const N: usize>(&mut self, tag: u8, bytes: [u8; N]) {
+        self.bytes.reserve(1 + N);
+        self.tagged(tag);
+        self.bytes.extend_from_slice(&bytes);
     }
 
     fn offset(&self) -> u32 {

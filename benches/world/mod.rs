@@ -14,7 +14,7 @@ use wippy::value::Packed;
 
 /// The allocator of the program.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: wippy::allocator::Allocator = wippy::allocator::Allocator;
 
 const ROUNDS: usize = 7;
 

@@ -5,6 +5,8 @@
 //! that uses the raw Lua API. `host` is what a module author sees, `modules` has one file per Lua module, `error` is the
 //! border post for errors.
 
+#[cfg(test)]
+mod bounds;
 pub mod compile;
 mod driver;
 pub mod engine;

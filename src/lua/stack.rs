@@ -86,28 +86,27 @@ struct Level {
 
 impl Packing {
     unsafe fn value_at(&mut self, driver: &mut Driver, index: c_int) -> Result<()> {
-        // SAFETY: a read.
-        if unsafe { lua_type(self.l, index) } == LUA_TTABLE {
-            // SAFETY: room is checked in `enter`.
-            unsafe {
-                lua_checkstack(self.l, SLOTS);
-                lua_pushvalue(self.l, index);
-                self.enter(driver, false)?;
-                self.walk(driver)
+        // SAFETY: room for a table is checked in `enter`.
+        unsafe {
+            match lua_type(self.l, index) {
+                LUA_TTABLE => {
+                    lua_checkstack(self.l, SLOTS);
+                    lua_pushvalue(self.l, index);
+                    self.enter(driver, false)?;
+                    self.walk(driver)?;
+                }
+                kind => self.scalar(driver, index, kind),
             }
-        } else {
-            // SAFETY: a value that is not a table.
-            unsafe { self.scalar(driver, index) };
-            Ok(())
         }
+        Ok(())
     }
 
-    /// Writes a value that is not a table.
-    unsafe fn scalar(&mut self, driver: &mut Driver, index: c_int) {
+    /// Writes a value of that type, which is not a table.
+    unsafe fn scalar(&mut self, driver: &mut Driver, index: c_int, kind: c_int) {
         let l = self.l;
         // SAFETY: reads of a value on the stack.
         unsafe {
-            match lua_type(l, index) {
+            match kind {
                 LUA_TBOOLEAN => self.packer.bool(lua_toboolean(l, index) != 0),
                 LUA_TNUMBER if lua_isinteger(l, index) != 0 => self.packer.int(lua_tointeger(l, index)),
                 LUA_TNUMBER => self.packer.float(lua_tonumber(l, index)),
@@ -177,8 +176,8 @@ impl Packing {
                         }
                     } else {
                         level.array += 1;
-                        lua_rawgeti(l, -2, level.array);
-                        self.item(driver)?;
+                        let kind = lua_rawgeti(l, -2, level.array);
+                        self.item(driver, kind)?;
                     }
                 } else {
                     level.in_pairs = true;
@@ -188,14 +187,14 @@ impl Packing {
         Ok(())
     }
 
-    /// Packs the value on top and drops it.
-    unsafe fn item(&mut self, driver: &mut Driver) -> Result<()> {
+    /// Packs the value of that type on top and drops it.
+    unsafe fn item(&mut self, driver: &mut Driver, kind: c_int) -> Result<()> {
         // SAFETY: a value is on top; a table becomes the next level.
         unsafe {
-            if lua_type(self.l, -1) == LUA_TTABLE {
+            if kind == LUA_TTABLE {
                 self.enter(driver, false)?;
             } else {
-                self.scalar(driver, -1);
+                self.scalar(driver, -1, kind);
                 lua_pop(self.l, 1);
             }
         }
@@ -208,22 +207,23 @@ impl Packing {
         let l = self.l;
         // SAFETY: key and value are on top.
         unsafe {
-            if self.is_array_key() || !self.crosses(driver, -1) || !self.crosses(driver, -2) {
+            let (key, value) = (lua_type(l, -2), lua_type(l, -1));
+            if self.is_array_key() || !self.crosses(driver, -1, value) || !self.crosses(driver, -2, key) {
                 lua_pop(l, 1);
                 return Ok(());
             }
             if let Some(level) = self.open.last_mut() {
                 level.pairs += 1;
             }
-            if lua_type(l, -2) == LUA_TTABLE {
+            if key == LUA_TTABLE {
                 lua_pushvalue(l, -2);
                 if self.enter(driver, true)? {
                     return Ok(());
                 }
             } else {
-                self.scalar(driver, -2);
+                self.scalar(driver, -2, key);
             }
-            self.item(driver)
+            self.item(driver, value)
         }
     }
 
@@ -235,14 +235,13 @@ impl Packing {
         }
     }
 
-    unsafe fn crosses(&self, driver: &mut Driver, index: c_int) -> bool {
-        // SAFETY: a read.
-        unsafe {
-            match lua_type(self.l, index) {
-                LUA_TUSERDATA => self.error_at(driver, index).is_some(),
-                LUA_TFUNCTION | LUA_TTHREAD | LUA_TLIGHTUSERDATA => false,
-                _ => true,
-            }
+    /// Whether the value of that type crosses.
+    unsafe fn crosses(&self, driver: &mut Driver, index: c_int, kind: c_int) -> bool {
+        match kind {
+            // SAFETY: the limit is lifted.
+            LUA_TUSERDATA => unsafe { self.error_at(driver, index) }.is_some(),
+            LUA_TFUNCTION | LUA_TTHREAD | LUA_TLIGHTUSERDATA => false,
+            _ => true,
         }
     }
 
@@ -254,7 +253,7 @@ impl Packing {
                 self.packer.close(level.mark, level.array as u32, level.pairs);
                 lua_pop(self.l, 1);
                 if level.is_key {
-                    return self.item(driver);
+                    return self.item(driver, lua_type(self.l, -1));
                 }
             }
         }

@@ -4,10 +4,7 @@
 //! entry of a process kind is started on its default host (the *bridge*). A [`Call`] that is dropped before its end, because
 //! its caller ended or time was up, stops its process: with a CANCEL if it would read one, else at once.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::kernel::Spawn;
@@ -17,6 +14,7 @@ use super::{Context, Process, Program, Resolved};
 use crate::duration;
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
+use crate::race::{First, first};
 use crate::value::Packed;
 
 /// What the process of a call that nobody waits for any more is told.
@@ -135,16 +133,14 @@ impl Attempts {
         match &self.place {
             Place::Pool(pool) => {
                 let lease = pool.lease(&self.chain).await?;
-                Callee(self.in_pool(lease, args)?).result().await
+                self.callee(self.in_pool(lease, args)?).result().await
             }
             Place::Host(host) => {
-                let callee = Callee(self.on_host(host, args)?);
-                let caller = self.caller.clone();
-                first(callee.result(), async move {
-                    caller.cancelled().await;
-                    Err(Error::new(Kind::Canceled, GIVEN_UP))
-                })
-                .await
+                let callee = self.callee(self.on_host(host, args)?);
+                match first(callee.result(), self.caller.cancelled()).await {
+                    First::Left(result) => result,
+                    First::Right(()) => Err(Error::new(Kind::Canceled, GIVEN_UP)),
+                }
             }
         }
     }
@@ -164,6 +160,13 @@ impl Attempts {
         kernel.call(self.spawn(host, args), self.chain.clone(), None)
     }
 
+    fn callee(&self, process: Arc<Process>) -> Callee {
+        Callee {
+            process,
+            caller: self.caller.clone(),
+        }
+    }
+
     fn spawn(&self, host: Arc<super::Host>, args: Packed) -> Spawn {
         Spawn {
             args,
@@ -175,28 +178,23 @@ impl Attempts {
 }
 
 /// The process of a call. Dropped before its end, it has no purpose any more.
-struct Callee(Arc<Process>);
+struct Callee {
+    process: Arc<Process>,
+    caller: Arc<Process>,
+}
 
 impl Callee {
     async fn result(self) -> Result<Packed> {
-        self.0.exited().await.result.clone()
+        self.process.exited().await.result.clone()
     }
 }
 
 impl Drop for Callee {
     fn drop(&mut self) {
-        if self.0.exit().is_none() {
-            self.0.kernel().ask_to_stop(&self.0, GIVEN_UP);
+        if self.process.exit().is_none() {
+            self.process
+                .kernel()
+                .ask_to_stop(Some(self.caller.pid()), &self.process, GIVEN_UP);
         }
     }
-}
-
-/// The output of whichever is ready first.
-async fn first<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
-    let (mut one, mut other) = (pin!(one), pin!(other));
-    poll_fn(|cx| match one.as_mut().poll(cx) {
-        Poll::Pending => other.as_mut().poll(cx),
-        ready => ready,
-    })
-    .await
 }

@@ -195,7 +195,7 @@ impl Process {
     }
 
     /// The words of the command line it was started with.
-    pub fn words(&self) -> &[String] {
+    pub fn words(&self) -> &Arc<[String]> {
         &self.identity.words
     }
 

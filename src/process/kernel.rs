@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustc_hash::FxBuildHasher;
 use tokio::runtime::Handle;
 
 use super::control::{Identity, phase};
@@ -26,7 +27,7 @@ use super::{
     Programs, Start, Topic, Upgrade,
 };
 use crate::error::{Error, Kind, Result};
-use crate::id::{EntryId, Pid};
+use crate::id::{ById, EntryId, Pid};
 use crate::log::{Level, Log, Record};
 use crate::value::Packed;
 
@@ -126,10 +127,13 @@ impl Ties {
     }
 }
 
+/// Numbers are the kernel's own, so a quick hash will do.
+type ByNumber = HashMap<u64, Arc<Process>, FxBuildHasher>;
+
 /// A part of the table, in cache lines of its own: processes with neighbouring numbers run on different workers.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard(Mutex<HashMap<u64, Arc<Process>>>);
+struct Shard(Mutex<ByNumber>);
 
 /// Makes the body of a process.
 trait Make: FnOnce(&dyn Program, Start) -> Result<Box<dyn Body>> {}
@@ -141,7 +145,7 @@ type TickHook = Arc<dyn Fn() + Send + Sync>;
 struct Core {
     table: [Shard; SHARDS],
     numbers: AtomicU64,
-    hosts: RwLock<HashMap<EntryId, Arc<Host>>>,
+    hosts: RwLock<ById<Arc<Host>>>,
     /// Where the calls of functions run. Not among the others: nothing can be spawned on it by its name.
     functions: Arc<Host>,
     names: Names,
@@ -291,7 +295,7 @@ impl Kernel {
     pub async fn stop_host(&self, host: &Arc<Host>) {
         host.begin_stop();
         for process in self.processes_of(host) {
-            self.ask_to_stop(&process, "scheduler shutdown");
+            self.ask_to_stop(None, &process, "scheduler shutdown");
         }
         let emptied = self.wait_until(host, |left| left.iter().all(|process| process.is_idle_orphan()));
         // A timeout is an outcome here, not an error: what is left is terminated below.
@@ -305,9 +309,9 @@ impl Kernel {
     }
 
     /// Sends CANCEL to a process that would read it, and ends one that would not.
-    pub fn ask_to_stop(&self, process: &Arc<Process>, reason: &str) {
+    pub fn ask_to_stop(&self, from: Option<&Pid>, process: &Arc<Process>, reason: &str) {
         if process.hears_cancel() {
-            self.push_event(process, EventKind::Cancel(reason.into()), None);
+            self.push_event(process, EventKind::Cancel(reason.into()), from.cloned());
         } else {
             process.doom(Exit::terminated());
         }
@@ -641,7 +645,7 @@ impl Kernel {
         self.shard(number).get(&number).cloned()
     }
 
-    fn shard(&self, number: u64) -> MutexGuard<'_, HashMap<u64, Arc<Process>>> {
+    fn shard(&self, number: u64) -> MutexGuard<'_, ByNumber> {
         let shard = &self.0.table[(number % SHARDS as u64) as usize];
         shard.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -700,15 +704,12 @@ impl Kernel {
             process.set_ending(exit.clone());
             self.wait_for_end(process);
         }
-        let (kernel, ended) = (self.clone(), process.clone());
-        let close = move || {
-            let exit = drop_body(body, exit, doomed);
-            kernel.settle(&ended, exit);
-        };
         if heavy {
+            let (kernel, ended) = (self.clone(), process.clone());
+            let close = move || kernel.settle(&ended, drop_body(body, exit, doomed));
             self.0.io.spawn_blocking(close);
         } else {
-            close();
+            self.settle(process, drop_body(body, exit, doomed));
         }
     }
 

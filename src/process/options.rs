@@ -1,9 +1,9 @@
 //! The options of a call, from an entry's `meta.options` or `with_options`: how long it may take, and whether a failed one is
 //! made again. The decision to try again is a pure function of the error and the number of the attempt.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use crate::backoff::{Backoff, luck};
 use crate::duration;
 use crate::error::{Error, Kind, Result};
 use crate::value::Value;
@@ -56,29 +56,19 @@ impl Options {
 pub struct Retry {
     /// Attempts in all.
     pub max_attempts: u64,
-    initial_delay: Duration,
-    max_delay: Duration,
-    backoff_factor: f64,
-    /// A ± fraction.
-    jitter: f64,
+    backoff: Backoff,
     /// If there are any, only these are retried.
     retry_kinds: Vec<Kind>,
     skip_kinds: Vec<Kind>,
 }
 
-impl Default for Retry {
-    fn default() -> Retry {
-        Retry {
-            max_attempts: 0,
-            initial_delay: Duration::from_millis(100),
-            max_delay: Duration::from_secs(10),
-            backoff_factor: 2.0,
-            jitter: 0.1,
-            retry_kinds: Vec::new(),
-            skip_kinds: Vec::new(),
-        }
-    }
-}
+/// What a retry that says nothing waits.
+const BACKOFF: Backoff = Backoff {
+    initial_delay: Duration::from_millis(100),
+    max_delay: Duration::from_secs(10),
+    factor: 2.0,
+    jitter: 0.1,
+};
 
 /// Kinds that another attempt would not change.
 const FINAL: [Kind; 5] = [
@@ -94,17 +84,18 @@ impl Retry {
         if !matches!(table, Value::Table(_)) {
             return Err(expected("a table", table));
         }
-        let default = Retry::default();
         let kinds = |name| read(table, name, kinds_of).map(Option::unwrap_or_default);
         let number = |name, otherwise| read(table, name, number_of).map(|number| number.unwrap_or(otherwise));
         let delay = |name, otherwise| read(table, name, duration_of).map(|delay| delay.unwrap_or(otherwise));
         Ok(Retry {
             // Saturates.
             max_attempts: number("max_attempts", 0.0)? as u64,
-            initial_delay: delay("initial_delay", default.initial_delay)?,
-            max_delay: delay("max_delay", default.max_delay)?,
-            backoff_factor: number("backoff_factor", default.backoff_factor)?,
-            jitter: number("jitter", default.jitter)?,
+            backoff: Backoff {
+                initial_delay: delay("initial_delay", BACKOFF.initial_delay)?,
+                max_delay: delay("max_delay", BACKOFF.max_delay)?,
+                factor: number("backoff_factor", BACKOFF.factor)?,
+                jitter: number("jitter", BACKOFF.jitter)?,
+            },
             retry_kinds: kinds("retry_kinds")?,
             skip_kinds: kinds("skip_kinds")?,
         })
@@ -119,22 +110,8 @@ impl Retry {
 
     /// How long to wait after the n-th attempt, counted from 1.
     pub fn delay(&self, attempt: u64) -> Duration {
-        self.delay_at(attempt, random())
+        self.backoff.delay(attempt, luck())
     }
-
-    /// `chance` is between 0 and 1.
-    fn delay_at(&self, attempt: u64, chance: f64) -> Duration {
-        let exponent = i32::try_from(attempt - 1).unwrap_or(i32::MAX);
-        let grown = self.initial_delay.as_secs_f64() * self.backoff_factor.powi(exponent);
-        let delay = grown.min(self.max_delay.as_secs_f64());
-        let jittered = delay * (1.0 + self.jitter * (2.0 * chance - 1.0));
-        Duration::try_from_secs_f64(jittered.max(0.0)).unwrap_or(self.max_delay)
-    }
-}
-
-/// A number between 0 and 1: a new hasher's keys are random.
-fn random() -> f64 {
-    (RandomState::new().hash_one(()) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// The field of that name, if it is set.
@@ -282,24 +259,15 @@ mod tests {
     }
 
     #[test]
-    fn delays_grow_to_a_bound_and_vary_by_the_jitter() {
-        let default = retry(&[]);
-        for (attempt, milliseconds) in [(1, 100), (2, 200), (3, 400), (8, 10_000), (u64::MAX, 10_000)] {
-            assert_eq!(
-                default.delay_at(attempt, 0.5),
-                Duration::from_millis(milliseconds),
-                "{attempt}"
-            );
-        }
-        assert_eq!(default.delay_at(1, 0.0), Duration::from_millis(90));
+    fn delays_have_defaults_and_may_be_set() {
+        assert_eq!(retry(&[]).backoff, BACKOFF);
         let own = retry(&[
             ("initial_delay", Value::Int(10)),
             ("max_delay", "1s".into()),
             ("backoff_factor", Value::Float(10.0)),
-            ("jitter", Value::Float(0.5)),
+            ("jitter", Value::Int(0)),
         ]);
-        assert_eq!(own.delay_at(2, 0.5), Duration::from_millis(100));
-        assert_eq!(own.delay_at(4, 1.0), Duration::from_millis(1500));
-        assert!((0.0..=1.0).contains(&random()));
+        let delays = [1, 2, 3].map(|attempt| own.delay(attempt).as_millis());
+        assert_eq!(delays, [10, 100, 1000]);
     }
 }

@@ -326,3 +326,43 @@ impl Drop for Leased {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_is_what_its_entry_says() {
+        let options = |size, idle, warm| PoolOptions {
+            size,
+            reuse: true,
+            idle,
+            warm,
+        };
+        let fixed = |workers, warm_start| PoolSpec::Static {
+            workers,
+            buffer: 1,
+            warm_start,
+        };
+        let adaptive = PoolSpec::Adaptive {
+            max_size: 16,
+            warm_start: true,
+        };
+        let lazy = PoolSpec::Lazy {
+            max_size: 4,
+            warm_start: false,
+        };
+        for (spec, expected) in [
+            (PoolSpec::default(), options(100, Some(IDLE), 0)),
+            (adaptive, options(16, Some(IDLE), 1)),
+            (lazy, options(4, Some(IDLE), 0)),
+            (fixed(8, false), options(8, None, 0)),
+            (fixed(3, true), options(3, None, 3)),
+        ] {
+            assert_eq!(PoolOptions::from(spec), expected, "{spec:?}");
+        }
+        let inline = PoolOptions::from(PoolSpec::Inline);
+        assert!(!inline.reuse && inline.size == Semaphore::MAX_PERMITS);
+        assert_eq!(PoolOptions::from(fixed(u64::MAX, false)).size, Semaphore::MAX_PERMITS);
+    }
+}

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::diagnostic::{Code, Diagnostic, Place};
 use super::load::Origin;
 use super::yaml::Node;
+use crate::backoff::Backoff;
 use crate::id::EntryId;
 use crate::value::Value;
 
@@ -448,11 +449,7 @@ impl Default for Lifecycle {
 /// `lifecycle.restart:` with its defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restart {
-    pub initial_delay: Duration,
-    pub max_delay: Duration,
-    pub backoff_factor: f64,
-    /// A ± fraction.
-    pub jitter: f64,
+    pub backoff: Backoff,
     /// Total starts; 0 is unlimited.
     pub max_attempts: u64,
 }
@@ -460,10 +457,12 @@ pub struct Restart {
 impl Default for Restart {
     fn default() -> Restart {
         Restart {
-            initial_delay: Duration::from_secs(1),
-            max_delay: Duration::from_secs(90),
-            backoff_factor: 2.0,
-            jitter: 0.1,
+            backoff: Backoff {
+                initial_delay: Duration::from_secs(1),
+                max_delay: Duration::from_secs(90),
+                factor: 2.0,
+                jitter: 0.1,
+            },
             max_attempts: 0,
         }
     }

@@ -15,6 +15,7 @@ use super::near::nearest;
 use super::place::Step;
 use super::schema;
 use super::yaml::Node;
+use crate::backoff::Backoff;
 use crate::id::EntryId;
 use crate::value::Value;
 
@@ -608,15 +609,18 @@ pub const PLACEHOLDER: &str = "sha256:...";
 
 fn restart(fields: &Fields<'_>) -> Restart {
     let default = Restart::default();
-    let jitter = fields.float("jitter").unwrap_or(default.jitter);
+    let backoff = default.backoff;
+    let jitter = fields.float("jitter").unwrap_or(backoff.jitter);
     if jitter > 1.0 {
         fields.bad_value("jitter", "lifecycle.restart.jitter must be between 0 and 1");
     }
     Restart {
-        initial_delay: fields.duration("initial_delay").unwrap_or(default.initial_delay),
-        max_delay: fields.duration("max_delay").unwrap_or(default.max_delay),
-        backoff_factor: fields.float("backoff_factor").unwrap_or(default.backoff_factor),
-        jitter,
+        backoff: Backoff {
+            initial_delay: fields.duration("initial_delay").unwrap_or(backoff.initial_delay),
+            max_delay: fields.duration("max_delay").unwrap_or(backoff.max_delay),
+            factor: fields.float("backoff_factor").unwrap_or(backoff.factor),
+            jitter,
+        },
         max_attempts: fields
             .count("max_attempts", Code::BadValue)
             .unwrap_or(default.max_attempts),

@@ -91,16 +91,3 @@ pub(super) fn problem(name: &str) -> Option<Diagnostic> {
     let label = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
     Some(Diagnostic::new(Code::UnknownModule, format!("unknown module `{name}`")).label(label))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lua::modules::Module;
-
-    #[test]
-    fn what_is_provided_is_what_the_lua_engine_has() {
-        let names: Vec<&str> = Module::PROVIDED.iter().map(|module| module.name()).collect();
-        assert_eq!(names, PROVIDED);
-        assert!(Module::GLOBAL.iter().all(|module| GLOBALS.contains(&module.name())));
-    }
-}

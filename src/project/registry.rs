@@ -1,25 +1,24 @@
 //! The loaded entries, by id and in load order. Read-only: a reload makes a new one.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::diagnostic::refusal;
 use super::entry::{Command, Entry};
 use crate::error::{Error, Result};
-use crate::id::EntryId;
+use crate::id::{ById, EntryId};
 
 /// All entries of a project.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     entries: Vec<Arc<Entry>>,
-    index: HashMap<EntryId, usize>,
+    index: ById<usize>,
 }
 
 impl Registry {
     /// Takes entries in load order. Of two with one id the last one counts, at its own place in the order.
     pub fn new(entries: impl IntoIterator<Item = Arc<Entry>>) -> Registry {
         let all: Vec<Arc<Entry>> = entries.into_iter().collect();
-        let last: HashMap<EntryId, usize> = all
+        let last: ById<usize> = all
             .iter()
             .enumerate()
             .map(|(at, entry)| (entry.id.clone(), at))

@@ -234,10 +234,18 @@ fn too_deep() -> SyntaxError {
     }
 }
 
+/// The budget of ours, and the one of `serde_yaml`.
+const TOO_LARGE: &str = "aliases make the document many times larger than its text";
+const TOO_LARGE_FOR_SERDE: &str = "repetition limit exceeded";
+
 fn yaml_error(error: &serde_yaml::Error) -> SyntaxError {
     let place = error.location();
+    let message = strip_position(&error.to_string());
     SyntaxError {
-        message: strip_position(&error.to_string()),
+        message: match message == TOO_LARGE_FOR_SERDE {
+            true => TOO_LARGE.to_owned(),
+            false => message,
+        },
         line: place.as_ref().map_or(1, |place| number(place.line())),
         column: place.as_ref().map_or(1, |place| number(place.column())),
     }
@@ -266,7 +274,7 @@ impl Seed<'_> {
                 self.0.set(left);
                 Ok(())
             }
-            None => Err(E::custom("aliases make the document many times larger than its text")),
+            None => Err(E::custom(TOO_LARGE)),
         }
     }
 
@@ -491,7 +499,7 @@ mod tests {
             let row = vec![format!("*a{}", level - 1); 10].join(",");
             billion.push_str(&format!("a{level}: &a{level} [{row}]\n"));
         }
-        assert!(parse(&billion, false).is_err());
+        assert!(parse(&billion, false).unwrap_err().message.contains("aliases"));
         let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 5000].join(","));
         assert!(parse(&long, false).unwrap_err().message.contains("aliases"));
         assert!(parse("a: &a [*a]\n", false).is_err());

@@ -3,7 +3,6 @@
 //! Lua programs are kept per entry, so that a spawn of one that ran before compiles and plans nothing; the wasm engine
 //! keeps its own, because their files may change.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -12,14 +11,14 @@ use tokio::runtime::Handle;
 use super::calls::Callable;
 use super::files::Files;
 use crate::error::{Error, Result};
-use crate::id::EntryId;
+use crate::id::{ById, EntryId};
 use crate::lua::LuaEngine;
 use crate::process::{Program, Programs, Resolved, Target};
 use crate::project::{Entry, LuaKind, Spec};
 use crate::wasm::{Wasm, WasmProgram};
 
-type Known = HashMap<EntryId, Result<Arc<dyn Program>>>;
-type Calls = HashMap<EntryId, Callable>;
+type Known = ById<Result<Arc<dyn Program>>>;
+type Calls = ById<Callable>;
 
 /// Both engines behind the kernel's trait.
 pub(super) struct Engines {

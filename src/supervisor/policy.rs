@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::process::{Cause, Exit};
-use crate::project::{Lifecycle, Restart};
+use crate::project::Lifecycle;
 
 /// What a service is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,28 +151,17 @@ fn after_end(lifecycle: &Lifecycle, state: State, verdict: Verdict, luck: f64) -
                 restarts: state.restarts + 1,
                 ..to(Status::Failed)
             };
-            let delay = delay(&lifecycle.restart, next.restarts, luck);
+            let delay = lifecycle.restart.backoff.delay(next.restarts, luck);
             (next, Some(Action::RestartAfter(delay)))
         }
     }
-}
-
-/// Before the n-th restart, n from 1: `min(max_delay, initial_delay · backoff_factor^(n-1))`, then up to `jitter` of it more
-/// or less; `luck` is between -1 and 1.
-fn delay(restart: &Restart, n: u64, luck: f64) -> Duration {
-    let exponent = i32::try_from(n - 1).unwrap_or(i32::MAX);
-    // Finite, so that no delay stays none.
-    let factor = restart.backoff_factor.powi(exponent).min(f64::MAX);
-    let backed_off = restart.initial_delay.as_secs_f64() * factor;
-    let capped = backed_off.min(restart.max_delay.as_secs_f64());
-    let seconds = capped * (1.0 + restart.jitter * luck);
-    Duration::try_from_secs_f64(seconds).unwrap_or(restart.max_delay)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Kind;
+    use crate::project::Restart;
     use crate::value::Packed;
     use Status::*;
 
@@ -293,32 +282,6 @@ mod tests {
     fn without_a_bound_it_is_restarted_for_ever() {
         let (state, action) = decide(&Lifecycle::default(), at(Running, 1_000_000), ended(Verdict::Again, 0));
         assert_eq!((state.status, action), (Failed, wait(90)));
-    }
-
-    #[test]
-    fn delays_grow_to_their_bound_and_are_spread() {
-        let restart = Restart {
-            max_delay: Duration::from_secs(5),
-            ..Restart::default()
-        };
-        for (restarts, luck, milliseconds) in [
-            (1, 0.0, 1000),
-            (2, 0.0, 2000),
-            (3, 0.0, 4000),
-            (4, 0.0, 5000),
-            (u64::MAX, 0.0, 5000),
-            (1, 1.0, 1100),
-            (1, -1.0, 900),
-            (9, 1.0, 5500),
-        ] {
-            let expected = Duration::from_millis(milliseconds);
-            assert_eq!(delay(&restart, restarts, luck), expected, "{restarts} {luck}");
-        }
-        let none = Restart {
-            initial_delay: Duration::ZERO,
-            ..restart
-        };
-        assert_eq!(delay(&none, u64::MAX, 1.0), Duration::ZERO);
     }
 
     #[test]

@@ -3,9 +3,7 @@
 //! At any time exactly one thing is awaited ([`Keeper::next`]): a start, an end, the end of a delay. An order from outside
 //! may come before it. Every change of status leaves a log record, and is seen through a watch.
 
-use std::collections::hash_map::RandomState;
 use std::future::pending;
-use std::hash::{BuildHasher, Hasher};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::policy::{Action, Event, State, Status, Verdict, decide};
+use crate::backoff::luck;
 use crate::duration;
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
@@ -294,7 +293,7 @@ impl Keeper {
                 let patience = self.work.lifecycle.stop_timeout;
                 Box::pin(async move {
                     if let Running::Process(process, _) = &running {
-                        kernel.ask_to_stop(process, "service stopping");
+                        kernel.ask_to_stop(None, process, "service stopping");
                     }
                     timeout(patience, running.ended())
                         .await
@@ -429,10 +428,4 @@ fn start_timed_out(patience: Duration) -> Error {
 fn shown(time: Duration) -> String {
     let milliseconds = i64::try_from(time.as_millis()).unwrap_or(i64::MAX / duration::MILLISECOND);
     duration::format(milliseconds.saturating_mul(duration::MILLISECOND))
-}
-
-/// A number between -1 and 1 that nobody can guess.
-fn luck() -> f64 {
-    let random = RandomState::new().build_hasher().finish();
-    (random as f64 / u64::MAX as f64) * 2.0 - 1.0
 }

@@ -4,7 +4,6 @@
 //! path below a volume is resolved from its handle, which cannot be left. Errors show the path as the entry has it,
 //! never the host's.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use crate::error::{Error, Result};
-use crate::id::EntryId;
+use crate::id::{ById, EntryId};
 use crate::project::{DirectorySpec, Entry, Registry, Spec, check, diagnostic};
 
 /// An open folder.
@@ -101,8 +100,8 @@ const KIND: &str = "fs.directory";
 #[derive(Debug, Default)]
 pub struct Volumes {
     /// Every `fs.directory`, broken ones included.
-    entries: RwLock<HashMap<EntryId, Arc<Entry>>>,
-    open: RwLock<HashMap<EntryId, Arc<Volume>>>,
+    entries: RwLock<ById<Arc<Entry>>>,
+    open: RwLock<ById<Arc<Volume>>>,
 }
 
 impl Volumes {

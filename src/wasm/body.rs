@@ -9,7 +9,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use wasmtime::component::{self, ComponentExportIndex};
@@ -17,7 +17,7 @@ use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
 use super::engine::{Permit, Seat};
 use super::error::{Phase, translate, with_stderr};
-use super::limits::Memory;
+use super::limits::{Gauge, Memory};
 use super::program::{Prepared, WasmProgram};
 use super::state::State;
 use super::value::Arguments;
@@ -44,17 +44,6 @@ impl Call {
             false => program.signature.lower_core(args, allowed).map(Call::Core),
         }
     }
-}
-
-/// What the body and the store inside its future both look at.
-#[derive(Default)]
-struct Gauge {
-    /// Bytes of memories and tables.
-    memory: Arc<AtomicU64>,
-    /// No tick has come since the step began: the guest has a whole slice before it.
-    fresh: AtomicBool,
-    /// The guest yielded because its slice was over.
-    preempted: AtomicBool,
 }
 
 /// The running side of a WASM process.
@@ -98,14 +87,13 @@ impl WasmBody {
 
     fn store(&self, program: &WasmProgram, prepared: &Prepared) -> Result<Store<State>> {
         let limits = &program.spec().limits;
-        let memory = Memory::new(limits.max_memory, self.gauge.memory.clone());
+        let memory = Memory::new(limits.max_memory, self.gauge.clone());
         let mut state = State::new(self.inputs.clone(), memory, limits.max_handles);
         state.prepare(!program.is_component())?;
         let mut store = Store::new(prepared.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
-        let gauge = self.gauge.clone();
-        store.epoch_deadline_callback(move |_| Ok(on_tick(&gauge)));
+        store.epoch_deadline_callback(|store| Ok(on_tick(store.data().memory.gauge())));
         if limits.max_fuel > 0 {
             // The engine of an entry with this limit counts fuel, so setting it cannot fail.
             store
@@ -173,7 +161,7 @@ impl Body for WasmBody {
 
     fn doomed(&mut self, exit: Exit) -> Exit {
         match exit.cause {
-            Cause::TimeLimit | Cause::Limit => with_stderr(exit, self.inputs.tail().text()),
+            Cause::TimeLimit | Cause::Limit => with_stderr(exit, self.inputs.tail()),
             _ => exit,
         }
     }
@@ -208,8 +196,7 @@ impl Run {
         // The seat outlives the store.
         drop(store);
         drop(seat);
-        result
-            .unwrap_or_else(|(error, phase)| translate(&error, phase, self.program.bounds(), self.inputs.tail().text()))
+        result.unwrap_or_else(|(error, phase)| translate(&error, phase, self.program.bounds(), self.inputs.tail()))
     }
 
     async fn component(

@@ -5,7 +5,7 @@
 //! stack are wasmtime's, and `error` gives them their names.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use wasmtime::ResourceLimiter;
 
@@ -15,35 +15,53 @@ use crate::process::{Cause, Exit};
 /// What a table element takes.
 const ELEMENT: usize = size_of::<usize>();
 
+/// What the body of a process and its store both look at.
+#[derive(Default)]
+pub struct Gauge {
+    /// Bytes of memories and tables.
+    pub memory: AtomicU64,
+    /// No tick has come since the step began: the guest has a whole slice before it.
+    pub fresh: AtomicBool,
+    /// The guest yielded because its slice was over.
+    pub preempted: AtomicBool,
+}
+
 /// Counts what a guest holds.
 pub struct Memory {
     /// Bytes; 0: no limit.
     allowed: u64,
-    /// Shared with whoever reports it.
-    held: Arc<AtomicU64>,
+    gauge: Arc<Gauge>,
     /// What was counted last, taken back if the growth fails.
     last: u64,
 }
 
 impl Memory {
-    pub fn new(allowed: u64, held: Arc<AtomicU64>) -> Memory {
-        Memory { allowed, held, last: 0 }
+    pub fn new(allowed: u64, gauge: Arc<Gauge>) -> Memory {
+        Memory {
+            allowed,
+            gauge,
+            last: 0,
+        }
+    }
+
+    pub fn gauge(&self) -> &Gauge {
+        &self.gauge
     }
 
     /// Counts a growth that will not fail for another reason.
     fn grow(&mut self, current: usize, desired: usize, unit: usize) -> wasmtime::Result<bool> {
         let more = (desired.saturating_sub(current) as u64).saturating_mul(unit as u64);
-        let total = self.held.load(Ordering::Relaxed).saturating_add(more);
+        let total = self.gauge.memory.load(Ordering::Relaxed).saturating_add(more);
         if self.allowed > 0 && total > self.allowed {
             return Err(wasmtime::Error::new(exceeded("max_memory", self.allowed, "bytes")));
         }
-        self.held.store(total, Ordering::Relaxed);
+        self.gauge.memory.store(total, Ordering::Relaxed);
         self.last = more;
         Ok(true)
     }
 
     fn failed(&mut self) {
-        self.held.fetch_sub(self.last, Ordering::Relaxed);
+        self.gauge.memory.fetch_sub(self.last, Ordering::Relaxed);
         self.last = 0;
     }
 }
@@ -92,8 +110,9 @@ mod tests {
 
     #[test]
     fn memories_and_tables_count_together_and_a_failed_growth_is_taken_back() {
-        let held = Arc::new(AtomicU64::new(0));
-        let mut memory = Memory::new(200_000, held.clone());
+        let gauge = Arc::new(Gauge::default());
+        let held = &gauge.memory;
+        let mut memory = Memory::new(200_000, gauge.clone());
         assert!(memory.memory_growing(0, 131_072, None).unwrap());
         assert!(memory.table_growing(0, 1_000, Some(2_000)).unwrap());
         assert_eq!(held.load(Ordering::Relaxed), 139_072);

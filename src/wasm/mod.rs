@@ -26,7 +26,6 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,7 +38,7 @@ pub use linker::{Import, Provision};
 pub use program::WasmProgram;
 
 use crate::error::{Error, Result};
-use crate::id::EntryId;
+use crate::id::ById;
 use crate::process::Resolved;
 use crate::project::entry::Entry;
 use crate::system::System;
@@ -55,7 +54,7 @@ const FRESH: Duration = Duration::from_millis(1);
 pub struct Wasm {
     shared: Arc<Shared>,
     io: Tokio,
-    entries: Mutex<HashMap<EntryId, Arc<Slot>>>,
+    entries: Mutex<ById<Arc<Slot>>>,
 }
 
 struct Shared {

@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use super::module::sha256;
 use super::*;
 use crate::error::Kind;
+use crate::id::EntryId;
 use crate::log::{Level, Log, Record, Sink};
 use crate::process::{Cause, Clock, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Programs, Spawn};
 use crate::project::Registry;

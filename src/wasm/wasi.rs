@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -40,7 +40,8 @@ pub struct Inputs {
     mounts: Vec<MountPoint>,
     terminal: Option<Arc<Terminal>>,
     process: Arc<Process>,
-    tail: Arc<Tail>,
+    /// Made when stderr is.
+    tail: OnceLock<Arc<Tail>>,
 }
 
 struct MountPoint {
@@ -80,13 +81,13 @@ impl Inputs {
             },
             terminal,
             process: process.clone(),
-            tail: Arc::default(),
+            tail: OnceLock::new(),
         })
     }
 
-    /// The last lines of stderr, filled while the guest runs.
-    pub fn tail(&self) -> &Arc<Tail> {
-        &self.tail
+    /// The last lines of stderr.
+    pub fn tail(&self) -> Vec<u8> {
+        self.tail.get().map(|tail| tail.text()).unwrap_or_default()
     }
 
     /// Whether building the context can fail, so that it is better done before the guest runs.
@@ -138,7 +139,7 @@ impl Inputs {
         };
         Output {
             sink,
-            tail: (stream == Stream::Err).then(|| self.tail.clone()),
+            tail: (stream == Stream::Err).then(|| self.tail.get_or_init(Arc::default).clone()),
         }
     }
 }

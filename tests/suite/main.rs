@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cache;
+mod floors;
 mod harness;
 mod hash;
 mod lua;

@@ -6,9 +6,11 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::Arc;
 
+use super::Driver;
 use super::memory::{Memory, allocate};
 use super::raw::*;
 use crate::lua::syntax::erase;
+use crate::process::Process;
 
 /// Compiled code, shared by every state that runs it.
 #[derive(Clone)]
@@ -73,17 +75,64 @@ impl Bytecode {
 ///
 /// # Safety
 /// Inside [`host`].
-pub unsafe fn load_text(l: Lua, source: &[u8], name: &[u8]) -> Result<(), String> {
+pub unsafe fn load_text(l: Lua, driver: &mut Driver, source: &[u8], name: &[u8]) -> Result<(), String> {
     let text = erase(source).map_err(|fault| fault.in_chunk(&shown_name(name)))?;
-    // SAFETY: inside `host`.
-    unsafe { load(l, &text, &chunk_name(name), c"t") }
+    let name = chunk_name(name);
+    let process = driver.process().clone();
+    let mut reading = Reading {
+        left: &text,
+        process: &process,
+    };
+    // SAFETY: inside `host`; what is parsed counts against the limit, because that is a protected call of its own.
+    unsafe {
+        driver.memory.lower();
+        let reading = (&raw mut reading).cast();
+        let status = lua_load(l, next_piece, reading, name.as_ptr(), c"t".as_ptr());
+        driver.memory.lift();
+        if status == LUA_ERRMEM {
+            driver.memory.exceed();
+        }
+        loaded(l, status)
+    }
+}
+
+/// A text on its way to Lua's parser.
+struct Reading<'a> {
+    left: &'a [u8],
+    process: &'a Process,
+}
+
+/// Gives the parser one piece after the other, and none any more when the process is over: some texts take Lua a time that
+/// grows with the square of their length.
+unsafe extern "C-unwind" fn next_piece(_: Lua, data: *mut c_void, size: *mut usize) -> *const c_char {
+    const PIECE: usize = 4096;
+    // SAFETY: `data` is the Reading of the call, alive until it returns; the text outlives it too.
+    unsafe {
+        let reading = &mut *data.cast::<Reading<'_>>();
+        let length = match reading.process.is_doomed() {
+            true => 0,
+            false => reading.left.len().min(PIECE),
+        };
+        let (piece, left) = reading.left.split_at(length);
+        reading.left = left;
+        *size = length;
+        piece.as_ptr().cast()
+    }
 }
 
 unsafe fn load(l: Lua, code: &[u8], name: &CString, mode: &std::ffi::CStr) -> Result<(), String> {
     // SAFETY: loading is a protected call of its own; it leaves the function or a message.
     unsafe {
         let data = code.as_ptr().cast::<c_char>();
-        if luaL_loadbufferx(l, data, code.len(), name.as_ptr(), mode.as_ptr()) == LUA_OK {
+        loaded(l, luaL_loadbufferx(l, data, code.len(), name.as_ptr(), mode.as_ptr()))
+    }
+}
+
+/// What a load left: a function that stays, or a message that is taken off.
+unsafe fn loaded(l: Lua, status: c_int) -> Result<(), String> {
+    // SAFETY: one value is on top.
+    unsafe {
+        if status == LUA_OK {
             return Ok(());
         }
         let message = String::from_utf8_lossy(bytes(l, -1).unwrap_or(b"cannot load")).into_owned();

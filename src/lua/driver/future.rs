@@ -7,10 +7,10 @@
 use std::ffi::{CStr, c_int};
 use std::task::Poll;
 
-use super::Driver;
 use super::channel::{self, Channel};
 use super::raw::*;
 use super::waiting::{Pending, Woken, Work};
+use super::{Driver, Mark};
 use crate::error::{Error, Kind, Result};
 use crate::lua::modules::payload;
 use crate::value::{Packed, Value};
@@ -42,6 +42,8 @@ pub struct Begun {
     future: *mut Outcome,
     /// Keeps the Future alive.
     anchor: c_int,
+    /// The ticket at which it was made.
+    born: u64,
 }
 
 /// Begins the call and pushes its Future, and nil.
@@ -63,7 +65,9 @@ pub unsafe fn begin(l: Lua, driver: &mut Driver, work: Work) -> Act {
             Poll::Ready(woken) => Some(woken),
             Poll::Pending => None,
         };
+        let born = driver.mark();
         driver.begun.push(Begun {
+            born,
             pending,
             early,
             future,
@@ -139,21 +143,21 @@ impl Driver {
 
     /// The process has returned: its pending calls go on without it.
     pub(super) fn leave_calls(&mut self) {
-        for pending in self.end_futures() {
+        for pending in self.end_futures(0) {
             let work = pending.into_work();
             self.process().kernel().io().spawn(async { drop(work.await) });
         }
     }
 
-    /// Stops all calls that are on.
-    pub(super) fn stop_calls(&mut self) {
-        drop(self.end_futures());
+    /// Stops the calls that were begun since the mark.
+    pub(super) fn stop_calls(&mut self, mark: Mark) {
+        drop(self.end_futures(mark));
     }
 
-    /// Nobody will hear of the calls that are on; gives them back.
-    fn end_futures(&mut self) -> Vec<Pending> {
+    /// Nobody will hear of the calls that were begun since the mark; gives them back.
+    fn end_futures(&mut self, mark: Mark) -> Vec<Pending> {
         let l = self.main_state;
-        let begun = std::mem::take(&mut self.begun);
+        let begun = self.begun.extract_if(.., |begun| begun.born > mark).collect::<Vec<_>>();
         let end = |begun: Begun| {
             // SAFETY: the limit is lifted; the registry keeps the Future until it has been ended.
             unsafe {

@@ -290,7 +290,8 @@ impl Driver {
         self.tickets
     }
 
-    /// Cuts the coroutines that were started since the mark, and closes the timers and mailbox channels made since.
+    /// Cuts the coroutines that were started since the mark, stops the calls begun since, and closes the timers and mailbox
+    /// channels made since.
     pub(super) fn sweep(&mut self, mark: Mark) {
         let current = self.current;
         let since = |(number, task): (usize, &Option<super::Task>)| {
@@ -299,6 +300,7 @@ impl Driver {
         };
         let left: Vec<u32> = self.tasks.iter().enumerate().filter_map(since).collect();
         left.into_iter().for_each(|number| self.cut(number));
+        self.stop_calls(mark);
         self.stop_timers(mark);
         self.close_windows(mark);
     }

@@ -298,7 +298,7 @@ impl Driver {
             set_word(l, table, c"type", c"MESSAGE");
             set_word(l, table, c"kind", c"message");
             set_text(l, table, c"topic", message.topic.as_bytes());
-            self.push_pid(l, message.from.as_ref());
+            self.push_sender(l, message.from.as_ref());
             lua_setfield(l, table, c"from".as_ptr());
             let count = message.payload.len();
             lua_createtable(l, count as c_int, 1);
@@ -325,10 +325,13 @@ impl Driver {
             let (name, kind) = names(&event.kind);
             set_word(l, table, c"type", name);
             set_word(l, table, c"kind", kind);
-            for field in [c"from", c"pid"] {
-                self.push_pid(l, event.from.as_ref());
-                lua_setfield(l, table, field.as_ptr());
+            match &event.from {
+                Some(pid) => self.push_pid(l, pid),
+                None => push_bytes(l, b""),
             }
+            lua_pushvalue(l, -1);
+            lua_setfield(l, table, c"from".as_ptr());
+            lua_setfield(l, table, c"pid".as_ptr());
             lua_pushinteger(l, event.at);
             lua_setfield(l, table, c"at".as_ptr());
             match &event.kind {
@@ -364,26 +367,41 @@ impl Driver {
         }
     }
 
-    /// Pushes a pid's text, empty for none.
-    pub(super) unsafe fn push_pid(&mut self, l: Lua, pid: Option<&Pid>) {
-        let Some(pid) = pid else {
-            // SAFETY: inside `host`.
-            unsafe { push_bytes(l, b"") };
-            return;
-        };
-        // SAFETY: inside `host`; the text is kept in the registry for the next time.
+    /// Pushes a pid's text.
+    pub(super) unsafe fn push_pid(&mut self, l: Lua, pid: &Pid) {
+        let mut text = std::mem::take(&mut self.buffer);
+        text.clear();
+        pid.write_to(&mut text);
+        // SAFETY: inside `host`.
+        unsafe { push_bytes(l, &text) };
+        self.buffer = text;
+    }
+
+    /// Pushes the text of who sent a message, empty for nobody. Often that is whoever sent the one before, whose text is
+    /// kept in the registry.
+    unsafe fn push_sender(&mut self, l: Lua, pid: Option<&Pid>) {
+        // SAFETY: inside `host`; the slot in the registry is the driver's own.
         unsafe {
-            match &self.last_pid {
-                Some((last, text)) if last == pid => {
-                    lua_rawgeti(l, LUA_REGISTRYINDEX, (*text).into());
+            let Some(pid) = pid else {
+                push_bytes(l, b"");
+                return;
+            };
+            match &self.last_sender {
+                Some((last, slot)) if last == pid => {
+                    lua_rawgeti(l, LUA_REGISTRYINDEX, (*slot).into());
                 }
                 last => {
-                    if let Some((_, text)) = last {
-                        luaL_unref(l, LUA_REGISTRYINDEX, *text);
-                    }
-                    push_bytes(l, pid.to_string().as_bytes());
+                    let slot = last.as_ref().map(|(_, slot)| *slot);
+                    self.push_pid(l, pid);
                     lua_pushvalue(l, -1);
-                    self.last_pid = Some((pid.clone(), luaL_ref(l, LUA_REGISTRYINDEX)));
+                    let slot = match slot {
+                        Some(slot) => {
+                            lua_rawseti(l, LUA_REGISTRYINDEX, slot.into());
+                            slot
+                        }
+                        None => luaL_ref(l, LUA_REGISTRYINDEX),
+                    };
+                    self.last_sender = Some((pid.clone(), slot));
                 }
             }
         }

@@ -5,13 +5,14 @@
 //! code pushes data the limit is lifted ([`raw::host`](super::raw::host)), because a push outside of a protected call
 //! would end the program; what it took beyond the limit is found afterwards.
 
-use std::alloc::{Layout, alloc, dealloc, realloc};
+use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
 
 use super::preempt;
+use crate::allocator::Allocator;
 
-/// What `malloc` guarantees and Lua asks for.
-const ALIGN: usize = 16;
+/// What Lua's values need (`LUAI_MAXALIGN`).
+const ALIGN: usize = 8;
 
 /// The count of one state. Its address is known to Lua: it must not move while the state lives.
 #[derive(Default)]
@@ -91,7 +92,7 @@ pub unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: us
         let old = if block.is_null() { 0 } else { old };
         if new == 0 {
             if !block.is_null() {
-                dealloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGN));
+                Allocator.dealloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGN));
                 memory.used -= old;
             }
             return std::ptr::null_mut();
@@ -100,9 +101,9 @@ pub unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: us
             return memory.refuse();
         }
         let place = if block.is_null() {
-            alloc(Layout::from_size_align_unchecked(new, ALIGN))
+            Allocator.alloc(Layout::from_size_align_unchecked(new, ALIGN))
         } else {
-            realloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGN), new)
+            Allocator.realloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGN), new)
         };
         if !place.is_null() {
             memory.used = memory.used - old + new;

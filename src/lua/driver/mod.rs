@@ -8,12 +8,37 @@
 //! A call can be **guarded** (`guard`): it runs in a task of its own, which can be ended from outside, by a deadline or by
 //! [`Process::interrupt`], without any say of the code in it. The test runner and the REPL use it.
 //!
+//! # Calls that take long
+//!
+//! Lua code is interrupted between any two instructions, a C function is not. Three things keep one long call from hurting
+//! anybody: what could go on without end is ours; a worker whose step outlasts 20 ms gets a new thread (`process::scheduler`),
+//! so that others are served; and the end of a process that is terminated in such a call is told after 50 ms without
+//! waiting for it (`Kernel::abandon`). The worst case of one call:
+//!
+//! | what | worst case | why |
+//! |---|---|---|
+//! | `pcall xpcall coroutine.*`, `__close` and other metamethods, iterators, callbacks of `table.sort` and `string.gsub` | interrupted | they run Lua code, or are written in it (`helper`) |
+//! | `table.insert remove move concat` | interrupted, or a few ms | `table`: what is long or runs metamethods is done in Lua |
+//! | `string.find match gmatch gsub` | rests each millisecond; 16 steps per byte and two million more at one place of the subject | `search`, `pattern`: Lua's own only where the worst case is small |
+//! | `string.rep` | 1 ms per MiB; none for the empty string, which Lua's own repeats for nothing | memory limit |
+//! | `string.upper lower reverse sub format pack`, `..`, comparison, `utf8.*`, `tonumber` and strings used as numbers or keys | 0.2 to 3 ms per MiB | memory limit |
+//! | `string.byte char unpack`, `table.pack unpack`, `select`, `utf8.char codepoint` | 30 ms | a stack holds 1 000 000 values |
+//! | `next` over cleared slots, growing a table | 20 ms per million slots | memory limit |
+//! | `load` | 16 MiB of text at 10 MiB a second; some texts need the square of their length | a terminate is seen every 4 KiB |
+//! | `collectgarbage`, the collection before a limit is exceeded | 0.1 s per million objects | memory limit |
+//! | `process.send`, `json.*`, `payload.*` and what else walks over data | 0.3 s per million values | memory limit, 64 MiB per mailbox |
+//! | closing a state | off the workers when it holds 4 MiB | `Kernel::finish` |
+//!
+//! What cannot wait, and says `cannot wait here: a C function is on the stack`: metamethods called by `ipairs`, `table.unpack`,
+//! `table.insert(t, v)` and `coroutine.close`, and `__tostring` called by host functions other than `tostring`, `print` and
+//! `string.format`.
+//!
 //! The raw Lua API is used in this room and in `lua::stack` alone. Invariants: nothing of Rust with a destructor lives
 //! across a call that raises or yields; data is pushed with the memory limit lifted or inside a protected call; the
 //! `Driver` stays at its address while the state lives, because the state's extra space points to it.
 //!
 //! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `pattern`,
-//! `search`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`,
+//! `search`, `table`, `helper`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`,
 //! `process`, `spawn`, `spawner`, `timer`, `waiting`, `funcs`, `future` (what tasks wait for); `crossing` (values for mlua
 //! code); `boot` (from chunks to main), `outcome` (from main's results to an exit), `reuse` (from one call of a function to
 //! the next).
@@ -26,6 +51,7 @@ pub mod crossing;
 mod funcs;
 mod future;
 pub mod guard;
+mod helper;
 mod mailbox;
 mod memory;
 mod outcome;
@@ -41,6 +67,7 @@ mod sandbox;
 mod search;
 mod spawn;
 mod spawner;
+mod table;
 mod text;
 mod timer;
 mod upgrade;
@@ -60,7 +87,7 @@ pub use sandbox::Plan;
 pub use waiting::{Caller, attached, suspending};
 
 use crate::error::Error;
-use crate::id::Pid;
+use crate::id::{EntryId, Pid};
 use crate::lua::host::StateContext;
 use crate::lua::stack;
 use crate::process::{Exit, Process, Progress, Topic, Upgrade, Wait, slice};
@@ -137,6 +164,8 @@ pub struct Driver {
     cutting: bool,
     /// A step has begun and not ended; stays so when it panicked.
     in_step: bool,
+    /// Bytes that were left when a call's garbage was last collected.
+    lives: usize,
     /// Main was found and kept: the state can serve another call.
     booted: bool,
     /// Depth of resumes below which nobody can yield.
@@ -165,8 +194,11 @@ pub struct Driver {
     last_topic: Option<Topic>,
     /// The last destination that was a pid, as text and read.
     last_target: Option<(Vec<u8>, Pid)>,
-    /// The last pid that was shown, and its text in the registry.
-    last_pid: Option<(Pid, c_int)>,
+    /// Who sent the last message, and where in the registry his text is.
+    last_sender: Option<(Pid, c_int)>,
+    /// The last entry and the last host that were named in a spawn.
+    last_spawned: Option<EntryId>,
+    last_host: Option<EntryId>,
     /// Files whose chunk runs, outermost first.
     loading: Vec<String>,
     waker: Waker,
@@ -201,6 +233,7 @@ impl Driver {
             guarded: false,
             cutting: false,
             in_step: false,
+            lives: 0,
             booted: false,
             pinned: 0,
             fatal: None,
@@ -221,7 +254,9 @@ impl Driver {
             scratch: stack::Scratch::default(),
             last_topic: None,
             last_target: None,
-            last_pid: None,
+            last_sender: None,
+            last_spawned: None,
+            last_host: None,
             loading: Vec::new(),
             waker: Waker::noop().clone(),
         });

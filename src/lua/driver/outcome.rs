@@ -121,9 +121,9 @@ unsafe fn place(l: Lua, what: &What) -> Option<Frame> {
     // SAFETY: the coroutine is alive.
     let frame = unsafe { frames(l) }.into_iter().next()?;
     let doing = match what {
-        What::Channels { channels, .. } if channels.len() == 1 => c"waits on a channel",
-        What::Channels { .. } => c"waits in channel.select",
-        _ => c"yielded outside of any resume",
+        What::Channels { channels, .. } if channels.len() == 1 => c"a wait on a channel",
+        What::Channels { .. } => c"a wait in channel.select",
+        _ => c"a yield outside of any resume",
     };
     let name = CStr::to_string_lossy(doing).into_owned();
     Some(Frame { name, ..frame })

@@ -330,12 +330,15 @@ fn class(byte: u8, letter: u8) -> bool {
     is != letter.is_ascii_uppercase()
 }
 
-/// Whether Lua's own matcher answers quickly whatever the subject holds: each quantifier multiplies the worst case by the
-/// subject's length.
+/// Whether Lua's own matcher answers quickly whatever the subject holds. Without quantifiers it may still compare the
+/// whole pattern at each place; each quantifier multiplies the worst case by the subject's length.
 pub fn is_cheap(subject: usize, pattern: &[u8]) -> bool {
     const BOUND: usize = 1 << 22;
     let quantifiers = pattern.iter().filter(|byte| b"*+-?".contains(byte)).count();
     let balances = pattern.windows(2).filter(|pair| *pair == b"%b").count();
+    if quantifiers + balances == 0 {
+        return is_cheap_plain(subject, pattern.len());
+    }
     let mut cost = subject + pattern.len();
     for _ in 0..quantifiers + balances {
         cost = cost.saturating_mul(subject + 1);
@@ -344,4 +347,10 @@ pub fn is_cheap(subject: usize, pattern: &[u8]) -> bool {
         }
     }
     cost <= BOUND
+}
+
+/// The same for a text of that length without pattern.
+pub fn is_cheap_plain(subject: usize, text: usize) -> bool {
+    const BOUND: usize = 1 << 24;
+    subject.saturating_mul(text) <= BOUND
 }

@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use super::Driver;
 use super::raw::*;
+use super::text::{call_shower, keep_shown};
 use super::waiting::Woken;
 use crate::log::{Level, Record};
 use crate::system::terminal::{Stream, Terminal};
@@ -12,12 +13,27 @@ use crate::system::terminal::{Stream, Terminal};
 pub const FUNCTIONS: [(&CStr, lua_CFunction); 1] = [(c"print", print)];
 
 unsafe extern "C-unwind" fn print(l: Lua) -> c_int {
-    // SAFETY: `__tostring` may raise or run user code, with nothing of Rust alive; texts replace the arguments in place.
+    // SAFETY: as in `print_from`.
+    unsafe { print_from(l, 1) }
+}
+
+unsafe extern "C-unwind" fn print_on(l: Lua, _: c_int, index: lua_KContext) -> c_int {
+    // SAFETY: as in `print_from`.
     unsafe {
-        for index in 1..=lua_gettop(l) {
-            luaL_checkstack(l, 4, c"too many values to print".as_ptr());
-            luaL_tolstring(l, index, std::ptr::null_mut());
-            lua_replace(l, index);
+        keep_shown(l, index as c_int);
+        print_from(l, index as c_int + 1)
+    }
+}
+
+/// Replaces the arguments from an index on by their texts, then writes all of them.
+unsafe fn print_from(l: Lua, from: c_int) -> c_int {
+    // SAFETY: `__tostring` may raise, wait or run user code, with nothing of Rust alive.
+    unsafe {
+        for index in from..=lua_gettop(l) {
+            if !call_shower(l, index, print_on) {
+                luaL_tolstring(l, index, std::ptr::null_mut());
+            }
+            keep_shown(l, index);
         }
         host(l, |driver| {
             let mut line = joined(l);

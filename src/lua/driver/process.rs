@@ -89,7 +89,7 @@ unsafe extern "C-unwind" fn pid(l: Lua) -> c_int {
         host(l, |driver| {
             if lua_rawgetp(l, LUA_REGISTRYINDEX, key(&PID)) == LUA_TNIL {
                 let process = driver.process().clone();
-                driver.push_pid(l, Some(process.pid()));
+                driver.push_pid(l, process.pid());
                 lua_pushvalue(l, -1);
                 lua_rawsetp(l, LUA_REGISTRYINDEX, key(&PID));
             }
@@ -451,7 +451,7 @@ unsafe extern "C-unwind" fn lookup(l: Lua) -> c_int {
             let name = text(l, 1).unwrap_or_default();
             match driver.process().kernel().names().lookup(name) {
                 Some(pid) => {
-                    driver.push_pid(l, Some(&pid));
+                    driver.push_pid(l, &pid);
                     Act::Return(1)
                 }
                 None => nil_error(l, driver, Error::not_found("name not registered")),
@@ -679,7 +679,7 @@ impl Driver {
         // SAFETY: inside `host`; the table has no metatable.
         unsafe {
             lua_createtable(l, 0, 11);
-            self.push_pid(l, Some(process.pid()));
+            self.push_pid(l, process.pid());
             set_field(l, c"pid");
             push_bytes(l, process.entry().as_str().as_bytes());
             set_field(l, c"entry");
@@ -715,7 +715,7 @@ impl Driver {
             for (name, pids) in relations {
                 lua_createtable(l, pids.len().min(1 << 20) as c_int, 0);
                 for (index, pid) in pids.iter().enumerate() {
-                    self.push_pid(l, Some(pid));
+                    self.push_pid(l, pid);
                     lua_rawseti(l, -2, index as i64 + 1);
                 }
                 set_field(l, name);

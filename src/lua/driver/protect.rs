@@ -7,6 +7,8 @@ use std::ffi::{CStr, c_int};
 
 use super::coroutine::type_error;
 use super::raw::*;
+use super::sandbox::originals;
+use super::text::{call_shower, keep_shown};
 use super::{Driver, bytecode};
 use crate::lua::error;
 
@@ -123,23 +125,18 @@ unsafe extern "C-unwind" fn tostring(l: Lua) -> c_int {
     // SAFETY: as Lua's own, but `__tostring` may wait.
     unsafe {
         luaL_checkany(l, 1);
-        if luaL_getmetafield(l, 1, c"__tostring".as_ptr()) == LUA_TNIL {
-            luaL_tolstring(l, 1, std::ptr::null_mut());
-            return 1;
+        lua_settop(l, 1);
+        if call_shower(l, 1, shown) {
+            return shown(l, LUA_OK, 1);
         }
-        lua_pushvalue(l, 1);
-        lua_callk(l, 1, 1, 0, Some(shown));
-        shown(l, LUA_OK, 0)
+        luaL_tolstring(l, 1, std::ptr::null_mut());
     }
+    1
 }
 
-unsafe extern "C-unwind" fn shown(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+unsafe extern "C-unwind" fn shown(l: Lua, _: c_int, index: lua_KContext) -> c_int {
     // SAFETY: the result of `__tostring` is on top.
-    unsafe {
-        if lua_isstring(l, -1) == 0 {
-            return luaL_error(l, c"'__tostring' must return a string".as_ptr());
-        }
-    }
+    unsafe { keep_shown(l, index as c_int) };
     1
 }
 
@@ -153,7 +150,7 @@ unsafe extern "C-unwind" fn setmetatable(l: Lua) -> c_int {
             }
             lua_pop(l, 1);
         }
-        (super::sandbox::originals().setmetatable)(l)
+        (originals().setmetatable)(l)
     }
 }
 
@@ -177,24 +174,133 @@ unsafe extern "C-unwind" fn collectgarbage(l: Lua) -> c_int {
     1
 }
 
+/// Bytes of a text that `load` takes: reading one takes about a second for each 16 MiB.
+const MOST_SOURCE: usize = 16 << 20;
+
 /// `load(chunk, name, mode, env)`: text only.
 unsafe extern "C-unwind" fn load(l: Lua) -> c_int {
-    // SAFETY: the pieces of a reader function are joined on the stack before host code looks at the text.
+    // SAFETY: the checks raise with nothing alive; the pieces of a reader function are on the stack.
     unsafe {
-        if lua_type(l, 1) != LUA_TSTRING {
-            luaL_checktype(l, 1, LUA_TFUNCTION);
-            lua_settop(l, 4);
-            read_pieces(l);
+        let has_env = lua_gettop(l) >= 4;
+        lua_settop(l, 4);
+        lua_pushboolean(l, c_int::from(has_env));
+        if lua_type(l, 1) == LUA_TSTRING {
+            return load_from(l);
         }
-        let default = if lua_type(l, 2) == LUA_TSTRING { 2 } else { 1 };
-        luaL_optstring(l, 2, c"=(load)".as_ptr());
-        luaL_optstring(l, 3, c"t".as_ptr());
-        let has_env = lua_gettop(l) >= 4 && lua_type(l, 4) != LUA_TNONE;
-        host(l, |_| load_text(l, default, has_env))
+        luaL_checktype(l, 1, LUA_TFUNCTION);
+        lua_createtable(l, 0, 0);
+        read_pieces(l, 0)
     }
 }
 
-unsafe fn load_text(l: Lua, name: c_int, has_env: bool) -> Act {
+/// Loads the text at 1; name, mode, environment and whether there is one are at 2 to 5.
+unsafe fn load_from(l: Lua) -> c_int {
+    // SAFETY: as in `load`.
+    unsafe {
+        let default = if lua_type(l, 2) == LUA_TSTRING { 2 } else { 1 };
+        luaL_optstring(l, 2, c"=(load)".as_ptr());
+        luaL_optstring(l, 3, c"t".as_ptr());
+        host(l, |driver| load_text(l, driver, default))
+    }
+}
+
+/// What a call of a reader function brought.
+enum Piece {
+    /// There may be more; the size of all so far.
+    Kept(usize),
+    Last,
+    /// The message is on top.
+    Failed,
+    Doomed,
+}
+
+/// Calls the reader function at 1 until it has no more, keeping its pieces, of that size so far, in the table at 6.
+unsafe fn read_pieces(l: Lua, mut size: usize) -> c_int {
+    // SAFETY: as in `load`; the reader may wait.
+    unsafe {
+        loop {
+            lua_pushvalue(l, 1);
+            let status = lua_pcallk(l, 0, 1, 0, size as lua_KContext, Some(read_on));
+            match take_piece(l, status, size) {
+                Piece::Kept(kept) => size = kept,
+                piece => return end_of_pieces(l, piece),
+            }
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn read_on(l: Lua, status: c_int, size: lua_KContext) -> c_int {
+    // SAFETY: as in `read_pieces`.
+    unsafe {
+        match take_piece(l, status, size as usize) {
+            Piece::Kept(size) => read_pieces(l, size),
+            piece => end_of_pieces(l, piece),
+        }
+    }
+}
+
+unsafe fn take_piece(l: Lua, status: c_int, size: usize) -> Piece {
+    // SAFETY: what the reader gave, or its error, is on top.
+    unsafe {
+        if status != LUA_OK && status != LUA_YIELD {
+            return if settle(l, status) {
+                Piece::Failed
+            } else {
+                Piece::Doomed
+            };
+        }
+        let length = lua_rawlen(l, -1) as usize;
+        match lua_type(l, -1) {
+            LUA_TSTRING if length > 0 && size <= MOST_SOURCE => {
+                lua_rawseti(l, 6, lua_rawlen(l, 6) as i64 + 1);
+                Piece::Kept(size + length)
+            }
+            LUA_TSTRING | LUA_TNIL => Piece::Last,
+            _ => {
+                lua_pushstring(l, c"reader function must return a string".as_ptr());
+                Piece::Failed
+            }
+        }
+    }
+}
+
+unsafe fn end_of_pieces(l: Lua, piece: Piece) -> c_int {
+    // SAFETY: as in `read_pieces`.
+    unsafe {
+        match piece {
+            Piece::Failed => refused(l),
+            Piece::Doomed => die(l),
+            Piece::Last | Piece::Kept(_) => {
+                join_pieces(l);
+                load_from(l)
+            }
+        }
+    }
+}
+
+/// Returns nil and the message on top.
+unsafe fn refused(l: Lua) -> c_int {
+    // SAFETY: a C function has room for one value more.
+    unsafe {
+        lua_pushnil(l);
+        lua_insert(l, -2);
+    }
+    2
+}
+
+/// Replaces the reader at 1 by the text of the pieces at 6.
+unsafe fn join_pieces(l: Lua) {
+    // SAFETY: joining strings of a plain table runs no Lua code.
+    unsafe {
+        lua_settop(l, 6);
+        lua_pushcfunction(l, originals().libraries["table"][c"concat"]);
+        lua_insert(l, 6);
+        lua_call(l, 1, 1);
+        lua_replace(l, 1);
+    }
+}
+
+unsafe fn load_text(l: Lua, driver: &mut Driver, name: c_int) -> Act {
     // SAFETY: inside `host`; the arguments are strings.
     unsafe {
         let source = bytes(l, 1).unwrap_or_default();
@@ -202,12 +308,14 @@ unsafe fn load_text(l: Lua, name: c_int, has_env: bool) -> Act {
         let name = bytes(l, name).unwrap_or(b"=(load)");
         let loaded = if binary_only {
             Err("bytecode is not accepted: mode must be \"t\"".to_owned())
+        } else if source.len() > MOST_SOURCE {
+            Err(format!("chunk too large: {MOST_SOURCE} bytes at most"))
         } else {
-            bytecode::load_text(l, source, name)
+            bytecode::load_text(l, driver, source, name)
         };
         match loaded {
             Ok(()) => {
-                if has_env {
+                if lua_toboolean(l, 5) != 0 {
                     lua_pushvalue(l, 4);
                     if lua_setupvalue(l, -2, 1).is_null() {
                         lua_pop(l, 1);
@@ -221,28 +329,6 @@ unsafe fn load_text(l: Lua, name: c_int, has_env: bool) -> Act {
                 Act::Return(2)
             }
         }
-    }
-}
-
-/// Replaces the reader function at 1 by the text that its calls give.
-unsafe fn read_pieces(l: Lua) {
-    // SAFETY: nothing with a destructor is alive; the stack never grows by more than one piece.
-    unsafe {
-        lua_pushstring(l, c"".as_ptr());
-        loop {
-            lua_pushvalue(l, 1);
-            lua_call(l, 0, 1);
-            match lua_type(l, -1) {
-                LUA_TNIL => break,
-                LUA_TSTRING if lua_rawlen(l, -1) == 0 => break,
-                LUA_TSTRING => lua_concat(l, 2),
-                _ => {
-                    luaL_error(l, c"reader function must return a string".as_ptr());
-                }
-            }
-        }
-        lua_pop(l, 1);
-        lua_replace(l, 1);
     }
 }
 

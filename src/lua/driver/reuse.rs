@@ -12,6 +12,9 @@ use crate::lua::host::StateContext;
 use crate::process::Process;
 use crate::value::Packed;
 
+/// Bytes that an idle state may hold for nothing.
+const GARBAGE: usize = 1 << 20;
+
 impl Driver {
     /// Drops what is left of a call that has ended. False when the state must not be used again.
     pub fn reset(&mut self) -> bool {
@@ -27,14 +30,24 @@ impl Driver {
         self.free.clear();
         self.ready.clear();
         self.waiting = waiting::Calls::default();
-        self.stop_calls();
+        self.stop_calls(0);
         self.stop_timers(0);
         self.close_windows(0);
         self.context.close();
         (self.host_yield, self.preempted, self.guarded, self.cutting) = (false, false, false, false);
         self.pinned = 0;
+        self.collect_garbage();
         // SAFETY: the limit is lifted.
         unsafe { own::forget_pid(self.main_state) };
+    }
+
+    /// An idle state does not hold on to the garbage of its last call, if it is much. What lives is not looked at each time.
+    fn collect_garbage(&mut self) {
+        if self.memory.used() > 2 * self.lives + GARBAGE {
+            // SAFETY: the limit is lifted; a collection runs no Lua code.
+            unsafe { lua_gc(self.main_state, LUA_GCCOLLECT) };
+            self.lives = self.memory.used();
+        }
     }
 
     /// The process of a pending `exec` lives on, as at the end of every other process.

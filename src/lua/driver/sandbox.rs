@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use super::memory::{Memory, allocate};
 use super::raw::*;
-use super::{Driver, channel, coroutine, funcs, print, process, protect, text, timer};
+use super::{Driver, channel, coroutine, funcs, print, process, protect, table, text, timer};
 use crate::lua::modules::Module;
 
 /// How a global comes into a state.
@@ -51,7 +51,7 @@ const BASE: [&CStr; 14] = [
 
 /// The libraries; `string` is opened apart.
 const LIBRARIES: [(&CStr, Open); 8] = [
-    (c"table", open_table),
+    (c"table", table::open),
     (c"math", open_math),
     (c"coroutine", open_coroutine),
     (c"utf8", open_utf8),
@@ -244,32 +244,16 @@ pub unsafe fn add_functions(l: Lua, functions: &[(&CStr, lua_CFunction)]) {
     }
 }
 
-unsafe fn open_table(l: Lua) {
-    const OWN: [(&CStr, lua_CFunction); 2] = [(c"sort", text::sort), (c"create", table_create)];
-    const KEPT: [&CStr; 6] = [c"insert", c"remove", c"concat", c"unpack", c"pack", c"move"];
-    // SAFETY: called with the limit lifted.
-    unsafe {
-        push_library(l, &OWN, KEPT.len() as c_int);
-        add_kept(l, "table", &KEPT);
-    }
-}
-
-unsafe fn add_kept(l: Lua, library: &str, names: &[&'static CStr]) {
+/// Adds functions of Lua's own to the table on top.
+///
+/// # Safety
+/// With the memory limit lifted.
+pub unsafe fn add_kept(l: Lua, library: &str, names: &[&'static CStr]) {
     let functions = &originals().libraries[library];
     for name in names {
         // SAFETY: called with the limit lifted.
         unsafe { add_functions(l, &[(*name, functions[*name])]) };
     }
-}
-
-unsafe extern "C-unwind" fn table_create(l: Lua) -> c_int {
-    // SAFETY: checks raise with nothing alive; sizes are bounded, because a hint must not take the memory at once.
-    unsafe {
-        let array = luaL_optinteger(l, 1, 0).clamp(0, 1 << 16) as c_int;
-        let pairs = luaL_optinteger(l, 2, 0).clamp(0, 1 << 16) as c_int;
-        lua_createtable(l, array, pairs);
-    }
-    1
 }
 
 unsafe fn open_math(l: Lua) {

@@ -3,12 +3,15 @@
 
 use std::ffi::c_int;
 
-use super::pattern::{Capture, Fault, Matcher, is_cheap};
+use super::pattern::{Capture, Fault, Matcher, is_cheap, is_cheap_plain};
 use super::raw::*;
 use super::{Driver, mistake};
 
 /// Steps after which a search rests: about a millisecond.
 const SLICE: u64 = 200_000;
+
+/// Bytes that a search without pattern may compare until it rests: about a millisecond.
+const PLAIN_SLICE: usize = 1 << 22;
 
 /// What a search gives.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,17 +22,20 @@ enum Wanted {
     Captures,
 }
 
-/// Whether Lua's own function may do it: subject at 1, pattern at 2.
+/// Whether Lua's own function may do it: subject at 1, pattern at 2, which is `plain` text or not.
 ///
 /// # Safety
 /// In a C function.
-pub unsafe fn is_bounded(l: Lua) -> bool {
+pub unsafe fn is_bounded(l: Lua, plain: bool) -> bool {
+    // A number is shown with fewer digits than this.
+    const NUMBER: usize = 64;
     // SAFETY: reads; what is no string is Lua's own function's to refuse.
     unsafe {
-        match (bytes(l, 1), bytes(l, 2)) {
-            (Some(subject), Some(pattern)) => is_cheap(subject.len(), pattern),
-            (None, Some(pattern)) => is_cheap(64, pattern),
-            _ => true,
+        let subject = bytes(l, 1).map_or(NUMBER, <[u8]>::len);
+        match bytes(l, 2) {
+            Some(text) if plain => is_cheap_plain(subject, text.len()),
+            Some(pattern) => is_cheap(subject, pattern),
+            None => true,
         }
     }
 }
@@ -92,7 +98,7 @@ unsafe fn search(l: Lua, from: usize, wanted: Wanted, again: Continuation) -> c_
                 return Act::Return(1);
             }
             if lua_toboolean(l, 4) != 0 {
-                return plain(l, subject, pattern, from);
+                return driver.plain(l, subject, pattern, from);
             }
             let (pattern, anchored) = match pattern.strip_prefix(b"^") {
                 Some(rest) => (rest, true),
@@ -116,31 +122,6 @@ unsafe fn search(l: Lua, from: usize, wanted: Wanted, again: Continuation) -> c_
             lua_pushnil(l);
             Act::Return(1)
         })
-    }
-}
-
-/// A search without pattern.
-unsafe fn plain(l: Lua, subject: &[u8], wanted: &[u8], from: usize) -> Act {
-    let found = match wanted {
-        [] => Some(from),
-        _ => subject[from..]
-            .windows(wanted.len())
-            .position(|window| window == wanted)
-            .map(|at| from + at),
-    };
-    // SAFETY: inside `host`.
-    unsafe {
-        match found {
-            Some(at) => {
-                lua_pushinteger(l, at as i64 + 1);
-                lua_pushinteger(l, (at + wanted.len()) as i64);
-                Act::Return(2)
-            }
-            None => {
-                lua_pushnil(l);
-                Act::Return(1)
-            }
-        }
     }
 }
 
@@ -232,7 +213,46 @@ unsafe fn iterate(l: Lua, from: usize) -> c_int {
     }
 }
 
+/// The first place from one to another at which the text stands.
+fn find_between(subject: &[u8], wanted: &[u8], mut from: usize, end: usize) -> Option<usize> {
+    let Some(first) = wanted.first() else {
+        return Some(from);
+    };
+    while from <= end {
+        from += subject[from..=end].iter().position(|byte| byte == first)?;
+        if subject[from..].starts_with(wanted) {
+            return Some(from);
+        }
+        from += 1;
+    }
+    None
+}
+
 impl Driver {
+    /// A search without pattern, resting like the others.
+    unsafe fn plain(&mut self, l: Lua, subject: &[u8], wanted: &[u8], mut from: usize) -> Act {
+        let last = subject.len().checked_sub(wanted.len());
+        // Each place may take a comparison of the whole text.
+        let places = (PLAIN_SLICE / (wanted.len() + 1)).max(1);
+        // SAFETY: inside `host`; the strings stay on the stack while their bytes are looked at.
+        unsafe {
+            while let Some(last) = last.filter(|last| from <= *last) {
+                let end = last.min(from + places);
+                if let Some(at) = find_between(subject, wanted, from, end) {
+                    lua_pushinteger(l, at as i64 + 1);
+                    lua_pushinteger(l, (at + wanted.len()) as i64);
+                    return Act::Return(2);
+                }
+                from = end + 1;
+                if let Some(act) = self.rest_at(l, from, find_on) {
+                    return act;
+                }
+            }
+            lua_pushnil(l);
+            Act::Return(1)
+        }
+    }
+
     /// Ends the slice of a long host computation, to go on with that context; none where nothing can be suspended.
     unsafe fn rest_at(&mut self, l: Lua, context: usize, again: Continuation) -> Option<Act> {
         if self.is_doomed() {

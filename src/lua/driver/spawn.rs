@@ -161,7 +161,7 @@ impl Driver {
         unsafe {
             match result {
                 Ok(pid) => {
-                    self.push_pid(l, Some(&pid));
+                    self.push_pid(l, &pid);
                     lua_pushnil(l);
                     Act::Return(2)
                 }
@@ -293,10 +293,10 @@ impl Driver {
     ///
     /// # Errors
     /// Invalid for what is no id.
-    pub(super) fn what_runs<'a>(&self, name: &'a str) -> Result<Runs<'a>> {
+    pub(super) fn what_runs<'a>(&mut self, name: &'a str) -> Result<Runs<'a>> {
         match is_file(name) && self.is_free() {
             true => Ok(Runs::File(name)),
-            false => EntryId::parse(name).map(Runs::Entry),
+            false => remembered(&mut self.last_spawned, name, EntryId::parse).map(Runs::Entry),
         }
     }
 
@@ -317,16 +317,18 @@ impl Driver {
     }
 
     /// The host of a spawn; nil is the process's own one.
-    unsafe fn host_at(&self, l: Lua, index: c_int) -> Result<Arc<Host>> {
+    unsafe fn host_at(&mut self, l: Lua, index: c_int) -> Result<Arc<Host>> {
         // SAFETY: reads.
         let name = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| text(l, index).unwrap_or_default()) };
         let Some(name) = name else {
             return self.context.own_host();
         };
-        let process = self.process();
-        let host = process
+        let context = &self.context;
+        let resolve = |name: &str| EntryId::resolve(name, context.namespace());
+        let host = context
+            .process
             .kernel()
-            .host(&EntryId::resolve(name, self.context.namespace())?);
+            .host(&remembered(&mut self.last_host, name, resolve)?);
         host.ok_or_else(|| Error::not_found("host not found"))
     }
 
@@ -352,16 +354,27 @@ unsafe fn no_spawner(l: Lua) -> Act {
     }
 }
 
+/// The id that a text means, from the last time if it was the same one.
+fn remembered(last: &mut Option<EntryId>, text: &str, read: impl FnOnce(&str) -> Result<EntryId>) -> Result<EntryId> {
+    match last {
+        Some(id) if id.as_str() == text => Ok(id.clone()),
+        _ => Ok(last.insert(read(text)?).clone()),
+    }
+}
+
 /// Starts a process in the name of another.
 fn launch(parent: &Arc<Process>, program: Arc<dyn Program>, order: Order) -> Result<Joined> {
     let spawn = Spawn {
+        program,
+        host: order.host,
         args: order.args,
         parent: Some(parent.clone()),
         ties: order.ties,
         observed: order.observed,
-        words: parent.words().into(),
+        name: None,
+        messages: Vec::new(),
+        words: parent.words().clone(),
         context: parent.context().clone(),
-        ..Spawn::new(program, order.host)
     };
     match order.spawner {
         Some(spawner) => parent.kernel().join(spawner.apply(spawn)),

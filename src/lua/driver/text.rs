@@ -1,13 +1,10 @@
-//! The `string` library and `table.sort`: Lua's own functions, with Error objects as subjects, and with callbacks that may
-//! wait.
-//!
-//! What calls back (`gsub` with a function, `sort`) is written in Lua (`lua/gsub.lua`, `lua/sort.lua`): there a callback is
-//! an ordinary call, which can be suspended and interrupted. The two chunks are loaded when first used.
+//! The `string` library: Lua's own functions, with Error objects as subjects, with callbacks that may wait, and without
+//! calls that have no end.
 
 use std::ffi::{CStr, c_int};
 use std::sync::OnceLock;
 
-use super::bytecode::{self, Bytecode};
+use super::helper::Helper;
 use super::protect::cast;
 use super::raw::*;
 use super::sandbox::{add_functions, originals};
@@ -37,7 +34,7 @@ macro_rules! patterns {
             // SAFETY: as above.
             unsafe {
                 subject(l);
-                if search::is_bounded(l) {
+                if search::is_bounded(l, false) {
                     return ORIGINAL.get_or_init(|| originals().libraries["string"][$lua])(l);
                 }
                 luaL_checklstring(l, 1, std::ptr::null_mut());
@@ -48,18 +45,32 @@ macro_rules! patterns {
     };
 }
 
-patterns!(find c"find", match_ c"match", gmatch c"gmatch");
+patterns!(match_ c"match", gmatch c"gmatch");
 
 subjects!(
     sub c"sub",
     len c"len",
     lower c"lower",
     upper c"upper",
-    rep c"rep",
     reverse c"reverse",
     byte c"byte",
-    format c"format",
 );
+
+/// Ours, in front of Lua's own.
+const OWN: [(&CStr, lua_CFunction); 4] = [(c"find", find), (c"gsub", gsub), (c"rep", rep), (c"format", format)];
+
+unsafe extern "C-unwind" fn find(l: Lua) -> c_int {
+    static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
+    // SAFETY: as in `patterns`.
+    unsafe {
+        subject(l);
+        if search::is_bounded(l, lua_toboolean(l, 4) != 0) {
+            return ORIGINAL.get_or_init(|| originals().libraries["string"][c"find"])(l);
+        }
+        luaL_checklstring(l, 1, std::ptr::null_mut());
+        search::find(l)
+    }
+}
 
 /// Replaces an Error at 1 by its text.
 unsafe fn subject(l: Lua) {
@@ -88,13 +99,7 @@ pub unsafe fn open(l: Lua) {
     let library = LIBRARY.get_or_init(|| {
         let kept = [c"char", c"pack", c"packsize", c"unpack"];
         let kept = kept.iter().map(|name| (*name, originals().libraries["string"][*name]));
-        WRAPPED
-            .iter()
-            .chain(SEARCHES)
-            .copied()
-            .chain(kept)
-            .chain([(c"gsub", gsub as lua_CFunction)])
-            .collect()
+        WRAPPED.iter().chain(SEARCHES).copied().chain(kept).chain(OWN).collect()
     });
     let meta = META.get_or_init(|| {
         let meta = originals().string_meta.iter();
@@ -126,12 +131,111 @@ unsafe extern "C-unwind" fn string_cast(l: Lua) -> c_int {
     }
 }
 
+unsafe extern "C-unwind" fn rep(l: Lua) -> c_int {
+    static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
+    // SAFETY: reads; wrong arguments are Lua's own function's to refuse.
+    unsafe {
+        subject(l);
+        let is_empty = |index| bytes(l, index).is_some_and(<[u8]>::is_empty);
+        if is_empty(1) && (lua_type(l, 3) <= LUA_TNIL || is_empty(3)) {
+            // Lua's own would count to the end all the same.
+            luaL_checkinteger(l, 2);
+            lua_settop(l, 1);
+            return 1;
+        }
+        ORIGINAL.get_or_init(|| originals().libraries["string"][c"rep"])(l)
+    }
+}
+
+unsafe extern "C-unwind" fn format(l: Lua) -> c_int {
+    // SAFETY: as in `format_from`.
+    unsafe {
+        subject(l);
+        luaL_checklstring(l, 1, std::ptr::null_mut());
+        format_from(l, 2)
+    }
+}
+
+unsafe extern "C-unwind" fn format_on(l: Lua, _: c_int, index: lua_KContext) -> c_int {
+    // SAFETY: as in `format_from`.
+    unsafe {
+        keep_shown(l, index as c_int);
+        format_from(l, index as c_int + 1)
+    }
+}
+
+/// Replaces the arguments from an index on that `%s` shows by a metamethod, which may wait here and not in Lua's own
+/// function; then calls that.
+unsafe fn format_from(l: Lua, from: c_int) -> c_int {
+    static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
+    // SAFETY: nothing of Rust is alive while a metamethod runs.
+    unsafe {
+        for index in from..=lua_gettop(l) {
+            if lua_type(l, index) >= LUA_TTABLE
+                && bytes(l, 1).is_some_and(|format| is_shown(format, index as usize - 2))
+                && call_shower(l, index, format_on)
+            {
+                keep_shown(l, index);
+            }
+        }
+        ORIGINAL.get_or_init(|| originals().libraries["string"][c"format"])(l)
+    }
+}
+
+/// Whether that argument, counted from 0, is for a `%s`.
+fn is_shown(format: &[u8], argument: usize) -> bool {
+    let mut rest = format.split(|byte| *byte == b'%').skip(1);
+    let mut conversions = std::iter::from_fn(|| {
+        let piece = rest.next()?;
+        if piece.is_empty() {
+            // `%%`: what follows is text.
+            rest.next();
+        }
+        Some(piece)
+    })
+    .filter(|piece| !piece.is_empty());
+    let conversion = conversions.nth(argument);
+    conversion.and_then(|piece| piece.iter().find(|byte| byte.is_ascii_alphabetic())) == Some(&b's')
+}
+
+/// Calls the `__tostring` of the value at an index, leaving the result on top; the continuation gets the index. False
+/// when it has none.
+///
+/// # Safety
+/// In a C function, nothing with a destructor alive.
+pub unsafe fn call_shower(l: Lua, index: c_int, again: Continuation) -> bool {
+    // SAFETY: as stated.
+    unsafe {
+        luaL_checkstack(l, 4, c"too many values to show".as_ptr());
+        if luaL_getmetafield(l, index, c"__tostring".as_ptr()) == LUA_TNIL {
+            return false;
+        }
+        lua_pushvalue(l, index);
+        lua_callk(l, 1, 1, index as lua_KContext, Some(again));
+    }
+    true
+}
+
+/// Puts what `__tostring` gave, on top, in the place of what it shows.
+///
+/// # Safety
+/// As for [`call_shower`].
+pub unsafe fn keep_shown(l: Lua, index: c_int) {
+    // SAFETY: as stated.
+    unsafe {
+        if lua_isstring(l, -1) == 0 {
+            luaL_error(l, c"'__tostring' must return a string".as_ptr());
+        }
+        lua_replace(l, index);
+    }
+}
+
 unsafe extern "C-unwind" fn gsub(l: Lua) -> c_int {
     static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
     // SAFETY: checks raise with nothing alive; the helper is called as the last thing.
     unsafe {
         subject(l);
-        if !calls_back(l) && search::is_bounded(l) {
+        if !calls_back(l) && search::is_bounded(l, false) {
             return ORIGINAL.get_or_init(|| originals().libraries["string"][c"gsub"])(l);
         }
         luaL_checklstring(l, 1, std::ptr::null_mut());
@@ -141,10 +245,7 @@ unsafe extern "C-unwind" fn gsub(l: Lua) -> c_int {
             luaL_checklstring(l, 3, std::ptr::null_mut());
         }
         lua_settop(l, 4);
-        push_helper(l, &GSUB, push_gsub_words);
-        lua_insert(l, 1);
-        lua_callk(l, 4, 2, 0, Some(called));
-        2
+        GSUB.call(l, None)
     }
 }
 
@@ -163,87 +264,7 @@ unsafe fn calls_back(l: Lua) -> bool {
     }
 }
 
-/// `table.sort(t, before)`.
-///
-/// # Safety
-/// Called by Lua.
-pub unsafe extern "C-unwind" fn sort(l: Lua) -> c_int {
-    // SAFETY: checks raise with nothing alive; the helper is called as the last thing.
-    unsafe {
-        if lua_type(l, 1) != LUA_TTABLE && luaL_getmetafield(l, 1, c"__index".as_ptr()) == LUA_TNIL {
-            luaL_checktype(l, 1, LUA_TTABLE);
-        }
-        if lua_type(l, 2) > LUA_TNIL {
-            luaL_checktype(l, 2, LUA_TFUNCTION);
-        }
-        lua_settop(l, 2);
-        push_helper(l, &SORT, push_nothing);
-        lua_insert(l, 1);
-        lua_callk(l, 2, 0, 0, Some(called));
-        0
-    }
-}
-
-/// The results of the helper are ours.
-unsafe extern "C-unwind" fn called(l: Lua, _: c_int, _: lua_KContext) -> c_int {
-    // SAFETY: nothing but the results is on the stack.
-    unsafe { lua_gettop(l) }
-}
-
-/// A helper in Lua: its text, its name in messages, its bytecode once made, and its key in a state's registry.
-struct Helper {
-    source: &'static str,
-    name: &'static str,
-    code: OnceLock<Bytecode>,
-    place: u8,
-}
-
-static SORT: Helper = Helper {
-    source: include_str!("../../../lua/sort.lua"),
-    name: "=table.sort",
-    code: OnceLock::new(),
-    place: 0,
-};
-
-static GSUB: Helper = Helper {
-    source: include_str!("../../../lua/gsub.lua"),
-    name: "=string.gsub",
-    code: OnceLock::new(),
-    place: 0,
-};
-
-impl Helper {
-    fn code(&self) -> &Bytecode {
-        self.code
-            .get_or_init(|| bytecode::compile(self.source.as_bytes(), self.name).expect("the embedded Lua compiles"))
-    }
-}
-
-/// Pushes the helper's function, loading it the first time.
-unsafe fn push_helper(l: Lua, helper: &'static Helper, push_words: unsafe fn(Lua) -> c_int) {
-    // SAFETY: the chunk is run outside of `host`; what it needs is on the stack, nothing of Rust is alive.
-    unsafe {
-        if lua_rawgetp(l, LUA_REGISTRYINDEX, key(&helper.place)) == LUA_TFUNCTION {
-            return;
-        }
-        lua_pop(l, 1);
-        let loaded = host(l, |_| match helper.code().load(l) {
-            Ok(()) => Act::Return(1),
-            Err(message) => {
-                push_bytes(l, message.as_bytes());
-                Act::Raise
-            }
-        });
-        let words = push_words(l);
-        lua_call(l, words, loaded);
-        lua_pushvalue(l, -1);
-        lua_rawsetp(l, LUA_REGISTRYINDEX, key(&helper.place));
-    }
-}
-
-unsafe fn push_nothing(_: Lua) -> c_int {
-    0
-}
+static GSUB: Helper = Helper::new("=string.gsub", include_str!("../../../lua/gsub.lua"), push_gsub_words);
 
 /// What `lua/gsub.lua` takes.
 unsafe fn push_gsub_words(l: Lua) -> c_int {

@@ -54,10 +54,13 @@ impl Driver {
         }
     }
 
-    unsafe fn next_program(&self, l: Lua) -> Result<Resolved> {
+    unsafe fn next_program(&mut self, l: Lua) -> Result<Resolved> {
         // SAFETY: as in `upgrade`.
         match unsafe { text(l, 1) } {
-            Some(name) => Ok(self.resolve(&self.what_runs(name)?)),
+            Some(name) => {
+                let runs = self.what_runs(name)?;
+                Ok(self.resolve(&runs))
+            }
             None => Ok(Resolved::Ready(Ok(self.process().program()))),
         }
     }

@@ -124,7 +124,7 @@ fn started(context: &StateContext, spec: &Value, waiting: &Waiting, ties: Ties) 
         args: Packed::from_values(&[spec.clone(), Value::Int(waiting.number)]),
         parent: Some(parent.clone()),
         ties,
-        words: parent.words().into(),
+        words: parent.words().clone(),
         context: parent.context().clone(),
         ..Spawn::new(context.engine.supervisor(context.visible.files.clone())?, host)
     })
@@ -344,7 +344,8 @@ fn ask_to_stop(lua: &Lua, (pid, reason): (String, String)) -> mlua::Result<()> {
     let context = context(lua)?;
     // One that has ended needs no asking.
     if let Some(process) = found(&context, &pid) {
-        process.kernel().ask_to_stop(&process, &reason);
+        let from = Some(context.process.pid());
+        process.kernel().ask_to_stop(from, &process, &reason);
     }
     Ok(())
 }

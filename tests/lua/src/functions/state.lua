@@ -66,6 +66,18 @@ function jobs.wait()
 	process.receive()
 end
 
+function jobs.litter_memory()
+	local waste = {}
+	for i = 1, 20000 do
+		waste[i] = string.rep("x", 1000) .. i
+	end
+	return collectgarbage("count")
+end
+
+function jobs.memory()
+	return collectgarbage("count")
+end
+
 function jobs.block()
 	channel.new():receive()
 end

@@ -17,7 +17,7 @@ return function(what, boss, ...)
 		local events = process.events()
 		process.send(boss, "started", process.pid())
 		local event = events:receive()
-		process.send(boss, "heard", event.type, event.reason)
+		process.send(boss, "heard", event.type, event.reason, event.from)
 		return event.type
 	elseif what == "spawn" then
 		local pid = process.spawn_monitored("app:answer", "app:processes")
