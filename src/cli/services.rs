@@ -52,7 +52,11 @@ async fn until_signal(runtime: &Runtime, registry: &Registry, log: &Log) -> Resu
         First::Right(signal) => Ok(signal.code()),
         First::Left(Ok(())) => {
             log.record(Record::new(Level::Info, "running; stop with Ctrl-C"));
-            Ok(signals.next().await.code())
+            match first(signals.next(), runtime.terminal_over()).await {
+                First::Left(signal) => Ok(signal.code()),
+                First::Right(None) => Ok(code::SUCCESS),
+                First::Right(Some(error)) => Err(Failure::new(code::FAILED, error)),
+            }
         }
     };
     run::stop(runtime, &mut signals).await;

@@ -246,6 +246,19 @@ impl Runtime {
         self.supervisor.get_or_init(made).start().await
     }
 
+    /// Waits until a service that runs on a terminal is over, which is the end of everything; gives its error, if it ended
+    /// with one.
+    pub async fn terminal_over(&self) -> Option<Error> {
+        let on_terminal = |id: &EntryId| {
+            let entry = self.registry.get(id);
+            entry.is_some_and(|entry| matches!(entry.spec, Spec::Service(_)) && self.terminal_of(entry).is_some())
+        };
+        match self.supervisor.get() {
+            Some(services) => services.first_over(on_terminal).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// The terminal host on which a service runs, or that the entry is.
     fn terminal_of(&self, entry: &Entry) -> Option<Arc<Host>> {
         let host = match &entry.spec {

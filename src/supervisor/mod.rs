@@ -13,6 +13,7 @@ mod service;
 pub mod strategy;
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -91,6 +92,20 @@ impl Supervisor {
         match unstarted.is_empty() {
             true => Ok(()),
             false => Err(unstarted),
+        }
+    }
+
+    /// Waits until the first of those services is over for good; gives the error, if it ended with one. For ever if there are
+    /// none.
+    pub async fn first_over(&self, wanted: impl Fn(&EntryId) -> bool) -> Option<Error> {
+        let mut waiting = JoinSet::new();
+        for service in self.levels.iter().flatten().filter(|service| wanted(&service.id)) {
+            let service = service.clone();
+            waiting.spawn_on(async move { service.over().await }, self.kernel.io());
+        }
+        match waiting.join_next().await {
+            Some(Ok(error)) => error,
+            _ => pending().await,
         }
     }
 

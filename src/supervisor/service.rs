@@ -3,7 +3,7 @@
 //! At any time exactly one thing is awaited ([`Keeper::next`]): a start, an end, the end of a delay. An order from outside
 //! may come before it. Every change of status leaves a log record, and is seen through a watch.
 
-use std::future::pending;
+use std::future::{pending, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,6 +41,8 @@ pub(super) struct Seen {
     pub is_blocked: bool,
     /// It ran at least once.
     pub has_run: bool,
+    /// It has ended, and will not be started again.
+    pub is_over: bool,
 }
 
 impl Seen {
@@ -111,6 +113,14 @@ impl Service {
         let _ = self.seen.clone().wait_for(Seen::is_settled).await;
     }
 
+    /// Waits until it is over for good; gives the error, if it ended with one.
+    pub async fn over(&self) -> Option<Error> {
+        let mut seen = self.seen.clone();
+        // A keeper that is gone has brought it to rest.
+        let over = seen.wait_for(|seen| seen.is_over).await;
+        over.ok().and_then(|seen| seen.error.clone())
+    }
+
     /// Why the boot has failed, if it is this one's fault.
     pub fn blame(&self) -> Option<Error> {
         let seen = self.seen.borrow();
@@ -155,7 +165,9 @@ enum Running {
 /// What the keeper waited for.
 enum Happening {
     Start,
-    Started(Running),
+    Spawned(Running),
+    /// What was spawned has begun.
+    Started,
     Refused(Error),
     /// A host ends only when it is stopped, and without a result.
     Ended(Option<Arc<Exit>>),
@@ -180,13 +192,15 @@ impl Keeper {
         loop {
             match first(orders.recv(), &mut self.next).await {
                 First::Left(Some(Order::Start)) => self.start_when_possible(),
-                First::Left(Some(Order::Stop) | None) => {
-                    self.happened(Event::Stop, None).await;
-                    break;
-                }
+                First::Left(Some(Order::Stop) | None) => break,
                 First::Right(happening) => self.take(happening).await,
             }
         }
+        if self.state.status == Status::Starting && self.running.is_some() {
+            // There is something to stop already.
+            self.started().await;
+        }
+        self.happened(Event::Stop, None).await;
         while !self.state.status.is_at_rest() {
             let happening = (&mut self.next).await;
             self.take(happening).await;
@@ -215,16 +229,23 @@ impl Keeper {
         });
     }
 
+    async fn started(&mut self) {
+        if let Some(running) = &self.running {
+            self.next = running.ended();
+        }
+        self.happened(Event::Started, None).await;
+    }
+
     async fn take(&mut self, happening: Happening) {
         self.next = Box::pin(pending());
         let luck = luck();
         match happening {
             Happening::Start => self.happened(Event::Start, None).await,
-            Happening::Started(running) => {
-                self.next = running.ended();
+            Happening::Spawned(running) => {
+                self.next = running.begun();
                 self.running = Some(running);
-                self.happened(Event::Started, None).await;
             }
+            Happening::Started => self.started().await,
             Happening::Refused(error) => {
                 let verdict = Verdict::of_refusal(&error);
                 self.happened(Event::Refused { verdict, luck }, Some(error)).await;
@@ -256,6 +277,7 @@ impl Keeper {
                     error,
                     is_blocked: false,
                     has_run: seen.has_run || state.status == Status::Running,
+                    is_over: state.status.is_at_rest() && !matches!(action, Some(Action::RestartAfter(_))),
                 };
             });
         }
@@ -329,6 +351,20 @@ impl Keeper {
 }
 
 impl Running {
+    /// Who requires it is started afterwards, and finds what it registers first thing.
+    fn begun(&self) -> Next {
+        match self {
+            Running::Process(process, _) => {
+                let begun = process.begun();
+                Box::pin(async move {
+                    begun.await;
+                    Happening::Started
+                })
+            }
+            Running::Host(_) => Box::pin(ready(Happening::Started)),
+        }
+    }
+
     fn ended(&self) -> Next {
         match self {
             Running::Process(process, _) => {
@@ -361,7 +397,7 @@ impl Work {
             let patience = self.lifecycle.start_timeout;
             let started = timeout(patience, self.run()).await;
             match started.unwrap_or_else(|_| Err(start_timed_out(patience))) {
-                Ok(running) => Happening::Started(running),
+                Ok(running) => Happening::Spawned(running),
                 Err(error) => Happening::Refused(error),
             }
         })
@@ -373,8 +409,6 @@ impl Work {
             Subject::Process(spec) => {
                 let program = self.program(&spec.process).await?;
                 let process = self.spawn(spec, program)?;
-                // Who requires it finds what it registers first thing.
-                process.begun().await;
                 Ok(Running::Process(process, Instant::now()))
             }
             Subject::Broken(error) => Err(error.clone()),

@@ -247,7 +247,7 @@ fn code_of_the_command_line_needs_no_terminal() {
         .wippy_args(&["repl", "-e", "x = = 1"])
         .run()
         .code(3)
-        .stderr_has("-e:1:1");
+        .stderr_has("-e:1:5");
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn services_start_after_what_they_require_and_stop_before_it() {
         ("first", POLITE, ""),
     ]);
     let mut running = run(&folder);
-    running.until_error("\"message\":\"{app:processes|0x00003}\"");
+    running.until_error("running; stop with Ctrl-C");
     let outcome = terminated(running);
     let order = |message: &str| -> Vec<String> {
         let records = records(&outcome);
@@ -209,7 +209,7 @@ fn a_circle_of_requirements_is_an_error_of_its_members() {
     ]);
     folder.wippy("check").run().code(3).stdout_has("error[cycle]");
     let mut running = run(&folder);
-    running.until_error("\"message\":\"{app:processes|0x00001}\"");
+    running.until_error("running; stop with Ctrl-C");
     let outcome = terminated(running).stderr_has("cycle of required services: app:a -> app:b -> app:a");
     for name in ["app:a", "app:b"] {
         assert_eq!(
@@ -230,7 +230,7 @@ fn an_optional_service_that_cannot_start_stops_nobody_but_those_who_require_it()
         ("good", POLITE, AUTO),
     ]);
     let mut running = run(&folder);
-    running.until_error("\"message\":\"{app:processes|0x00001}\"");
+    running.until_error("running; stop with Ctrl-C");
     let outcome = terminated(running);
     assert_eq!(
         changes(&outcome, "app:broken"),
@@ -348,6 +348,28 @@ fn a_command_has_the_services_beside_it_and_stops_before_them() {
         .code(0)
         .stdout_has("42")
         .stderr_has("app:broken");
+}
+
+#[test]
+fn the_end_of_a_service_on_the_terminal_is_the_end_of_all() {
+    let on_terminal = |main: &str| {
+        let folder = services(&[("shell", main, AUTO), ("server", POLITE, AUTO)]);
+        let index = folder.read("src/_index.yaml");
+        let index = index.replace(
+            "process: shell_main\n    host: processes",
+            "process: shell_main\n    host: terminal",
+        );
+        folder.write("src/_index.yaml", index);
+        folder.wippy("--log-format json run").stdin("a line\n").run()
+    };
+    let outcome = on_terminal("return function() io.print(io.readline()) end")
+        .code(0)
+        .stdout("a line\n");
+    let server = changes(&outcome, "app:server");
+    assert_eq!(server.last().map(String::as_str), Some("service stopped"), "{outcome}");
+    on_terminal("return function() return nil, 'no line' end")
+        .code(1)
+        .stderr_has("no line");
 }
 
 #[test]
