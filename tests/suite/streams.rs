@@ -135,14 +135,15 @@ fn the_record_of_a_failure_says_what_came_before_and_who_was_told() {
     let record: serde_json::Value = serde_json::from_slice(&outcome.stderr).expect("one JSON record");
     assert_eq!(record["entry"], "app:child", "{outcome}");
     assert_eq!(record["level"], "error", "{outcome}");
-    assert_eq!(record["unread"], 1, "{outcome}");
+    let fields = &record["fields"];
+    assert_eq!(fields["unread"], 1, "{outcome}");
     assert!(
-        record["frames"][0]
+        fields["frames"][0]
             .as_str()
             .is_some_and(|frame| frame.contains("_index.yaml")),
         "{outcome}"
     );
-    let received = record["received"].as_array().expect("the last messages");
+    let received = fields["received"].as_array().expect("the last messages");
     let topics: Vec<&str> = received
         .iter()
         .filter_map(|text| text.as_str()?.split(' ').next())
