@@ -102,6 +102,10 @@ function session.serve()
 		if not request then
 			return unpack(last, 1, last.n)
 		end
+		if show.is_failure(last) then
+			-- It was not the last word: nobody else tells it.
+			print_results(last)
+		end
 		last = session[request.kind](request) or last
 	end
 end

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::args::Globals;
 use super::failure::{Failure, code};
+use super::target;
 use crate::error::Error;
 use crate::id::EntryId;
 use crate::project::{self, Override, Project};
@@ -23,10 +24,16 @@ pub fn project(globals: &Globals) -> Result<Project, Failure> {
 /// The project, if there is one.
 ///
 /// # Errors
-/// Exit 3 when the folder that was named does not exist.
+/// Exit 3 when the folder that was named does not exist, exit 4 for a field that is set of an entry that does not.
 pub fn find(globals: &Globals) -> Result<Option<Project>, Failure> {
     let overrides = overrides(globals)?;
-    Ok(folder(globals)?.map(|folder| system::load(&folder, &overrides)))
+    let project = folder(globals)?.map(|folder| system::load(&folder, &overrides));
+    if let Some(project) = &project {
+        overrides
+            .iter()
+            .try_for_each(|change| target::any(project, &change.id).map(drop))?;
+    }
+    Ok(project)
 }
 
 /// What the command line says about fields of entries.

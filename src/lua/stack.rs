@@ -14,6 +14,7 @@ use super::driver::Driver;
 use super::driver::raw::*;
 use super::error;
 use crate::error::{Error, Result};
+use crate::size;
 use crate::value::{Item, Packed, Packer, Reader, TableHead, TableMark};
 
 /// Stack slots that one level of nesting takes while packing, with room for calls.
@@ -61,8 +62,8 @@ pub struct Scratch {
     filling: Vec<Filling>,
 }
 
-/// The most data that one value may be: positions in it are 32 bits wide.
-const MOST: usize = 1 << 30;
+/// The most data that one value may be: positions in it are 32 bits wide. Tests have less to fill.
+const MOST: usize = if cfg!(test) { 64 << 20 } else { 1 << 30 };
 
 struct Packing {
     l: Lua,
@@ -95,22 +96,27 @@ impl Packing {
                     self.enter(driver, false)?;
                     self.walk(driver)?;
                 }
-                kind => self.scalar(driver, index, kind),
+                kind => self.scalar(driver, index, kind)?,
             }
         }
         Ok(())
     }
 
     /// Writes a value of that type, which is not a table.
-    unsafe fn scalar(&mut self, driver: &mut Driver, index: c_int, kind: c_int) {
+    unsafe fn scalar(&mut self, driver: &mut Driver, index: c_int, kind: c_int) -> Result<()> {
         let l = self.l;
+        self.has_room_for(0)?;
         // SAFETY: reads of a value on the stack.
         unsafe {
             match kind {
                 LUA_TBOOLEAN => self.packer.bool(lua_toboolean(l, index) != 0),
                 LUA_TNUMBER if lua_isinteger(l, index) != 0 => self.packer.int(lua_tointeger(l, index)),
                 LUA_TNUMBER => self.packer.float(lua_tonumber(l, index)),
-                LUA_TSTRING => self.packer.str(bytes(l, index).unwrap_or_default()),
+                LUA_TSTRING => {
+                    let text = bytes(l, index).unwrap_or_default();
+                    self.has_room_for(text.len())?;
+                    self.packer.str(text);
+                }
                 LUA_TUSERDATA => match self.error_at(driver, index) {
                     Some(error) => self.packer.error(&error),
                     None => self.packer.nil(),
@@ -118,6 +124,17 @@ impl Packing {
                 _ => self.packer.nil(),
             }
         }
+        Ok(())
+    }
+
+    fn has_room_for(&self, more: usize) -> Result<()> {
+        if self.packer.size().saturating_add(more) <= MOST {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "value is too large to be copied: more than {}",
+            size::format(MOST as u64)
+        )))
     }
 
     unsafe fn error_at(&self, driver: &mut Driver, index: c_int) -> Option<Error> {
@@ -143,9 +160,10 @@ impl Packing {
                 lua_pop(l, 1);
                 return Ok(false);
             }
-            if lua_checkstack(l, SLOTS) == 0 || self.packer.size() > MOST {
-                return Err(Error::invalid("value is nested too deeply or too large to be copied"));
+            if lua_checkstack(l, SLOTS) == 0 {
+                return Err(Error::invalid("value is nested too deeply to be copied"));
             }
+            self.has_room_for(0)?;
             let mark = self.packer.open(is_record(l, driver));
             self.seen.insert(address, mark);
             self.open.push(Level {
@@ -194,7 +212,7 @@ impl Packing {
             if kind == LUA_TTABLE {
                 self.enter(driver, false)?;
             } else {
-                self.scalar(driver, -1, kind);
+                self.scalar(driver, -1, kind)?;
                 lua_pop(self.l, 1);
             }
         }
@@ -221,7 +239,7 @@ impl Packing {
                     return Ok(());
                 }
             } else {
-                self.scalar(driver, -2, key);
+                self.scalar(driver, -2, key)?;
             }
             self.item(driver, value)
         }

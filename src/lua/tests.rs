@@ -43,6 +43,22 @@ fn a_second_string_or_error_is_a_failure() {
 }
 
 #[test]
+fn a_value_too_large_to_be_copied_is_refused_wherever_it_grows() {
+    let refused = "value is too large to be copied: more than 64MiB";
+    for value in [
+        "('x'):rep(65 << 20)",
+        "(function() local s = ('x'):rep(20 << 20) return {s, s, s, s} end)()",
+        "(function() local s = ('x'):rep(20 << 20) return {a = s, b = s, c = s, d = s} end)()",
+        "(function() local t = {} for i = 1, 8e6 do t[i] = i end return t end)()",
+    ] {
+        let error = failure(&format!("return {value}"));
+        assert_eq!((error.kind(), error.message()), (Kind::Invalid, refused), "{value}");
+    }
+    let error = failure("return process.send(process.pid(), 't', ('x'):rep(65 << 20))");
+    assert_eq!((error.kind(), error.message()), (Kind::Invalid, refused));
+}
+
+#[test]
 fn an_uncaught_error_has_its_place() {
     let error = failure("local function f()\n error('boom')\nend\nf()");
     assert_eq!((error.kind(), error.retryable()), (Kind::Internal, None));

@@ -171,11 +171,21 @@ impl Ticked for Beat {
 
 impl Kernel {
     pub fn new(options: KernelOptions) -> Kernel {
+        let kernel = Kernel::unmanned(options);
+        let beat = kernel.0.beat.get_or_init(|| Arc::new(Beat(Arc::downgrade(&kernel.0))));
+        let beat: Arc<dyn Ticked> = beat.clone();
+        ticker::register(Arc::downgrade(&beat));
+        kernel.0.scheduler.start(&kernel);
+        kernel
+    }
+
+    /// Without threads: what is queued stays queued.
+    pub(super) fn unmanned(options: KernelOptions) -> Kernel {
         let workers = match options.workers {
             0 => std::thread::available_parallelism().map_or(2, usize::from),
             count => count,
         };
-        let kernel = Kernel(Arc::new(Core {
+        Kernel(Arc::new(Core {
             table: std::array::from_fn(|_| Shard::default()),
             numbers: AtomicU64::new(1),
             hosts: RwLock::default(),
@@ -189,12 +199,7 @@ impl Kernel {
             policy: OnceLock::new(),
             tick_hooks: RwLock::default(),
             beat: OnceLock::new(),
-        }));
-        let beat = kernel.0.beat.get_or_init(|| Arc::new(Beat(Arc::downgrade(&kernel.0))));
-        let beat: Arc<dyn Ticked> = beat.clone();
-        ticker::register(Arc::downgrade(&beat));
-        kernel.0.scheduler.start(&kernel);
-        kernel
+        }))
     }
 
     pub fn programs(&self) -> &Arc<dyn Programs> {

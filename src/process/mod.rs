@@ -1,7 +1,7 @@
 //! The kernel: processes, mailboxes, hosts and their scheduling, knowing neither Lua nor wasm.
 //!
 //! An engine gives it a [`Program`] for each entry; a [`Process`] steps the [`Body`] that the program made. What is
-//! guaranteed, each sentence with a test of its name in `tests.rs`:
+//! guaranteed, each sentence with a test of its name in `tests`:
 //!
 //! - Messages from one sender arrive in the order in which they were sent.
 //! - Nothing is lost for lack of a reader: what is sent before anybody reads stays queued.
@@ -36,8 +36,12 @@
 //! - A call that is given up is stopped: by a CANCEL if it would read one, else at once.
 //! - A process that was just woken goes before one whose slice ended, and does not starve it.
 //!
+//! All of it together is held against a small model under random interleavings (`tests/model.rs`), and a million processes
+//! that come and go leave nothing behind (`tests/soak.rs`).
+//!
 //! Rooms: `body` (what an engine provides), `control` (one process), `mailbox`, `names`, `host`, `kernel` (what is done
-//! to processes), `call`, `pool` and `options` (processes that are calls), `scheduler` (workers), `timer`, `ticker` and `slice` (the beat and preemption), `context` (what is inherited), `policy` (permissions).
+//! to processes), `call`, `pool` and `options` (processes that are calls), `scheduler` (workers), `timer`, `ticker` and
+//! `slice` (the beat and preemption), `context` (what is inherited), `policy` (permissions).
 
 mod body;
 mod call;

@@ -248,6 +248,16 @@ impl Chain {
     }
 }
 
+/// One link after the other: a long chain must not take native stack.
+impl Drop for Chain {
+    fn drop(&mut self) {
+        let mut next = self.caller.take();
+        while let Some(chain) = next {
+            next = Arc::into_inner(chain).and_then(|mut chain| chain.caller.take());
+        }
+    }
+}
+
 /// A place in a pool, and an instance if one lay idle. Dropping it gives the place back.
 pub struct Lease {
     pool: Arc<Pool>,
@@ -330,6 +340,14 @@ impl Drop for Leased {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chain_of_any_length_can_be_dropped() {
+        let function = EntryId::new("app", "f");
+        let longer = |caller, _| Some(Arc::new(Chain::new(function.clone(), caller)));
+        let chain = (0..1_000_000).fold(None, longer);
+        assert_eq!(chain.unwrap().depth(), 999_999);
+    }
 
     #[test]
     fn a_pool_is_what_its_entry_says() {

@@ -120,6 +120,16 @@ impl Scheduler {
         }
     }
 
+    /// Steps what was queued first, on this thread; false when nothing is queued. For a kernel without workers.
+    #[cfg(test)]
+    pub(super) fn step_first(&self, kernel: &Kernel) -> bool {
+        let first = self.pop_common();
+        if let Some(process) = &first {
+            step(kernel, process);
+        }
+        first.is_some()
+    }
+
     /// Gives a worker a new thread. The one that it had is left to itself.
     fn man(&self, kernel: &Kernel, index: usize) -> std::io::Result<()> {
         let kernel = kernel.clone();

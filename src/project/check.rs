@@ -37,7 +37,7 @@ pub(super) fn together(drafts: &mut [Draft]) {
     aliases(drafts);
     public_names(drafts);
     commands(drafts);
-    placeholders(drafts);
+    hashes(drafts);
 }
 
 /// References of one entry that are looked at.
@@ -297,8 +297,9 @@ pub fn missing_host(command: &str, missing: &[&str]) -> Diagnostic {
     Diagnostic::new(Code::MissingHost, message).help(format!("add under `entries:`\n{}", lines.join("\n")))
 }
 
-/// Hashes that were never filled in, with the real one where the file is there.
-fn placeholders(drafts: &mut [Draft]) {
+/// Hashes that were never filled in, with the real one where the file is there, and wrong ones of entries that are broken
+/// otherwise too: no engine gets as far as to compare them, and a wrong hash is what is told first.
+fn hashes(drafts: &mut [Draft]) {
     let index = index(drafts);
     for at in 0..drafts.len() {
         let Spec::Wasm(WasmSpec {
@@ -308,7 +309,7 @@ fn placeholders(drafts: &mut [Draft]) {
         else {
             continue;
         };
-        if hash != PLACEHOLDER {
+        if hash != PLACEHOLDER && !drafts[at].is_broken() {
             continue;
         }
         let directory = index.get(fs).map(|target| &drafts[*target].spec);
@@ -316,9 +317,30 @@ fn placeholders(drafts: &mut [Draft]) {
             Some(Spec::Directory(directory)) => hash_of(directory, path).ok(),
             _ => None,
         };
-        let found = hash_placeholder(real.as_deref());
+        let found = match (hash.as_str(), real) {
+            (PLACEHOLDER, real) => hash_placeholder(real.as_deref()),
+            (hash, Some(real)) => match (digits_of(hash), digits_of(&real)) {
+                (Some(expected), Some(actual)) if expected != actual => {
+                    Diagnostic::new(Code::HashMismatch, hash_mismatch(expected, actual))
+                }
+                _ => continue,
+            },
+            _ => continue,
+        };
         drafts[at].report_value(&["hash".into()], found);
     }
+}
+
+/// The hex digits of a well-formed `hash`.
+pub fn digits_of(hash: &str) -> Option<&str> {
+    let is_hex = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+    let digits = hash.strip_prefix("sha256:")?;
+    (digits.len() == 64 && digits.chars().all(is_hex)).then_some(digits)
+}
+
+/// What is said of a file whose digest, in hex, is not the one that was expected.
+pub fn hash_mismatch(expected: &str, actual: &str) -> String {
+    format!("hash verification failed: hash mismatch: expected {expected}, got {actual}")
 }
 
 /// That `hash` is the literal placeholder, with the line to paste when the real one is known.

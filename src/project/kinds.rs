@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Component, Path, PathBuf};
 
+use super::check;
 use super::diagnostic::{Code, Diagnostic};
 use super::entry::*;
 use super::fields::Fields;
@@ -347,12 +348,10 @@ impl Decoder<'_> {
 
     fn check_hash(&self, hash: &str) {
         // The placeholder is reported once the real hash can be computed.
-        if hash == PLACEHOLDER {
+        if hash == PLACEHOLDER || check::digits_of(hash).is_some() {
             return;
         }
-        let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
         let problem = match hash.split_once(':') {
-            Some(("sha256", digits)) if digits.len() == 64 && digits.chars().all(is_hex) => return,
             Some((name, digits)) if !name.is_empty() && !digits.is_empty() && name != "sha256" => {
                 format!("unsupported hash algorithm: {name}")
             }

@@ -68,7 +68,7 @@ fn about(entries: &str) -> Vec<String> {
     findings(&project)
 }
 
-const WASM: &str = "  - name: w\n    kind: process.wasm\n    fs: v\n    path: /m.wasm\n    hash: sha256:292b796376f8b4cc360acf2ea6b82d1084871c3607a079f30b446da8e5c984a4\n    method: run\n";
+const WASM: &str = "  - name: w\n    kind: process.wasm\n    fs: v\n    path: /m.wasm\n    hash: sha256:277089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9\n    method: run\n";
 
 #[test]
 fn the_project_on_the_page_loads_without_a_word() {
@@ -265,16 +265,25 @@ fn every_finding_about_an_entry_has_its_text_and_place() {
             &["error unknown-import src/a.yaml:9:15 unsupported wasm host import: wasi:clii (did you mean `wasi:cli`?)"],
         ),
         (
-            WASM.replace("sha256:29", "sha256:XX"),
-            &["error hash-format src/a.yaml:7:11 invalid hash format: sha256:XX2b796376f8b4cc360acf2ea6b82d1084871c3607a079f30b446da8e5c984a4 (expected `sha256:` and 64 lower-case hex digits)"],
+            WASM.replace("sha256:27", "sha256:XX"),
+            &["error hash-format src/a.yaml:7:11 invalid hash format: sha256:XX7089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9 (expected `sha256:` and 64 lower-case hex digits)"],
         ),
         (
-            WASM.replace("sha256:29", "md5:29"),
+            WASM.replace("sha256:27", "md5:27"),
             &["error hash-format src/a.yaml:7:11 unsupported hash algorithm: md5 (expected `sha256:` and 64 lower-case hex digits)"],
         ),
         (
-            WASM.replace("sha256:292b796376f8b4cc360acf2ea6b82d1084871c3607a079f30b446da8e5c984a4", "sha256:..."),
+            WASM.replace("sha256:277089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9", "sha256:..."),
             &["error hash-placeholder src/a.yaml:7:11 hash is a placeholder, replace it: hash: sha256:277089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9 (replace this by the line above)"],
+        ),
+        (
+            WASM.replace("sha256:27", "sha256:28").replace("method:", "metod:"),
+            &[
+                "error hash-mismatch src/a.yaml:7:11 hash verification failed: hash mismatch: expected \
+                 287089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9, got \
+                 277089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9",
+                "error unknown-field src/a.yaml:8:5 `process.wasm` has no field `metod` (did you mean `method`?)",
+            ],
         ),
         (
             WASM.replace("fs: v", "fs: vv"),

@@ -263,7 +263,7 @@ impl Storage {
     }
 }
 
-/// `KEY=VALUE` lines in a file. What others write to the file is seen; comments and order survive our own writes.
+/// `KEY=VALUE` lines in a file. What others write to the file is seen; our own writes leave the lines of other keys alone.
 #[derive(Debug)]
 struct FileStorage {
     spec: FileStorageSpec,
@@ -275,10 +275,11 @@ struct FileStorage {
 type Stamp = (u64, u64, i64, i64);
 
 #[derive(Clone, Debug, PartialEq)]
-enum Line {
-    Pair(String, String),
-    /// A comment, an empty line, or one that is no pair.
-    Other(String),
+struct Line {
+    /// As it is written.
+    text: String,
+    /// Key and value; none in a comment, an empty line, or one that is no pair.
+    pair: Option<(String, String)>,
 }
 
 /// Larger files are no environment.
@@ -296,10 +297,7 @@ impl FileStorage {
         let mut known = lock(&self.known);
         self.refresh(&mut known).map_err(|error| self.failed("read", &error))?;
         let mut lines = known.iter().flat_map(|(_, lines)| lines).rev();
-        Ok(lines.find_map(|line| match line {
-            Line::Pair(name, value) if name == key => Some(value.clone()),
-            _ => None,
-        }))
+        Ok(lines.find_map(|line| line.value_of(key)).map(str::to_owned))
     }
 
     fn set(&self, key: &str, value: &str) -> Result<()> {
@@ -387,21 +385,32 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 }
 
 fn parse(text: &str) -> Vec<Line> {
-    text.lines().map(parse_line).collect()
+    text.lines().map(Line::parse).collect()
 }
 
-fn parse_line(line: &str) -> Line {
-    let other = || Line::Other(line.to_owned());
-    let trimmed = line.trim();
-    if trimmed.starts_with('#') {
-        return other();
+impl Line {
+    fn new(key: &str, value: &str) -> Line {
+        Line {
+            text: format!("{key}={}", quote(value)),
+            pair: Some((key.to_owned(), value.to_owned())),
+        }
     }
-    let Some((key, value)) = trimmed.split_once('=') else {
-        return other();
-    };
-    match key.trim() {
-        "" => other(),
-        key => Line::Pair(key.to_owned(), unquote(value.trim())),
+
+    fn parse(text: &str) -> Line {
+        let pair = text
+            .trim()
+            .split_once('=')
+            .map(|(key, value)| (key.trim(), value.trim()));
+        let pair = pair.filter(|(key, _)| !key.is_empty() && !key.starts_with('#'));
+        Line {
+            text: text.to_owned(),
+            pair: pair.map(|(key, value)| (key.to_owned(), unquote(value))),
+        }
+    }
+
+    fn value_of(&self, key: &str) -> Option<&str> {
+        let (name, value) = self.pair.as_ref()?;
+        (name == key).then_some(value)
     }
 }
 
@@ -451,11 +460,8 @@ fn quote(value: &str) -> String {
 
 /// Sets the last line of that key, which is the one that counts, or adds one.
 fn replace(lines: &mut Vec<Line>, key: &str, value: &str) {
-    let last = lines
-        .iter_mut()
-        .rev()
-        .find(|line| matches!(line, Line::Pair(name, _) if name == key));
-    let line = Line::Pair(key.to_owned(), value.to_owned());
+    let last = lines.iter_mut().rev().find(|line| line.value_of(key).is_some());
+    let line = Line::new(key, value);
     match last {
         Some(old) => *old = line,
         None => lines.push(line),
@@ -463,11 +469,7 @@ fn replace(lines: &mut Vec<Line>, key: &str, value: &str) {
 }
 
 fn print(lines: &[Line]) -> String {
-    let text = |line: &Line| match line {
-        Line::Pair(key, value) => format!("{key}={}\n", quote(value)),
-        Line::Other(text) => format!("{text}\n"),
-    };
-    lines.iter().map(text).collect()
+    lines.iter().map(|line| format!("{}\n", line.text)).collect()
 }
 
 #[cfg(test)]
@@ -612,7 +614,7 @@ mod tests {
     }
 
     #[test]
-    fn files_keep_comments_and_order_and_any_value() {
+    fn files_keep_other_lines_as_they_are_and_any_value() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join(".env");
         fs::write(&path, "# mine\nA = one\nodd line\nB='two words '\n").unwrap();
@@ -636,7 +638,7 @@ mod tests {
         env.set("A", "", "three").unwrap();
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
-            "# mine\nA=three\nodd line\nB=\"two words \"\n"
+            "# mine\nA=three\nodd line\nB='two words '\n"
         );
         fs::write(&path, "A=by somebody else\n").unwrap();
         assert_eq!(env.get("A", "").unwrap(), "by somebody else");

@@ -12,6 +12,7 @@ use wasmtime_wasi::I32Exit;
 use super::limits::exceeded;
 use crate::error::{Error, Frame};
 use crate::process::{Cause, Exit};
+use crate::size;
 use crate::value::{Packed, Value};
 
 /// An end that a host function decided on.
@@ -98,18 +99,20 @@ pub fn exited(code: i32) -> Exit {
 
 fn limit(error: &wasmtime::Error, bounds: Bounds) -> Option<Stop> {
     match error.downcast_ref::<Trap>() {
-        Some(Trap::StackOverflow) => return Some(exceeded("max_stack", bounds.max_stack, "bytes")),
-        Some(Trap::OutOfFuel) => return Some(exceeded("max_fuel", bounds.max_fuel, "units")),
+        Some(Trap::StackOverflow) => return Some(exceeded("max_stack", bounds.max_stack, size::format)),
+        Some(Trap::OutOfFuel) => return Some(exceeded("max_fuel", bounds.max_fuel, |units| format!("{units} units"))),
         Some(_) => return None,
         None => {}
     }
     if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
-        return Some(exceeded("max_handles", bounds.max_handles, "handles"));
+        return Some(exceeded("max_handles", bounds.max_handles, |count| {
+            format!("{count} handles")
+        }));
     }
     // wasmtime has no type for this one.
     let text = error.root_cause().to_string();
     text.starts_with("too much data is being copied between the host and the guest")
-        .then(|| exceeded("max_transfer", bounds.max_transfer, "bytes"))
+        .then(|| exceeded("max_transfer", bounds.max_transfer, size::format))
 }
 
 fn trapped(trap: Trap, error: &wasmtime::Error, stderr: Vec<u8>) -> Exit {

@@ -11,6 +11,7 @@ use wasmtime::ResourceLimiter;
 
 use super::error::Stop;
 use crate::process::{Cause, Exit};
+use crate::size;
 
 /// What a table element takes.
 const ELEMENT: usize = size_of::<usize>();
@@ -53,7 +54,7 @@ impl Memory {
         let more = (desired.saturating_sub(current) as u64).saturating_mul(unit as u64);
         let total = self.gauge.memory.load(Ordering::Relaxed).saturating_add(more);
         if self.allowed > 0 && total > self.allowed {
-            return Err(wasmtime::Error::new(exceeded("max_memory", self.allowed, "bytes")));
+            return Err(wasmtime::Error::new(exceeded("max_memory", self.allowed, size::format)));
         }
         self.gauge.memory.store(total, Ordering::Relaxed);
         self.last = more;
@@ -66,10 +67,10 @@ impl Memory {
     }
 }
 
-/// The end of a run that crossed a limit.
-pub fn exceeded(limit: &str, allowed: u64, unit: &str) -> Stop {
+/// The end of a run that crossed a limit; `show` makes a text of the amount.
+pub fn exceeded(limit: &str, allowed: u64, show: impl FnOnce(u64) -> String) -> Stop {
     let word = limit.strip_prefix("max_").unwrap_or(limit);
-    let message = format!("{word} limit exceeded: {allowed} {unit}");
+    let message = format!("{word} limit exceeded: {}", show(allowed));
     let allowed = i64::try_from(allowed).unwrap_or(i64::MAX);
     Stop::new(Exit::limit(Cause::Limit, limit, allowed, message))
 }
@@ -120,10 +121,7 @@ mod tests {
         assert_eq!(held.load(Ordering::Relaxed), 131_072);
         let error = memory.memory_growing(131_072, 262_144, None).unwrap_err();
         let stop = error.downcast_ref::<Stop>().unwrap();
-        assert_eq!(
-            stop.exit().error().unwrap().message(),
-            "memory limit exceeded: 200000 bytes"
-        );
+        assert_eq!(stop.exit().error().unwrap().message(), "memory limit exceeded: 200000B");
         assert!(memory.memory_growing(131_072, 262_144, Some(200_000)).unwrap());
         assert_eq!(held.load(Ordering::Relaxed), 131_072);
     }

@@ -31,7 +31,7 @@ use super::lock;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
-use crate::project::WasmSource;
+use crate::project::{WasmSource, check};
 use crate::system::volume::{Volume, Volumes};
 
 /// What decides whether a module has to be loaded again.
@@ -191,9 +191,7 @@ pub fn verify(hash: &str, actual: &str) -> Result<()> {
         return Err(Error::invalid(format!("invalid hash format: {hash}")));
     }
     if expected != actual {
-        return Err(Error::invalid(format!(
-            "hash verification failed: hash mismatch: expected {expected}, got {actual}"
-        )));
+        return Err(Error::invalid(check::hash_mismatch(expected, actual)));
     }
     Ok(())
 }

@@ -213,6 +213,16 @@ impl Call {
     }
 }
 
+/// What a command that runs holds of the machine.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub struct Resources {
+    /// Resident bytes.
+    pub memory: usize,
+    pub files: usize,
+    pub threads: usize,
+}
+
 /// A command that runs.
 pub struct Running {
     pub child: Child,
@@ -246,6 +256,26 @@ impl Running {
         let found = read_until(stderr, &mut self.said, |said| said.matches(text).count() >= times);
         let said = String::from_utf8_lossy(&self.said);
         assert!(found, "{} never said {text:?} {times} times:\n{said}", self.shown);
+    }
+
+    /// Types a line.
+    pub fn enter(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("an open stdin");
+        writeln!(stdin, "{line}").expect("a program that reads");
+    }
+
+    /// What it holds of the machine now.
+    #[cfg(target_os = "linux")]
+    pub fn resources(&self) -> Resources {
+        let folder = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let count = |name: &str| fs::read_dir(folder.join(name)).expect("a living child").count();
+        let statm = fs::read_to_string(folder.join("statm")).expect("a living child");
+        let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+        Resources {
+            memory: pages.expect("a number of pages") * 4096,
+            files: count("fd"),
+            threads: count("task"),
+        }
     }
 
     pub fn signal(&self, name: &str) {

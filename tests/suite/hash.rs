@@ -78,3 +78,28 @@ fn what_cannot_be_written_stays_and_is_told() {
         .stderr_has("has no hash");
     folder.wippy("hash app:nobody").run().code(4);
 }
+
+#[test]
+fn a_wrong_hash_counts_before_whatever_else_is_wrong_with_the_entry() {
+    let folder = with(&format!("sha256:{}", "0".repeat(64)));
+    let index = folder.read("src/_index.yaml");
+    folder.write(
+        "src/_index.yaml",
+        index.replace("    # a comment", "    limits: { max_memory: -1 }"),
+    );
+    for words in ["run main 6 7", "run -x app:main 6 7"] {
+        folder
+            .wippy(words)
+            .run()
+            .code(5)
+            .stderr_has("error[limit-range]")
+            .stderr_has("error[hash-mismatch]: hash verification failed: hash mismatch: expected 0000");
+    }
+    folder.write(
+        "src/_index.yaml",
+        folder
+            .read("src/_index.yaml")
+            .replace(&"0".repeat(64), &hash("compute")[7..]),
+    );
+    folder.wippy("run main 6 7").run().code(3);
+}

@@ -13,6 +13,7 @@ mod raw_mode;
 mod repl;
 mod services;
 mod signals;
+mod soak;
 mod streams;
 mod testing;
 mod usage;

@@ -111,4 +111,10 @@ fn a_field_can_be_set_for_one_run() {
         .run()
         .code(2)
         .stderr_has("NS:NAME:FIELD=VALUE");
+    folder
+        .wippy("-o app:mian:limits.max_execution_ms=200 run main")
+        .run()
+        .code(4)
+        .stderr_has("no entry app:mian")
+        .stderr_has("did you mean app:main?");
 }

@@ -25,6 +25,7 @@ pub use bytes::{Arguments, Returned};
 pub use shape::Shape;
 
 use crate::error::{Error, Kind, Result};
+use crate::size;
 use crate::value::Value;
 use shape::{Labelled, TOO_LARGE, separated};
 
@@ -124,9 +125,12 @@ fn transfer_exceeded(allowed: u64) -> Error {
         ("limit", Value::from("max_transfer")),
         ("allowed", Value::Int(i64::try_from(allowed).unwrap_or(i64::MAX))),
     ]);
-    Error::new(Kind::LimitExceeded, format!("transfer limit exceeded: {allowed} bytes"))
-        .with_details(details)
-        .with_retryable(None)
+    Error::new(
+        Kind::LimitExceeded,
+        format!("transfer limit exceeded: {}", size::format(allowed)),
+    )
+    .with_details(details)
+    .with_retryable(None)
 }
 
 #[cfg(test)]

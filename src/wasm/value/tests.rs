@@ -543,7 +543,7 @@ fn values_that_multiply_end_at_the_bound() {
         .lower(&laughs.finish(), 1 << 20)
         .unwrap_err();
     assert_eq!(error.kind(), Kind::LimitExceeded);
-    assert_eq!(error.message(), "transfer limit exceeded: 1048576 bytes");
+    assert_eq!(error.message(), "transfer limit exceeded: 1MiB");
     assert_eq!(error.retryable(), None);
     let details = Value::map([("limit", Value::from("max_transfer")), ("allowed", Value::Int(1 << 20))]);
     assert_eq!(error.details(), Some(&details));
