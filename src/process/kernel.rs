@@ -448,7 +448,7 @@ impl Kernel {
         }
         // The body holds the process: from here on only its end takes it out again.
         *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
-        if process.max_execution().is_some() {
+        if spawn.program.max_execution().is_some() {
             self.set_deadline(&process);
         }
         process.phase.store(phase::IDLE, Ordering::SeqCst);
