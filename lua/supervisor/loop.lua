@@ -126,9 +126,13 @@ end
 -- Does what follows from the end of a child. An error when that is the end of the supervisor, ENDING when its host stops.
 function Supervisor:child_ended(at, err)
 	local child = self.children[at]
+	local pid = child.pid
 	child.pid = nil
 	if child.host and native.is_stopping(child.host) then
 		return ENDING
+	end
+	if err then
+		native.record(child.id, child.entry, pid, err)
 	end
 	local restarts = {}
 	for index, other in ipairs(self.children) do

@@ -48,7 +48,7 @@ async fn until_signal(runtime: &Runtime, registry: &Registry, log: &Log) -> Resu
     let mut signals =
         Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
     let ended = match first(runtime.start_services(Occasion::Alone), signals.next()).await {
-        First::Left(Err(unstarted)) => Err(boot_failed(&unstarted, registry)),
+        First::Left(Err(unstarted)) => Err(boot_failed(&unstarted, runtime, registry)),
         First::Right(signal) => Ok(signal.code()),
         First::Left(Ok(())) => {
             log.record(Record::new(Level::Info, "running; stop with Ctrl-C"));
@@ -63,20 +63,26 @@ async fn until_signal(runtime: &Runtime, registry: &Registry, log: &Log) -> Resu
     ended
 }
 
-/// The first of them is shown; all of them have their log records.
-fn boot_failed(unstarted: &[Unstarted], registry: &Registry) -> Failure {
+/// The first of them is shown, with what is wrong in its files; all of them have their log records.
+fn boot_failed(unstarted: &[Unstarted], runtime: &Runtime, registry: &Registry) -> Failure {
     let Unstarted { id, error } = &unstarted[0];
     let entry = registry.get(id);
     let process = entry.and_then(|entry| match &entry.spec {
         Spec::Service(spec) => registry.get(&spec.process),
         _ => None,
     });
-    let problems = [entry, process]
-        .into_iter()
-        .flatten()
-        .flat_map(|entry| entry.problems.clone());
-    let problems: Vec<Diagnostic> = problems.collect();
+    let found = [entry, process].into_iter().flatten().flat_map(|entry| {
+        let known = entry.problems.iter().cloned();
+        known.chain(runtime.findings(entry)).collect::<Vec<_>>()
+    });
+    let found: Vec<Diagnostic> = found.filter(Diagnostic::is_error).collect();
+    let code = match error.retryable() {
+        // Nothing in the project is to blame.
+        Some(true) => code::FAILED,
+        _ => Failure::entry(error.clone(), &found).code,
+    };
     let message = format!("the required service {id} cannot be started: {error}");
-    Failure::entry(Error::new(error.kind(), message), &problems)
+    Failure::new(code, Error::new(error.kind(), message))
+        .with_diagnostics(found)
         .help("with `lifecycle: { startup: optional }` the others run without it")
 }

@@ -650,3 +650,80 @@ fn what_is_deep_never_ends_the_program() {
         deep.cause
     );
 }
+
+#[test]
+fn a_panic_in_a_host_function_ends_its_process_alone() {
+    let world = World::new();
+    for kind in ["in_c", "in_module", "in_future", "in_finish"] {
+        for place in [
+            "fault()",
+            "while true do pcall(fault) end",
+            "xpcall(fault, print)",
+            "coroutine.wrap(fault)()",
+            "coroutine.spawn(function() pcall(fault) end) require('time').sleep('1m')",
+            "local x <close> = setmetatable({}, {__close = fault})",
+            "table.sort({1, 2}, function() pcall(fault) return false end)",
+        ] {
+            let text =
+                format!("local fault = getmetatable(require('test')).native.faults.{kind}\n{place}\nreturn 'went on'");
+            let process = world.spawn(world.program("faulty", &text), &[]).unwrap();
+            let exit = world.end(&process);
+            let error = exit.error().unwrap_or_else(|| panic!("{kind} in {place}: {exit:?}"));
+            assert_eq!(error.kind(), Kind::Internal, "{kind} in {place}: {error:?}");
+            assert!(error.message().contains("panicked"), "{kind} in {place}: {error:?}");
+        }
+    }
+    assert!(world.run("return 1").result.is_ok(), "the world goes on");
+}
+
+/// Neighbours that nobody wants: each goes on until it is terminated, or is started again.
+const BAD_NEIGHBOURS: &[&str] = &[
+    "while true do end",
+    "while true do pcall(function() local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end end) end",
+    "local function f() return pcall(f) end while true do f() end",
+    "local function f(n) return 1 + f(n) end while true do pcall(f, 1) end",
+    "local victim = ... while true do process.send(victim, 'flood', ('x'):rep(10000)) end",
+    "while true do process.send(process.pid(), 'flood', {1, 2, 3}) end",
+    "while true do pcall(table.sort, {3, 2, 1}, function() error('no') end) pcall(string.gsub, 'x', 'x', error) end",
+    "while true do process.spawn('app:dying', 'app:processes') end",
+    "while true do collectgarbage() end",
+    "local s = ('a'):rep(1 << 16) while true do pcall(string.find, s, ('.-'):rep(9) .. 'b') end",
+    "getmetatable(require('test')).native.faults.in_c()",
+    "while true do coroutine.spawn(function() error('spawned') end) require('time').sleep('1ms') end",
+    "local t = {} for i = 1, 1 << 18 do t[i] = {i} end while true do process.send(process.pid(), 'x', t) process.receive('0s') end",
+];
+
+#[test]
+fn a_fault_in_one_process_is_never_felt_by_its_neighbour() {
+    let world = World::new();
+    world.program("dying", "error('born to die')");
+    // Nobody reads what floods this one.
+    let flooded = world.program("flooded", "require('time').sleep('1h')");
+    let victim = world.spawn(flooded, &[]).unwrap();
+    let bystander = world.start_bystander();
+    let until = Instant::now() + Duration::from_secs(3);
+    let mut neighbours: Vec<Arc<Process>> = Vec::new();
+    while Instant::now() < until {
+        for text in BAD_NEIGHBOURS.iter().skip(neighbours.len()) {
+            let args = [Value::from(victim.pid().to_string())];
+            neighbours.push(world.spawn(world.limited(text, 64 << 20), &args).unwrap());
+        }
+        for (neighbour, text) in neighbours.iter_mut().zip(BAD_NEIGHBOURS) {
+            if neighbour.exit().is_some() {
+                let args = [Value::from(victim.pid().to_string())];
+                *neighbour = world.spawn(world.limited(text, 64 << 20), &args).unwrap();
+            }
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for neighbour in &neighbours {
+        // One that has just ended by itself is as good.
+        let _ = world.kernel.terminate(neighbour.pid());
+    }
+    for (neighbour, text) in neighbours.iter().zip(BAD_NEIGHBOURS) {
+        let exit = world.end(neighbour);
+        assert!(exit.error().is_some(), "{text}: {exit:?}");
+    }
+    world.stop_bystander(&bystander, "its bad neighbours");
+    assert!(victim.exit().is_none());
+}

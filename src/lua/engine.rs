@@ -19,7 +19,7 @@ use crate::lua::modules::json::validate::Schemas;
 use crate::lua::modules::repl::{self, Desk};
 use crate::lua::modules::supervisor::{self, Calls};
 use crate::lua::modules::test::Bench;
-use crate::process::{Body, Exit, Instance, Process, Program, Progress, Start, StepContext};
+use crate::process::{Body, Exit, Instance, Process, Program, Progress, Received, Start, StepContext};
 use crate::project::{Entry, Limits, LuaKind, LuaSpec, Registry, Spec};
 use crate::system::System;
 use crate::value::Packed;
@@ -437,6 +437,13 @@ impl Body for LuaBody {
         match self.init() {
             Ok(driver) => driver.step(cx.waker),
             Err(error) => Progress::Ended(Exit::failed(error)),
+        }
+    }
+
+    fn last_received(&self) -> Vec<Received> {
+        match self {
+            LuaBody::Running(driver) => driver.last_received(),
+            _ => Vec::new(),
         }
     }
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::Process;
 use super::call::{Target, no_handler};
+use super::{Process, Topic};
 use crate::error::{Error, Kind, Result};
 use crate::id::{EntryId, Pid};
 use crate::value::{Packed, Value};
@@ -82,6 +82,9 @@ pub struct Start {
     pub args: Packed,
 }
 
+/// Where a message came from that a program has taken: its sender, if a process, and its topic.
+pub type Received = (Option<Pid>, Topic);
+
 /// The running side of a process. Dropping it closes everything it held.
 pub trait Body: Send {
     /// Runs until it waits, ends, or its slice of about a millisecond is over.
@@ -94,6 +97,11 @@ pub trait Body: Send {
     /// (the last lines of stderr) to the reason.
     fn doomed(&mut self, exit: Exit) -> Exit {
         exit
+    }
+
+    /// The messages that the program took last, oldest first: for the record of a failure.
+    fn last_received(&self) -> Vec<Received> {
+        Vec::new()
     }
 
     /// What is left of it for another call of its function, after its end. Only asked when it was not doomed; none when it

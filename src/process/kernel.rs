@@ -24,12 +24,12 @@ use super::ticker::{self, Ticked};
 use super::timer::{Clock, Timers};
 use super::{
     Body, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Policy, Process, Program,
-    Programs, Start, Topic, Upgrade,
+    Programs, Received, Start, Topic, Upgrade,
 };
 use crate::error::{Error, Kind, Result};
 use crate::id::{ById, EntryId, Pid};
 use crate::log::{Level, Log, Record};
-use crate::value::Packed;
+use crate::value::{Packed, Value};
 
 /// A body that held at least this much is dropped off the workers: freeing a large state takes longer than a slice.
 const HEAVY: u64 = 4 << 20;
@@ -448,7 +448,7 @@ impl Kernel {
         }
         // The body holds the process: from here on only its end takes it out again.
         *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
-        if process.max_execution().is_some() {
+        if spawn.program.max_execution().is_some() {
             self.set_deadline(&process);
         }
         process.phase.store(phase::IDLE, Ordering::SeqCst);
@@ -728,7 +728,7 @@ impl Kernel {
         }
     }
 
-    fn settle(&self, process: &Arc<Process>, exit: Exit) {
+    fn settle(&self, process: &Arc<Process>, (exit, received): (Exit, Vec<Received>)) {
         if !process.settle() {
             return;
         }
@@ -736,7 +736,7 @@ impl Kernel {
         let (watchers, names) = process.relations().close();
         let exit = Arc::new(exit);
         // The record comes first: whoever finds the pid gone can rely on it.
-        self.report(process, &exit, &watchers);
+        self.report(process, &exit, &received, &watchers);
         self.shard(number).remove(&number);
         self.0.names.release(&names, process.pid());
         let links = self.close_mailbox(process);
@@ -800,32 +800,77 @@ impl Kernel {
         }
     }
 
-    /// A failure that nobody is told of leaves a record.
-    fn report(&self, process: &Process, exit: &Exit, watchers: &[u64]) {
+    /// The record of a failure: an error when nobody is told of it, else for those who want to know everything. `received`:
+    /// the messages that it took last.
+    fn report(&self, process: &Process, exit: &Exit, received: &[Received], watchers: &[u64]) {
         let Some(error) = exit.error() else { return };
+        let (links, unread) = {
+            let mailbox = process.mailbox();
+            (mailbox.links().collect::<Vec<u64>>(), mailbox.len())
+        };
         let stopped = exit.cause == Cause::Terminated && process.host().is_stopping();
-        if !watchers.is_empty() || process.is_observed() || stopped || process.mailbox().has_links() {
+        let unobserved = watchers.is_empty() && links.is_empty() && !process.is_observed();
+        let level = if unobserved && !stopped {
+            Level::Error
+        } else {
+            Level::Debug
+        };
+        if !self.0.log.enabled(level) {
             return;
         }
-        let mut record = Record::new(Level::Error, "process failed")
+        let mut record = Record::new(level, "process failed")
             .about(process.pid(), &process.entry())
             .because(error);
         if let Some(first) = error.details().filter(|_| exit.cause == Cause::LinkBroken) {
             record = record.field("first", first.clone());
         }
+        let told = watchers
+            .iter()
+            .chain(&links)
+            .filter_map(|number| self.find_number(*number));
+        record = list_field(record, "received", received.iter().map(shown_message));
+        record = list_field(record, "told", told.map(|told| told.pid().to_string()));
+        if unread > 0 {
+            record = record.field("unread", unread as i64);
+        }
         self.0.log.record(record);
     }
 }
 
-/// Closes a body; a panic while it does so is that process's own fault.
-fn drop_body(body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) -> Exit {
-    let Some(mut body) = body else { return exit };
+/// The record with a list of texts, if there are any.
+fn list_field(record: Record, name: &str, texts: impl Iterator<Item = String>) -> Record {
+    let texts: Vec<Value> = texts.map(Value::from).collect();
+    match texts.is_empty() {
+        true => record,
+        false => record.field(name, Value::array(texts)),
+    }
+}
+
+/// A message in the record of a failure.
+fn shown_message((from, topic): &Received) -> String {
+    match from {
+        Some(from) => format!("{topic} from {from}"),
+        None => topic.to_string(),
+    }
+}
+
+/// Closes a body; a panic while it does so is that process's own fault. Of a failure the messages that it took last come
+/// back too.
+fn drop_body(body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) -> (Exit, Vec<Received>) {
+    let Some(mut body) = body else {
+        return (exit, Vec::new());
+    };
     let closed = catch_unwind(AssertUnwindSafe(|| {
         let exit = if doomed { body.doomed(exit) } else { exit };
+        let received = if exit.error().is_some() {
+            body.last_received()
+        } else {
+            Vec::new()
+        };
         drop(body);
-        exit
+        (exit, received)
     }));
-    closed.unwrap_or_else(|panic| Exit::failed(panicked(&*panic)))
+    closed.unwrap_or_else(|panic| (Exit::failed(panicked(&*panic)), Vec::new()))
 }
 
 /// Makes the body of an ordinary process.

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Body, Exit, Instance, Program, Progress, Start, StepContext};
+use super::{Body, Exit, Instance, Program, Progress, Received, Start, StepContext};
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
 use crate::project::PoolSpec;
@@ -314,6 +314,10 @@ impl Body for Leased {
 
     fn memory(&self) -> u64 {
         self.body.as_ref().map_or(0, |body| body.memory())
+    }
+
+    fn last_received(&self) -> Vec<Received> {
+        self.body.as_ref().map_or_else(Vec::new, |body| body.last_received())
     }
 
     fn doomed(&mut self, exit: Exit) -> Exit {

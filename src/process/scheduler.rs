@@ -1,8 +1,8 @@
 //! Which process runs when, and on which worker.
 //!
-//! Workers are OS threads of our own. Each has a ready queue with two priorities: processes that were just woken, and
-//! processes whose slice ended. A woken one goes first; a preempted one waits at most two beats of the tick while others
-//! are woken all the time. A worker wakes and feeds its own neighbours' chatter itself (a message over threads costs more
+//! Workers are OS threads of our own. Each has a ready queue of three lanes: processes that were just woken, processes that
+//! have never run, and processes whose slice ended. Woken and new ones take turns and go first, so that whoever spawns
+//! without end holds up nobody who has a message; a preempted one waits at most two beats of the tick for them. A worker wakes and feeds its own neighbours' chatter itself (a message over threads costs more
 //! than a step), and calls an idle neighbour only when more than one process waits behind the one it runs.
 //!
 //! Why not a task per worker on tokio's threads: tokio's cooperative budget is counted per task and would be shared by
@@ -65,7 +65,7 @@ pub(super) struct Scheduler {
 #[derive(Default)]
 struct Worker {
     queue: Mutex<Queue>,
-    /// Length of both priorities together, to look at without the lock.
+    /// Length of all lanes together, to look at without the lock.
     len: AtomicUsize,
     /// The beat in which its current step began; 0 between steps. Whoever sets it back to 0 owns the worker from then on:
     /// its thread after the step, or the tick that relieves it.
@@ -83,8 +83,11 @@ struct Seat {
 #[derive(Default)]
 struct Queue {
     woken: VecDeque<Arc<Process>>,
+    new: VecDeque<Arc<Process>>,
     preempted: VecDeque<Arc<Process>>,
-    /// The beat in which a preempted one was taken last.
+    /// It is the turn of a new one.
+    new_first: bool,
+    /// The beat in which a preempted one was last taken, or came back.
     preempted_at: u64,
 }
 
@@ -175,8 +178,7 @@ impl Scheduler {
         lock(&self.common).clear();
         for worker in &self.workers {
             let mut queue = lock(&worker.queue);
-            queue.woken.clear();
-            queue.preempted.clear();
+            *queue = Queue::default();
         }
     }
 
@@ -251,10 +253,13 @@ impl Scheduler {
         };
         let worker = &self.workers[index];
         let mut queue = lock(&worker.queue);
-        if woken {
-            queue.woken.push_back(process);
-        } else {
+        if !woken {
             queue.preempted.push_back(process);
+            queue.preempted_at = ticker::now();
+        } else if process.steps() == 0 {
+            queue.new.push_back(process);
+        } else {
+            queue.woken.push_back(process);
         }
         let len = queue.len();
         worker.len.store(len, Ordering::SeqCst);
@@ -322,6 +327,7 @@ impl Scheduler {
             if first.is_some() {
                 let mut own = lock(&self.workers[thief].queue);
                 own.woken.append(&mut taken.woken);
+                own.new.append(&mut taken.new);
                 own.preempted.append(&mut taken.preempted);
                 self.workers[thief].len.store(own.len(), Ordering::SeqCst);
                 return first;
@@ -418,12 +424,12 @@ impl Worker {
 
 impl Queue {
     fn len(&self) -> usize {
-        self.woken.len() + self.preempted.len()
+        self.woken.len() + self.new.len() + self.preempted.len()
     }
 
     fn pop(&mut self, only_urgent: bool) -> Option<Arc<Process>> {
         let overdue = !self.preempted.is_empty() && ticker::now() >= self.preempted_at + PREEMPTED_WAITS;
-        if !overdue && let Some(process) = self.woken.pop_front() {
+        if !overdue && let Some(process) = self.pop_urgent() {
             return Some(process);
         }
         if overdue || !only_urgent {
@@ -433,7 +439,16 @@ impl Queue {
         None
     }
 
-    /// The older half of each priority.
+    fn pop_urgent(&mut self) -> Option<Arc<Process>> {
+        self.new_first = !self.new_first;
+        let (first, second) = match self.new_first {
+            true => (&mut self.new, &mut self.woken),
+            false => (&mut self.woken, &mut self.new),
+        };
+        first.pop_front().or_else(|| second.pop_front())
+    }
+
+    /// The older half of each lane.
     fn split(&mut self) -> Queue {
         let front = |lane: &mut VecDeque<Arc<Process>>| {
             let rest = lane.split_off(lane.len().div_ceil(2));
@@ -441,13 +456,14 @@ impl Queue {
         };
         Queue {
             woken: front(&mut self.woken),
+            new: front(&mut self.new),
             preempted: front(&mut self.preempted),
-            preempted_at: 0,
+            ..Queue::default()
         }
     }
 
     fn pop_first(&mut self) -> Option<Arc<Process>> {
-        self.woken.pop_front().or_else(|| self.preempted.pop_front())
+        self.pop_urgent().or_else(|| self.preempted.pop_front())
     }
 }
 

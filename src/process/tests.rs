@@ -684,6 +684,44 @@ fn a_stop_of_a_host_terminates_what_outlives_its_timeout() {
 }
 
 #[test]
+fn long_slices_do_not_starve_who_was_just_woken() {
+    let world = World::new();
+    let [slices, turns] = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+    for _ in 0..4 {
+        let slices = slices.clone();
+        let program = Plain {
+            preempting: true,
+            ..World::program(move |_, _| {
+                let slices = slices.clone();
+                poll_fn(move |_| {
+                    std::thread::sleep(Duration::from_millis(4));
+                    slices.fetch_add(1, Ordering::SeqCst);
+                    Poll::Pending
+                })
+            })
+        };
+        world.kernel.spawn(world.request(program)).unwrap();
+    }
+    let counted = turns.clone();
+    world.spawn(move |process, _| {
+        let turns = counted.clone();
+        async move {
+            loop {
+                turns.fetch_add(1, Ordering::SeqCst);
+                yield_now(&process).await;
+            }
+        }
+    });
+    while slices.load(Ordering::SeqCst) < 100 {
+        std::thread::yield_now();
+    }
+    assert!(
+        turns.load(Ordering::SeqCst) > 20,
+        "{turns:?} turns beside {slices:?} slices"
+    );
+}
+
+#[test]
 fn a_woken_process_goes_before_preempted_ones_and_does_not_starve_them() {
     let world = World::new();
     let turns = Arc::new(AtomicUsize::new(0));

@@ -53,6 +53,8 @@ pub struct State {
     pub starts: u64,
     /// Restarts since then, the one that is being waited for included.
     pub restarts: u64,
+    /// It has failed, and a restart is to come.
+    pub is_waiting: bool,
 }
 
 /// What happened.
@@ -115,7 +117,11 @@ pub enum Action {
 
 /// What follows from an event. An event that means nothing in a state changes nothing.
 pub fn decide(lifecycle: &Lifecycle, state: State, event: Event) -> (State, Option<Action>) {
-    let to = |status| State { status, ..state };
+    let to = |status| State {
+        status,
+        is_waiting: false,
+        ..state
+    };
     match (state.status, event) {
         (status, Event::Start) if status.is_at_rest() => {
             let next = State {
@@ -135,7 +141,8 @@ pub fn decide(lifecycle: &Lifecycle, state: State, event: Event) -> (State, Opti
         (Status::Stopping, Event::Ended { .. }) => (to(Status::Stopped), None),
         (Status::Stopping, Event::StopTimedOut) => (to(Status::Failed), Some(Action::Terminate)),
         // A start that is under way is given up, and so is a restart.
-        (Status::Starting | Status::Failed, Event::Stop) => (to(Status::Stopped), None),
+        (Status::Starting, Event::Stop) => (to(Status::Stopped), None),
+        (Status::Failed, Event::Stop) if state.is_waiting => (to(Status::Stopped), None),
         _ => (state, None),
     }
 }
@@ -149,6 +156,7 @@ fn after_end(lifecycle: &Lifecycle, state: State, verdict: Verdict, luck: f64) -
         Verdict::Again => {
             let next = State {
                 restarts: state.restarts + 1,
+                is_waiting: true,
                 ..to(Status::Failed)
             };
             let delay = lifecycle.restart.backoff.delay(next.restarts, luck);
@@ -181,6 +189,7 @@ mod tests {
             status,
             starts,
             restarts,
+            is_waiting: false,
         }
     }
 
@@ -188,6 +197,7 @@ mod tests {
     fn waiting(n: u64) -> State {
         State {
             restarts: n,
+            is_waiting: true,
             ..at(Failed, n)
         }
     }
@@ -215,6 +225,7 @@ mod tests {
             status,
             starts,
             restarts,
+            is_waiting: status == Failed,
         };
         let cases = [
             // A life.
@@ -258,10 +269,12 @@ mod tests {
                 Event::Stop,
                 State {
                     status: Stopped,
+                    is_waiting: false,
                     ..waiting(2)
                 },
                 None,
             ),
+            (at(Failed, 3), Event::Stop, at(Failed, 3), None),
             (at(Exited, 1), Event::Stop, at(Exited, 1), None),
             (at(Unknown, 0), Event::Stop, at(Unknown, 0), None),
             // What comes too late.

@@ -277,7 +277,7 @@ impl Keeper {
                     error,
                     is_blocked: false,
                     has_run: seen.has_run || state.status == Status::Running,
-                    is_over: state.status.is_at_rest() && !matches!(action, Some(Action::RestartAfter(_))),
+                    is_over: state.status.is_at_rest() && !state.is_waiting,
                 };
             });
         }
@@ -298,7 +298,7 @@ impl Keeper {
                 }
             }
         }
-        if state.status.is_at_rest() && !matches!(action, Some(Action::RestartAfter(_))) {
+        if state.status.is_at_rest() && !state.is_waiting {
             self.next = Box::pin(pending());
         }
     }

@@ -1,3 +1,4 @@
+local funcs = require("funcs")
 local time = require("time")
 
 local ECHO, HOST = "app:echo", "app:processes"
@@ -295,6 +296,12 @@ describe("links", function()
 		end
 	end)
 
+	it("end the call of a function", function()
+		local value, err = funcs.call("app:steadfast", "app:broken")
+		assert.is_nil(value)
+		assert.equal("linked process failed", err:message())
+	end)
+
 	it("tell of the failure of a WebAssembly process", function()
 		trapping(function()
 			local pid = assert(process.spawn_linked(test.wasm("wasm/trapper.wasm", "trap-unreachable"), HOST))
@@ -380,6 +387,10 @@ describe("process.upgrade", function()
 		test.is_error(event.error, "Invalid")
 		_, event = upgraded("app:broken")
 		assert.matches("broken from the start", event.error:message(), 1, true)
+	end)
+
+	it("is ignored in functions", function()
+		assert.equal("went on", (funcs.call("app:steadfast")))
 	end)
 
 	it("becomes a WebAssembly process", function()

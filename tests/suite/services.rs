@@ -106,10 +106,12 @@ fn what_ends_as_it_meant_to_is_not_restarted() {
     ];
     let lifecycle = "    lifecycle: { auto_start: true, restart: { initial_delay: 1ms } }\n";
     let mut all: Vec<_> = ends.iter().map(|(name, main)| (*name, *main, lifecycle)).collect();
-    let last = "return function()\n  time.sleep('50ms')\n  print('last')\n  process.receive()\nend";
-    all.push(("last", last, AUTO));
+    // One that is restarted with the same delay: the others would have been by then.
+    let crashing = "return function()\n  print(process.pid())\n  error('crash')\nend";
+    all.push(("crashing", crashing, lifecycle));
     let mut running = run(&services(&all));
-    running.until_error("last");
+    running.until_errors("service exited", ends.len());
+    running.until_error("\"message\":\"{app:processes|0x00008}\"");
     let outcome = terminated(running);
     for (name, _) in ends {
         let changes = changes(&outcome, &format!("app:{name}"));
@@ -270,6 +272,49 @@ fn a_required_service_that_cannot_start_fails_the_boot() {
         .run()
         .code(3)
         .stderr_has("process not found: app:nowhere");
+}
+
+#[test]
+fn a_start_has_a_deadline() {
+    let folder = crate::projects::wasm("command", "run", "");
+    let service = "  - name: slow\n    kind: process.service\n    process: main\n    host: processes\n    lifecycle: { auto_start: \
+                   true, start_timeout: 0s, startup: optional, restart: { max_attempts: 1 } }\n";
+    folder.write("src/_index.yaml", folder.read("src/_index.yaml") + service);
+    let mut running = run(&folder);
+    running.until_error("its only start is used up");
+    let outcome = terminated(running).stderr_has("start timeout after 0s");
+    let expected = ["service starting", "service failed"];
+    assert_eq!(changes(&outcome, "app:slow"), expected, "{outcome}");
+    let required = folder.read("src/_index.yaml").replace("startup: optional, ", "");
+    folder.write("src/_index.yaml", required);
+    run(&folder)
+        .wait()
+        .code(1)
+        .stderr_has("app:slow cannot be started: start timeout");
+}
+
+#[test]
+fn a_child_that_fails_leaves_a_record() {
+    let folder = Folder::with(&[
+        ("worker.lua", "error('a loose screw')"),
+        (
+            "boss.lua",
+            "process.set_options({ trap_links = true })\nassert(supervisor.start_link({ intensity = 1, children = { { id = \
+             'worker', entry = './worker.lua' } } }))\nprint(process.receive().error:kind())",
+        ),
+    ]);
+    let outcome = folder
+        .wippy("--log-format json run boss.lua")
+        .run()
+        .code(0)
+        .stdout("LimitExceeded\n");
+    let failed: Vec<_> = records(&outcome)
+        .into_iter()
+        .filter(|record| record["message"] == "child failed" && record["fields"]["child"] == "worker")
+        .collect();
+    assert_eq!(failed.len(), 2, "{outcome}");
+    let error = failed[0]["fields"]["error"].as_str().expect("a text");
+    assert!(error.contains("a loose screw"), "{outcome}");
 }
 
 #[test]

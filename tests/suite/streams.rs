@@ -121,6 +121,48 @@ fn a_process_that_fails_unobserved_leaves_a_record() {
 }
 
 #[test]
+fn the_record_of_a_failure_says_what_came_before_and_who_was_told() {
+    let folder = project(
+        "  - name: child\n    kind: process.lua\n    modules: [time]\n    source: |\n      local time = require('time')\n      \
+         return function()\n        process.listen('unread')\n        for _ = 1, 7 do process.receive() end\n        while \
+         process.info().mailbox < 1 do time.sleep('1ms') end\n        error('lost')\n      end\n  - name: main\n    kind: \
+         process.lua\n    meta: { command: { name: main } }\n    source: |\n      return function(how)\n        local pid = \
+         process[how]('app:child', 'app:processes')\n        for i = 1, 7 do process.send(pid, 't' .. i) end\n        \
+         process.send(pid, 'unread', 1)\n        if how == 'spawn' then while process.info(pid) do end else \
+         process.receive() end\n      end\n",
+    );
+    let outcome = folder.wippy("--log-format json run main spawn").run().code(0);
+    let record: serde_json::Value = serde_json::from_slice(&outcome.stderr).expect("one JSON record");
+    assert_eq!(record["entry"], "app:child", "{outcome}");
+    assert_eq!(record["level"], "error", "{outcome}");
+    let fields = &record["fields"];
+    assert_eq!(fields["unread"], 1, "{outcome}");
+    assert!(
+        fields["frames"][0]
+            .as_str()
+            .is_some_and(|frame| frame.contains("_index.yaml")),
+        "{outcome}"
+    );
+    let received = fields["received"].as_array().expect("the last messages");
+    let topics: Vec<&str> = received
+        .iter()
+        .filter_map(|text| text.as_str()?.split(' ').next())
+        .collect();
+    assert_eq!(topics, ["t3", "t4", "t5", "t6", "t7"], "{outcome}");
+    assert!(
+        received[0].as_str().is_some_and(|text| text.contains(" from {")),
+        "{outcome}"
+    );
+    // Whoever is told makes it a matter of curiosity.
+    folder.wippy("run main spawn_monitored").run().code(0).quiet();
+    let outcome = folder.wippy("-v run main spawn_monitored").run().code(0);
+    outcome
+        .stderr_has("process failed")
+        .stderr_has("told=[\"{")
+        .stderr_has("t7 from {");
+}
+
+#[test]
 fn colour_only_where_it_is_welcome() {
     let folder = Folder::new();
     let escape = "\x1b[";

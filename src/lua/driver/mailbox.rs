@@ -14,7 +14,7 @@ use super::{Driver, Waiter, What};
 use crate::error::{Error, Result};
 use crate::id::Pid;
 use crate::lua::{message, stack};
-use crate::process::{Event, EventKind, Exit, Message, Taken, Topic};
+use crate::process::{Event, EventKind, Exit, Message, Received, Taken, Topic};
 
 /// What a channel is a window to.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,30 @@ pub struct Mail {
     windows: Vec<Window>,
     /// Who waits in `process.receive`, longest first.
     receivers: VecDeque<Waiter>,
+    taken: Trail,
+}
+
+/// Where the last messages came from. Keeps what is dropped otherwise, so it costs next to nothing.
+#[derive(Default)]
+struct Trail {
+    last: [Option<Received>; TRAIL],
+    next: usize,
+}
+
+/// Messages that a trail keeps.
+const TRAIL: usize = 5;
+
+impl Trail {
+    fn note(&mut self, from: Option<Pid>, topic: Topic) {
+        self.last[self.next] = Some((from, topic));
+        self.next = (self.next + 1) % TRAIL;
+    }
+
+    /// Oldest first.
+    fn to_vec(&self) -> Vec<Received> {
+        let (newer, older) = self.last.split_at(self.next);
+        older.iter().chain(newer).flatten().cloned().collect()
+    }
 }
 
 struct Window {
@@ -173,7 +197,7 @@ impl Driver {
                 Source::Inbox => {
                     let item = mailbox.take_message();
                     drop(mailbox);
-                    item.map(|item| message::push(l, self, item)).is_some()
+                    item.map(|item| self.push_object(l, item)).is_some()
                 }
                 Source::Events => {
                     let item = mailbox.take_event();
@@ -185,13 +209,33 @@ impl Driver {
                     let messages = *messages;
                     drop(mailbox);
                     item.map(|item| match messages {
-                        true => message::push(l, self, item),
-                        false => self.push_payload(l, &item),
+                        true => self.push_object(l, item),
+                        false => {
+                            self.push_payload(l, &item);
+                            self.mail.taken.note(item.from, item.topic);
+                        }
                     })
                     .is_some()
                 }
             }
         }
+    }
+
+    /// A Message object.
+    unsafe fn push_object(&mut self, l: Lua, message: Message) {
+        self.mail.taken.note(message.from.clone(), message.topic.clone());
+        // SAFETY: inside `host`.
+        unsafe { message::push(l, self, message) };
+    }
+
+    /// Forgets the messages of a call that is over.
+    pub(super) fn forget_received(&mut self) {
+        self.mail.taken = Trail::default();
+    }
+
+    /// The messages that the program took last, oldest first.
+    pub fn last_received(&self) -> Vec<Received> {
+        self.mail.taken.to_vec()
     }
 
     /// A raw value: nil for none, an array for several.
@@ -221,7 +265,10 @@ impl Driver {
         // SAFETY: inside `host`.
         unsafe {
             match taken {
-                Some(Taken::Message(message)) => self.push_message(l, &message),
+                Some(Taken::Message(message)) => {
+                    self.push_message(l, &message);
+                    self.mail.taken.note(message.from, message.topic);
+                }
                 Some(Taken::Event(event)) => self.push_event(l, &event),
                 None => return false,
             }

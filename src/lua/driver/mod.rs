@@ -48,6 +48,8 @@ mod bytecode;
 mod channel;
 mod coroutine;
 pub mod crossing;
+#[cfg(test)]
+pub mod faults;
 mod funcs;
 mod future;
 pub mod guard;

@@ -33,6 +33,7 @@ impl Driver {
         self.stop_calls(0);
         self.stop_timers(0);
         self.close_windows(0);
+        self.forget_received();
         self.context.close();
         (self.host_yield, self.preempted, self.guarded, self.cutting) = (false, false, false, false);
         self.pinned = 0;

@@ -16,6 +16,7 @@ use super::part::Part;
 use crate::duration;
 use crate::error::{Error, Result};
 use crate::id::{EntryId, Pid};
+use crate::log::{Level, Record};
 use crate::lua::error::{LuaError, bad_argument};
 use crate::lua::host::{Call, StateContext, context, outcome, waiting};
 use crate::lua::tree;
@@ -58,6 +59,7 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
     native.set("parent", lua.create_function(parent)?)?;
     native.set("begun", waiting(lua, begun)?)?;
     native.set("reply", lua.create_function(reply)?)?;
+    native.set("record", lua.create_function(record)?)?;
     native.set("decide", lua.create_function(decide)?)?;
     native.set("intensity", lua.create_function(intensity)?)?;
     native.set("now", now(lua)?)?;
@@ -260,7 +262,7 @@ impl Waiting {
 }
 
 /// `reply(call, value, err)`: answers a call, if somebody still waits for it.
-fn reply(lua: &Lua, (number, value, error): (i64, LuaValue, Option<mlua::UserDataRef<LuaError>>)) -> mlua::Result<()> {
+fn reply(lua: &Lua, (number, value, error): (i64, LuaValue, Option<Failure>)) -> mlua::Result<()> {
     let answer = match error {
         Some(error) => Err(error.0.clone()),
         None => Ok(tree::from_lua(&value)?),
@@ -304,6 +306,25 @@ fn decide(lua: &Lua, (name, restarts, ended, failed): (String, Vec<String>, usiz
     decision.set("start", from_one(start)?)?;
     decision.set("forget", from_one(forget)?)?;
     Ok(decision)
+}
+
+type Failure = mlua::UserDataRef<LuaError>;
+
+/// `record(id, entry, pid, err)`: leaves a record of a child that failed, or could not be started and has no pid. Nobody
+/// else would: its end was told to the supervisor.
+fn record(lua: &Lua, (id, entry, pid, error): (String, Option<String>, Option<String>, Failure)) -> mlua::Result<()> {
+    let supervisor = context(lua)?.process.clone();
+    let record = Record::new(Level::Warn, "child failed")
+        .field("child", id)
+        .field("supervisor", supervisor.pid().to_string())
+        .because(&error.0);
+    let pid = pid.and_then(|pid| Pid::parse(&pid).ok());
+    let entry = entry.and_then(|entry| EntryId::parse(&entry).ok());
+    supervisor.kernel().log().record(match (pid, entry) {
+        (Some(pid), Some(entry)) => record.about(&pid, &entry),
+        _ => record,
+    });
+    Ok(())
 }
 
 /// `intensity(allowed, period)`: a function that notes a restart, and gives their number when there are too many.

@@ -76,6 +76,8 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
     let native = lua.create_table()?;
     let started = Instant::now();
     native.set("guard", driver::guard::function(lua)?)?;
+    #[cfg(test)]
+    native.set("faults", driver::faults::table(lua)?)?;
     native.set("where", lua.create_function(where_is)?)?;
     native.set(
         "now",

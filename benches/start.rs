@@ -1,0 +1,133 @@
+//! How long a newcomer waits: from the start of the program to its end, or to its prompt.
+//!
+//! `cargo bench --bench start`. The greeting of `examples/greet`, warm (its code is in the cache) beside `wippy --version`,
+//! cold (the cache is empty) beside compiling the same module with bare wasmtime; and the prompt of `wippy repl` in a
+//! project of a hundred entries. Each figure is the median of several rounds, in milliseconds.
+
+mod world;
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use wasmtime::component::Component;
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/greet");
+const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/wasm/greet.wasm");
+
+fn main() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let version = timed(|| run(wippy(cache.path()).arg("--version")));
+    let warm = timed(|| run(&mut greet(cache.path())));
+    let cold = timed(|| {
+        let empty = tempfile::tempdir().expect("a folder");
+        run(&mut greet(empty.path()));
+    });
+    let engine = world::bare_engine(4);
+    let bytes = fs::read(MODULE).expect("the fixture");
+    let compile = timed(|| drop(Component::new(&engine, &bytes).expect("it compiles")));
+    let project = hundred_entries();
+    let prompt = world::median(|| prompt(project.path(), cache.path()));
+    println!("{:<44} {:>8} {:>8} {:>8}", "ms", "ours", "floor", "more");
+    row("run greet, warm (--version; goal: 3 more)", warm, version);
+    row("run greet, cold (the compile; goal: 5 more)", cold, compile);
+    row("prompt, 100 entries (goal: 50)", prompt, 0.0);
+}
+
+fn row(name: &str, ours: f64, floor: f64) {
+    println!("{name:<44} {ours:>8.2} {floor:>8.2} {:>8.2}", ours - floor);
+}
+
+fn timed(round: impl FnMut()) -> f64 {
+    world::each(1, round) / 1e6
+}
+
+fn wippy(cache: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wippy"));
+    command.env("XDG_CACHE_HOME", cache).env("XDG_STATE_HOME", cache);
+    command
+}
+
+fn greet(cache: &Path) -> Command {
+    let mut command = wippy(cache);
+    command.args(["-C", EXAMPLE, "run", "greet", "World"]);
+    command
+}
+
+fn run(command: &mut Command) {
+    let status = command.stdout(Stdio::null()).status().expect("the program");
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+fn hundred_entries() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut entries = String::from("version: '1.0'\nnamespace: bench\nentries:\n");
+    entries.push_str("  - { name: terminal, kind: terminal.host }\n  - { name: processes, kind: process.host }\n");
+    for number in 2..100 {
+        writeln!(
+            entries,
+            "  - {{ name: p{number}, kind: process.lua, source: 'return print' }}"
+        )
+        .expect("memory");
+    }
+    fs::write(folder.path().join("_index.yaml"), entries).expect("a file of the project");
+    folder
+}
+
+/// Milliseconds until the session shows its prompt.
+fn prompt(project: &Path, cache: &Path) -> f64 {
+    let (mut screen, terminal) = pty();
+    let mut command = wippy(cache);
+    command.arg("-C").arg(project).arg("repl").env("TERM", "xterm");
+    let ends = [terminal.try_clone(), terminal.try_clone(), Ok(terminal)];
+    let [stdin, stdout, stderr] = ends.map(|end| Stdio::from(end.expect("a descriptor")));
+    command.stdin(stdin).stdout(stdout).stderr(stderr);
+    // SAFETY: both calls are allowed between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            libc::ioctl(0, libc::TIOCSCTTY, 0);
+            Ok(())
+        });
+    }
+    let start = Instant::now();
+    let mut child = command.spawn().expect("the program");
+    drop(command);
+    let mut drawn = Vec::new();
+    let mut chunk = [0; 1024];
+    while !drawn.windows(2).any(|pair| pair == b"> ") {
+        let length = screen.read(&mut chunk).expect("a prompt");
+        drawn.extend_from_slice(&chunk[..length]);
+    }
+    let waited = start.elapsed();
+    child.kill().expect("it runs");
+    child.wait().expect("a child");
+    waited.as_secs_f64() * 1e3
+}
+
+/// Both ends of a new terminal.
+fn pty() -> (File, OwnedFd) {
+    let (mut master, mut slave) = (-1, -1);
+    let none = std::ptr::null_mut;
+    // SAFETY: the two places are valid; name, mode and size may be null.
+    let opened = unsafe {
+        libc::openpty(
+            &raw mut master,
+            &raw mut slave,
+            none(),
+            std::ptr::null(),
+            std::ptr::null(),
+        )
+    };
+    assert_eq!(opened, 0, "a pseudo-terminal");
+    // SAFETY: both are open and belong to nobody else.
+    unsafe {
+        libc::fcntl(master, libc::F_SETFD, libc::FD_CLOEXEC);
+        (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
+    }
+}
