@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use super::args::{Globals, LogFormat};
 use super::console::{Console, Paint};
-use super::json;
+use crate::json;
 use crate::log::{Level, Record, Sink};
 use crate::system::terminal::{Stream, Terminal};
 

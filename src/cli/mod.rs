@@ -11,7 +11,6 @@ mod failure;
 mod hash;
 mod help;
 mod inspect;
-mod json;
 mod list;
 mod log;
 mod module;

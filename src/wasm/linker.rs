@@ -1,7 +1,7 @@
 //! What stands behind a module's imports: WASI where it is linked, stubs for everything else.
 //!
-//! WASI's functions are always linked, harmless without their grant because the context behind them is empty; sockets
-//! only with it. Every other function is a stub: the module can be instantiated, and a call of the stub ends the run
+//! WASI's functions are always linked, harmless without their grant because the context behind them is empty; sockets and
+//! `funcs` only with it. Every other function is a stub: the module can be instantiated, and a call of the stub ends the run
 //! with a text that says what to write into the entry. Types that an import needs are made up as they are met.
 //!
 //! Invariant: no import reaches anything of the host unless a grant of this entry covers it.
@@ -47,24 +47,30 @@ pub enum Provision {
 
 /// What becomes of an import of that name under these grants.
 pub fn provision(interface: &str, grants: Grants) -> Provision {
-    use Grant::{Cli, Clocks, Filesystem, Io, Random, Sockets};
+    use Grant::{Cli, Clocks, Filesystem, Funcs, Io, Random, Sockets};
     let linked = is_linked_version(interface);
     match Grant::covering(interface) {
         Some(Io | Cli | Filesystem | Clocks | Random) if linked && exists(interface) => Provision::Linked,
         Some(Io | Cli | Filesystem | Clocks | Random) | None => Provision::Missing(None),
         Some(grant) if !grants.has(grant) => Provision::Missing(Some(grant)),
         Some(Sockets) if linked => Provision::Linked,
+        Some(Funcs) if has_version(interface, "0.1.") => Provision::Linked,
         Some(grant) => Provision::Unprovided(grant),
     }
 }
 
 /// WASI 0.2.x, releases only.
 fn is_linked_version(interface: &str) -> bool {
+    has_version(interface, "0.2.")
+}
+
+/// Whether it is a release of the versions that begin so.
+fn has_version(interface: &str, beginning: &str) -> bool {
     let Some((_, version)) = interface.split_once('@') else {
         return false;
     };
     version
-        .strip_prefix("0.2.")
+        .strip_prefix(beginning)
         .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
@@ -151,6 +157,9 @@ impl Linkers {
                 base.get_or_init(|| made).clone()
             }
         };
+        if importer.grants.has(Grant::Funcs) {
+            super::funcs::link(&mut linker).map_err(unlinked)?;
+        }
         let mut stubs = Stubs {
             engine,
             importer,
@@ -348,7 +357,10 @@ impl Stubs<'_> {
 
 /// The name under which the functions for a guest's `wasi:io/streams@0.2.3` are linked.
 fn linked_name(interface: &str) -> String {
-    format!("{}@{LINKED}", unversioned(interface))
+    match Grant::covering(interface) {
+        Some(Grant::Funcs) => super::funcs::INTERFACE.to_owned(),
+        _ => format!("{}@{LINKED}", unversioned(interface)),
+    }
 }
 
 fn add_module_stubs(linker: &mut wasmtime::Linker<State>, module: &Module, importer: Importer<'_>) -> Result<()> {

@@ -13,6 +13,7 @@ mod error;
 pub mod export;
 mod files;
 mod findings;
+mod funcs;
 pub mod grants;
 pub mod inspect;
 mod limits;

@@ -11,6 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::limits::Memory;
 use super::wasi::Inputs;
 use crate::error::Result;
+use crate::process::Process;
 
 /// The data of a store.
 pub struct State {
@@ -55,6 +56,11 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// The process that the guest is.
+    pub fn process(&self) -> &Arc<Process> {
+        self.inputs.process()
     }
 
     /// The context of preview 1.

@@ -85,6 +85,10 @@ impl Inputs {
         })
     }
 
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
     /// The last lines of stderr.
     pub fn tail(&self) -> Vec<u8> {
         self.tail.get().map(|tail| tail.text()).unwrap_or_default()

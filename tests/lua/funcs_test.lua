@@ -554,3 +554,59 @@ describe("a WebAssembly function", function()
 		end
 	end)
 end)
+
+describe("a guest with the grant funcs", function()
+	local function call(target, input)
+		local result = assert(funcs.call("fn:caller", target, input))
+		return result.ok, result.err
+	end
+
+	it("calls functions in Lua and WebAssembly, and processes", function()
+		assert.same({ "HELLO" }, { call("fn:for_guests", "hello") })
+		assert.same({ { ok = "HELLO" } }, { funcs.call("fn:caller_twice", "fn:for_guests", "hello") })
+		assert.equal("HELLO", (funcs.call("fn:caller_process", "fn:for_guests", "hello")))
+		assert.equal("hello", call("fn:bridged", "identity") and "hello")
+		local outer = assert(funcs.call("fn:caller_of_bytes", "fn:for_guests", "bytes"))
+		assert.same({ ok = "\xff\0" }, outer)
+	end)
+
+	it("gets texts as they are, nothing for nil, and JSON", function()
+		assert.equal("", call("fn:for_guests", "nothing"))
+		assert.equal('[1,"two",{"three":3.5}]', call("fn:for_guests", "list"))
+		local text, err = call("fn:for_guests", "bytes")
+		assert.is_nil(text)
+		assert.equal("the result is not UTF-8 text; call-bytes takes it as it is", err)
+	end)
+
+	it("gets errors as texts", function()
+		for _, case in ipairs({
+			{ "nowhere", "invalid function target: nowhere" },
+			{ "fn:missing", "no handler registered for fn:missing" },
+			{ "fn:for_guests", "no luck" },
+		}) do
+			local text, err = call(case[1], "fail")
+			assert.is_nil(text)
+			assert.equal(case[2], err)
+		end
+	end)
+
+	it("calls in the context of its caller", function()
+		local executor = funcs.new():with_context({ who = "bob" })
+		assert.same({ { ok = "bob" } }, { executor:call("fn:caller", "fn:for_guests", "who") })
+	end)
+
+	it("takes its calls with it", function()
+		local future = assert(funcs.async("fn:caller", "fn:for_guests", "sleep"))
+		local pids = {}
+		while not pids["fn:for_guests"] do
+			for _, info in ipairs(process.list()) do
+				pids[info.entry] = info.pid
+			end
+			time.sleep("1ms")
+		end
+		assert(process.monitor(pids["fn:for_guests"]))
+		assert(process.terminate(pids["fn:caller"]))
+		assert.equal("process terminated", next_event("EXIT").error:message())
+		assert.equal("process terminated", future:response():receive():message())
+	end)
+end)

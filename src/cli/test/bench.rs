@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use sha2::{Digest, Sha256};
 
 use super::event::{Event, Report, Status};
-use crate::cli::json;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
+use crate::json;
 use crate::log::{Level, Record, Sink};
 use crate::lua::modules::test::Bench;
 use crate::project::{Override, Project};

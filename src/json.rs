@@ -1,4 +1,4 @@
-//! Plain data as JSON for people and scripts: log fields, results, lists. Lossy where JSON has no word for it.
+//! Plain data as JSON for people, scripts and guests: log fields, results, lists. Lossy where JSON has no word for it.
 
 use serde_json::{Map, Number, Value as Json};
 
