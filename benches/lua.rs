@@ -1,7 +1,9 @@
 //! What Lua processes cost, beside their floor in the same run.
 //!
 //! `cargo bench --bench lua`. A process's life against a bare mlua state with the same libraries, bytecode and work; a
-//! message with a small table between two processes. Each figure is the median of several rounds.
+//! message with a small table, to and fro and from many to one; a tight loop that is preempted against one that is not;
+//! how late timers are beside busy processes. Each figure is the median of several rounds. One word chooses a part:
+//! `lives`, `messages`, `preemption`, `timers`, `idle`.
 
 mod world;
 
@@ -13,7 +15,7 @@ use mlua::StdLib;
 use wippy::error::Error;
 use wippy::id::EntryId;
 use wippy::lua::LuaEngine;
-use wippy::process::{Program, Programs, Resolved};
+use wippy::process::{Process, Program, Programs, Resolved};
 use wippy::project::Registry;
 use wippy::system::System;
 use wippy::value::{Packed, Value};
@@ -69,6 +71,49 @@ end
 
 const IDLE: &str = "process.receive()";
 
+/// Takes that many messages from each of so many senders.
+const COLLECT: &str = "
+local senders, each = ...
+for _ = 1, senders do
+    assert(process.spawn('bench:sender', 'bench:host', process.pid(), each))
+end
+for _ = 1, senders * each do process.receive() end
+";
+
+const SENDER: &str = "
+local to, count = ...
+for i = 1, count do
+    while not process.send(to, 'work', {kind = 'work', n = i, from = 7, data = {1, 2, 3}}) do
+        time.sleep('1ms')
+    end
+end
+";
+
+const SENDERS: i64 = 1_000;
+
+/// A loop that does nothing but count.
+const LOOP: &str = "local count = ... local sum = 0 for i = 1, count do sum = sum + i % 7 end return sum";
+
+const TURNS: i64 = 30_000_000;
+
+const BUSY: &str = "while true do end";
+
+/// How late each of that many sleeps of a millisecond is, in microseconds.
+const SLEEPER: &str = "
+local count = ...
+local late = {}
+for i = 1, count do
+    local before = time.now()
+    time.sleep('1ms')
+    late[i] = time.now():sub(before):microseconds() - 1000
+end
+return late
+";
+
+const SLEEPERS: usize = 1_000;
+const SLEEPS: i64 = 100;
+const BUSY_LOOPS: usize = 8;
+
 #[derive(Clone, Default)]
 struct Table(Arc<Mutex<HashMap<EntryId, Arc<dyn Program>>>>);
 
@@ -96,6 +141,11 @@ fn world(workers: usize) -> (World, Table) {
         ("ping", PING),
         ("pong", PONG),
         ("idle", IDLE),
+        ("collect", COLLECT),
+        ("sender", SENDER),
+        ("loop", LOOP),
+        ("busy", BUSY),
+        ("sleeper", SLEEPER),
     ] {
         let program = engine.script(name.as_ref(), text, Vec::new()).unwrap();
         programs.0.lock().unwrap().insert(EntryId::new("bench", name), program);
@@ -134,25 +184,102 @@ fn bare(lives: usize, threads: usize) {
 
 fn main() {
     println!("{:<58} {:>10} {:>10} {:>8}", "µs each", "ours", "floor", "ratio");
-    let only_messages = std::env::args().any(|word| word == "messages");
+    let parts = ["lives", "messages", "preemption", "timers", "idle"];
+    let chosen = std::env::args().find(|word| parts.contains(&word.as_str()));
+    let wanted = |part: &str| chosen.as_deref().is_none_or(|chosen| chosen == part);
     for workers in [1, 2] {
         let (world, programs) = world(workers);
-        if !only_messages {
+        if wanted("lives") {
             lives(&world, &programs, workers);
         }
-        for pairs in [1, 8] {
-            let count = MESSAGES / pairs as i64;
-            let ping = programs.get("ping");
-            let round = || run(&world, &ping, &[Value::Int(count)], pairs);
-            let each = each(MESSAGES as usize * 2, round) / 1e3;
-            let name = format!("message with a small table, {pairs} pairs, {workers} workers (goal)");
-            println!("{name:<58} {each:>10.2} {:>10.2} {:>8.2}", 1.2, each / 1.2);
+        if wanted("messages") {
+            messages(&world, &programs, workers);
         }
         world.kernel.close();
     }
-    if !only_messages {
+    if wanted("preemption") {
+        preemption();
+    }
+    if wanted("timers") {
+        timers();
+    }
+    if wanted("idle") {
         idle();
     }
+}
+
+fn messages(world: &World, programs: &Table, workers: usize) {
+    // 1.2 million small tables a second on two workers.
+    let goal = |name: String, each: f64| {
+        println!("{name:<58} {each:>10.2} {:>10.2} {:>8.2}", 0.83, each / 0.83);
+    };
+    for pairs in [1, 8, 1_000] {
+        let count = MESSAGES / pairs as i64;
+        let ping = programs.get("ping");
+        let round = || run(world, &ping, &[Value::Int(count)], pairs);
+        let each = each(MESSAGES as usize * 2, round) / 1e3;
+        goal(
+            format!("message with a small table, {pairs} pairs, {workers} workers (goal)"),
+            each,
+        );
+    }
+    let collect = programs.get("collect");
+    let args = [Value::Int(SENDERS), Value::Int(MESSAGES / SENDERS)];
+    let each = each(MESSAGES as usize, || run(world, &collect, &args, 1)) / 1e3;
+    goal(format!("message from {SENDERS} to one, {workers} workers (goal)"), each);
+}
+
+/// A turn of a tight loop, in nanoseconds, beside the same in a bare state, which nobody interrupts.
+fn preemption() {
+    let (world, programs) = world(1);
+    let count = [Value::Int(TURNS)];
+    let counting = programs.get("loop");
+    let ours = each(TURNS as usize, || run(&world, &counting, &count, 1));
+    let lua = mlua::Lua::new();
+    let bare = lua.load(LOOP).into_function().unwrap();
+    let floor = each(TURNS as usize, || {
+        bare.call::<i64>(TURNS).unwrap();
+    });
+    let name = "ns for a turn of a tight loop (not preempted; goal 1.03)";
+    println!("{name:<58} {ours:>10.2} {floor:>10.2} {:>8.3}", ours / floor);
+    world.kernel.close();
+}
+
+/// How late timers are, beside processes that never wait.
+fn timers() {
+    let (world, programs) = world(2);
+    let busy = programs.get("busy");
+    for _ in 0..BUSY_LOOPS {
+        world.spawn(busy.clone(), Packed::empty()).unwrap();
+    }
+    let sleeper = programs.get("sleeper");
+    let start = |_| {
+        world
+            .spawn(sleeper.clone(), Packed::from_values(&[Value::Int(SLEEPS)]))
+            .unwrap()
+    };
+    let sleepers: Vec<_> = (0..SLEEPERS).map(start).collect();
+    let mut late: Vec<i64> = sleepers.iter().flat_map(|process| lateness(&world, process)).collect();
+    late.sort_unstable();
+    for (name, part) in [("p50", 0.5), ("p99", 0.99), ("worst", 1.0)] {
+        let at = ((late.len() - 1) as f64 * part) as usize;
+        let name = format!("ms that timers in {SLEEPERS} are late beside {BUSY_LOOPS} loops, {name}");
+        println!("{name:<58} {:>10.2}", late[at] as f64 / 1e3);
+    }
+    world.kernel.close();
+}
+
+fn lateness(world: &World, process: &Arc<Process>) -> Vec<i64> {
+    world.wait(process);
+    let exit = process.exit().expect("it has ended");
+    let Value::Table(late) = exit.result.as_ref().unwrap().to_value().unwrap() else {
+        panic!("a table of numbers");
+    };
+    let number = |value: &Value| match value {
+        Value::Int(number) => *number,
+        other => panic!("{other:?}"),
+    };
+    late.array.iter().map(number).collect()
 }
 
 fn lives(world: &World, programs: &Table, workers: usize) {

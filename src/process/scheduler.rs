@@ -36,7 +36,7 @@ const PREEMPTED_WAITS: u64 = 2;
 
 /// Beats that a step may last before its thread is relieved. More than an ordinary pause of the machine: a thread costs
 /// more than a slice.
-const RELIEF: u64 = 20;
+pub(super) const RELIEF: u64 = 20;
 
 /// Relieved threads that there may be at once; beyond that processes wait, as they do for a worker.
 const MOST_RELIEVED: usize = 64;
@@ -196,9 +196,11 @@ impl Scheduler {
 
     /// One beat: signals what overran its slice and wakes a neighbour for what waits behind a long step.
     pub(super) fn tick(&self, kernel: &Kernel, now: u64) -> bool {
+        // First: they are at work though every worker may be idle.
+        let relieved = self.check_relieved(now);
         let idle = self.idle_count.load(Ordering::SeqCst);
         if idle == self.workers.len() {
-            return false;
+            return relieved;
         }
         for (index, worker) in self.workers.iter().enumerate() {
             lock(&worker.seat).slot.check(now);
@@ -206,11 +208,17 @@ impl Scheduler {
                 self.relieve(kernel, index);
             }
         }
-        lock(&self.relieved).iter().for_each(|slot| slot.check(now));
         if idle > 0 && (self.has_waiting() || kernel.timers().is_due()) {
             self.call_idle();
         }
         true
+    }
+
+    /// Signals the relieved threads; false when there is none.
+    fn check_relieved(&self, now: u64) -> bool {
+        let relieved = lock(&self.relieved);
+        relieved.iter().for_each(|slot| slot.check(now));
+        !relieved.is_empty()
     }
 
     /// Has a new thread take over from one whose step does not end.

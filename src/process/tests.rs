@@ -11,10 +11,10 @@ mod upgrade;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -828,6 +828,26 @@ impl World {
         }
         process
     }
+}
+
+#[test]
+fn the_beat_goes_on_for_a_step_that_lost_its_worker() {
+    let world = World::new();
+    let beats = Arc::new(AtomicU64::new(0));
+    let counted = beats.clone();
+    world.kernel.on_tick(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let (program, open, _) = Blocking::new();
+    let process = world.spawn_blocking(program);
+    // Long after both workers are idle again: whoever waits for its slice to end is signalled at a beat.
+    let patience = Instant::now() + Duration::from_secs(60);
+    while beats.load(Ordering::SeqCst) < 20 * super::scheduler::RELIEF {
+        assert!(Instant::now() < patience, "no beats any more");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    open.send(()).unwrap();
+    assert_eq!(*world.exit(&process), done());
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn finish(lua: &Lua, result: Result<()>) -> mlua::Result<MultiValue> {
 /// The compiled schemas of a runtime, and whose turn it is to check.
 pub struct Schemas {
     turns: Semaphore,
-    /// The one that was used last is the last.
+    /// The one that was used last is the first.
     compiled: Mutex<VecDeque<(Document, Arc<Validator>)>>,
 }
 
