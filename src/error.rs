@@ -237,6 +237,13 @@ impl Error {
         self.0.details.as_ref()
     }
 
+    /// About how many bytes it holds.
+    pub fn weight(&self) -> usize {
+        let contexts: usize = self.0.contexts.iter().map(String::len).sum();
+        let details = self.details().map_or(0, Value::weight);
+        size_of::<Body>() + size_of_val(self.frames()) + self.0.message.len() + contexts + details
+    }
+
     pub fn frames(&self) -> &[Frame] {
         &self.0.frames
     }

@@ -89,6 +89,20 @@ impl Value {
         }
     }
 
+    /// About how many bytes it holds.
+    pub fn weight(&self) -> usize {
+        let own = match self {
+            Value::Str(bytes) => bytes.len(),
+            Value::Table(table) => {
+                let pairs = table.pairs.iter().flat_map(|(key, value)| [key, value]);
+                table.array.iter().chain(pairs).map(Value::weight).sum()
+            }
+            Value::Error(error) => error.weight(),
+            Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) => 0,
+        };
+        own + size_of::<Value>()
+    }
+
     /// What Lua's `type` calls it.
     pub fn type_name(&self) -> &'static str {
         match self {

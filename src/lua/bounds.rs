@@ -426,6 +426,32 @@ const HUNGRY: &[&str] = &[
     "local x <close> = setmetatable({}, {__close = function() keep[#keep + 1] = ('x'):rep(i * 50) end}) return {}",
 ];
 
+/// Objects that hold what they were made of outside of the state: large things, kept in small ones.
+const OUTSIDE: &[&str] = &[
+    "return payload.new(large)",
+    "return errors.new({message = 'x', details = {large}})",
+    "return errors.wrap('x', large)",
+    "return require('logger'):with({field = large})",
+    "process.send(process.pid(), 't', large) return (process.inbox():receive())",
+];
+
+#[test]
+fn what_objects_hold_outside_of_the_state_counts() {
+    let world = World::new();
+    for text in OUTSIDE {
+        let hold = format!("local large, keep = ('x'):rep(100000), {{}}\nlocal function make() {text} end");
+        // Ten megabytes of it, or garbage of as much as one likes.
+        let keep = format!("{hold}\nfor i = 1, 100 do keep[i] = make() end return 'all kept'");
+        let drop = format!("{hold}\nfor i = 1, 1000 do make() end return 'all dropped'");
+        let ends = |text: &str| {
+            let process = world.spawn(world.limited(text, 4 << 20), &[]).unwrap();
+            world.end(&process).cause
+        };
+        assert_eq!(ends(&keep), Cause::Limit, "{text}");
+        assert_eq!(ends(&drop), Cause::Returned, "{text}");
+    }
+}
+
 /// Where they are tried.
 const PLACES: &[&str] = &[
     "keep[#keep + 1] = take(i)",

@@ -6,10 +6,13 @@
 //! through [`caught`], so that Lua code only ever sees a string or an Error object.
 
 use std::fmt;
+use std::sync::Arc;
 
 use mlua::{Lua, MetaMethod, UserData, UserDataFields, UserDataMethods, Value};
 
 use crate::error::{Error, Frame, Kind};
+use crate::lua::driver::Weight;
+use crate::lua::host::weigh;
 use crate::lua::tree;
 
 /// How many frames an error remembers.
@@ -17,21 +20,26 @@ const FRAMES: usize = 32;
 
 /// The Error object of Lua code.
 #[derive(Clone, Debug)]
-pub struct LuaError(pub Error);
+pub struct LuaError {
+    pub error: Error,
+    /// The error is outside of the state.
+    _weight: Option<Arc<Weight>>,
+}
 
 impl LuaError {
     /// The object for an error that is handed to the Lua code that runs now: an error without frames gets those of the caller.
     pub fn new(lua: &Lua, error: Error) -> LuaError {
-        if error.frames().is_empty() {
-            LuaError(error.with_frames(frames(lua)))
-        } else {
-            LuaError(error)
-        }
+        let error = match error.frames().is_empty() {
+            true => error.with_frames(frames(lua)),
+            false => error,
+        };
+        let _weight = weigh(lua, error.weight()).map(Arc::new);
+        LuaError { error, _weight }
     }
 
     fn stack(&self) -> String {
         let mut text = String::from("stack traceback:");
-        for frame in self.0.frames() {
+        for frame in self.error.frames() {
             text.push_str(&format!("\n\t{frame}"));
         }
         text
@@ -45,16 +53,16 @@ impl UserData for LuaError {
     }
 
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("message", |lua, this, ()| lua.create_string(this.0.message()));
-        methods.add_method("kind", |_, this, ()| Ok(this.0.kind().as_str()));
-        methods.add_method("retryable", |_, this, ()| Ok(this.0.retryable()));
+        methods.add_method("message", |lua, this, ()| lua.create_string(this.error.message()));
+        methods.add_method("kind", |_, this, ()| Ok(this.error.kind().as_str()));
+        methods.add_method("retryable", |_, this, ()| Ok(this.error.retryable()));
         methods.add_method("details", |lua, this, ()| {
-            this.0
+            this.error
                 .details()
                 .map_or(Ok(Value::Nil), |details| tree::to_lua(lua, details))
         });
         methods.add_method("stack", |_, this, ()| Ok(this.stack()));
-        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(this.0.to_string()));
+        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(this.error.to_string()));
         methods.add_meta_function(MetaMethod::Concat, concat);
     }
 }
@@ -89,7 +97,7 @@ pub fn push(lua: &Lua, error: Error) -> mlua::Result<Value> {
 /// The error in an Error object; none for every other value.
 pub fn of_value(value: &Value) -> Option<Error> {
     match value {
-        Value::UserData(object) => object.borrow::<LuaError>().ok().map(|error| error.0.clone()),
+        Value::UserData(object) => object.borrow::<LuaError>().ok().map(|object| object.error.clone()),
         Value::Error(failure) => Some(from_mlua(failure)),
         _ => None,
     }
@@ -424,7 +432,7 @@ mod tests {
             .create_function(|_, value: Value| Err::<(), _>(bad_argument(2, "own", "string", &value)))
             .unwrap();
         table.set("own", own).unwrap();
-        table.set("err", LuaError(gone())).unwrap();
+        table.set("err", LuaError::new(&lua, gone())).unwrap();
         lua.globals().set("m", table).unwrap();
         for (call, expected) in [
             ("m.take({}, 1)", "=bad argument #1 (string expected, got table)"),

@@ -13,7 +13,7 @@ use mlua::{FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, MultiValue, Value
 
 use crate::error::{Error, Result};
 use crate::id::EntryId;
-use crate::lua::driver::{self, Visible};
+use crate::lua::driver::{self, Visible, Weight};
 use crate::lua::engine::LuaEngine;
 use crate::lua::error;
 use crate::process::{Host, Permission, Process};
@@ -191,6 +191,12 @@ fn without_process(future: Pin<Box<dyn Future<Output = Finish> + Send>>) -> mlua
 #[cfg(not(test))]
 fn without_process(_: Pin<Box<dyn Future<Output = Finish> + Send>>) -> mlua::Result<Finish> {
     Err(raise(Error::internal("cannot wait outside of a process")))
+}
+
+/// Counts what an object holds outside of the state against the memory limit, as long as the object keeps what this
+/// gives. None in a state that no process made.
+pub fn weigh(lua: &Lua, bytes: usize) -> Option<Weight> {
+    driver::attached(lua).map(|caller| caller.weigh(bytes))
 }
 
 /// The results `value, nil` or `nil, err`.

@@ -2,17 +2,21 @@
 
 use mlua::{Lua, MetaMethod, UserData, UserDataMethods, Value};
 
-use crate::lua::driver::Driver;
 use crate::lua::driver::raw;
+use crate::lua::driver::{Driver, Weight};
 use crate::lua::modules::payload;
 use crate::process;
 
 /// A message as an object; its payloads are unpacked when asked for.
-struct Message(process::Message);
+struct Message {
+    message: process::Message,
+    /// The payloads are outside of the state.
+    _weight: Weight,
+}
 
 impl Message {
     fn payload(&self, lua: &Lua) -> mlua::Result<Value> {
-        let values = self.0.payload.to_values().map_err(mlua::Error::external)?;
+        let values = self.message.payload.to_values().map_err(mlua::Error::external)?;
         match values.is_empty() {
             true => Ok(Value::Nil),
             false => payload::wrap_all(lua, values),
@@ -22,13 +26,15 @@ impl Message {
 
 impl UserData for Message {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("topic", |lua, this, ()| lua.create_string(this.0.topic.as_bytes()));
+        methods.add_method("topic", |lua, this, ()| {
+            lua.create_string(this.message.topic.as_bytes())
+        });
         methods.add_method("from", |_, this, ()| {
-            Ok(this.0.from.as_ref().map(ToString::to_string).unwrap_or_default())
+            Ok(this.message.from.as_ref().map(ToString::to_string).unwrap_or_default())
         });
         methods.add_method("payload", |lua, this, ()| this.payload(lua));
         methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
-            Ok(format!("process.Message{{topic={}}}", this.0.topic))
+            Ok(format!("process.Message{{topic={}}}", this.message.topic))
         });
     }
 }
@@ -38,7 +44,9 @@ impl UserData for Message {
 /// # Safety
 /// Inside `raw::host` or with the memory limit lifted.
 pub unsafe fn push(l: raw::Lua, driver: &mut Driver, message: process::Message) {
-    let object = driver.mlua().create_userdata(Message(message)).map(Value::UserData);
+    let _weight = driver.weigh(message.payload.size());
+    let object = driver.mlua().create_userdata(Message { message, _weight });
+    let object = object.map(Value::UserData);
     // SAFETY: as stated.
     unsafe { raw::push_mlua(l, driver, object) };
 }

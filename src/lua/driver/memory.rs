@@ -7,6 +7,8 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::preempt;
 use crate::allocator::Allocator;
@@ -24,6 +26,21 @@ pub struct Memory {
     /// The last request was refused.
     refused: bool,
     exceeded: bool,
+    /// Bytes that objects of the state hold outside of it; none until one does.
+    outside: Option<Arc<AtomicUsize>>,
+}
+
+/// What an object of the state holds outside of it: counts like the state's own memory until it is dropped.
+#[derive(Debug)]
+pub struct Weight {
+    outside: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.outside.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Memory {
@@ -34,8 +51,22 @@ impl Memory {
         }
     }
 
+    /// Bytes that the state and its objects hold.
     pub fn used(&self) -> usize {
-        self.used
+        self.used + self.outside()
+    }
+
+    fn outside(&self) -> usize {
+        let outside = self.outside.as_ref();
+        outside.map_or(0, |outside| outside.load(Ordering::Relaxed))
+    }
+
+    /// Counts what an object holds outside of the state. Not in [`allocate`], whose collections run no finalizers and so
+    /// would not find what can be freed: whoever adds to it asks [`Memory::is_over`].
+    pub fn weigh(&mut self, bytes: usize) -> Weight {
+        let outside = self.outside.get_or_insert_default().clone();
+        outside.fetch_add(bytes, Ordering::Relaxed);
+        Weight { outside, bytes }
     }
 
     pub fn limit(&self) -> usize {
@@ -54,7 +85,7 @@ impl Memory {
 
     /// Whether host code took more than the limit leaves.
     pub fn is_over(&self) -> bool {
-        self.limit != 0 && self.lifted == 0 && self.used > self.limit
+        self.limit != 0 && self.lifted == 0 && self.used() > self.limit
     }
 
     /// Nothing more was to be freed: the process is over.

@@ -84,6 +84,7 @@ use std::task::Waker;
 pub use boot::{Boot, Image, Main, Stage};
 pub use bytecode::{Bytecode, compile as compile_text};
 pub use guard::Mark;
+pub use memory::Weight;
 pub use require::Visible;
 pub use sandbox::Plan;
 pub use waiting::{Caller, attached, suspending};
@@ -320,6 +321,16 @@ impl Driver {
 
     fn process(&self) -> &Arc<Process> {
         &self.context.process
+    }
+
+    /// Counts what an object of the state holds outside of it.
+    pub(in crate::lua) fn weigh(&mut self, bytes: usize) -> Weight {
+        let weight = self.memory.weigh(bytes);
+        if self.memory.is_over() {
+            // SAFETY: a host function runs, which a collection may interrupt.
+            unsafe { squeeze(self.main_state, self) };
+        }
+        weight
     }
 
     /// Bytes that the state holds.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 
+use super::memory::Weight;
 use super::raw::*;
 use super::{Driver, What};
 use crate::error::Result;
@@ -127,6 +128,12 @@ pub fn attached(lua: &mlua::Lua) -> Option<Caller> {
 }
 
 impl Caller {
+    /// Counts what an object of the state holds outside of it.
+    pub fn weigh(&self, bytes: usize) -> Weight {
+        // SAFETY: as in `finish`.
+        unsafe { (*self.0).weigh(bytes) }
+    }
+
     /// The driver, for code that runs inside an mlua function.
     pub(super) fn driver(&self) -> *mut Driver {
         self.0

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use mlua::{IntoLua, Lua, Table, UserData, UserDataMethods, Value as LuaValue};
 
 use crate::log::{Level, Record};
+use crate::lua::driver::Weight;
 use crate::lua::error::{self, bad_argument};
-use crate::lua::host::context;
+use crate::lua::host::{context, weigh};
 use crate::lua::tree;
 use crate::value::Value;
 
@@ -21,6 +22,8 @@ struct Logger {
     name: String,
     /// What every record of it carries.
     fields: Arc<Vec<(String, Value)>>,
+    /// Both are outside of the state.
+    _weight: Option<Arc<Weight>>,
 }
 
 const LEVELS: [Level; 4] = [Level::Debug, Level::Info, Level::Warn, Level::Error];
@@ -33,17 +36,21 @@ impl UserData for Logger {
             };
             methods.add_method(level.as_str(), record);
         }
-        methods.add_method("with", |_, this, fields: LuaValue| {
-            Ok(Logger {
-                name: this.name.clone(),
-                fields: Arc::new(this.merged(read(1, "with", &fields)?)),
-            })
+        methods.add_method("with", |lua, this, fields: LuaValue| {
+            let fields = this.merged(read(1, "with", &fields)?);
+            Ok(Logger::new(lua, this.name.clone(), Arc::new(fields)))
         });
-        methods.add_method("named", |_, this, name: LuaValue| this.named(&name));
+        methods.add_method("named", |lua, this, name: LuaValue| this.named(lua, &name));
     }
 }
 
 impl Logger {
+    fn new(lua: &Lua, name: String, fields: Arc<Vec<(String, Value)>>) -> Logger {
+        let held: usize = fields.iter().map(|(name, value)| name.len() + value.weight()).sum();
+        let _weight = weigh(lua, held + name.len()).map(Arc::new);
+        Logger { name, fields, _weight }
+    }
+
     fn record(&self, lua: &Lua, level: Level, message: LuaValue, fields: LuaValue) -> mlua::Result<()> {
         let message = match &message {
             LuaValue::Nil => return Err(bad_argument(1, level.as_str(), "string", &message)),
@@ -76,7 +83,7 @@ impl Logger {
         kept.cloned().chain(more.iter().cloned()).collect()
     }
 
-    fn named(&self, name: &LuaValue) -> mlua::Result<Logger> {
+    fn named(&self, lua: &Lua, name: &LuaValue) -> mlua::Result<Logger> {
         let name = match name {
             LuaValue::String(text) if !text.as_bytes().is_empty() => text.to_string_lossy(),
             LuaValue::String(_) => return Err(error::mistake("bad argument #1 to 'named' (name must not be empty)")),
@@ -86,10 +93,7 @@ impl Logger {
             "" => name,
             parent => format!("{parent}.{name}"),
         };
-        Ok(Logger {
-            name,
-            fields: self.fields.clone(),
-        })
+        Ok(Logger::new(lua, name, self.fields.clone()))
     }
 }
 

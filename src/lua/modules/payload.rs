@@ -6,7 +6,8 @@ use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, Value as LuaValue}
 
 use super::json;
 use crate::error::{Error, Result};
-use crate::lua::host::outcome;
+use crate::lua::driver::Weight;
+use crate::lua::host::{outcome, weigh};
 use crate::lua::tree;
 use crate::value::Value;
 
@@ -86,13 +87,15 @@ fn wrap_data(lua: &Lua, data: Value) -> mlua::Result<LuaValue> {
         Value::Error(_) => Format::Error,
         _ => Format::Lua,
     };
-    lua.create_userdata(Payload { format, data }).map(LuaValue::UserData)
+    Payload::create(lua, format, data)
 }
 
 struct Payload {
     format: Format,
     /// In a text format the text.
     data: Value,
+    /// The data is outside of the state.
+    _weight: Option<Weight>,
 }
 
 impl UserData for Payload {
@@ -110,6 +113,12 @@ impl UserData for Payload {
 }
 
 impl Payload {
+    fn create(lua: &Lua, format: Format, data: Value) -> mlua::Result<LuaValue> {
+        let _weight = weigh(lua, data.weight());
+        let payload = Payload { format, data, _weight };
+        lua.create_userdata(payload).map(LuaValue::UserData)
+    }
+
     /// The value as plain data, whatever the format.
     fn unmarshal(&self, lua: &Lua) -> mlua::Result<Result<LuaValue>> {
         match self.format {
@@ -140,9 +149,7 @@ impl Payload {
             Format::Text | Format::Bytes | Format::Error | Format::Msgpack => self.same(format, &value)?,
         };
         match data {
-            Ok(data) => lua
-                .create_userdata(Payload { format, data })
-                .map(|payload| Ok(LuaValue::UserData(payload))),
+            Ok(data) => Payload::create(lua, format, data).map(Ok),
             Err(error) => Ok(Err(error)),
         }
     }

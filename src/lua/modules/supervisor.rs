@@ -264,7 +264,7 @@ impl Waiting {
 /// `reply(call, value, err)`: answers a call, if somebody still waits for it.
 fn reply(lua: &Lua, (number, value, error): (i64, LuaValue, Option<Failure>)) -> mlua::Result<()> {
     let answer = match error {
-        Some(error) => Err(error.0.clone()),
+        Some(failure) => Err(failure.error.clone()),
         None => Ok(tree::from_lua(&value)?),
     };
     let waiting = context(lua)?.engine.calls.lock().calls.remove(&number);
@@ -317,7 +317,7 @@ fn record(lua: &Lua, (id, entry, pid, error): (String, Option<String>, Option<St
     let record = Record::new(Level::Warn, "child failed")
         .field("child", id)
         .field("supervisor", supervisor.pid().to_string())
-        .because(&error.0);
+        .because(&error.error);
     let pid = pid.and_then(|pid| Pid::parse(&pid).ok());
     let entry = entry.and_then(|entry| EntryId::parse(&entry).ok());
     supervisor.kernel().log().record(match (pid, entry) {
