@@ -6,6 +6,7 @@
 mod args;
 mod cache;
 mod check;
+mod columns;
 mod console;
 mod failure;
 mod hash;
@@ -16,8 +17,10 @@ mod log;
 mod module;
 mod open;
 mod outcome;
+mod registry;
 mod repl;
 mod run;
+mod schema;
 mod script;
 mod services;
 mod signals;
@@ -105,6 +108,8 @@ fn dispatch(command: Option<Command>, globals: &Globals, console: &Console) -> R
         Command::Cache {
             what: CacheCommand::Clear,
         } => cache::clear(console),
+        Command::Registry { what } => registry::run(&what, globals, console),
+        Command::Schema => Ok(schema::run(console)),
         Command::Help(args) => help::run(&args, globals, console),
     }
 }

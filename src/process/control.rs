@@ -2,6 +2,7 @@
 //!
 //! Ways of ending and who is told live in [`Kernel`](super::Kernel); when a body is stepped, in `scheduler`.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::task::Wake;
@@ -57,7 +58,8 @@ pub(super) struct Identity {
     pub words: Arc<[String]>,
     pub parent: Option<Pid>,
     pub started_at: SystemTime,
-    /// Of a call.
+    pub is_call: bool,
+    /// The calls that wait for its end.
     pub chain: Option<Arc<Chain>>,
 }
 
@@ -105,7 +107,7 @@ pub(super) struct Relations {
     closed: bool,
     /// Numbers of the processes that monitor this one.
     watchers: Vec<u64>,
-    names: Vec<String>,
+    names: HashSet<String>,
 }
 
 impl Relations {
@@ -125,13 +127,17 @@ impl Relations {
 
     pub(super) fn add_name(&mut self, name: &str) -> bool {
         if !self.closed {
-            self.names.push(name.to_owned());
+            self.names.insert(name.to_owned());
         }
         !self.closed
     }
 
+    pub(super) fn remove_name(&mut self, name: &str) {
+        self.names.remove(name);
+    }
+
     /// Watchers and names; nothing can be added from now on.
-    pub(super) fn close(&mut self) -> (Vec<u64>, Vec<String>) {
+    pub(super) fn close(&mut self) -> (Vec<u64>, HashSet<String>) {
         self.closed = true;
         (std::mem::take(&mut self.watchers), std::mem::take(&mut self.names))
     }
@@ -206,10 +212,10 @@ impl Process {
 
     /// Whether it is the call of a function.
     pub fn is_call(&self) -> bool {
-        self.identity.chain.is_some()
+        self.identity.is_call
     }
 
-    /// The calls that led to it; none for a process that is no call.
+    /// The calls that wait for its end, itself included; none if no call does.
     pub(super) fn chain(&self) -> Option<&Arc<Chain>> {
         self.identity.chain.as_ref()
     }

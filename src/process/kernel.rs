@@ -64,7 +64,8 @@ pub struct Spawn {
     pub parent: Option<Arc<Process>>,
     /// What `parent` is to the child, before the child's first step.
     pub ties: Ties,
-    /// Whoever spawns holds the process and looks at its end: a failure leaves no record, however soon it comes.
+    /// Whoever spawns waits for the end and looks at it: a failure leaves no record, however soon it comes, and calls that
+    /// wait for `parent` wait for it too.
     pub observed: bool,
     /// Registered for it before its first step.
     pub name: Option<String>,
@@ -414,6 +415,8 @@ impl Kernel {
 
     fn start(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>, Refusal> {
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
+        let is_call = chain.is_some();
+        let waits = spawn.parent.as_ref().filter(|_| spawn.observed);
         let identity = Identity {
             pid: Pid::new(spawn.host.name(), number),
             host: spawn.host,
@@ -421,7 +424,8 @@ impl Kernel {
             words: spawn.words,
             parent: spawn.parent.as_ref().map(|parent| parent.pid().clone()),
             started_at: SystemTime::now(),
-            chain,
+            is_call,
+            chain: chain.or_else(|| waits.and_then(|parent| parent.chain().cloned())),
         };
         let process = Arc::new(Process::new(identity, spawn.program.clone(), self.clone()));
         let start = Start {
@@ -429,7 +433,7 @@ impl Kernel {
             args: spawn.args,
         };
         // Whoever calls a process looks at its end too; after the first step it would be late to say so.
-        if spawn.observed || process.chain().is_some() {
+        if spawn.observed || is_call {
             process.set_observed();
         }
         let body = make(&*spawn.program, start)?;
@@ -488,6 +492,15 @@ impl Kernel {
     pub fn register(&self, name: &str, pid: &Pid) -> Result<()> {
         let process = self.find(pid).ok_or_else(|| not_found(pid))?;
         self.0.names.register(name, &process, |pid| self.lives(pid))
+    }
+
+    /// Frees a name; false when nobody held it.
+    pub fn unregister(&self, name: &str) -> bool {
+        self.0.names.unregister(name, |holder| {
+            if let Some(holder) = self.find(holder) {
+                holder.relations().remove_name(name);
+            }
+        })
     }
 
     /// Whether a process of that pid will read what is sent to it. A doomed one reads nothing any more, though it may take

@@ -3,7 +3,7 @@
 //! Lock order: the names' lock first, then the table, mailboxes and the process's relations. A name can therefore never outlive its process:
 //! [`Names::register`] finds the relations closed when the process ends at the same moment.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Process;
@@ -53,13 +53,16 @@ impl Names {
         self.lock().get(name).cloned()
     }
 
-    /// Frees a name; false when nobody held it.
-    pub fn unregister(&self, name: &str) -> bool {
-        self.lock().remove(name).is_some()
+    /// Frees a name and has `forget` told who held it, before anybody else can take it; false when nobody did.
+    pub(super) fn unregister(&self, name: &str, forget: impl Fn(&Pid)) -> bool {
+        let mut names = self.lock();
+        let holder = names.remove(name);
+        holder.iter().for_each(forget);
+        holder.is_some()
     }
 
     /// Frees the names of an ended process, as far as they are still its own.
-    pub(super) fn release(&self, released: &[String], pid: &Pid) {
+    pub(super) fn release(&self, released: &HashSet<String>, pid: &Pid) {
         if released.is_empty() {
             return;
         }

@@ -4,8 +4,8 @@
 //! lease goes into the body of the call's process. When that body is dropped the place is given back, and the instance too
 //! if its engine says that it can serve another call ([`Body::recycle`]); what an instance is, only the engine knows.
 //!
-//! Invariant: at most `size` places are taken at once. Only a call that a call of the same function makes, directly or not,
-//! gets one beyond that when all are taken: it would wait for itself.
+//! Invariant: at most `size` places are taken at once. Only a call that a call of the same function waits for, directly or
+//! not, gets one beyond that when all are taken: it would wait for itself.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -229,7 +229,8 @@ impl Pool {
     }
 }
 
-/// The calls that led to a call, itself included, up to a process that is none.
+/// The calls that wait for the end of a process, the innermost first. A process that a call waits for with `exec` is
+/// waited for by whoever waits for the call.
 #[derive(Clone, Debug)]
 pub struct Chain {
     function: EntryId,

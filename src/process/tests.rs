@@ -412,7 +412,12 @@ fn names_have_one_holder_and_cannot_look_like_pids() {
         world.kernel.resolve("b").unwrap_err().message(),
         "could not resolve 'b' as PID or registered name"
     );
-    assert!(world.kernel.names().unregister("a") && !world.kernel.names().unregister("a"));
+    assert!(world.kernel.unregister("a") && !world.kernel.unregister("a"));
+    let (_, kept) = one.relations().close();
+    assert!(
+        kept.is_empty(),
+        "a process does not remember names that it gave up: {kept:?}"
+    );
 }
 
 #[test]

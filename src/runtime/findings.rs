@@ -6,11 +6,26 @@ use super::programs::Engines;
 use crate::error::Error;
 use crate::lua::compile::{Source, compile, without_mark};
 use crate::lua::syntax::stop;
+use crate::process::Options;
 use crate::project::{Code, Diagnostic, Entry, LuaSpec, Place, Spec, check};
 use crate::wasm;
 
 /// Everything an engine says about an entry. Blocks for as long as compiling takes.
 pub(super) fn of(engines: &Engines, entry: &Arc<Entry>) -> Vec<Diagnostic> {
+    let mut found = of_kind(engines, entry);
+    if matches!(entry.spec, Spec::Lua(_) | Spec::Wasm(_)) {
+        found.extend(call_options(entry));
+    }
+    found
+}
+
+/// What is wrong with the options of calls of an entry.
+fn call_options(entry: &Entry) -> Option<Diagnostic> {
+    let error = Options::read(entry.meta.get("options")?).err()?;
+    Some(entry.finding(Code::BadValue, &["meta", "options"], error.message()))
+}
+
+fn of_kind(engines: &Engines, entry: &Arc<Entry>) -> Vec<Diagnostic> {
     match &entry.spec {
         Spec::Lua(spec) => lua(entry, spec).into_iter().collect(),
         Spec::Wasm(_) => match engines.wasm.program_blocking(entry) {

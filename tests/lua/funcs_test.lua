@@ -145,7 +145,14 @@ describe("a pooled state", function()
 	it("keeps nothing else of a call", function()
 		local calls = assert(funcs.call("fn:state", "litter"))
 		assert.same(
-			{ topic_open = false, timer_open = false, sender = false, calls = calls + 1 },
+			{
+				topic_open = false,
+				timer_open = false,
+				sender = false,
+				own_open = true,
+				own_unbound = true,
+				calls = calls + 1,
+			},
 			(funcs.call("fn:state", "look"))
 		)
 	end)
@@ -190,6 +197,10 @@ describe("a pool", function()
 		end
 		table.sort(got)
 		assert.same({ "one", "three", "two" }, got)
+	end)
+
+	it("lets a function wait for a process that calls it though it is full", function()
+		assert.equal(3, (funcs.call("fn:through_exec", 3)))
 	end)
 
 	it("lets a function call itself though it is full", function()

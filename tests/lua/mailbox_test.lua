@@ -189,6 +189,19 @@ describe("a full mailbox", function()
 		process.terminate(pid)
 		assert.equal("EXIT", process.receive("5s").type)
 	end)
+
+	it("may be full of bytes", function()
+		local pid = assert(process.spawn_monitored("app:sleeper", "app:slim"))
+		local kibibyte = string.rep("x", 1024)
+		for _ = 1, 3 do
+			assert.is_true(process.send(pid, "x", kibibyte))
+		end
+		local _, err = process.send(pid, "x", kibibyte)
+		test.is_error(err, "Unavailable")
+		assert.is_true(process.send(pid, "x", "little"))
+		process.terminate(pid)
+		assert.equal("EXIT", process.receive("5s").type)
+	end)
 end)
 
 describe("an EXIT", function()

@@ -81,6 +81,18 @@ fn check_is_quiet_about_a_good_project_and_has_json() {
 }
 
 #[test]
+fn check_finds_what_a_call_would_say_of_its_options() {
+    let retry = "  - name: x\n    kind: function.lua\n    method: main\n    source: return function() end\n    \
+                 meta:\n      options: { retry: { max_attempts: often } }\n";
+    project(retry)
+        .wippy("check")
+        .run()
+        .code(3)
+        .stdout_has("error[bad-value]: option retry: option max_attempts: expected a number, got string")
+        .stdout_has("src/_index.yaml:");
+}
+
+#[test]
 fn yaml_that_is_empty_binary_or_has_tabs_spares_the_other_files() {
     let folder = lua("return { main = function() return 3 end }");
     folder.write("src/empty.yaml", "");

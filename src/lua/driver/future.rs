@@ -4,6 +4,7 @@
 //! both; the driver polls the call and, when it is done, hands the result to the channel and closes it. A process that
 //! returns leaves its pending calls to run on; one that ends in another way takes them with it.
 
+use std::collections::btree_map::Entry;
 use std::ffi::{CStr, c_int};
 use std::task::Poll;
 
@@ -29,7 +30,8 @@ static FUTURE: u8 = 0;
 
 /// How a call stands.
 enum Outcome {
-    Pending,
+    /// The number by which the driver knows it.
+    Pending(u64),
     Done(Result<Packed>),
     Canceled,
 }
@@ -37,13 +39,9 @@ enum Outcome {
 /// A call that is on.
 pub struct Begun {
     pending: Pending,
-    /// It was over at once; told with the next poll.
-    early: Option<Woken>,
     future: *mut Outcome,
     /// Keeps the Future alive.
     anchor: c_int,
-    /// The ticket at which it was made.
-    born: u64,
 }
 
 /// Begins the call and pushes its Future, and nil.
@@ -53,46 +51,40 @@ pub struct Begun {
 pub unsafe fn begin(l: Lua, driver: &mut Driver, work: Work) -> Act {
     // SAFETY: as stated; the channel is the Future's first user value.
     unsafe {
-        let future = push_object(l, &FUTURE, c"funcs.Future", &METHODS, Outcome::Pending, 1);
+        let mut pending = Pending::new(driver, work);
+        let number = pending.number();
+        let future = push_object(l, &FUTURE, c"funcs.Future", &METHODS, Outcome::Pending(number), 1);
         let channel = channel::push_new(l, driver, 1);
         (*channel).awaited = true;
         lua_setiuservalue(l, -2, 1);
         lua_pushvalue(l, -1);
         let anchor = luaL_ref(l, LUA_REGISTRYINDEX);
-        let mut pending = Pending::new(driver, work);
-        // The callee starts now, not when the caller next waits.
-        let early = match pending.poll() {
-            Poll::Ready(woken) => Some(woken),
-            Poll::Pending => None,
-        };
-        let born = driver.mark();
-        driver.begun.push(Begun {
-            born,
+        // The callee starts now, not when the caller next waits. What is over at once is told when it does.
+        if let Poll::Ready(woken) = pending.poll() {
+            pending = pending.over(woken);
+            pending.ask();
+        }
+        let begun = Begun {
             pending,
-            early,
             future,
             anchor,
-        });
+        };
+        driver.begun.insert(number, begun);
         lua_pushnil(l);
     }
     Act::Return(2)
 }
 
 impl Driver {
-    /// Completes the Futures whose calls are done.
-    pub(super) fn poll_futures(&mut self) {
-        let mut index = 0;
-        while index < self.begun.len() {
-            let begun = &mut self.begun[index];
-            let polled = begun.early.take().map_or_else(|| begun.pending.poll(), Poll::Ready);
-            match polled {
-                Poll::Ready(woken) => {
-                    let begun = self.begun.remove(index);
-                    // SAFETY: the limit is lifted, nothing of the state runs.
-                    unsafe { self.finish_future(begun, woken) };
-                }
-                Poll::Pending => index += 1,
-            }
+    /// Completes the Future of that call, if it is on and done.
+    pub(super) fn poll_future(&mut self, number: u64) {
+        let Entry::Occupied(mut begun) = self.begun.entry(number) else {
+            return;
+        };
+        if let Poll::Ready(woken) = begun.get_mut().pending.poll() {
+            let begun = begun.remove();
+            // SAFETY: the limit is lifted, nothing of the state runs.
+            unsafe { self.finish_future(begun, woken) };
         }
     }
 
@@ -157,7 +149,7 @@ impl Driver {
     /// Nobody will hear of the calls that were begun since the mark; gives them back.
     fn end_futures(&mut self, mark: Mark) -> Vec<Pending> {
         let l = self.main_state;
-        let begun = self.begun.extract_if(.., |begun| begun.born > mark).collect::<Vec<_>>();
+        let begun = self.begun.split_off(&(mark + 1));
         let end = |begun: Begun| {
             // SAFETY: the limit is lifted; the registry keeps the Future until it has been ended.
             unsafe {
@@ -167,17 +159,17 @@ impl Driver {
                 pending
             }
         };
-        begun.into_iter().map(end).collect()
+        begun.into_values().map(end).collect()
     }
 
     /// Stops the call of the Future at 1, if it is on.
     unsafe fn stop_call(&mut self, l: Lua, future: *mut Outcome) {
-        let Some(index) = self.begun.iter().position(|begun| begun.future == future) else {
-            return;
-        };
-        let begun = self.begun.remove(index);
         // SAFETY: inside `host`; the Future is at 1.
         unsafe {
+            let Outcome::Pending(number) = *future else { return };
+            let Some(begun) = self.begun.remove(&number) else {
+                return;
+            };
             lua_pushvalue(l, 1);
             drop(self.end_future(l, begun));
         }
@@ -220,7 +212,7 @@ unsafe extern "C-unwind" fn is_complete(l: Lua) -> c_int {
     // SAFETY: see `with_outcome`.
     unsafe {
         with_outcome(l, |l, _, outcome| {
-            lua_pushboolean(l, c_int::from(!matches!(outcome, Outcome::Pending)));
+            lua_pushboolean(l, c_int::from(!matches!(outcome, Outcome::Pending(_))));
             Act::Return(1)
         })
     }
@@ -247,7 +239,7 @@ unsafe extern "C-unwind" fn result(l: Lua) -> c_int {
                 lua_pushnil(l);
                 Act::Return(2)
             }
-            Outcome::Pending => {
+            Outcome::Pending(_) => {
                 lua_pushnil(l);
                 lua_pushnil(l);
                 Act::Return(2)

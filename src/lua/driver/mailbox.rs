@@ -64,6 +64,8 @@ struct Window {
     source: Source,
     channel: *mut Channel,
     anchor: c_int,
+    /// The program made the channel, and bound it with `subscribe`.
+    is_bound: bool,
     /// The ticket at which it was made.
     born: u64,
 }
@@ -104,12 +106,12 @@ impl Driver {
                 return;
             }
             let channel = channel::push_new(l, self, 0);
-            self.attach(l, channel, -1, source);
+            self.attach(l, channel, -1, source, false);
         }
     }
 
     /// Makes the channel at `index` the window of that source.
-    unsafe fn attach(&mut self, l: Lua, channel: *mut Channel, index: c_int, source: Source) {
+    unsafe fn attach(&mut self, l: Lua, channel: *mut Channel, index: c_int, source: Source, is_bound: bool) {
         if let Source::Topic { topic, .. } = &source {
             self.process().mailbox().listen(topic);
         }
@@ -123,6 +125,7 @@ impl Driver {
                 source,
                 channel,
                 anchor,
+                is_bound,
                 born,
             });
         }
@@ -144,7 +147,7 @@ impl Driver {
             )));
         }
         // SAFETY: inside `host`.
-        unsafe { self.attach(l, channel, index, Source::Topic { topic, messages: false }) };
+        unsafe { self.attach(l, channel, index, Source::Topic { topic, messages: false }, true) };
         Ok(())
     }
 
@@ -173,7 +176,7 @@ impl Driver {
         }
     }
 
-    /// Closes the channels that became windows since the mark.
+    /// Closes the channels that became windows since the mark; those of the program's own are only unbound.
     pub(super) fn close_windows(&mut self, mark: super::Mark) {
         let windows = std::mem::take(&mut self.mail.windows);
         let (since, kept) = windows.into_iter().partition(|window: &Window| window.born > mark);
@@ -181,7 +184,9 @@ impl Driver {
         for window in since {
             // SAFETY: the limit is lifted; the channel is closed while the registry still keeps it.
             unsafe {
-                self.close_channel(window.channel);
+                if !window.is_bound {
+                    self.close_channel(window.channel);
+                }
                 self.detach(self.main_state, &window);
             }
         }

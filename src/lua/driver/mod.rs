@@ -76,7 +76,7 @@ mod upgrade;
 mod waiting;
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
 use std::sync::Arc;
 use std::task::Waker;
@@ -187,8 +187,8 @@ pub struct Driver {
     channel_meta: *const std::ffi::c_void,
     case_meta: *const std::ffi::c_void,
     waiting: waiting::Calls,
-    /// Calls that were begun and are not done.
-    begun: Vec<future::Begun>,
+    /// Calls that were begun and are not done, by the number of their future.
+    begun: BTreeMap<u64, future::Begun>,
     boot: Boot,
     /// Memory for the next value that is packed.
     pub(in crate::lua) buffer: Vec<u8>,
@@ -251,7 +251,7 @@ impl Driver {
             channel_meta: std::ptr::null(),
             case_meta: std::ptr::null(),
             waiting: waiting::Calls::default(),
-            begun: Vec::new(),
+            begun: BTreeMap::new(),
             boot,
             buffer: Vec::new(),
             scratch: stack::Scratch::default(),
@@ -491,7 +491,10 @@ impl Driver {
             }
             What::Receive => self.mail.forget(waiter),
             What::Guarded { ward } => self.cut(ward),
-            What::Host(pending) => pending.give_up(),
+            What::Host(pending) => {
+                self.waiting.forget(&pending);
+                pending.give_up();
+            }
             What::Sleep | What::Nothing => {}
         }
     }

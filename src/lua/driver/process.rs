@@ -602,11 +602,11 @@ impl Driver {
             let name = text(l, 1).unwrap_or_default();
             self.context.authorize(Permission::RegistryUnregister, name)?;
             let process = self.process();
-            let names = process.kernel().names();
-            if let Some(holder) = names.lookup(name).filter(|holder| holder != process.pid()) {
+            let kernel = process.kernel();
+            if let Some(holder) = kernel.names().lookup(name).filter(|holder| holder != process.pid()) {
                 self.context.authorize(Permission::RegistryForeign, holder)?;
             }
-            Ok(names.unregister(name))
+            Ok(kernel.unregister(name))
         }
     }
 

@@ -4,11 +4,12 @@
 //! then the task is parked. When the future is done the closure's continuation calls the mlua function once more, and
 //! that one takes the finisher instead of starting anew.
 
+use std::collections::HashMap;
 use std::ffi::c_int;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::memory::Weight;
@@ -38,7 +39,7 @@ pub enum Woken {
 
 pub type Work = Pin<Box<dyn Future<Output = Woken> + Send>>;
 
-/// A future that a task waits for.
+/// A future that a task waits for, or that completes a Future.
 pub struct Pending {
     work: Work,
     bell: Arc<Bell>,
@@ -51,9 +52,11 @@ pub struct Pending {
 pub type Child = Arc<OnceLock<Arc<Process>>>;
 
 impl Pending {
-    pub fn new(driver: &Driver, work: Work) -> Pending {
+    pub fn new(driver: &mut Driver, work: Work) -> Pending {
         let bell = Arc::new(Bell {
-            rung: AtomicBool::new(true),
+            number: driver.mark(),
+            is_rung: AtomicBool::new(false),
+            rung: driver.waiting.rung.clone(),
             process: driver.process().clone(),
         });
         Pending {
@@ -61,6 +64,24 @@ impl Pending {
             waker: bell.clone().into(),
             bell,
             child: None,
+        }
+    }
+
+    /// What tells it from others of its driver; the numbers ascend.
+    pub fn number(&self) -> u64 {
+        self.bell.number
+    }
+
+    /// Has it polled soon.
+    pub fn ask(&self) {
+        self.bell.ring();
+    }
+
+    /// The same, already done.
+    pub fn over(self, woken: Woken) -> Pending {
+        Pending {
+            work: Box::pin(ready(woken)),
+            ..self
         }
     }
 
@@ -84,22 +105,38 @@ impl Pending {
     }
 
     pub fn poll(&mut self) -> Poll<Woken> {
-        if !self.bell.rung.swap(false, Ordering::AcqRel) {
-            return Poll::Pending;
-        }
+        self.bell.is_rung.swap(false, Ordering::AcqRel);
         self.work.as_mut().poll(&mut Context::from_waker(&self.waker))
     }
 }
 
-/// Remembers that the future wants to be polled, and wakes the process.
+/// Numbers of the futures that want to be polled, each once.
+type Rung = Arc<Mutex<Vec<u64>>>;
+
+fn lock(rung: &Rung) -> MutexGuard<'_, Vec<u64>> {
+    rung.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says that the future wants to be polled, and wakes the process.
 struct Bell {
-    rung: AtomicBool,
+    number: u64,
+    /// It stands in the list, or is about to be polled.
+    is_rung: AtomicBool,
+    rung: Rung,
     process: Arc<Process>,
+}
+
+impl Bell {
+    fn ring(&self) {
+        if !self.is_rung.swap(true, Ordering::AcqRel) {
+            lock(&self.rung).push(self.number);
+        }
+    }
 }
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
+        self.ring();
         Process::wake(&self.process);
     }
 }
@@ -109,8 +146,20 @@ impl Wake for Bell {
 pub struct Calls {
     begun: Option<Pin<Box<dyn Future<Output = Finish> + Send>>>,
     finish: Option<Finish>,
-    /// Tasks that wait for a future.
-    tasks: Vec<u32>,
+    /// Tasks that wait for a future, by its number.
+    tasks: HashMap<u64, u32>,
+    rung: Rung,
+}
+
+impl Calls {
+    /// Nobody waits for that future any more.
+    pub(super) fn forget(&mut self, pending: &Pending) {
+        self.tasks.remove(&pending.number());
+    }
+
+    fn take_rung(&self) -> Vec<u64> {
+        std::mem::take(&mut *lock(&self.rung))
+    }
 }
 
 /// In mlua's data: which driver the state belongs to.
@@ -216,10 +265,12 @@ impl Driver {
     /// Suspends the running task until `work` is done; its continuation asks [`Driver::take_woken`].
     pub(super) unsafe fn wait_for(&mut self, l: Lua, work: Work, continuation: Continuation) -> Act {
         let pending = Pending::new(self, work);
+        let number = pending.number();
+        pending.ask();
         // SAFETY: inside `host`.
         let (act, waiter) = unsafe { self.wait(l, What::Host(pending), continuation) };
         if let Some(waiter) = waiter {
-            self.waiting.tasks.push(waiter.task);
+            self.waiting.tasks.insert(number, waiter.task);
         }
         act
     }
@@ -244,37 +295,38 @@ impl Driver {
         self.task(current).and_then(|task| task.woken.take())
     }
 
-    /// Polls the futures that asked for it.
+    /// Polls the futures that asked for it, in the order of asking.
     pub(super) fn poll_calls(&mut self) {
-        let tasks = std::mem::take(&mut self.waiting.tasks);
-        let left = tasks.into_iter().filter(|task| !self.poll_call(*task)).collect();
-        self.waiting.tasks = left;
-        self.poll_futures();
+        for number in self.waiting.take_rung() {
+            match self.waiting.tasks.get(&number).copied() {
+                Some(task) => self.poll_call(task),
+                None => self.poll_future(number),
+            }
+        }
     }
 
-    /// Polls the future of one task. True when it waits no more.
-    fn poll_call(&mut self, number: u32) -> bool {
-        let Some(task) = self.task(number) else {
-            return true;
-        };
+    /// Polls the future that a task waits for.
+    fn poll_call(&mut self, number: u32) {
+        let wait = self.task(number).and_then(|task| task.wait.as_mut());
         let Some(super::WaitState {
             what: What::Host(pending),
             ticket,
             ..
-        }) = &mut task.wait
+        }) = wait
         else {
-            return true;
+            return;
         };
         let Poll::Ready(woken) = pending.poll() else {
-            return false;
+            return;
         };
         let waiter = super::Waiter {
             task: number,
             ticket: *ticket,
             case: 0,
         };
-        task.woken = Some(woken);
+        if let Some(task) = self.task(number) {
+            task.woken = Some(woken);
+        }
         self.complete(waiter);
-        true
     }
 }

@@ -15,11 +15,13 @@ function jobs.pid()
 	return { now = last_pid, before = previous }
 end
 
--- Leaves a message, a subscription, a timer, a waiting coroutine and a Future behind.
+-- Leaves a message, subscriptions, a timer, a waiting coroutine and a Future behind.
 function jobs.litter()
 	process.send(process.pid(), "left", 1)
 	jobs.inbox = process.inbox()
 	jobs.topic = process.listen("topic")
+	jobs.own = channel.new()
+	assert(subscribe("own", jobs.own))
 	jobs.timer = time.after("1h")
 	coroutine.spawn(function()
 		kept:send("from the last call")
@@ -36,12 +38,15 @@ function jobs.look()
 	local _, topic_open = jobs.topic:receive()
 	local _, timer_open = jobs.timer:receive()
 	local sent = channel.select({ kept:case_receive(), default = true })
+	local own = channel.select({ jobs.own:case_receive(), default = true })
 	time.sleep("5ms")
 	return {
 		message = process.receive(0),
 		topic_open = topic_open,
 		timer_open = timer_open,
 		sender = not sent.default,
+		own_open = own.default,
+		own_unbound = subscribe("own", jobs.own),
 		calls = calls,
 	}
 end
