@@ -61,6 +61,19 @@ Examples:
   wippy check --strict               warnings count too
   wippy check --json                 one JSON array, for editors and scripts";
 
+const REGISTRY_EXAMPLES: &str = "\
+Examples:
+  wippy registry list                every entry: id, kind, file
+  wippy registry list --kind 'process.*' --ns app --json
+                                     processes of one namespace, as one JSON array
+  wippy registry show app:worker     one entry as it is written";
+
+const SCHEMA_EXAMPLES: &str = "\
+Example:
+  wippy schema > entries.schema.json
+                                     for an editor, in the first line of a YAML file:
+                                     # yaml-language-server: $schema=../entries.schema.json";
+
 /// A runtime for Lua and WebAssembly processes that cannot hurt each other.
 #[derive(Debug, Parser)]
 #[command(name = "wippy", version, after_help = EXAMPLES, disable_help_subcommand = true)]
@@ -133,6 +146,15 @@ pub enum Command {
         #[command(subcommand)]
         what: CacheCommand,
     },
+    /// The loaded entries
+    #[command(after_help = REGISTRY_EXAMPLES)]
+    Registry {
+        #[command(subcommand)]
+        what: RegistryCommand,
+    },
+    /// JSON Schema of entry files, for editors
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema,
     /// Help for a command; `help run NAME` shows what NAME takes
     Help(Help),
 }
@@ -259,6 +281,31 @@ pub struct Hash {
 pub enum CacheCommand {
     /// Remove them all; each is compiled again when it is needed
     Clear,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RegistryCommand {
+    /// Id, kind and file of every entry, in load order
+    List {
+        /// Only entries of this kind; `*` stands for any text
+        #[arg(long, value_name = "KIND")]
+        kind: Option<String>,
+        /// Only entries of this namespace; `*` stands for any text
+        #[arg(long, value_name = "NAMESPACE")]
+        ns: Option<String>,
+        /// As one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// One entry as it is written, with `meta` and `data`
+    Show {
+        /// Its id
+        #[arg(value_name = "NS:NAME")]
+        id: String,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args, Debug)]

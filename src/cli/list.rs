@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::args::Globals;
+use super::columns::columns;
 use super::console::{Console, Paint};
 use super::failure::{Failure, code};
 use super::open;
@@ -35,18 +36,9 @@ fn to_json(project: &Project) -> String {
 
 fn to_text(project: &Project, paint: Paint) -> String {
     let commands = project.registry.commands();
-    if commands.is_empty() {
-        return String::new();
-    }
-    let head = [("NAME", "WHAT IT DOES", "ENTRY")];
-    let rows = commands
+    let rows: Vec<[&str; 3]> = commands
         .iter()
-        .map(|(command, entry)| (command.name.as_str(), command.short.as_str(), entry.id.as_str()));
-    let rows: Vec<_> = head.into_iter().chain(rows).collect();
-    let width = |column: fn(&(&str, &str, &str)) -> usize| rows.iter().map(column).max().unwrap_or(0);
-    let name = width(|row| row.0.chars().count());
-    let short = width(|row| row.1.chars().count());
-    let line = |row: &(&str, &str, &str)| format!("{:name$}  {:short$}  {}\n", row.0, row.1, row.2);
-    let (head, body) = (line(&rows[0]), rows[1..].iter().map(line));
-    body.fold(format!("{}\n", paint.bold(head.trim_end())), |text, line| text + &line)
+        .map(|(command, entry)| [command.name.as_str(), command.short.as_str(), entry.id.as_str()])
+        .collect();
+    columns(["NAME", "WHAT IT DOES", "ENTRY"], &rows, paint)
 }

@@ -13,6 +13,7 @@ mod fields;
 mod files;
 pub mod grants;
 mod interpolate;
+pub mod json_schema;
 mod kinds;
 mod load;
 pub mod modules;

@@ -1,8 +1,8 @@
 //! Which fields each kind has, as data, and the search for those it does not have.
 //!
 //! A field is written as its path: `limits.max_memory`, `wasi.env[].id`. What stands in front of a dot or `[]` is a map
-//! or a list of maps whose own fields are known; everything else is free inside. A field that decoding reads must be
-//! listed here, or using it would be reported.
+//! or a list of maps whose own fields are known; what is in the others its [`Shape`] says. A field that decoding reads
+//! must be listed here, or using it would be reported. [`json_schema`](super::json_schema) says the same to editors.
 
 use std::collections::HashSet;
 
@@ -12,99 +12,201 @@ use super::near::nearest;
 use super::place::Step;
 use super::yaml::{Map, Node};
 
-const LIFECYCLE: &[&str] = &[
-    "lifecycle.auto_start",
-    "lifecycle.startup",
-    "lifecycle.requires",
-    "lifecycle.depends_on",
-    "lifecycle.start_timeout",
-    "lifecycle.stop_timeout",
-    "lifecycle.stable_threshold",
-    "lifecycle.restart.initial_delay",
-    "lifecycle.restart.max_delay",
-    "lifecycle.restart.backoff_factor",
-    "lifecycle.restart.jitter",
-    "lifecycle.restart.max_attempts",
-    "lifecycle.security.actor.id",
-    "lifecycle.security.actor.meta",
-    "lifecycle.security.groups",
-    "lifecycle.security.policies",
+use Shape::{Any, Count, Duration, Flag, FreeMap, List, Mode, Number, Pairs, Share, Size, Text, Texts, Words};
+
+/// What may stand in a field. Null is nothing everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Any,
+    Flag,
+    Text,
+    /// One of these.
+    Words(&'static [&'static str]),
+    /// `"10s"`
+    Duration,
+    /// `"0755"`
+    Mode,
+    /// A whole number from 0 up.
+    Count,
+    /// A number of bytes, or a text like `"64MiB"`.
+    Size,
+    /// From 0 up.
+    Number,
+    /// From 0 to 1.
+    Share,
+    FreeMap,
+    /// A map from names to texts.
+    Pairs,
+    List,
+    /// A list of texts.
+    Texts,
+}
+
+/// A field of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// From the top of the entry: `limits.max_memory`, `wasi.env[].id`.
+    pub path: &'static str,
+    pub shape: Shape,
+    /// Whether what encloses it cannot do without; a text or a list must then have something in it.
+    pub required: bool,
+}
+
+const fn optional(path: &'static str, shape: Shape) -> Field {
+    Field {
+        path,
+        shape,
+        required: false,
+    }
+}
+
+const fn required(path: &'static str, shape: Shape) -> Field {
+    Field {
+        path,
+        shape,
+        required: true,
+    }
+}
+
+const LIFECYCLE: &[Field] = &[
+    optional("lifecycle.auto_start", Flag),
+    optional("lifecycle.startup", Words(&["required", "optional"])),
+    optional("lifecycle.requires", Texts),
+    optional("lifecycle.depends_on", Texts),
+    optional("lifecycle.start_timeout", Duration),
+    optional("lifecycle.stop_timeout", Duration),
+    optional("lifecycle.stable_threshold", Duration),
+    optional("lifecycle.restart.initial_delay", Duration),
+    optional("lifecycle.restart.max_delay", Duration),
+    optional("lifecycle.restart.backoff_factor", Number),
+    optional("lifecycle.restart.jitter", Share),
+    optional("lifecycle.restart.max_attempts", Count),
+    required("lifecycle.security.actor.id", Text),
+    optional("lifecycle.security.actor.meta", FreeMap),
+    optional("lifecycle.security.groups", Any),
+    optional("lifecycle.security.policies", Any),
 ];
 
-const POOL: &[&str] = &[
-    "pool.type",
-    "pool.workers",
-    "pool.size",
-    "pool.buffer",
-    "pool.max_size",
-    "pool.warm_start",
-    "pool.worker_class",
+const POOL: &[Field] = &[
+    optional("pool.type", Words(&["inline", "lazy", "static", "adaptive"])),
+    optional("pool.workers", Count),
+    optional("pool.size", Count),
+    optional("pool.buffer", Count),
+    optional("pool.max_size", Count),
+    optional("pool.warm_start", Flag),
+    optional("pool.worker_class", Any),
 ];
 
-const LUA: &[&str] = &["source", "modules", "imports"];
-
-const LUA_RUN: &[&str] = &["method", "limits.max_memory", "limits.max_execution_ms", "security"];
-
-const WASM: &[&str] = &[
-    "method",
-    "wit",
-    "transport",
-    "imports",
-    "wasi.args",
-    "wasi.cwd",
-    "wasi.env[].id",
-    "wasi.env[].name",
-    "wasi.env[].required",
-    "wasi.mounts[].fs",
-    "wasi.mounts[].guest",
-    "wasi.mounts[].read_only",
-    "wasi.network",
-    "limits.max_execution_ms",
-    "limits.max_memory",
-    "limits.max_fuel",
-    "limits.max_transfer",
-    "limits.max_handles",
+const LUA: &[Field] = &[
+    required("source", Text),
+    optional("modules", Texts),
+    optional("imports", Pairs),
 ];
 
-const COMMAND: &[&str] = &["meta.command.name", "meta.command.short", "meta.command.use_case"];
+const LUA_RUN: &[Field] = &[
+    optional("limits.max_memory", Size),
+    optional("limits.max_execution_ms", Count),
+    optional("security", Any),
+];
 
-const FILE: &[&str] = &["fs", "path", "hash"];
+const WASM: &[Field] = &[
+    required("method", Text),
+    optional("wit", Text),
+    optional("transport", Words(&["payload", "wasi-http"])),
+    optional("imports", Texts),
+    optional("wasi.args", Texts),
+    optional("wasi.cwd", Text),
+    required("wasi.env[].id", Text),
+    required("wasi.env[].name", Text),
+    optional("wasi.env[].required", Flag),
+    required("wasi.mounts[].fs", Text),
+    required("wasi.mounts[].guest", Text),
+    optional("wasi.mounts[].read_only", Flag),
+    optional("wasi.network", Texts),
+    optional("limits.max_execution_ms", Count),
+    optional("limits.max_memory", Size),
+    optional("limits.max_fuel", Count),
+    optional("limits.max_transfer", Size),
+    optional("limits.max_handles", Count),
+];
 
-const HOST: &[&str] = &[
-    "host.workers",
-    "host.queue_size",
-    "host.local_queue_size",
-    "host.mailbox_limit",
-    "host.mailbox_bytes",
-    "host.max_processes",
-    "wasm.density",
-    "wasm.max_instances",
-    "wasm.max_stack",
+const COMMAND: &[Field] = &[
+    required("meta.command.name", Text),
+    optional("meta.command.short", Text),
+    optional("meta.command.use_case", Text),
+];
+
+const FILE: &[Field] = &[required("fs", Text), required("path", Text), required("hash", Text)];
+
+const HOST: &[Field] = &[
+    optional("host.workers", Count),
+    optional("host.queue_size", Count),
+    optional("host.local_queue_size", Count),
+    optional("host.mailbox_limit", Count),
+    optional("host.mailbox_bytes", Size),
+    optional("host.max_processes", Count),
+    optional("wasm.density", Words(&["fast", "dense"])),
+    optional("wasm.max_instances", Count),
+    optional("wasm.max_stack", Size),
 ];
 
 const COMMON: [&str; 4] = ["name", "kind", "meta", "data"];
 
 /// Every known kind with its fields, without the common ones.
-const KINDS: &[(&str, &[&[&str]])] = &[
-    ("fs.directory", &[&["directory", "auto_init", "mode", "base"]]),
-    ("function.lua", &[LUA, LUA_RUN, POOL]),
-    ("process.lua", &[LUA, LUA_RUN, POOL, COMMAND]),
+const KINDS: &[(&str, &[&[Field]])] = &[
+    (
+        "fs.directory",
+        &[&[
+            required("directory", Text),
+            optional("auto_init", Flag),
+            optional("mode", Mode),
+            optional("base", Words(&["project", "module"])),
+        ]],
+    ),
+    ("function.lua", &[LUA, &[required("method", Text)], LUA_RUN, POOL]),
+    (
+        "process.lua",
+        &[LUA, &[optional("method", Text)], LUA_RUN, POOL, COMMAND],
+    ),
     ("library.lua", &[LUA]),
-    ("function.wat", &[&["source"], WASM, POOL]),
+    ("function.wat", &[&[required("source", Text)], WASM, POOL]),
     ("function.wasm", &[FILE, WASM, POOL]),
     ("process.wasm", &[FILE, WASM, POOL, COMMAND]),
     ("env.storage.memory", &[]),
     ("env.storage.os", &[]),
-    ("env.storage.static", &[&["values"]]),
+    ("env.storage.static", &[&[optional("values", Pairs)]]),
     (
         "env.storage.file",
-        &[&["file_path", "auto_create", "file_mode", "dir_mode"]],
+        &[&[
+            required("file_path", Text),
+            optional("auto_create", Flag),
+            optional("file_mode", Mode),
+            optional("dir_mode", Mode),
+        ]],
     ),
-    ("env.storage.router", &[&["storages"]]),
-    ("env.variable", &[&["storage", "variable", "default", "readonly"]]),
+    ("env.storage.router", &[&[required("storages", Texts)]]),
+    (
+        "env.variable",
+        &[&[
+            required("storage", Text),
+            optional("variable", Text),
+            optional("default", Text),
+            optional("readonly", Flag),
+        ]],
+    ),
     ("process.host", &[HOST, LIFECYCLE]),
-    ("terminal.host", &[&["hide_logs"], LIFECYCLE]),
-    ("process.service", &[&["process", "host", "input"], LIFECYCLE]),
+    ("terminal.host", &[&[optional("hide_logs", Flag)], LIFECYCLE]),
+    (
+        "process.service",
+        &[
+            &[
+                required("process", Text),
+                required("host", Text),
+                optional("input", List),
+            ],
+            LIFECYCLE,
+        ],
+    ),
     ("registry.entry", &[]),
 ];
 
@@ -113,10 +215,10 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|(kind, _)| *kind)
 }
 
-/// The paths of all fields of a kind, without `name`, `kind`, `meta`, `data`. None for an unknown kind.
-pub fn fields(kind: &str) -> Option<Vec<&'static str>> {
+/// All fields of a kind, without `name`, `kind`, `meta`, `data`. None for an unknown kind.
+pub fn fields(kind: &str) -> Option<Vec<&'static Field>> {
     let (_, groups) = KINDS.iter().find(|(name, _)| *name == kind)?;
-    Some(groups.iter().flat_map(|group| group.iter().copied()).collect())
+    Some(groups.iter().flat_map(|group| group.iter()).collect())
 }
 
 /// Reports keys that are given twice, anywhere in the tree that `steps` lead to.
@@ -154,8 +256,8 @@ pub(super) fn find_unknown(reader: &Reader<'_>, kind: &str, entry: &Map) {
     if kind == "registry.entry" {
         return;
     }
-    let Some(mut known) = fields(kind) else { return };
-    known.extend(COMMON);
+    let Some(fields) = fields(kind) else { return };
+    let known: Vec<&str> = fields.iter().map(|field| field.path).chain(COMMON).collect();
     let search = Search {
         reader,
         kind,
