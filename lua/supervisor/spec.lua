@@ -15,6 +15,9 @@ local CHILD_FIELDS = { "id", "entry", "host", "args", "restart", "shutdown", "ty
 -- How long a worker has to stop; a supervisor has as long as its own children need, as in OTP.
 local SHUTDOWN = { worker = "5s", supervisor = "infinity" }
 
+-- Values that a child may be started with.
+local MOST_ARGS = 1000
+
 local function refuse(...)
 	error(errors.new({ kind = errors.INVALID, retryable = false, message = string.format(...) }))
 end
@@ -97,12 +100,20 @@ local function args_of(fields, where)
 	if type(args) ~= "table" then
 		refuse("%s: args must be an array, not a %s", where, type(args))
 	end
-	return table.pack(table.unpack(args, 1, args.n or #args))
+	local count = args.n
+	if count == nil then
+		count = #args
+	end
+	if math.type(count) ~= "integer" or count < 0 or count > MOST_ARGS then
+		refuse("%s: args must be 0 to %d values, not %s", where, MOST_ARGS, tostring(count))
+	end
+	return table.pack(table.unpack(args, 1, count))
 end
 
 local read_supervisor
 
-local function read_child(fields, where)
+-- `within`: the arrays of children that this child is in.
+local function read_child(fields, where, within)
 	if type(fields) ~= "table" then
 		refuse("%s must be a table, not a %s", where, type(fields))
 	end
@@ -120,7 +131,7 @@ local function read_child(fields, where)
 	if type_ == "supervisor" and fields.entry == nil then
 		-- A supervisor within a supervisor needs no entry: its specification is that of the child.
 		check_fields(fields, where, { "id", "type", "restart", "shutdown" }, SUPERVISOR_FIELDS)
-		child.spec = read_supervisor(fields)
+		child.spec = read_supervisor(fields, within)
 		return child
 	end
 	check_fields(fields, where, CHILD_FIELDS)
@@ -136,19 +147,26 @@ local function read_child(fields, where)
 	return child
 end
 
-function read_supervisor(fields)
+function read_supervisor(fields, within)
 	local children, ids = {}, {}
-	if fields.children ~= nil and type(fields.children) ~= "table" then
-		refuse("supervisor: children must be an array, not a %s", type(fields.children))
+	local given = fields.children
+	if given == nil then
+		given = {}
+	elseif type(given) ~= "table" then
+		refuse("supervisor: children must be an array, not a %s", type(given))
+	elseif within[given] then
+		refuse("supervisor: children contains itself")
 	end
-	for at, child in ipairs(fields.children or {}) do
-		child = read_child(child, string.format("children[%d]", at))
+	within[given] = true
+	for at, child in ipairs(given) do
+		child = read_child(child, string.format("children[%d]", at), within)
 		if ids[child.id] then
 			refuse("child '%s' is given twice", child.id)
 		end
 		ids[child.id] = true
 		children[at] = child
 	end
+	within[given] = nil
 	local period = fields.period
 	if period == nil then
 		period = "5s"
@@ -176,12 +194,12 @@ end
 function specs.supervisor(fields)
 	return checked(function()
 		check_fields(fields, "supervisor", SUPERVISOR_FIELDS)
-		return read_supervisor(fields)
+		return read_supervisor(fields, {})
 	end)
 end
 
 function specs.child(fields)
-	return checked(read_child, fields, "child")
+	return checked(read_child, fields, "child", {})
 end
 
 return specs

@@ -1,7 +1,7 @@
 //! Registered names: text to one living process. Released when their process ends.
 //!
-//! Lock order: the names' lock first, then the table, mailboxes and the process's relations. A name can therefore never outlive its process:
-//! [`Names::register`] finds the relations closed when the process ends at the same moment.
+//! Lock order: the names' lock first, then the table, mailboxes and the process's relations. A name can therefore never
+//! outlive its process: [`Names::register`] finds the relations closed when the process ends at the same moment.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -2,8 +2,9 @@
 //!
 //! Workers are OS threads of our own. Each has a ready queue of three lanes: processes that were just woken, processes that
 //! have never run, and processes whose slice ended. Woken and new ones take turns and go first, so that whoever spawns
-//! without end holds up nobody who has a message; a preempted one waits at most two beats of the tick for them. A worker wakes and feeds its own neighbours' chatter itself (a message over threads costs more
-//! than a step), and calls an idle neighbour only when more than one process waits behind the one it runs.
+//! without end holds up nobody who has a message; a preempted one waits at most two beats of the tick for them. A worker
+//! wakes and feeds its own neighbours' chatter itself (a message over threads costs more than a step), and calls an idle
+//! neighbour only when more than one process waits behind the one it runs.
 //!
 //! Why not a task per worker on tokio's threads: tokio's cooperative budget is counted per task and would be shared by
 //! all processes of a worker, its driver is polled only between polls, and the thread to signal would move. Here tokio

@@ -1,4 +1,5 @@
-//! Timers of the kernel: at most one wake-up, one deadline and one end of patience per process, fired by the workers between two steps.
+//! Timers of the kernel: at most one wake-up, one deadline and one end of patience per process, fired by the workers between
+//! two steps.
 //!
 //! A body keeps its own timers and asks only for the nearest one ([`Process::wake_at`](super::Process::wake_at)); so the
 //! number of entries here is bounded by the number of processes. An entry that became too early is left in place: it

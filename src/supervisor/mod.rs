@@ -1,8 +1,8 @@
 //! Supervision: services are started in order, started again when they fail, and stopped in reverse.
 //!
 //! What to do is decided by pure functions: [`policy`] knows a single service, `order` all of them, [`strategy`] the children
-//! of a supervisor in Lua. `service` is the task that does it to the kernel. A service is a process that is kept running, or a host; what is broken or missing keeps only
-//! the service that needs it from running.
+//! of a supervisor in Lua. `service` is the task that does it to the kernel. A service is a process that is kept running, or
+//! a host; what is broken or missing keeps only the service that needs it from running.
 //!
 //! The life of a service: `unknown`, `starting`, `running`; then `stopping` and `stopped` when it was asked to end,
 //! `exited` when it ended as it meant to, `failed` when it did not. Each change is a log record with the service's id.

@@ -299,6 +299,10 @@ describe("supervisor", function()
 		refusal(child("restart", "always"), "child 'a': restart must be one of permanent, transient, temporary, not always")
 		refusal(child("type", "thing"), "child 'a': type must be one of worker, supervisor, not thing")
 		refusal(child("args", "x"), "child 'a': args must be an array, not a string")
+		refusal(child("args", { n = 1e9 }), "child 'a': args must be 0 to 1000 values, not 1000000000.0")
+		local own = {}
+		own[1] = { id = "own", type = "supervisor", children = own }
+		refusal({ children = own }, "supervisor: children contains itself")
 		local _, err = supervisor.start_link(child("host", "app:nowhere"))
 		assert.equal("child 'a': host not found: app:nowhere", tostring(err))
 		_, err = supervisor.start_link(child("shutdown", "soon"))
