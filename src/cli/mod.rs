@@ -33,9 +33,11 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, Parser};
 
 use crate::error::Error;
+use crate::project::near::nearest;
 use crate::system::terminal::Stream;
 use args::{CacheCommand, Cli, Command, Globals, Run, What};
 use console::Console;
@@ -45,8 +47,21 @@ use failure::{Failure, code};
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Cli::try_parse_from(args) {
         Ok(cli) => ExitCode::from(run_command(cli)),
-        Err(error) => refuse(&error),
+        Err(error) => refuse(&with_nearest(error)),
     }
+}
+
+/// A misspelt subcommand with the one that was meant, by the measure that holds for every other name too.
+fn with_nearest(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
+        let known = Cli::command();
+        let near = nearest(word, known.get_subcommands().map(clap::Command::get_name)).map(str::to_owned);
+        error.remove(ContextKind::SuggestedSubcommand);
+        if let Some(near) = near {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![near]));
+        }
+    }
+    error
 }
 
 /// Help and version go to stdout and are a success, everything else is wrong usage.

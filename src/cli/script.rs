@@ -1,5 +1,6 @@
 //! A Lua file as a program: the entry it becomes, and the hosts and the folder it brings when there is no project.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,9 +79,12 @@ pub fn job(name: String, words: Vec<String>, globals: &Globals) -> Result<Job, F
 /// The text of a Lua file.
 ///
 /// # Errors
-/// Exit 3 for a file that cannot be read or is no text.
+/// Exit 4 for a file that is not there, exit 3 for one that cannot be read or is no text.
 pub fn read(file: &Path, name: &str) -> Result<String, Failure> {
-    let bytes = std::fs::read(file).map_err(|error| unreadable(name, &error))?;
+    let bytes = std::fs::read(file).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => missing(name),
+        _ => unreadable(name, &error),
+    })?;
     String::from_utf8(bytes).map_err(|_| {
         let error = Error::invalid(format!("{name} is not UTF-8 text"));
         Failure::new(code::PROJECT, error)

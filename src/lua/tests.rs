@@ -459,12 +459,14 @@ fn terminating_oneself_does_not_return() {
 }
 
 #[test]
-fn monitoring_oneself_is_invalid() {
+fn monitoring_and_linking_oneself_are_invalid() {
     let world = World::new();
     let exit = world.run(
         r##"
-        local ok, err = process.monitor(process.pid())
-        assert(ok == nil and err:kind() == errors.INVALID, tostring(err))
+        for _, relate in ipairs({ process.monitor, process.link }) do
+            local ok, err = relate(process.pid())
+            assert(ok == nil and err:kind() == errors.INVALID, tostring(err))
+        end
         "##,
     );
     assert!(exit.result.is_ok(), "{exit:?}");

@@ -564,14 +564,13 @@ impl Kernel {
         }
     }
 
-    /// Links two processes: when one of them fails, the other ends too, or is told if it traps links. Once is enough; a
-    /// process is linked to itself anyway.
+    /// Links two processes: when one of them fails, the other ends too, or is told if it traps links. Once is enough.
     ///
     /// # Errors
-    /// NotFound for a pid that does not live.
+    /// Invalid for oneself; NotFound for a pid that does not live.
     pub fn link(&self, process: &Arc<Process>, peer: &Pid) -> Result<()> {
         if process.pid() == peer {
-            return Ok(());
+            return Err(Error::invalid("a process cannot link to itself"));
         }
         let peer = self.find(peer).ok_or_else(|| not_found(peer))?;
         link(process, &peer)

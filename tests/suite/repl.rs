@@ -257,6 +257,8 @@ fn piped_input_is_one_script() {
     folder.wippy("repl").stdin(script).run().code(3).stdout("1\n").quiet();
     folder.wippy("repl").stdin("").run().code(0).stdout("").quiet();
     folder.wippy("repl setup.lua").run().code(9).stdout("set up\n").quiet();
+    let absent = folder.wippy("repl nowhere.lua").run().code(4);
+    absent.stderr_has("error[NotFound]: no such file: nowhere.lua");
     folder
         .wippy("repl")
         .stdin("io.print(1)\nend")

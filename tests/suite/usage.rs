@@ -31,7 +31,8 @@ fn help_has_worked_calls_and_goes_to_stdout() {
 fn wrong_usage_is_exit_2() {
     let folder = Folder::new();
     folder.wippy("").run().code(2);
-    folder.wippy("chekc").run().code(2).stderr_has("check");
+    folder.wippy("chekc").run().code(2).stderr_has("'check'");
+    folder.wippy("rnu").run().code(2).stderr_has("'run'");
     folder.wippy("run --jsn list").run().code(2);
     folder.wippy("check --bogus").run().code(2);
     folder.wippy("run -x").run().code(2);

@@ -191,14 +191,15 @@ fn an_unlink_that_races_the_failure_is_either_before_it_or_too_late() {
 }
 
 #[test]
-fn a_link_to_a_dead_process_is_not_found_and_to_oneself_is_nothing() {
+fn a_link_to_a_dead_process_is_not_found_and_to_oneself_is_invalid() {
     let world = World::new();
     let (living, dead) = (world.sleeper(), world.spawn(|_, _| async { done() }));
     world.exit(&dead);
     let error = world.kernel.link(&living, dead.pid()).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     world.kernel.unlink(&living, dead.pid());
-    world.kernel.link(&living, living.pid()).unwrap();
+    let error = world.kernel.link(&living, living.pid()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
     world.kernel.unlink(&living, living.pid());
     assert!(!living.mailbox().has_links());
 }
