@@ -41,7 +41,7 @@ pub fn run(shell: Shell, console: &Console) -> u8 {
     tree.build();
     console.answer(&match shell {
         Shell::Bash => bash(&tree),
-        Shell::Zsh => format!("#compdef wippy\n{ZSH}{}", bash(&tree)),
+        Shell::Zsh => format!("{ZSH}{}", bash(&tree)),
         Shell::Fish => fish(&tree),
     });
     code::SUCCESS

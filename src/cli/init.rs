@@ -3,7 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args::{Init, Template};
 use super::console::Console;
@@ -75,7 +75,7 @@ fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn next_steps(args: &Init) -> String {
-    let folder = match args.dir == PathBuf::from(".") {
+    let folder = match args.dir == Path::new(".") {
         true => String::new(),
         false => format!(" -C {}", quoted(&args.dir)),
     };

@@ -48,7 +48,7 @@ fn every_shell_has_its_script_and_others_are_wrong_usage() {
         .wippy("completions zsh")
         .run()
         .code(0)
-        .stdout_has("#compdef wippy\n");
+        .stdout_has("bashcompinit\n_wippy() {");
     folder
         .wippy("completions fish")
         .run()
