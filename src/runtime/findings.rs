@@ -22,7 +22,7 @@ pub(super) fn of(engines: &Engines, entry: &Arc<Entry>) -> Vec<Diagnostic> {
 /// What is wrong with the options of calls of an entry.
 fn call_options(entry: &Entry) -> Option<Diagnostic> {
     let error = Options::read(entry.meta.get("options")?).err()?;
-    Some(entry.finding(Code::BadValue, &["meta", "options"], error.message()))
+    Some(entry.finding(Code::BadValue, &["meta", "options"], error.to_string()))
 }
 
 fn of_kind(engines: &Engines, entry: &Arc<Entry>) -> Vec<Diagnostic> {

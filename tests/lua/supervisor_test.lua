@@ -224,7 +224,7 @@ describe("supervisor", function()
 			end
 			return { id = "level" .. depth, type = "supervisor", children = { tree(depth - 1) } }
 		end
-		local pid = start({ children = { tree(10) } })
+		local pid = start({ children = { tree(50) } })
 		expect("leaf up")
 		tell("leaf", "crash")
 		expect("leaf up")

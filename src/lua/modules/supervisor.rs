@@ -17,6 +17,7 @@ use crate::duration;
 use crate::error::{Error, Result};
 use crate::id::{EntryId, Pid};
 use crate::log::{Level, Record};
+use crate::lua::driver::crossing;
 use crate::lua::error::{LuaError, bad_argument};
 use crate::lua::host::{Call, StateContext, context, outcome, waiting};
 use crate::lua::tree;
@@ -108,22 +109,22 @@ fn entry(lua: &Lua, id: String) -> mlua::Result<MultiValue> {
 /// `start(spec, monitored)`: a supervisor process, linked to the caller, and monitored if `monitored`; its pid once its children run.
 fn start(lua: &Lua, (spec, monitored): (LuaValue, bool)) -> mlua::Result<Call> {
     let context = context(lua)?;
-    let spec = tree::from_lua(&spec)?;
     let ties = if monitored { Ties::BOTH } else { Ties::LINK };
     let waiting = Waiting::new(&context.engine.calls);
-    let started = started(&context, &spec, &waiting, ties);
+    let args = crossing::pack(lua, (spec, waiting.number))?;
+    let started = started(&context, args, ties);
     answered(lua, started, waiting, |process, answer| {
         answer.map(|_| process.pid().to_string().as_str().into())
     })
 }
 
-fn started(context: &StateContext, spec: &Value, waiting: &Waiting, ties: Ties) -> Result<Arc<Process>> {
+fn started(context: &StateContext, args: Packed, ties: Ties) -> Result<Arc<Process>> {
     let parent = &context.process;
     let host = context.own_host()?;
     context.authorize(Permission::SpawnLinked, KIND)?;
     context.authorize(Permission::Host, host.id())?;
     parent.kernel().spawn(Spawn {
-        args: Packed::from_values(&[spec.clone(), Value::Int(waiting.number)]),
+        args,
         parent: Some(parent.clone()),
         ties,
         words: parent.words().clone(),
@@ -138,15 +139,15 @@ fn call(lua: &Lua, (pid, request): (LuaValue, Table)) -> mlua::Result<Call> {
     let pid = destination(&pid)?;
     let waiting = Waiting::new(&context.engine.calls);
     request.raw_set("call", waiting.number)?;
-    let sent = send(&context, &pid, &tree::from_lua(&LuaValue::Table(request))?);
+    let sent = send(&context, &pid, crossing::pack(lua, request)?);
     answered(lua, sent, waiting, |_, answer| answer)
 }
 
 /// `stop(pid, request)`: true when the supervisor has ended.
 fn stop(lua: &Lua, (pid, request): (LuaValue, Table)) -> mlua::Result<Call> {
     let context = context(lua)?;
-    let request = tree::from_lua(&LuaValue::Table(request))?;
-    match send(&context, &destination(&pid)?, &request) {
+    let request = crossing::pack(lua, request)?;
+    match send(&context, &destination(&pid)?, request) {
         Ok(supervisor) => Ok(Call::wait(supervisor.exited(), |lua, _| outcome(lua, Ok(true)))),
         Err(error) => Ok(Call::Ready(outcome(lua, Err::<bool, _>(error))?)),
     }
@@ -160,7 +161,7 @@ fn destination(pid: &LuaValue) -> mlua::Result<String> {
 }
 
 /// Sends a request to a living supervisor, by its pid or name.
-fn send(context: &StateContext, destination: &str, request: &Value) -> Result<Arc<Process>> {
+fn send(context: &StateContext, destination: &str, request: Packed) -> Result<Arc<Process>> {
     let kernel = context.process.kernel();
     let pid = kernel.resolve(destination)?;
     let process = kernel.find(&pid);
@@ -168,12 +169,7 @@ fn send(context: &StateContext, destination: &str, request: &Value) -> Result<Ar
     if process.kind() != KIND {
         return Err(Error::invalid(format!("not a supervisor: {pid} ({})", process.entry())));
     }
-    kernel.send(
-        Some(context.process.pid()),
-        &pid,
-        TOPIC.into(),
-        Packed::from_value(request),
-    )?;
+    kernel.send(Some(context.process.pid()), &pid, TOPIC.into(), request)?;
     Ok(process)
 }
 
