@@ -68,6 +68,17 @@ Examples:
                                      processes of one namespace, as one JSON array
   wippy registry show app:worker     one entry as it is written";
 
+const INIT_EXAMPLES: &str = "\
+Examples:
+  wippy init                         a first command in this folder
+  wippy init shop --template wasm    a WebAssembly function as a process, in a new folder
+  wippy -C shop test                 run its tests";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  eval \"$(wippy completions bash)\"   in ~/.bashrc; zsh in ~/.zshrc
+  wippy completions fish | source    in ~/.config/fish/config.fish";
+
 const SCHEMA_EXAMPLES: &str = "\
 Example:
   wippy schema > entries.schema.json
@@ -151,6 +162,15 @@ pub enum Command {
     Registry {
         #[command(subcommand)]
         what: RegistryCommand,
+    },
+    /// Make a small project that runs at once, with tests
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(Init),
+    /// What a shell needs to complete wippy's command lines
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
     },
     /// JSON Schema of entry files, for editors
     #[command(after_help = SCHEMA_EXAMPLES)]
@@ -281,6 +301,33 @@ pub struct Hash {
 pub enum CacheCommand {
     /// Remove them all; each is compiled again when it is needed
     Clear,
+}
+
+#[derive(Args, Debug)]
+pub struct Init {
+    /// Its folder, which is made
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// What it shows
+    #[arg(long, value_enum, default_value_t = Template::Hello, value_name = "TEMPLATE")]
+    pub template: Template,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Template {
+    /// A command in Lua
+    Hello,
+    /// A process that starts others and collects what they find
+    Workers,
+    /// A WebAssembly function as a process
+    Wasm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 #[derive(Debug, Subcommand)]

@@ -26,7 +26,7 @@ pub fn run(args: &Check, globals: &Globals, console: &Console) -> Result<u8, Fai
     Ok(if bad { code::PROJECT } else { code::SUCCESS })
 }
 
-/// What loading found, and what the engines find in the entries that could be loaded.
+/// What loading found, and what the engines find in its entries.
 fn findings(project: &Project, globals: &Globals, console: &Console) -> Result<Vec<Diagnostic>, Failure> {
     let mut found = project.diagnostics.clone();
     let runtime = Runtime::boot(Options {
@@ -37,8 +37,8 @@ fn findings(project: &Project, globals: &Globals, console: &Console) -> Result<V
         ..Options::new(project.registry.clone(), console.terminal().clone())
     })
     .map_err(|error| Failure::new(code::FAILED, error))?;
-    let sound = project.registry.iter().filter(|entry| !entry.is_broken());
-    found.extend(sound.flat_map(|entry| runtime.findings(entry)));
+    let entries = project.registry.iter();
+    found.extend(entries.flat_map(|entry| runtime.findings(entry)));
     sort(&mut found);
     Ok(found)
 }

@@ -7,10 +7,12 @@ mod args;
 mod cache;
 mod check;
 mod columns;
+mod completions;
 mod console;
 mod failure;
 mod hash;
 mod help;
+mod init;
 mod inspect;
 mod list;
 mod log;
@@ -109,6 +111,8 @@ fn dispatch(command: Option<Command>, globals: &Globals, console: &Console) -> R
             what: CacheCommand::Clear,
         } => cache::clear(console),
         Command::Registry { what } => registry::run(&what, globals, console),
+        Command::Init(args) => init::run(&args, console),
+        Command::Completions { shell } => Ok(completions::run(shell, console)),
         Command::Schema => Ok(schema::run(console)),
         Command::Help(args) => help::run(&args, globals, console),
     }

@@ -31,6 +31,8 @@ pub struct Entry {
     pub problems: Vec<Diagnostic>,
     /// Every entry it refers to.
     pub references: Vec<EntryId>,
+    /// The Lua of an entry that is broken by other fields; none when its text could not be had.
+    pub(super) broken_lua: Option<LuaSpec>,
     pub(super) node: Node,
     pub(super) origin: Option<Origin>,
 }
@@ -47,6 +49,7 @@ impl Entry {
             lifecycle: None,
             problems: Vec::new(),
             references: Vec::new(),
+            broken_lua: None,
             node: Node::default(),
             origin: None,
         }
@@ -82,7 +85,7 @@ impl Entry {
     /// A place in the source of a Lua entry, whose line is counted in the file that its chunk is named after, as it stands
     /// in that file; the whole line where it is written differently there. None for other kinds.
     pub fn place_in_source(&self, place: &Place) -> Option<Place> {
-        let Spec::Lua(spec) = &self.spec else { return None };
+        let spec = self.lua()?;
         let inline = self.origin.as_ref().filter(|origin| *origin.source.file == *spec.chunk);
         let text = inline.map_or(&spec.source, |origin| &origin.source.text);
         let shown = text
@@ -98,6 +101,15 @@ impl Entry {
             }
             None => Place::whole_line(chunk, shown, place.line),
         })
+    }
+
+    /// Its Lua, of a broken entry too: whoever parses it finds what is wrong with the text beside what is wrong with the
+    /// fields. None for other kinds.
+    pub fn lua(&self) -> Option<&LuaSpec> {
+        match &self.spec {
+            Spec::Lua(spec) => Some(spec),
+            _ => self.broken_lua.as_ref(),
+        }
     }
 
     pub fn is_broken(&self) -> bool {

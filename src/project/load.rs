@@ -207,12 +207,18 @@ impl Draft {
 
     fn finish(self) -> Entry {
         let is_broken = self.is_broken();
+        let (spec, broken_lua) = match self.spec {
+            spec if !is_broken => (spec, None),
+            Spec::Lua(lua) => (Spec::Broken, Some(lua).filter(|lua| !is_file_reference(&lua.source))),
+            _ => (Spec::Broken, None),
+        };
         Entry {
             meta: match self.meta.to_value() {
                 crate::value::Value::Nil => Node::Map(Map::default()).to_value(),
                 meta => meta,
             },
-            spec: if is_broken { Spec::Broken } else { self.spec },
+            spec,
+            broken_lua,
             command: self.command,
             lifecycle: self.lifecycle,
             problems: self.problems,
@@ -463,7 +469,7 @@ impl Reading<'_> {
     fn inline(&self, draft: &mut Draft) {
         let (mut inlined, mut problems) = (Vec::new(), Vec::new());
         let mut inline = |text: &mut Arc<str>, steps: &[Step]| {
-            if !text.starts_with("file://") {
+            if !is_file_reference(text) {
                 return;
             }
             match files::inline(self.root, self.file, text) {
@@ -738,4 +744,9 @@ impl Filling<'_> {
         let help = format!("declare it, or give a default: ${{env:{name}|default}}");
         self.reader.report_value(steps, found.help(help));
     }
+}
+
+/// Whether a string of an entry stands for the text of a file.
+fn is_file_reference(text: &str) -> bool {
+    text.starts_with("file://")
 }

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::lua::compile::{Source, compile, without_mark};
 use crate::lua::syntax::stop;
 use crate::process::Options;
-use crate::project::{Code, Diagnostic, Entry, LuaSpec, Place, Spec, check};
+use crate::project::{Code, Diagnostic, Entry, Place, Spec, check};
 use crate::wasm;
 
 /// Everything an engine says about an entry. Blocks for as long as compiling takes.
@@ -27,7 +27,7 @@ fn call_options(entry: &Entry) -> Option<Diagnostic> {
 
 fn of_kind(engines: &Engines, entry: &Arc<Entry>) -> Vec<Diagnostic> {
     match &entry.spec {
-        Spec::Lua(spec) => lua(entry, spec).into_iter().collect(),
+        Spec::Lua(_) | Spec::Broken => lua(entry).into_iter().collect(),
         Spec::Wasm(_) => match engines.wasm.program_blocking(entry) {
             Ok(program) => wasm::findings(entry, &program),
             // The folder's own entry says it already.
@@ -46,8 +46,9 @@ fn is_of_another(error: &Error) -> bool {
         .is_some_and(|details| details.get("diagnostics").is_some())
 }
 
-/// The syntax error of a source, at its line in the `.lua` or the YAML file.
-fn lua(entry: &Entry, spec: &LuaSpec) -> Option<Diagnostic> {
+/// The syntax error of a source, at its line in the `.lua` or the YAML file; of an entry with other errors too.
+fn lua(entry: &Entry) -> Option<Diagnostic> {
+    let spec = entry.lua()?;
     let source = Source {
         text: &spec.source,
         chunk: &spec.chunk,

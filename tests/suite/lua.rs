@@ -90,6 +90,22 @@ fn a_syntax_error_names_its_line() {
 }
 
 #[test]
+fn check_finds_a_syntax_error_beside_the_other_errors_of_an_entry() {
+    let folder = project("  - name: main\n    kind: process.lua\n    metod: run\n    source: |\n      local y = = 2\n");
+    let checked = folder.wippy("check").run().code(3);
+    checked
+        .stdout_has("error[unknown-field]")
+        .stdout_has("error[lua-syntax]")
+        .stdout_has("_index.yaml:");
+    folder.write(
+        "src/_index.yaml",
+        "namespace: app\nentries:\n  - { name: main, kind: process.lua, source: \"file://absent.lua\" }\n",
+    );
+    let checked = folder.wippy("check").run().code(3);
+    checked.stdout_has("error[missing-file]").stderr_has("1 error, ");
+}
+
+#[test]
 fn bytecode_is_refused() {
     let folder = lua("return function() end");
     folder.write("src/main.lua", b"\x1bLua\x54\x00\x19\x93\r\n\x1a\n");

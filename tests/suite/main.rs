@@ -2,9 +2,11 @@
 
 mod bad_input;
 mod cache;
+mod completions;
 mod floors;
 mod harness;
 mod hash;
+mod init;
 mod lua;
 mod module;
 mod projects;

@@ -1,0 +1,11 @@
+describe("hello", function()
+  it("says hello", function()
+    local _, err = process.exec("app:hello", nil, "World")
+    assert.is_nil(err)
+  end)
+
+  it("needs somebody", function()
+    local _, err = process.exec("app:hello", nil, "")
+    assert.is_not_nil(err)
+  end)
+end)

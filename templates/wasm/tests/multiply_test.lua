@@ -1,0 +1,11 @@
+describe("multiply", function()
+  it("multiplies", function()
+    process.spawn_monitored("app:multiply", nil, 6, 7)
+    assert.equal(42, process.receive("5s").value)
+  end)
+
+  it("refuses what is no number", function()
+    local _, err = process.exec("app:multiply", nil, "six", 7)
+    test.is_error(err, "Invalid")
+  end)
+end)
