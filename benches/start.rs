@@ -4,13 +4,13 @@
 //! cold (the cache is empty) beside compiling the same module with bare wasmtime; and the prompt of `wippy repl` in a
 //! project of a hundred entries. Each figure is the median of several rounds, in milliseconds.
 
+#[path = "../tests/suite/terminal.rs"]
+mod terminal;
 mod world;
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
-use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -81,23 +81,10 @@ fn hundred_entries() -> tempfile::TempDir {
 
 /// Milliseconds until the session shows its prompt.
 fn prompt(project: &Path, cache: &Path) -> f64 {
-    let (mut screen, terminal) = pty();
     let mut command = wippy(cache);
     command.arg("-C").arg(project).arg("repl").env("TERM", "xterm");
-    let ends = [terminal.try_clone(), terminal.try_clone(), Ok(terminal)];
-    let [stdin, stdout, stderr] = ends.map(|end| Stdio::from(end.expect("a descriptor")));
-    command.stdin(stdin).stdout(stdout).stderr(stderr);
-    // SAFETY: both calls are allowed between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            libc::setsid();
-            libc::ioctl(0, libc::TIOCSCTTY, 0);
-            Ok(())
-        });
-    }
     let start = Instant::now();
-    let mut child = command.spawn().expect("the program");
-    drop(command);
+    let (mut child, mut screen) = terminal::spawn(command);
     let mut drawn = Vec::new();
     let mut chunk = [0; 1024];
     while !drawn.windows(2).any(|pair| pair == b"> ") {
@@ -108,26 +95,4 @@ fn prompt(project: &Path, cache: &Path) -> f64 {
     child.kill().expect("it runs");
     child.wait().expect("a child");
     waited.as_secs_f64() * 1e3
-}
-
-/// Both ends of a new terminal.
-fn pty() -> (File, OwnedFd) {
-    let (mut master, mut slave) = (-1, -1);
-    let none = std::ptr::null_mut;
-    // SAFETY: the two places are valid; name, mode and size may be null.
-    let opened = unsafe {
-        libc::openpty(
-            &raw mut master,
-            &raw mut slave,
-            none(),
-            std::ptr::null(),
-            std::ptr::null(),
-        )
-    };
-    assert_eq!(opened, 0, "a pseudo-terminal");
-    // SAFETY: both are open and belong to nobody else.
-    unsafe {
-        libc::fcntl(master, libc::F_SETFD, libc::FD_CLOEXEC);
-        (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
-    }
 }

@@ -19,6 +19,7 @@ mod services;
 mod signals;
 mod soak;
 mod streams;
+mod terminal;
 mod testing;
 mod usage;
 mod volumes;

@@ -5,13 +5,12 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::harness::Call;
+use crate::terminal;
 
 /// Long enough for the slowest machine.
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -43,21 +42,7 @@ struct Drawn {
 
 impl Pty {
     pub fn start(call: Call) -> Pty {
-        let (keys, program) = open();
-        let mut command = call.env("TERM", "xterm").into_command();
-        let ends = [program.try_clone(), program.try_clone(), Ok(program)];
-        let [stdin, stdout, stderr] = ends.map(|end| Stdio::from(end.expect("a descriptor")));
-        command.stdin(stdin).stdout(stdout).stderr(stderr);
-        // SAFETY: both calls are allowed between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                libc::setsid();
-                libc::ioctl(0, libc::TIOCSCTTY, 0);
-                Ok(())
-            });
-        }
-        let child = command.spawn().expect("the built binary");
-        drop(command);
+        let (child, keys) = terminal::spawn(call.env("TERM", "xterm").into_command());
         let screen = Arc::<Screen>::default();
         watch(keys.try_clone().expect("a descriptor"), screen.clone());
         Pty {
@@ -137,33 +122,6 @@ impl Drop for Pty {
         // It may have ended, and then there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// Both ends of a new terminal of 24 by 100.
-fn open() -> (File, OwnedFd) {
-    let (mut master, mut slave) = (-1, -1);
-    let size = libc::winsize {
-        ws_row: 24,
-        ws_col: 100,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    // SAFETY: the two places are valid, name and mode may be null, the size lives through the call.
-    let opened = unsafe {
-        libc::openpty(
-            &raw mut master,
-            &raw mut slave,
-            std::ptr::null_mut(),
-            std::ptr::null(),
-            &raw const size,
-        )
-    };
-    assert_eq!(opened, 0, "a pseudo-terminal");
-    // SAFETY: both are open and belong to nobody else.
-    unsafe {
-        libc::fcntl(master, libc::F_SETFD, libc::FD_CLOEXEC);
-        (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
     }
 }
 
