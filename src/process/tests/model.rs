@@ -326,8 +326,13 @@ impl Pair {
             return;
         }
         let linked = self.world.kernel.link(&self.processes[one], self.processes[two].pid());
-        assert_eq!(linked.is_ok(), self.model.lives(two));
-        if one != two && self.model.lives(two) {
+        let expected = match (one == two, self.model.lives(two)) {
+            (true, _) => Some(Kind::Invalid),
+            (false, false) => Some(Kind::NotFound),
+            (false, true) => None,
+        };
+        assert_eq!(linked.err().map(|error| error.kind()), expected);
+        if expected.is_none() {
             self.model.processes[one].links.insert(two);
             self.model.processes[two].links.insert(one);
         }
