@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
@@ -119,19 +119,12 @@ fn finish(lua: &Lua, result: Result<()>) -> mlua::Result<MultiValue> {
 }
 
 /// The compiled schemas of a runtime, and whose turn it is to check.
+#[derive(Default)]
 pub struct Schemas {
-    turns: Semaphore,
+    /// As many as there are processors; asked for when the first check is made, because a start is not to wait for it.
+    turns: OnceLock<Semaphore>,
     /// The one that was used last is the first.
     compiled: Mutex<VecDeque<(Document, Arc<Validator>)>>,
-}
-
-impl Default for Schemas {
-    fn default() -> Schemas {
-        Schemas {
-            turns: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
-            compiled: Mutex::default(),
-        }
-    }
 }
 
 /// Calls the check off when the future that waits for it is dropped.
@@ -148,7 +141,8 @@ impl Schemas {
     async fn check(self: Arc<Self>, schema: Document, data: Document) -> Result<()> {
         let lost = || Error::unavailable("the check against the schema was lost");
         let schemas = self.clone();
-        let _turn = self.turns.acquire().await.map_err(|_| lost())?;
+        let turns = || Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from));
+        let _turn = self.turns.get_or_init(turns).acquire().await.map_err(|_| lost())?;
         let wanted = Wanted(Arc::new(AtomicBool::new(true)));
         let flag = wanted.0.clone();
         let (done, outcome) = oneshot::channel();
