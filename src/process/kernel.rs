@@ -503,10 +503,14 @@ impl Kernel {
         })
     }
 
-    /// Whether a process of that pid will read what is sent to it. A doomed one reads nothing any more, though it may take
+    /// The process of that pid, if it will read what is sent to it. A doomed one reads nothing any more, though it may take
     /// a moment to go.
+    fn reader(&self, pid: &Pid) -> Option<Arc<Process>> {
+        self.find(pid).filter(|process| !process.is_doomed())
+    }
+
     fn lives(&self, pid: &Pid) -> bool {
-        self.find(pid).is_some_and(|process| !process.is_doomed())
+        self.reader(pid).is_some()
     }
 
     /// Queues a message.
@@ -514,9 +518,7 @@ impl Kernel {
     /// # Errors
     /// NotFound for a pid that does not live; Unavailable and retryable when its mailbox is full.
     pub fn send(&self, from: Option<&Pid>, to: &Pid, topic: Topic, payload: Packed) -> Result<()> {
-        // As in `lives`.
-        let target = self.find(to).filter(|target| !target.is_doomed());
-        let target = target.ok_or_else(|| not_found(to))?;
+        let target = self.reader(to).ok_or_else(|| not_found(to))?;
         self.queue(from, &target, topic, payload)?;
         target.wake();
         Ok(())
