@@ -407,7 +407,12 @@ impl Work {
         match &self.subject {
             Subject::Host => self.host(&self.id).map(Running::Host),
             Subject::Process(spec) => {
+                let (began, patience) = (Instant::now(), self.lifecycle.start_timeout);
                 let program = self.program(&spec.process).await?;
+                // On a busy machine the program and its deadline are seen together.
+                if began.elapsed() >= patience {
+                    return Err(start_timed_out(patience));
+                }
                 let process = self.spawn(spec, program)?;
                 Ok(Running::Process(process, Instant::now()))
             }

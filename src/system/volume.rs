@@ -7,6 +7,7 @@
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cap_std::ambient_authority;
@@ -15,6 +16,20 @@ use cap_std::fs::Dir;
 use crate::error::{Error, Result};
 use crate::id::{ById, EntryId};
 use crate::project::{DirectorySpec, Entry, Registry, Spec, check, diagnostic};
+
+/// See [`writes`].
+static WRITES: AtomicU64 = AtomicU64::new(0);
+
+/// How often programs may have changed files, whichever: as long as the number stays, what was read of a file can only
+/// have been changed from outside.
+pub fn writes() -> u64 {
+    WRITES.load(Ordering::Acquire)
+}
+
+/// To be called by whatever lets a program change files, after the change and before the program learns of it.
+pub fn written() {
+    WRITES.fetch_add(1, Ordering::Release);
+}
 
 /// An open folder.
 #[derive(Debug)]

@@ -24,6 +24,7 @@ use super::value::Arguments;
 use super::wasi::Inputs;
 use crate::error::{Error, Result};
 use crate::process::{Body, Cause, Exit, Progress, StepContext, Wait};
+use crate::system::volume;
 use crate::value::Packed;
 
 type Running = Pin<Box<dyn Future<Output = Exit> + Send>>;
@@ -145,6 +146,9 @@ impl Body for WasmBody {
         };
         self.gauge.fresh.store(true, Ordering::Relaxed);
         let polled = running.as_mut().poll(&mut Context::from_waker(cx.waker));
+        if self.inputs.can_write() {
+            volume::written();
+        }
         match polled {
             Poll::Ready(exit) => {
                 self.running = None;

@@ -43,12 +43,13 @@ use crate::id::ById;
 use crate::process::Resolved;
 use crate::project::entry::Entry;
 use crate::system::System;
+use crate::system::volume::writes;
 use engine::Engines;
 use linker::Linkers;
 use module::{Artifacts, Source, Stamp};
 use program::{Handle, load, spec};
 
-/// How long a file is believed not to have changed since it was last looked at.
+/// How long a file that no program here can have written to is believed not to have changed since it was last looked at.
 const FRESH: Duration = Duration::from_millis(1);
 
 /// Everything that the WASM entries of one runtime share.
@@ -76,6 +77,8 @@ struct Slot {
 struct Loaded {
     stamp: Stamp,
     checked: Instant,
+    /// What [`writes`] was before the file was looked at.
+    writes: u64,
     result: Result<Arc<WasmProgram>>,
 }
 
@@ -158,9 +161,10 @@ impl Wasm {
     fn current(&self, slot: &Slot) -> Option<Result<Arc<WasmProgram>>> {
         let mut loaded = lock(&slot.loaded);
         let known = loaded.as_mut()?;
-        if known.checked.elapsed() > FRESH {
+        let writes = writes();
+        if known.writes != writes || known.checked.elapsed() > FRESH {
             match self.stamp(&slot.entry) {
-                Ok(stamp) if stamp == known.stamp => known.checked = Instant::now(),
+                Ok(stamp) if stamp == known.stamp => (known.checked, known.writes) = (Instant::now(), writes),
                 _ => {
                     *loaded = None;
                     return None;
@@ -191,11 +195,13 @@ impl Wasm {
     }
 
     fn read_and_load(&self, slot: &Slot) -> Result<Arc<WasmProgram>> {
+        let writes = writes();
         let bytes = self.source(&slot.entry)?;
         let result = load(&slot.entry, &bytes, &self.shared).map(Arc::new);
         *lock(&slot.loaded) = Some(Loaded {
             stamp: bytes.stamp,
             checked: Instant::now(),
+            writes,
             result: result.clone(),
         });
         result

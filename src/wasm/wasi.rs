@@ -51,6 +51,12 @@ struct MountPoint {
 }
 
 impl Inputs {
+    /// Whether the guest can change files.
+    pub fn can_write(&self) -> bool {
+        let writable = |mount: &MountPoint| matches!(mount.perms, FsPerms::ReadWrite);
+        self.mounts.iter().any(writable)
+    }
+
     /// Reads what the entry lists. `name_first`: a command finds the entry's name as argument 0.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ use crate::lua::host::{Call, context, failure, false_failure, waiting};
 use crate::process::Permission;
 use crate::project::Spec;
 use crate::size;
-use crate::system::Volume;
+use crate::system::{Volume, volume};
 
 /// What a process may read at once if its entry names no memory limit.
 const DEFAULT_LIMIT: u64 = 1 << 30;
@@ -274,6 +274,9 @@ fn open_regular(volume: &Volume, place: &Place, mode: Mode) -> Result<(File, Met
     let file = volume.dir().open_with(place.path(), &mode.options(volume));
     let file = file.map_err(|error| not_found(&reason(&error)))?;
     let found = file.metadata().map_err(|error| not_found(&reason(&error)))?;
+    if mode != Mode::Read {
+        volume::written();
+    }
     match found.file_type() {
         kind if kind.is_file() => Ok((file, found)),
         kind if kind.is_dir() => Err(not_found("is a directory")),
@@ -359,6 +362,7 @@ fn remove(lua: &Lua, (this, path): (This, Value)) -> mlua::Result<Call> {
             true => dir.remove_dir(&path),
             false => dir.remove_file(&path),
         });
+        volume::written();
         removed.map_err(|error| {
             let kind = match error.kind() {
                 ErrorKind::DirectoryNotEmpty => Kind::Invalid,
@@ -483,8 +487,9 @@ fn write_file(lua: &Lua, (this, path, data, mode): (This, Value, Value, Value)) 
     let volume = this.volume.clone();
     let write = move || {
         let (mut file, _) = open_regular(&volume, &place, mode)?;
-        file.write_all(&data)
-            .map_err(|error| failed(Kind::Internal, "writefile", &place, reason(&error)))
+        let written = file.write_all(&data);
+        volume::written();
+        written.map_err(|error| failed(Kind::Internal, "writefile", &place, reason(&error)))
     };
     off_worker(lua, write, true_or_false)
 }

@@ -14,6 +14,7 @@ use super::{Content, Facts, Waiting, failed, lock, off_worker, or_return, reason
 use crate::error::{Error, Kind, Result};
 use crate::lua::error::bad_argument;
 use crate::lua::host::{Call, Resource, StateContext, context, failure, false_failure};
+use crate::system::volume;
 
 /// What `read` takes without a number.
 const READ: u64 = 4096;
@@ -123,7 +124,11 @@ fn write(lua: &Lua, (this, data): (This, Value)) -> mlua::Result<Call> {
         return Ok(Call::Ready(false_failure(lua, invalid("data required"))?));
     }
     let file = this.0.clone();
-    let work = move || file.with("write", |file| file.write_all(&data));
+    let work = move || {
+        let written = file.with("write", |file| file.write_all(&data));
+        volume::written();
+        written
+    };
     off_worker(lua, work, true_or_false)
 }
 
