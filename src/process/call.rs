@@ -136,8 +136,10 @@ impl Attempts {
                 self.callee(self.in_pool(lease, args)?).result().await
             }
             Place::Host(host) => {
+                // Listened for from before the start: the callee may be heard of before this goes on.
+                let cancelled = self.caller.cancelled();
                 let callee = self.callee(self.on_host(host, args)?);
-                match first(callee.result(), self.caller.cancelled()).await {
+                match first(callee.result(), cancelled).await {
                     First::Left(result) => result,
                     First::Right(()) => Err(Error::new(Kind::Canceled, GIVEN_UP)),
                 }

@@ -9,6 +9,7 @@ use std::task::Wake;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::pool::Chain;
 use super::timer::Armed;
@@ -220,9 +221,9 @@ impl Process {
         self.identity.chain.as_ref()
     }
 
-    /// Waits for the next CANCEL to arrive.
-    pub(super) async fn cancelled(&self) {
-        self.cancelled.notified().await;
+    /// Waits for the next CANCEL to arrive after this call.
+    pub(super) fn cancelled(&self) -> Notified<'_> {
+        self.cancelled.notified()
     }
 
     pub fn started_at(&self) -> SystemTime {
