@@ -1,10 +1,11 @@
 //! The wasmtime engines and how many instances may live in them.
 //!
-//! Four engines with the same code settings, each made when it is first needed: a small pool, which is ready in a fraction
-//! of a millisecond and serves most programs; a large pool for the rest of the machine's room, made in the background once
-//! the small one is half full; an engine that allocates on demand, for modules that do not fit a pool's slot and for the
-//! moment until the large pool is ready; and one whose code counts fuel. Code compiled for one of the first three loads in
-//! all of them. What a module is and what it imports is left to `module` and `linker`.
+//! Each engine is made when it is first needed: a small pool, which is ready in a fraction of a millisecond and serves most
+//! programs; a large pool for the rest of the machine's room, made in the background once the small one is half full; and
+//! an engine that allocates on demand, for modules that do not fit a pool's slot and for the moment until the large pool is
+//! ready. Code compiled for one of these three loads in all of them. What an entry or a module asks for beyond that
+//! ([`Flavor`]) makes every guest slower that does not use it, and has engines of its own, on demand too. What a module is
+//! and what it imports is left to `module` and `linker`.
 //!
 //! Invariant: an instance is only made by whoever holds a [`Seat`], and gives the seat back after its store is gone. That
 //! bounds the memory mappings of the program: running out of those would abort it.
@@ -54,10 +55,42 @@ pub enum Alloc {
     OnDemand,
     /// On demand, with code that counts fuel.
     Fuel,
+    /// On demand, with the component model's concurrency: WASI 0.3 and asynchronous functions.
+    Concurrent,
+    ConcurrentFuel,
+}
+
+/// What shapes the code of a module beside its content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flavor {
+    /// It counts fuel.
+    pub fuel: bool,
+    /// The component model's concurrency. It costs 2.3 times on spawn and 4 times on calls.
+    pub concurrent: bool,
+}
+
+impl Flavor {
+    /// The engine that takes any module of that flavor.
+    pub fn engine(self) -> Alloc {
+        match (self.concurrent, self.fuel) {
+            (false, false) => Alloc::OnDemand,
+            (false, true) => Alloc::Fuel,
+            (true, false) => Alloc::Concurrent,
+            (true, true) => Alloc::ConcurrentFuel,
+        }
+    }
 }
 
 impl Alloc {
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 6;
+
+    /// The flavor of the code that loads there.
+    pub fn flavor(self) -> Flavor {
+        Flavor {
+            fuel: matches!(self, Alloc::Fuel | Alloc::ConcurrentFuel),
+            concurrent: matches!(self, Alloc::Concurrent | Alloc::ConcurrentFuel),
+        }
+    }
 
     pub fn index(self) -> usize {
         self as usize
@@ -69,6 +102,8 @@ impl Alloc {
             Alloc::SmallPool | Alloc::LargePool => "pool",
             Alloc::OnDemand => "on demand",
             Alloc::Fuel => "on demand, counting fuel",
+            Alloc::Concurrent => "on demand, concurrent (experimental)",
+            Alloc::ConcurrentFuel => "on demand, concurrent (experimental), counting fuel",
         }
     }
 }
@@ -148,8 +183,8 @@ impl Engines {
     }
 
     /// The engine that code is compiled with: the one without pool has no slots to prepare.
-    pub fn compiler(&self, fuel: bool) -> Result<Engine> {
-        self.engine(if fuel { Alloc::Fuel } else { Alloc::OnDemand })
+    pub fn compiler(&self, flavor: Flavor) -> Result<Engine> {
+        self.engine(flavor.engine())
     }
 
     /// The engine of that kind, made at the first call.
@@ -160,12 +195,16 @@ impl Engines {
         Ok(self.get(alloc)?.engine.clone())
     }
 
+    /// Whether that engine has been made.
+    pub fn is_made(&self, alloc: Alloc) -> bool {
+        self.made[alloc.index()].get().is_some()
+    }
+
     /// Which engine is asked first about a module.
-    pub fn preferred(&self, fuel: bool) -> Alloc {
-        match (fuel, self.settings.oneshot) {
-            (true, _) => Alloc::Fuel,
-            (false, true) => Alloc::OnDemand,
-            (false, false) => Alloc::SmallPool,
+    pub fn preferred(&self, flavor: Flavor) -> Alloc {
+        match flavor.engine() {
+            Alloc::OnDemand if !self.settings.oneshot => Alloc::SmallPool,
+            alloc => alloc,
         }
     }
 
@@ -192,11 +231,7 @@ impl Engines {
                 return Ok(Seat::new(alloc, made, permit));
             }
         }
-        let alloc = if home == Alloc::Fuel {
-            Alloc::Fuel
-        } else {
-            Alloc::OnDemand
-        };
+        let alloc = home.flavor().engine();
         let made = self.get(alloc)?;
         made.used.fetch_add(1, Ordering::AcqRel);
         Ok(Seat::new(alloc, made, permit))
@@ -231,9 +266,9 @@ impl Engines {
         let slots = match alloc {
             Alloc::SmallPool => SMALL.min(self.capacity.limit),
             Alloc::LargePool => self.large_slots(),
-            Alloc::OnDemand | Alloc::Fuel => 0,
+            _ => 0,
         };
-        let config = self.config(slots, alloc == Alloc::Fuel);
+        let config = self.config(slots, alloc.flavor());
         let engine = Engine::new(&config)
             .map_err(|error| Error::internal(format!("failed to make the WebAssembly engine: {error:#}")))?;
         lock(&self.epochs).push(engine.weak());
@@ -249,14 +284,13 @@ impl Engines {
     }
 
     /// Settings measured to make a component's life cheapest. Everything that decides about the code is the same for
-    /// each engine, fuel excepted.
-    fn config(&self, slots: usize, fuel: bool) -> Config {
+    /// each engine, [`Flavor`] excepted.
+    fn config(&self, slots: usize, flavor: Flavor) -> Config {
         let mut config = Config::new();
         config
             .epoch_interruption(true)
-            .consume_fuel(fuel)
-            // Component-model concurrency costs 2.3 times on spawn and 4 times on calls.
-            .concurrency_support(false)
+            .consume_fuel(flavor.fuel)
+            .concurrency_support(flavor.concurrent)
             .memory_init_cow(true)
             .max_wasm_stack(self.settings.max_stack)
             .async_stack_size(self.settings.max_stack + HOST_STACK)

@@ -22,7 +22,7 @@ pub struct Inspection {
     pub wasi: Vec<String>,
     /// In lower-case hex.
     pub sha256: String,
-    /// `pool` or `on demand`.
+    /// `pool`, `on demand`, or what else the module needs of it.
     pub engine: &'static str,
     pub imports: Vec<Imported>,
     pub exports: Vec<Exported>,

@@ -20,9 +20,12 @@ mod limits;
 mod linker;
 pub mod module;
 mod program;
+mod sections;
 mod state;
+mod stdio;
 pub mod value;
 mod wasi;
+mod wasi_0_3;
 
 #[cfg(test)]
 mod tests;

@@ -26,8 +26,8 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use super::cache::{Cache, Key};
-use super::engine::Engines;
-use super::lock;
+use super::engine::{Engines, Flavor};
+use super::{lock, sections};
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
@@ -237,55 +237,10 @@ fn why_uncompiled(bytes: &[u8], error: &wasmtime::Error) -> Error {
     match text.contains("root-level component imports are not supported") {
         true => Error::invalid(format!(
             "unsupported import: {} (component)",
-            imported_component(bytes).unwrap_or_default()
+            sections::imported_component(bytes).unwrap_or_default()
         )),
         false => uncompiled(&text),
     }
-}
-
-/// The name of the first component that a component imports, straight from the import sections.
-fn imported_component(bytes: &[u8]) -> Option<String> {
-    const IMPORTS: u8 = 10;
-    const COMPONENT: u8 = 4;
-    let mut rest = bytes.get(8..)?;
-    while !rest.is_empty() {
-        let section = take(&mut rest, 1)?[0];
-        let size = number(&mut rest)?;
-        let mut content = take(&mut rest, size)?;
-        let count = if section == IMPORTS { number(&mut content)? } else { 0 };
-        for _ in 0..count {
-            let _spelling = take(&mut content, 1)?;
-            let length = number(&mut content)?;
-            let name = take(&mut content, length)?;
-            match take(&mut content, 1)?[0] {
-                COMPONENT => return Some(String::from_utf8_lossy(name).into_owned()),
-                // A core module and a type have a byte more before their index.
-                0 | 3 => drop(take(&mut content, 1)?),
-                _ => {}
-            }
-            number(&mut content)?;
-        }
-    }
-    None
-}
-
-fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
-    let (taken, rest) = bytes.split_at_checked(count)?;
-    *bytes = rest;
-    Some(taken)
-}
-
-/// An unsigned LEB128 number.
-fn number(bytes: &mut &[u8]) -> Option<usize> {
-    let mut value = 0;
-    for shift in [0, 7, 14, 21, 28] {
-        let byte = take(bytes, 1)?[0];
-        value |= usize::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 /// Compiled code, in the form that engines load.
@@ -363,7 +318,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Compiled code by content: every content is compiled once, however many entries and processes ask for it at a time.
 pub struct Artifacts {
-    by_content: Mutex<HashMap<(String, bool), Weak<Slot>>>,
+    by_content: Mutex<HashMap<(String, Flavor), Weak<Slot>>>,
     cache: Option<Cache>,
     log: Log,
 }
@@ -392,14 +347,14 @@ impl Artifacts {
         }
     }
 
-    /// The code of `source`, whose sha256 is `sha256`; `fuel`: code that counts fuel. Whoever asks while it is being
-    /// compiled waits.
+    /// The code of `source`, whose sha256 is `sha256`, in that flavor. Whoever asks while it is being compiled
+    /// waits.
     ///
     /// # Errors
     /// As [`Artifact::compile`].
-    pub fn get(&self, engines: &Engines, source: &Source, sha256: &str, fuel: bool) -> Result<Kept> {
-        let slot = self.slot(sha256, fuel);
-        let find = || self.find(&engines.compiler(fuel)?, source, sha256).map(Arc::new);
+    pub fn get(&self, engines: &Engines, source: &Source, sha256: &str, flavor: Flavor) -> Result<Kept> {
+        let slot = self.slot(sha256, flavor);
+        let find = || self.find(&engines.compiler(flavor)?, source, sha256).map(Arc::new);
         slot.get_or_init(find).as_ref().map_err(Error::clone)?;
         Ok(Kept(slot))
     }
@@ -456,9 +411,9 @@ impl Artifacts {
         })
     }
 
-    fn slot(&self, sha256: &str, fuel: bool) -> Arc<Slot> {
+    fn slot(&self, sha256: &str, flavor: Flavor) -> Arc<Slot> {
         let mut slots = lock(&self.by_content);
-        let key = (sha256.to_owned(), fuel);
+        let key = (sha256.to_owned(), flavor);
         if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
             return slot;
         }
@@ -570,13 +525,21 @@ mod tests {
         let (_io, engines) = engines();
         let artifacts = Artifacts::new(None, Log::none());
         let (source, sha) = module("(module)");
-        let first = artifacts.get(&engines, &source, &sha, false).unwrap();
-        let second = artifacts.get(&engines, &source, &sha, false).unwrap();
+        let first = artifacts.get(&engines, &source, &sha, Flavor::default()).unwrap();
+        let second = artifacts.get(&engines, &source, &sha, Flavor::default()).unwrap();
         assert!(Arc::ptr_eq(&first.artifact().unwrap(), &second.artifact().unwrap()));
-        let fuel = artifacts.get(&engines, &source, &sha, true).unwrap();
+        let counting = Flavor {
+            fuel: true,
+            ..Flavor::default()
+        };
+        let fuel = artifacts.get(&engines, &source, &sha, counting).unwrap();
         assert!(!Arc::ptr_eq(&first.artifact().unwrap(), &fuel.artifact().unwrap()));
         drop((first, second));
-        assert!(artifacts.by_content.lock().unwrap()[&(sha, false)].upgrade().is_none());
+        assert!(
+            artifacts.by_content.lock().unwrap()[&(sha, Flavor::default())]
+                .upgrade()
+                .is_none()
+        );
     }
 
     #[test]
@@ -587,9 +550,12 @@ mod tests {
         for text in ["(module (func (export \"f\") (result i32) i32.const 7))", "(component)"] {
             let (source, sha) = module(text);
             let from_file = || {
-                let kept = Artifacts::new(Some(cache.clone()), Log::none()).get(&engines, &source, &sha, false);
+                let kept =
+                    Artifacts::new(Some(cache.clone()), Log::none()).get(&engines, &source, &sha, Flavor::default());
                 let artifact = kept.unwrap().artifact().unwrap();
-                artifact.load(&engines.compiler(false).unwrap()).expect("it loads");
+                artifact
+                    .load(&engines.compiler(Flavor::default()).unwrap())
+                    .expect("it loads");
                 matches!(artifact.form, Form::File(..))
             };
             assert_eq!((from_file(), from_file()), (false, true), "{text}");
@@ -612,12 +578,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
         let (source, sha) = module("(module)");
-        let key = Key::new(sha.as_bytes(), &settings_of(&engines.compiler(false).unwrap()));
+        let key = Key::new(
+            sha.as_bytes(),
+            &settings_of(&engines.compiler(Flavor::default()).unwrap()),
+        );
         cache.store(&key, b"intact, but no code").unwrap();
         let artifacts = Artifacts::new(Some(cache), Log::none());
-        let get = || artifacts.get(&engines, &source, &sha, false).unwrap();
+        let get = || artifacts.get(&engines, &source, &sha, Flavor::default()).unwrap();
         let refused = get();
-        let loaded = refused.artifact().unwrap().load(&engines.compiler(false).unwrap());
+        let loaded = refused
+            .artifact()
+            .unwrap()
+            .load(&engines.compiler(Flavor::default()).unwrap());
         assert!(loaded.is_err() && artifacts.discard(&refused));
         let kept = get();
         assert!(matches!(kept.artifact().unwrap().form, Form::Memory(_)));
@@ -633,7 +605,7 @@ mod tests {
         let told = Lines::default();
         let (source, sha) = module("(module)");
         let artifacts = Artifacts::new(Some(cache), Log::new(told.clone()));
-        assert!(artifacts.get(&engines, &source, &sha, false).is_ok());
+        assert!(artifacts.get(&engines, &source, &sha, Flavor::default()).is_ok());
         let told = told.0.lock().unwrap();
         assert!(
             told.len() == 1 && told[0].starts_with("compiled code is not kept in"),

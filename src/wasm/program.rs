@@ -10,12 +10,13 @@ use wasmtime::component::{self, Component, ComponentExportIndex};
 use wasmtime::{Engine, Module};
 
 use super::body::WasmBody;
-use super::engine::Alloc;
+use super::engine::{Alloc, Flavor};
 use super::error::Bounds;
 use super::export::{self, Export, Name};
 use super::grants::Grants;
 use super::linker::{self, Import, Importer};
 use super::module::{Artifact, Code, Header, Kept, Source, sha256, verify};
+use super::sections;
 use super::state::State;
 use super::value::Signature;
 use super::wasi::Inputs;
@@ -118,12 +119,16 @@ pub(super) struct Settled {
 /// # Errors
 /// As [`Artifact::compile`](super::module::Artifact::compile).
 pub(super) fn compiled(shared: &Shared, source: &Source, sha256: &str, fuel: bool) -> Result<Settled> {
-    let get = || shared.artifacts.get(&shared.engines, source, sha256, fuel);
+    let flavor = Flavor {
+        fuel,
+        concurrent: Header::of(&source.bytes)? == Header::Component && sections::is_concurrent(&source.bytes),
+    };
+    let get = || shared.artifacts.get(&shared.engines, source, sha256, flavor);
     let mut kept = get()?;
-    let settled = match settle(shared, &*kept.artifact()?, fuel) {
+    let settled = match settle(shared, &*kept.artifact()?, flavor) {
         Err(_) if shared.artifacts.discard(&kept) => {
             kept = get()?;
-            settle(shared, &*kept.artifact()?, fuel)
+            settle(shared, &*kept.artifact()?, flavor)
         }
         settled => settled,
     };
@@ -131,14 +136,14 @@ pub(super) fn compiled(shared: &Shared, source: &Source, sha256: &str, fuel: boo
 }
 
 /// The first engine whose slots the code fits, and the code in it.
-fn settle(shared: &Shared, artifact: &Artifact, fuel: bool) -> Result<(Alloc, Code)> {
-    let first = shared.engines.preferred(fuel);
+fn settle(shared: &Shared, artifact: &Artifact, flavor: Flavor) -> Result<(Alloc, Code)> {
+    let first = shared.engines.preferred(flavor);
     if first == Alloc::SmallPool
         && let Ok(code) = shared.engines.engine(first).and_then(|engine| artifact.load(&engine))
     {
         return Ok((first, code));
     }
-    let home = if fuel { Alloc::Fuel } else { Alloc::OnDemand };
+    let home = flavor.engine();
     let code = artifact.load(&shared.engines.engine(home)?)?;
     Ok((home, code))
 }

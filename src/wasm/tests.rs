@@ -1,5 +1,7 @@
 //! WASM processes in a kernel of their own, with the guests of `fixtures/wasm`.
 
+mod concurrent;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
