@@ -7,7 +7,7 @@ mod project;
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args::Globals;
 use super::console::Console;
@@ -107,7 +107,7 @@ fn settings(folder: &Path) -> Result<String, Failure> {
     Ok(format!("{name}: {said}\n"))
 }
 
-fn unreadable(path: &PathBuf, why: &str) -> Failure {
+fn unreadable(path: &Path, why: &str) -> Failure {
     let error = Error::invalid(format!("cannot extend {}: {why}", path.display()));
     Failure::new(code::PROJECT, error)
 }
