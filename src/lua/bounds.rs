@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::test_support::{World, passes, value};
 use crate::error::{Error, Kind};
-use crate::process::{Cause, Process};
-use crate::value::Value;
+use crate::process::{Cause, Context, Process, Spawn};
+use crate::value::{Packed, Value};
 
 /// A hundred times what an end should take, for machines that have other things to do.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -314,6 +314,13 @@ fn what_lua_functions_call_back_may_wait() {
             local ok, err = pcall(wrong)
             assert(not ok and err:find("cannot wait here: a C function is on the stack"), tostring(err))
         end
+        for _, handler in ipairs{slowly, function() slowly() end} do
+            local ok, err = xpcall(error, handler, "x")
+            assert(not ok and err:find("cannot wait in the handler of xpcall: wait after"), tostring(err))
+        end
+        local _, told = xpcall(error, function(e) return select(2, pcall(slowly)) end, "x")
+        assert(told:find("handler of xpcall"))
+        assert(xpcall(slowly, error, 1))
         "##,
     );
 }
@@ -433,7 +440,39 @@ const OUTSIDE: &[&str] = &[
     "return errors.wrap('x', large)",
     "return require('logger'):with({field = large})",
     "process.send(process.pid(), 't', large) return (process.inbox():receive())",
+    "return process.with_context({large = large})",
+    "return process.with_context({large = large}):with_options({})",
+    "return process.with_options({}):with_message('t', large)",
+    "return require('funcs').new():with_context({large = large})",
 ];
+
+#[test]
+fn ends_that_nobody_reads_count_as_memory_of_who_wanted_to_know() {
+    let world = World::new();
+    world.program("large", "return ('x'):rep(100000)");
+    for (read, cause) in [("process.receive()", Cause::Returned), ("", Cause::Limit)] {
+        let text = format!(
+            "for i = 1, 100 do assert(process.spawn_monitored('app:large', 'app:processes')) {read} end
+            if '{read}' == '' then require('time').sleep('1h') end"
+        );
+        let process = world.spawn(world.limited(&text, 4 << 20), &[]).unwrap();
+        assert_eq!(world.end(&process).cause, cause, "{read}");
+    }
+}
+
+#[test]
+fn the_context_that_it_was_given_counts_as_memory_of_a_process() {
+    let world = World::new();
+    let large = || Packed::from_value(&Value::Str(vec![b'x'; 2 << 20]));
+    let context = Context::default().with_values([("large".to_owned(), large())]);
+    for (limit, cause) in [(1 << 20, Cause::Limit), (4 << 20, Cause::Returned)] {
+        let process = world.kernel.spawn(Spawn {
+            context: Arc::new(context.clone()),
+            ..Spawn::new(world.limited("return 1", limit), world.host.clone())
+        });
+        assert_eq!(world.end(&process.unwrap()).cause, cause);
+    }
+}
 
 #[test]
 fn what_objects_hold_outside_of_the_state_counts() {

@@ -37,6 +37,8 @@ pub struct Memory {
     /// The last request was refused.
     refused: bool,
     exceeded: bool,
+    /// Bytes that the kernel keeps for the process.
+    kept: usize,
     /// Bytes that objects of the state hold outside of it; none until one does.
     outside: Option<Arc<AtomicUsize>>,
 }
@@ -62,9 +64,14 @@ impl Memory {
         }
     }
 
-    /// Bytes that the state and its objects hold.
+    /// Bytes that the state and its objects hold, and what is kept for it.
     pub fn used(&self) -> usize {
-        self.used + self.outside()
+        self.used + self.kept + self.outside()
+    }
+
+    /// Counts what the kernel keeps for the process, in place of what it kept before.
+    pub fn set_kept(&mut self, bytes: usize) {
+        self.kept = bytes;
     }
 
     fn outside(&self) -> usize {

@@ -31,7 +31,8 @@
 //!
 //! What cannot wait, and says `cannot wait here: a C function is on the stack`: metamethods called by `ipairs`, `table.unpack`,
 //! `table.insert(t, v)` and `coroutine.close`, and `__tostring` called by host functions other than `tostring`, `print` and
-//! `string.format`.
+//! `string.format`. Nor can the handler of `xpcall`, which runs where the error is, with the frames still there: what wants to
+//! wait in it does so after `xpcall` has returned.
 //!
 //! The raw Lua API is used in this room and in `lua::stack` alone. Invariants: nothing of Rust with a destructor lives
 //! across a call that raises or yields; data is pushed with the memory limit lifted or inside a protected call; the
@@ -173,6 +174,8 @@ pub struct Driver {
     booted: bool,
     /// Depth of resumes below which nobody can yield.
     pinned: u32,
+    /// Bytes of the context that it was started with.
+    inherited: usize,
     /// Why it has to end, when the reason was found in here.
     fatal: Option<Exit>,
     /// What the process goes on as.
@@ -229,7 +232,6 @@ impl Driver {
         let mut driver = Box::new(Driver {
             memory: Memory::new(max_memory),
             main_state: std::ptr::null_mut(),
-            context,
             mlua: None,
             host_yield: false,
             preempted: false,
@@ -239,6 +241,8 @@ impl Driver {
             lives: 0,
             booted: false,
             pinned: 0,
+            inherited: context.process.context().weight(),
+            context,
             fatal: None,
             next: None,
             tasks: Vec::new(),
@@ -451,6 +455,7 @@ impl Driver {
         unsafe {
             match self.begin_wait(l, what) {
                 Some(waiter) => (Act::Park(continuation), Some(waiter)),
+                None if protect::in_handler(l) => (mistake(l, protect::HANDLER_WAITS), None),
                 None => (mistake(l, "cannot wait here: a C function is on the stack"), None),
             }
         }
@@ -532,6 +537,8 @@ impl Driver {
         self.poll_calls();
         // SAFETY: nothing of the state runs; the limit is lifted.
         unsafe { self.deliver_mail() };
+        let kept = self.process().mailbox().held();
+        self.memory.set_kept(kept + self.inherited);
     }
 
     fn run(&mut self) -> Progress {
