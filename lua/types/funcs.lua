@@ -7,7 +7,7 @@ funcs = {}
 ---@return any value, Error? err
 function funcs.call(id, ...) end
 
----Begins a call; its result comes to a Future.
+---Begins a call; its result comes to a Future, which is seen to be complete only after the caller has waited for something.
 ---@param id string
 ---@return Future? future, Error? err
 function funcs.async(id, ...) end

@@ -6,7 +6,7 @@ json = {}
 ---@return string? text, Error? err
 function json.encode(v) end
 
----The value of a JSON text.
+---The value of a JSON text. A number that no float holds, like 1e400, is an error.
 ---@return any value, Error? err
 function json.decode(text) end
 

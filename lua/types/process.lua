@@ -33,7 +33,8 @@ function process.spawn_linked_monitored(id, host, ...) end
 ---@return any value, Error? err
 function process.exec(id, host, ...) end
 
----Queues a message in the mailbox of a process. `dest` is a pid or a registered name.
+---Queues a message in the mailbox of a process. `dest` is a pid or a registered name. Full: Unavailable, and `retryable()`
+---is true; LimitExceeded for a message that is larger than the whole mailbox.
 ---@param dest string
 ---@param topic string
 ---@return true? ok, Error? err
@@ -68,7 +69,7 @@ function process.unlisten(ch) end
 ---@return true? ok, Error? err
 function process.terminate(dest) end
 
----Sends a CANCEL event: asks a process to end.
+---Sends a CANCEL event: asks a process to end. As many may lie there unread as a mailbox holds messages.
 ---@param dest string
 ---@param reason string?
 ---@return true? ok, Error? err
@@ -155,7 +156,7 @@ function process.info(pid) end
 ---@return table[] infos
 function process.list() end
 
----Gives a process (nil: this one) a name; every destination takes names.
+---Gives a process (nil: this one) a name of at most 1024 bytes; every destination takes names.
 ---@param name string
 ---@param pid string?
 ---@return boolean ok, Error? err

@@ -281,6 +281,19 @@ describe("funcs.async", function()
 		assert.is_nil(wrapper:data())
 	end)
 
+	it("completes no Future before its caller waits", function()
+		local future = assert(funcs.async("fn:ends_with_a_note", process.pid()))
+		while process.info().mailbox == 0 do
+		end
+		local steps = process.info().steps
+		while process.info().steps < steps + 20 do
+			assert.equal(false, future:is_complete())
+		end
+		assert.equal("over", future:response():receive():data())
+		assert.equal(true, future:is_complete())
+		process.receive(0)
+	end)
+
 	it("can be canceled", function()
 		local future = assert(funcs.async("fn:worker", "spin", process.pid()))
 		local pid = next_event("started").value

@@ -1,7 +1,7 @@
 //! The driver of one Lua process: its state, its coroutines, and who of them waits for what.
 //!
 //! A **task** is a coroutine that the driver resumes: main, and those of `coroutine.spawn`. A task runs until it waits
-//! (`park` in `raw`), is preempted (`preempt`), ends or fails. A wait belongs to the innermost coroutine that called, at
+//! (`park` in `raw`), ends or fails; when it is preempted (`preempt`) other processes run meanwhile, but no other task. A wait belongs to the innermost coroutine that called, at
 //! any depth; what completes it pushes the results onto that coroutine's stack and makes the task ready. User code never
 //! sees these yields: they carry no value, [`Driver::host_yield`] says that they are ours.
 //!
@@ -162,6 +162,8 @@ pub struct Driver {
     host_yield: bool,
     /// …and was made by the hook.
     preempted: bool,
+    /// The task that goes on next has not waited since it last ran.
+    midway: bool,
     /// `guard` was used.
     guarded: bool,
     /// The running task is unwound because its guarded call is over.
@@ -235,6 +237,7 @@ impl Driver {
             mlua: None,
             host_yield: false,
             preempted: false,
+            midway: false,
             guarded: false,
             cutting: false,
             in_step: false,
@@ -542,12 +545,13 @@ impl Driver {
     }
 
     fn run(&mut self) -> Progress {
+        self.midway = false;
         loop {
             while let Some(number) = self.ready.pop_front() {
                 match self.resume(number) {
                     Resumed::Goes | Resumed::Waits => {}
                     Resumed::Preempted => {
-                        self.ready.push_back(number);
+                        self.put_back(number);
                         return Progress::Preempted;
                     }
                     Resumed::Ended(exit) => return Progress::Ended(exit),
@@ -562,6 +566,16 @@ impl Driver {
             {
                 return progress;
             }
+        }
+    }
+
+    /// A task whose slice ended goes on before any other: to its program nothing has happened.
+    fn put_back(&mut self, number: u32) {
+        if self.yields_to_others(number) {
+            self.ready.push_back(number);
+        } else {
+            self.ready.push_front(number);
+            self.midway = true;
         }
     }
 
