@@ -10,6 +10,7 @@ use super::programs::Engines;
 use crate::error::Result;
 use crate::id::EntryId;
 use crate::process::{Bound, HostSpec, Kernel};
+use crate::project::entry::Density;
 use crate::project::{Entry, ProcessHostSpec, Registry, Spec};
 use crate::system::terminal::Terminal;
 
@@ -67,6 +68,7 @@ fn process_host(entry: &Entry, spec: &ProcessHostSpec) -> HostSpec {
             bytes: spec.mailbox_bytes,
         },
         stop_timeout: stop_timeout(entry),
+        dense: spec.density == Some(Density::Dense),
         ..HostSpec::new(entry.id.clone())
     }
 }
