@@ -24,3 +24,4 @@ mod testing;
 mod usage;
 mod volumes;
 mod wasm;
+mod watch;
