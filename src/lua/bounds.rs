@@ -564,7 +564,11 @@ fn a_stack_that_finds_no_memory_to_grow_is_no_error_that_can_be_caught() {
         assert!(known.contains(&end), "{stack}: {end:?}");
     }
     for stack in STACKS[1] {
-        assert_eq!(ends(stack, 2 << 20), (Cause::Limit, Some(Kind::LimitExceeded)), "{stack}");
+        assert_eq!(
+            ends(stack, 2 << 20),
+            (Cause::Limit, Some(Kind::LimitExceeded)),
+            "{stack}"
+        );
     }
 }
 

@@ -23,8 +23,8 @@ use super::scheduler::{Scheduler, panicked};
 use super::ticker::{self, Ticked};
 use super::timer::{Clock, Timers};
 use super::{
-    Body, Bound, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Policy, Process, Program,
-    Programs, Received, Start, Topic, Upgrade,
+    Body, Bound, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Policy, Process,
+    Program, Programs, Received, Start, Topic, Upgrade,
 };
 use crate::error::{Error, Kind, Result};
 use crate::id::{ById, EntryId, Pid};

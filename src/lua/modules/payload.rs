@@ -206,7 +206,9 @@ fn holds(format: Format, value: &LuaValue) -> bool {
 
 fn json_to_yaml(json: Vec<u8>) -> Result<Vec<u8>> {
     let value: serde_json::Value = serde_json::from_slice(&json).map_err(unreadable)?;
-    serde_yaml::to_string(&value).map(String::into_bytes).map_err(unreadable)
+    serde_yaml::to_string(&value)
+        .map(String::into_bytes)
+        .map_err(unreadable)
 }
 
 fn yaml_to_json(yaml: &[u8]) -> Result<String> {
