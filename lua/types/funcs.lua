@@ -40,7 +40,7 @@ local Future = {}
 ---@return Error? err NotFound: no such function; Invalid: no id; otherwise what the callee failed with
 function funcs.call(id, ...) end
 
----Begins a call; its result comes to a Future.
+---Begins a call; its result comes to a Future, which is seen to be complete only after the caller has waited for something.
 ---@param id CallId|string
 ---@param ... any its arguments
 ---@return Future? future

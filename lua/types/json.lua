@@ -21,7 +21,7 @@ function json.encode(v) end
 ---The value of a JSON text. Whole numbers are integers, `null` is nil.
 ---@param text string
 ---@return any value
----@return Error? err Invalid: empty, or no string; Internal: no JSON
+---@return Error? err Invalid: empty, or no string; Internal: no JSON, or a number that no float holds, like 1e400
 function json.decode(text) end
 
 ---Checks data against a JSON Schema.

@@ -117,7 +117,7 @@ function process.exec(id, host, ...) end
 ---@param topic string not one that begins with `@`
 ---@param ... any values; copied
 ---@return true? ok
----@return Error? err NotFound: no such process; Invalid: a wrong topic; Unavailable (retryable): its mailbox is full
+---@return Error? err NotFound: no such process; Invalid: a wrong topic; Unavailable (retryable): its mailbox is full; LimitExceeded: larger than the whole mailbox
 function process.send(dest, topic, ...) end
 
 ---The next event or message. Messages of a topic with a `listen` channel go there.
@@ -154,7 +154,7 @@ function process.unlisten(ch) end
 ---@return Error? err Internal: no such process; NotFound: no such name
 function process.terminate(dest) end
 
----Sends a CANCEL event: asks a process to end. There is no deadline.
+---Sends a CANCEL event: asks a process to end. There is no deadline. As many may lie there unread as a mailbox holds messages.
 ---@param dest Pid|string
 ---@param reason? string for the event
 ---@return true? ok
@@ -222,7 +222,7 @@ function process.with_context(values) end
 function process.with_options(options) end
 
 ---Gives a process a name, which every destination takes. Freed when the process ends.
----@param name string
+---@param name string 1024 bytes at most
 ---@param pid? Pid nil: this one
 ---@param scope? integer LOCAL
 ---@return boolean ok true too when it has that name already

@@ -25,3 +25,4 @@ mod types;
 mod usage;
 mod volumes;
 mod wasm;
+mod watch;
