@@ -347,8 +347,7 @@ impl Artifacts {
         }
     }
 
-    /// The code of `source`, whose sha256 is `sha256`, in that flavor. Whoever asks while it is being compiled
-    /// waits.
+    /// The code of `source`, whose sha256 is `sha256`. Whoever asks while it is being compiled waits.
     ///
     /// # Errors
     /// As [`Artifact::compile`].
@@ -525,21 +524,25 @@ mod tests {
         let (_io, engines) = engines();
         let artifacts = Artifacts::new(None, Log::none());
         let (source, sha) = module("(module)");
-        let first = artifacts.get(&engines, &source, &sha, Flavor::default()).unwrap();
-        let second = artifacts.get(&engines, &source, &sha, Flavor::default()).unwrap();
+        let plain = Flavor::default();
+        let get = |flavor| artifacts.get(&engines, &source, &sha, flavor).unwrap();
+        let first = get(plain);
+        let second = get(plain);
         assert!(Arc::ptr_eq(&first.artifact().unwrap(), &second.artifact().unwrap()));
-        let counting = Flavor {
-            fuel: true,
-            ..Flavor::default()
-        };
-        let fuel = artifacts.get(&engines, &source, &sha, counting).unwrap();
-        assert!(!Arc::ptr_eq(&first.artifact().unwrap(), &fuel.artifact().unwrap()));
+        let others = [
+            Flavor { fuel: true, ..plain },
+            Flavor { dense: true, ..plain },
+            Flavor {
+                concurrent: true,
+                ..plain
+            },
+        ];
+        for other in others.map(get) {
+            assert!(!Arc::ptr_eq(&first.artifact().unwrap(), &other.artifact().unwrap()));
+        }
         drop((first, second));
-        assert!(
-            artifacts.by_content.lock().unwrap()[&(sha, Flavor::default())]
-                .upgrade()
-                .is_none()
-        );
+        let key = (sha.clone(), Flavor::default());
+        assert!(artifacts.by_content.lock().unwrap()[&key].upgrade().is_none());
     }
 
     #[test]
@@ -549,16 +552,23 @@ mod tests {
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
         for text in ["(module (func (export \"f\") (result i32) i32.const 7))", "(component)"] {
             let (source, sha) = module(text);
-            let from_file = || {
-                let kept =
-                    Artifacts::new(Some(cache.clone()), Log::none()).get(&engines, &source, &sha, Flavor::default());
+            let found = |flavor| {
+                let kept = Artifacts::new(Some(cache.clone()), Log::none()).get(&engines, &source, &sha, flavor);
                 let artifact = kept.unwrap().artifact().unwrap();
-                artifact
-                    .load(&engines.compiler(Flavor::default()).unwrap())
-                    .expect("it loads");
+                artifact.load(&engines.compiler(flavor).unwrap()).expect("it loads");
                 matches!(artifact.form, Form::File(..))
             };
+            let from_file = || found(Flavor::default());
             assert_eq!((from_file(), from_file()), (false, true), "{text}");
+            let dense = Flavor {
+                dense: true,
+                ..Flavor::default()
+            };
+            assert_eq!(
+                (found(dense), found(dense)),
+                (false, true),
+                "an artifact of its own: {text}"
+            );
             let stored = std::fs::read_dir(cache.folder())
                 .unwrap()
                 .map(|entry| entry.unwrap().path());

@@ -6,6 +6,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
 use wasmtime::component::{self, Component, ComponentExportIndex};
 use wasmtime::{Engine, Module};
 
@@ -44,6 +45,14 @@ pub struct WasmProgram {
     /// Keeps the compiled code known to other entries that use the same file.
     kept: Kept,
     prepared: [OnceLock<Result<Arc<Prepared>>>; Alloc::COUNT],
+    /// The code for dense hosts, which is compiled when the first of them starts it.
+    later: OnceCell<Later>,
+}
+
+/// Code of another flavor than the entry was loaded with.
+struct Later {
+    prepared: Arc<Prepared>,
+    _kept: Kept,
 }
 
 /// The code in one engine, linked and ready to be instantiated.
@@ -84,8 +93,7 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     }
     let header = Header::of(&source.bytes)?;
     let grants = Grants::parse(&spec.imports, header == Header::Component)?;
-    let fuel = spec.limits.max_fuel > 0;
-    let Settled { kept, home, code } = compiled(shared, source, &sha256, fuel)?;
+    let Settled { kept, home, code } = compiled(shared, source, &sha256, flavor(spec, header, source))?;
     let exports = export::list(&shared.engines.engine(home)?, &code);
     let chosen = export::find(&exports, &spec.method)?.clone();
     let program = WasmProgram {
@@ -96,6 +104,7 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
         shared: shared.clone(),
         imports: linker::imports(&code),
         prepared: Default::default(),
+        later: Default::default(),
         grants,
         header,
         home,
@@ -113,16 +122,21 @@ pub(super) struct Settled {
     pub code: Code,
 }
 
+/// The flavor of an entry's code on a host that wants nothing special.
+pub(super) fn flavor(spec: &WasmSpec, header: Header, source: &Source) -> Flavor {
+    Flavor {
+        fuel: spec.limits.max_fuel > 0,
+        dense: false,
+        concurrent: header == Header::Component && sections::is_concurrent(&source.bytes),
+    }
+}
+
 /// The code of a module, compiled or from the cache, in the first engine whose slots it fits. What the cache holds but no
 /// engine loads is compiled again.
 ///
 /// # Errors
 /// As [`Artifact::compile`](super::module::Artifact::compile).
-pub(super) fn compiled(shared: &Shared, source: &Source, sha256: &str, fuel: bool) -> Result<Settled> {
-    let flavor = Flavor {
-        fuel,
-        concurrent: Header::of(&source.bytes)? == Header::Component && sections::is_concurrent(&source.bytes),
-    };
+pub(super) fn compiled(shared: &Shared, source: &Source, sha256: &str, flavor: Flavor) -> Result<Settled> {
     let get = || shared.artifacts.get(&shared.engines, source, sha256, flavor);
     let mut kept = get()?;
     let settled = match settle(shared, &*kept.artifact()?, flavor) {
@@ -221,10 +235,6 @@ impl WasmProgram {
         spec(&self.entry).expect("a program is only made from a WASM entry")
     }
 
-    pub(super) fn home(&self) -> Alloc {
-        self.home
-    }
-
     /// Whether its end is that of a process: a `result` at the top is unwrapped.
     pub(super) fn is_process(&self) -> bool {
         self.entry.kind == "process.wasm"
@@ -240,13 +250,44 @@ impl WasmProgram {
         }
     }
 
-    /// The code in an engine, linked at the first call.
-    pub(super) fn prepared(&self, alloc: Alloc) -> Result<Arc<Prepared>> {
+    /// The code in an engine, linked at the first call; none when it has to be compiled first.
+    pub(super) fn prepared(&self, alloc: Alloc) -> Option<Result<Arc<Prepared>>> {
+        if alloc.flavor() != self.home.flavor() {
+            return self.later.get().map(|later| Ok(later.prepared.clone()));
+        }
         let prepare = || {
             let engine = self.shared.engines.engine(alloc)?;
             self.link(alloc, &self.kept.artifact()?.load(&engine)?)
         };
-        self.prepared[alloc.index()].get_or_init(prepare).clone()
+        Some(self.prepared[alloc.index()].get_or_init(prepare).clone())
+    }
+
+    /// The code in an engine of a flavor that it was not loaded with. Compiled once, off the workers; whoever asks
+    /// meanwhile waits without holding a thread.
+    ///
+    /// # Errors
+    /// As [`load`]; the next one who asks tries again.
+    pub(super) async fn compiled_later(self: &Arc<Self>, alloc: Alloc) -> Result<Arc<Prepared>> {
+        let compile = || async {
+            let program = self.clone();
+            let compiling = self.shared.io.spawn_blocking(move || program.compile(alloc));
+            compiling
+                .await
+                .unwrap_or_else(|error| Err(Error::internal(format!("failed to compile wasm module: {error}"))))
+        };
+        let later = self.later.get_or_try_init(compile).await?;
+        Ok(later.prepared.clone())
+    }
+
+    fn compile(&self, alloc: Alloc) -> Result<Later> {
+        let spec = self.spec();
+        let source = Source::of(&self.entry.id, &spec.source, &self.shared.system.volumes)?;
+        verify(&format!("sha256:{}", self.sha256), &sha256(&source.bytes))?;
+        let Settled { kept, home, code } = compiled(&self.shared, &source, &self.sha256, alloc.flavor())?;
+        Ok(Later {
+            prepared: self.link(home, &code)?,
+            _kept: kept,
+        })
     }
 
     fn link(&self, alloc: Alloc, code: &Code) -> Result<Arc<Prepared>> {
@@ -356,8 +397,8 @@ impl Program for Handle {
             &start.process,
             &program.shared.system,
         )?;
-        let misfit = program.home == Alloc::OnDemand && !program.shared.engines.settings().oneshot;
-        let permit = program.shared.engines.admit(misfit)?;
-        Ok(Box::new(WasmBody::new(program.clone(), call, Arc::new(inputs), permit)))
+        let dense = start.process.host().is_dense();
+        let seat = program.shared.engines.admit(program.home, dense)?;
+        Ok(Box::new(WasmBody::new(program.clone(), call, Arc::new(inputs), seat)))
     }
 }
