@@ -24,6 +24,8 @@ pub struct HostSpec {
     pub stop_timeout: Duration,
     /// Makes it a terminal host.
     pub terminal: Option<Arc<Terminal>>,
+    /// Its processes should take little room rather than start quickly: a wish to the engines.
+    pub dense: bool,
 }
 
 impl HostSpec {
@@ -34,6 +36,7 @@ impl HostSpec {
             mailbox: Bound::default(),
             stop_timeout: Duration::from_secs(10),
             terminal: None,
+            dense: false,
         }
     }
 }
@@ -46,6 +49,7 @@ pub struct Host {
     pub(super) mailbox: Bound,
     pub(super) stop_timeout: Duration,
     terminal: Option<Arc<Terminal>>,
+    dense: bool,
     /// Set for good when the host begins to stop; nothing is spawned on it any more.
     stopping: AtomicBool,
     /// Told when a process of it ends or begins to wait, while it stops.
@@ -70,6 +74,7 @@ impl Host {
             mailbox: spec.mailbox,
             stop_timeout: spec.stop_timeout,
             terminal: spec.terminal,
+            dense: spec.dense,
             stopping: AtomicBool::new(false),
             changed: Notify::new(),
             inner: Mutex::default(),
@@ -87,6 +92,11 @@ impl Host {
 
     pub fn terminal(&self) -> Option<&Arc<Terminal>> {
         self.terminal.as_ref()
+    }
+
+    /// Whether its processes should take little room.
+    pub fn is_dense(&self) -> bool {
+        self.dense
     }
 
     /// Living processes.

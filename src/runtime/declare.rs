@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::programs::Engines;
 use crate::error::Result;
 use crate::process::{Bound, HostSpec, Kernel};
+use crate::project::entry::Density;
 use crate::project::{Entry, ProcessHostSpec, Spec};
 use crate::system::terminal::Terminal;
 
@@ -49,6 +50,7 @@ fn process_host(entry: &Entry, spec: &ProcessHostSpec) -> HostSpec {
             bytes: spec.mailbox_bytes,
         },
         stop_timeout: stop_timeout(entry),
+        dense: spec.density == Some(Density::Dense),
         ..HostSpec::new(entry.id.clone())
     }
 }

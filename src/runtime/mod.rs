@@ -24,6 +24,7 @@ use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
 use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
+use crate::project::entry::Density;
 use crate::project::{Diagnostic, Entry, Registry, Spec};
 use crate::supervisor::{Supervisor, Unstarted};
 use crate::system::System;
@@ -360,6 +361,7 @@ fn settings(registry: &Registry, oneshot: bool) -> Settings {
     let defaults = Settings::default();
     hosts.fold(Settings { oneshot, ..defaults }, |settings, host| Settings {
         max_instances: host.max_instances.map(|max| max as usize).max(settings.max_instances),
+        dense: settings.dense || host.density == Some(Density::Dense),
         max_stack: host
             .max_stack
             .map_or(settings.max_stack, |max| settings.max_stack.max(max as usize)),
