@@ -9,6 +9,7 @@ mod declare;
 mod files;
 mod findings;
 mod programs;
+mod reload;
 mod session;
 mod testing;
 
@@ -80,7 +81,6 @@ pub enum Occasion {
 /// A running system.
 pub struct Runtime {
     kernel: Kernel,
-    registry: Arc<Registry>,
     engines: Arc<Engines>,
     declarations: Arc<Declarations>,
     shutdown_timeout: Duration,
@@ -132,7 +132,6 @@ impl Runtime {
         }
         Ok(Runtime {
             kernel,
-            registry: options.registry,
             engines,
             declarations: Arc::new(declarations),
             shutdown_timeout: options.shutdown_timeout,
@@ -239,19 +238,27 @@ impl Runtime {
             Occasion::Alone => Level::Info,
             Occasion::BesideCommand => Level::Debug,
         };
-        let wanted = |entry: &Entry| {
-            let auto_start = entry.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.auto_start);
-            auto_start && (occasion == Occasion::Alone || self.terminal_of(entry).is_none())
-        };
-        let made = || Supervisor::new(&self.kernel, &self.registry, usual, wanted);
+        let registry = self.registry();
+        let made = || Supervisor::new(&self.kernel, &registry, usual, |entry| self.is_wanted(entry, occasion));
         self.supervisor.get_or_init(made).start().await
+    }
+
+    fn is_wanted(&self, entry: &Entry, occasion: Occasion) -> bool {
+        let auto_start = entry.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.auto_start);
+        auto_start && (occasion == Occasion::Alone || self.terminal_of(entry).is_none())
+    }
+
+    /// The entries as they are now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.engines.lua.registry()
     }
 
     /// Waits until a service that runs on a terminal is over, which is the end of everything; gives its error, if it ended
     /// with one.
     pub async fn terminal_over(&self) -> Option<Error> {
+        let registry = self.registry();
         let on_terminal = |id: &EntryId| {
-            let entry = self.registry.get(id);
+            let entry = registry.get(id);
             entry.is_some_and(|entry| matches!(entry.spec, Spec::Service(_)) && self.terminal_of(entry).is_some())
         };
         match self.supervisor.get() {
