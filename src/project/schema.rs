@@ -12,7 +12,7 @@ use super::near::nearest;
 use super::place::Step;
 use super::yaml::{Map, Node};
 
-use Shape::{Any, Count, Duration, Flag, FreeMap, List, Mode, Number, Pairs, Share, Size, Text, Texts, Words};
+use Shape::{Any, Count, Duration, Flag, FreeMap, Hosts, List, Mode, Number, Pairs, Share, Size, Text, Texts, Words};
 
 /// What may stand in a field. Null is nothing everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum Shape {
     List,
     /// A list of texts.
     Texts,
+    /// A list of patterns `host:port`.
+    Hosts,
 }
 
 /// A field of a kind.
@@ -122,7 +124,7 @@ const WASM: &[Field] = &[
     required("wasi.mounts[].fs", Text),
     required("wasi.mounts[].guest", Text),
     optional("wasi.mounts[].read_only", Flag),
-    optional("wasi.network", Texts),
+    optional("wasi.network", Hosts),
     optional("limits.max_execution_ms", Count),
     optional("limits.max_memory", Size),
     optional("limits.max_fuel", Count),

@@ -4,6 +4,7 @@
 //! `grants` and `linker` decide what stands behind its imports, `program` keeps all of that for its processes. The way of
 //! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
 //! engines, `limits` bounds it, `error` gives its end a name.
+//! What a guest reaches of the network goes through `network`, by sockets and `lookup` or by `http` and `tls`.
 //! `inspect` looks at a module without running it.
 
 mod body;
@@ -15,12 +16,16 @@ mod files;
 mod findings;
 mod funcs;
 pub mod grants;
+mod http;
 pub mod inspect;
 mod limits;
 mod linker;
+mod lookup;
 pub mod module;
+mod network;
 mod program;
 mod state;
+mod tls;
 pub mod value;
 mod wasi;
 
@@ -47,6 +52,7 @@ use crate::system::volume::writes;
 use engine::Engines;
 use linker::Linkers;
 use module::{Artifacts, Source, Stamp};
+use network::Outside;
 use program::{Handle, load, spec};
 
 /// How long a file that no program here can have written to is believed not to have changed since it was last looked at.
@@ -64,6 +70,7 @@ struct Shared {
     artifacts: Artifacts,
     linkers: Linkers,
     system: Arc<System>,
+    outside: Arc<Outside>,
 }
 
 /// One entry: what was loaded last, and when its file was looked at.
@@ -91,6 +98,7 @@ impl Wasm {
                 artifacts,
                 linkers: Linkers::default(),
                 system,
+                outside: Arc::default(),
             }),
             io,
             entries: Mutex::default(),

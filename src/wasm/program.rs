@@ -13,9 +13,10 @@ use super::body::WasmBody;
 use super::engine::Alloc;
 use super::error::Bounds;
 use super::export::{self, Export, Name};
-use super::grants::Grants;
+use super::grants::{Grant, Grants};
 use super::linker::{self, Import, Importer};
 use super::module::{Artifact, Code, Header, Kept, Source, sha256, verify};
+use super::network::Reach;
 use super::state::State;
 use super::value::Signature;
 use super::wasi::Inputs;
@@ -24,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::process::{Body, Program, Start};
 use crate::project::entry::{Entry, Spec, Transport, WasmSource, WasmSpec};
+use crate::project::network::AllowList;
 use crate::value::Packed;
 
 /// A loaded entry.
@@ -32,6 +34,8 @@ pub struct WasmProgram {
     pub(super) shared: Arc<Shared>,
     pub(super) signature: Signature,
     grants: Grants,
+    /// What its processes may reach of the network, with a grant for that.
+    reach: Option<Arc<Reach>>,
     header: Header,
     /// The engine whose slots it fits.
     home: Alloc,
@@ -95,6 +99,7 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
         shared: shared.clone(),
         imports: linker::imports(&code),
         prepared: Default::default(),
+        reach: reach(spec, grants, shared),
         grants,
         header,
         home,
@@ -103,6 +108,16 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
         kept,
     };
     program.settled(home, &code)
+}
+
+fn reach(spec: &WasmSpec, grants: Grants, shared: &Shared) -> Option<Arc<Reach>> {
+    let granted = grants.has(Grant::Sockets) || grants.has(Grant::Http);
+    let reach = || Reach {
+        list: AllowList::new(&spec.network),
+        outside: shared.outside.clone(),
+        given: matches!(spec.source, WasmSource::Given { .. }),
+    };
+    granted.then(|| Arc::new(reach()))
 }
 
 /// Compiled code in the engine that it fits.
@@ -210,6 +225,10 @@ impl WasmProgram {
 
     pub(super) fn grants(&self) -> Grants {
         self.grants
+    }
+
+    pub(super) fn reach(&self) -> Option<&Arc<Reach>> {
+        self.reach.as_ref()
     }
 
     pub(super) fn spec(&self) -> &WasmSpec {
@@ -344,13 +363,7 @@ impl Program for Handle {
             )));
         }
         let call = super::body::Call::lower(program, &start.args)?;
-        let inputs = Inputs::capture(
-            spec,
-            program.grants,
-            program.command,
-            &start.process,
-            &program.shared.system,
-        )?;
+        let inputs = Inputs::capture(program, &start.process)?;
         let misfit = program.home == Alloc::OnDemand && !program.shared.engines.settings().oneshot;
         let permit = program.shared.engines.admit(misfit)?;
         Ok(Box::new(WasmBody::new(program.clone(), call, Arc::new(inputs), permit)))

@@ -16,7 +16,9 @@ use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
-use super::grants::{Grant, Grants};
+use super::grants::Grant;
+use super::network::{Network, Reach};
+use super::program::WasmProgram;
 use crate::error::{Error, Kind, Result};
 use crate::log::{Level, Log, Record};
 use crate::process::Process;
@@ -39,6 +41,11 @@ pub struct Inputs {
     cwd: Option<String>,
     mounts: Vec<MountPoint>,
     terminal: Option<Arc<Terminal>>,
+    /// With a grant for the network.
+    reach: Option<Arc<Reach>>,
+    sockets: bool,
+    /// Made when the guest first asks for it.
+    network: OnceLock<Arc<Network>>,
     process: Arc<Process>,
     /// Made when stderr is.
     tail: OnceLock<Arc<Tail>>,
@@ -57,24 +64,19 @@ impl Inputs {
         self.mounts.iter().any(writable)
     }
 
-    /// Reads what the entry lists. `name_first`: a command finds the entry's name as argument 0.
+    /// Reads what the entry lists; a command finds the entry's name as argument 0.
     ///
     /// # Errors
     /// NotFound for a required variable or a volume that is missing.
-    pub fn capture(
-        spec: &WasmSpec,
-        grants: Grants,
-        name_first: bool,
-        process: &Arc<Process>,
-        system: &System,
-    ) -> Result<Inputs> {
+    pub fn capture(program: &WasmProgram, process: &Arc<Process>) -> Result<Inputs> {
+        let (spec, grants, system) = (program.spec(), program.grants(), &program.shared.system);
         let env = environment(&spec.env, system)?;
         let mounts = mounts(&spec.mounts, system)?;
         let cli = grants.has(Grant::Cli);
         let terminal = process.terminal().filter(|_| cli).cloned();
         Ok(Inputs {
             args: if cli {
-                arguments(spec, name_first, process)
+                arguments(spec, program.is_command(), process)
             } else {
                 Vec::new()
             },
@@ -86,6 +88,9 @@ impl Inputs {
                 Vec::new()
             },
             terminal,
+            reach: program.reach().cloned(),
+            sockets: grants.has(Grant::Sockets),
+            network: OnceLock::new(),
             process: process.clone(),
             tail: OnceLock::new(),
         })
@@ -93,6 +98,13 @@ impl Inputs {
 
     pub fn process(&self) -> &Arc<Process> {
         &self.process
+    }
+
+    /// What the guest may reach; nothing without a grant.
+    pub fn network(&self) -> Arc<Network> {
+        let reach = || self.reach.clone().unwrap_or_default();
+        let network = || Arc::new(Network::new(reach(), self.process.clone()));
+        self.network.get_or_init(network).clone()
     }
 
     /// The last lines of stderr.
@@ -139,7 +151,19 @@ impl Inputs {
         builder
             .stdout(self.output(Stream::Out))
             .stderr(self.output(Stream::Err));
+        if self.sockets {
+            self.open_sockets(&mut builder);
+        }
         builder
+    }
+
+    fn open_sockets(&self, builder: &mut WasiCtxBuilder) {
+        let network = self.network();
+        builder.allow_tcp(true).allow_udp(true);
+        builder.socket_addr_check(move |address, purpose| {
+            let allowed = network.may_use(address, purpose);
+            Box::pin(std::future::ready(allowed))
+        });
     }
 
     fn output(&self, stream: Stream) -> Output {
