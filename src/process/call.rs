@@ -106,6 +106,7 @@ impl Attempts {
             Resolved::Pending(loading) => loading.await?,
         };
         let chain = Chain::new(call.target.id, call.caller.chain().cloned());
+        chain.check()?;
         Ok(Attempts {
             caller: call.caller,
             program,

@@ -3,12 +3,13 @@
 //! The way of an entry: `module` reads, verifies and compiles the file, `export` finds the function that `method` means,
 //! `grants` and `linker` decide what stands behind its imports, `program` keeps all of that for its processes. The way of
 //! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
-//! engines, `limits` bounds it, `error` gives its end a name.
+//! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name.
 //! What a guest reaches of the network goes through `network`, by sockets and `lookup` or by `http` and `tls`.
 //! `inspect` looks at a module without running it.
 
 mod body;
 pub mod cache;
+mod capacity;
 pub mod engine;
 mod error;
 pub mod export;
@@ -24,6 +25,7 @@ mod lookup;
 pub mod module;
 mod network;
 mod program;
+mod slab;
 mod state;
 mod tls;
 pub mod value;
@@ -61,7 +63,6 @@ const FRESH: Duration = Duration::from_millis(1);
 /// Everything that the WASM entries of one runtime share.
 pub struct Wasm {
     shared: Arc<Shared>,
-    io: Tokio,
     entries: Mutex<ById<Arc<Slot>>>,
 }
 
@@ -70,6 +71,7 @@ struct Shared {
     artifacts: Artifacts,
     linkers: Linkers,
     system: Arc<System>,
+    io: Tokio,
     outside: Arc<Outside>,
 }
 
@@ -98,9 +100,9 @@ impl Wasm {
                 artifacts,
                 linkers: Linkers::default(),
                 system,
+                io,
                 outside: Arc::default(),
             }),
-            io,
             entries: Mutex::default(),
         })
     }
@@ -197,7 +199,7 @@ impl Wasm {
             return result;
         }
         let (wasm, reading) = (self.clone(), slot.clone());
-        let load = self.io.spawn_blocking(move || wasm.read_and_load(&reading));
+        let load = self.shared.io.spawn_blocking(move || wasm.read_and_load(&reading));
         load.await
             .unwrap_or_else(|error| Err(Error::internal(format!("failed to compile wasm module: {error}"))))
     }

@@ -1,5 +1,6 @@
 //! WASM processes in a kernel of their own, with the guests of `fixtures/wasm`.
 
+mod dense;
 mod network;
 
 use std::collections::HashMap;
@@ -24,10 +25,11 @@ use crate::value::{Packed, Value};
 /// Longer than anything here takes on the slowest machine.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
-/// A runtime of one kernel, two hosts and the volume `app:wasm`.
+/// A runtime of one kernel, three hosts and the volume `app:wasm`.
 struct World {
     kernel: Kernel,
     host: Arc<Host>,
+    dense: Arc<Host>,
     terminal: Arc<Terminal>,
     terminal_host: Arc<Host>,
     wasm: Arc<Wasm>,
@@ -88,10 +90,13 @@ impl World {
         let terminal = Terminal::captured(stdin.to_vec());
         let mut on_terminal = HostSpec::new(EntryId::new("app", "terminal"));
         on_terminal.terminal = Some(terminal.clone());
+        let mut dense = HostSpec::new(EntryId::new("app", "dense"));
+        dense.dense = true;
         World {
             host: kernel
                 .add_host(HostSpec::new(EntryId::new("app", "processes")))
                 .unwrap(),
+            dense: kernel.add_host(dense).unwrap(),
             terminal_host: kernel.add_host(on_terminal).unwrap(),
             terminal,
             kernel,

@@ -11,7 +11,7 @@ mod bytes;
 pub mod json;
 mod lift;
 mod lower;
-mod lua;
+pub mod lua;
 mod numbers;
 pub mod shape;
 mod wit;
