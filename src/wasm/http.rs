@@ -38,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// that a guest makes.
 pub const HEAD: usize = 128 << 10;
 
+/// Bytes of a request's body that are taken from the guest at once; twice as many wait in the host at most.
+const CHUNK: usize = 64 << 10;
+
 /// Of one run that has used `wasi:http`.
 pub struct Http {
     context: WasiHttpCtx,
@@ -80,6 +83,10 @@ impl WasiHttpHooks for Hooks {
         _: Box<dyn Future<Output = Result<()>> + Send>,
     ) -> Box<dyn Future<Output = Answer> + Send> {
         Box::new(send(self.0.clone(), request, options.unwrap_or_default()))
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK
     }
 }
 
