@@ -13,8 +13,12 @@ pub mod engine;
 pub mod error;
 pub mod help;
 pub mod host;
+#[cfg(test)]
+mod limits;
 mod message;
 pub mod modules;
+#[cfg(test)]
+mod neighbours;
 mod stack;
 pub mod syntax;
 #[cfg(test)]

@@ -196,6 +196,11 @@ impl Model {
         let items = self.processes[id].mailbox.iter();
         items.filter(|item| matches!(item, Item::Message(_))).count()
     }
+
+    fn cancels(&self, id: usize) -> usize {
+        let items = self.processes[id].mailbox.iter();
+        items.filter(|item| matches!(item, Item::Cancel)).count()
+    }
 }
 
 /// Kernel and model side by side.
@@ -286,8 +291,9 @@ impl Pair {
             Op::Cancel { whom } => {
                 let whom = pick(whom);
                 let cancelled = self.world.kernel.cancel(None, self.processes[whom].pid(), "");
-                assert_eq!(cancelled.is_ok(), self.model.lives(whom));
-                if self.model.lives(whom) {
+                let room = self.model.lives(whom) && self.model.cancels(whom) < ROOM;
+                assert_eq!(cancelled.is_ok(), room);
+                if room {
                     self.model.tell(whom, Item::Cancel);
                 }
             }
