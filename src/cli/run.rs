@@ -142,9 +142,14 @@ fn process(job: Job, globals: &Globals, console: &Console) -> Result<u8, Failure
     if matches!(&job.terminal.spec, Spec::TerminalHost(spec) if spec.hide_logs) {
         log.hide();
     }
+    let module = match &job.program {
+        Source::Entry(entry) if matches!(entry.spec, Spec::Wasm(_)) => Some(entry.clone()),
+        _ => None,
+    };
     let runtime = Runtime::boot(Options {
         log: Log::new(log),
-        oneshot: matches!(&job.program, Source::Entry(entry) if matches!(entry.spec, Spec::Wasm(_))),
+        oneshot: module.is_some(),
+        first: module,
         shutdown_timeout: job.shutdown_timeout,
         ..Options::new(job.registry.clone(), console.terminal().clone())
     })
