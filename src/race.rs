@@ -29,7 +29,11 @@ pub async fn all(futures: impl IntoIterator<Item = impl Future<Output = ()>>) {
     let mut left: Vec<Pin<Box<_>>> = futures.into_iter().map(Box::pin).collect();
     poll_fn(|cx| {
         left.retain_mut(|future| future.as_mut().poll(cx).is_pending());
-        if left.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        if left.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
 }

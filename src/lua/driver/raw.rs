@@ -134,9 +134,7 @@ unsafe extern "C-unwind" fn never(l: Lua, _: c_int, _: lua_KContext) -> c_int {
 /// The bytes live as long as the string stays on the stack.
 pub unsafe fn bytes<'a>(l: Lua, index: c_int) -> Option<&'a [u8]> {
     // SAFETY: a string's contents do not move; converting a real string in place does not allocate.
-    unsafe {
-        (lua_type(l, index) == LUA_TSTRING).then(|| string(l, index))
-    }
+    unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| string(l, index)) }
 }
 
 /// The bytes of what is known to be a string.

@@ -160,8 +160,13 @@ mod tests {
             } else if let Some(block) = slab.take(size) {
                 let start = block.as_ptr().addr();
                 assert_eq!(start % STEP, 0);
-                assert!(slab.owns(block.as_ptr()) && slab.owns((start + size - 1) as *const u8), "round {round}");
-                let overlap = held.iter().find(|(at, length)| **at < start + size && start < **at + **length);
+                assert!(
+                    slab.owns(block.as_ptr()) && slab.owns((start + size - 1) as *const u8),
+                    "round {round}"
+                );
+                let overlap = held
+                    .iter()
+                    .find(|(at, length)| **at < start + size && start < **at + **length);
                 assert_eq!(overlap, None, "round {round}: {size} bytes at {start}");
                 held.insert(start, size);
             }
