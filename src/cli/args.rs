@@ -37,7 +37,8 @@ Examples:
   wippy run --dir data::/data tool.wasm
                                      a WASI command, with a folder
   wippy run -x app:worker 6 7        any process entry, by its id
-  wippy run                          every service and host with auto_start, until Ctrl-C";
+  wippy run                          every service and host with auto_start, until Ctrl-C
+  wippy run --watch                  the same, started again where files change";
 
 const REPL_EXAMPLES: &str = "\
 Examples:
@@ -52,6 +53,7 @@ Examples:
   wippy test tests/sum_test.lua      one file
   wippy test --filter adds           only tests with `adds` in their name
   wippy test --format junit          for a build server; tap and json too
+  wippy test --watch                 again whenever files change, until Ctrl-C
 
 Exit code 1 when a test failed, and when there was none.";
 
@@ -78,6 +80,11 @@ const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   eval \"$(wippy completions bash)\"   in ~/.bashrc; zsh in ~/.zshrc
   wippy completions fish | source    in ~/.config/fish/config.fish";
+
+const TYPES_EXAMPLES: &str = "\
+Example:
+  wippy types                        writes .wippy/types and extends .luarc.json, which lua-language-server
+                                     and EmmyLua read; again when entries or modules have changed";
 
 const SCHEMA_EXAMPLES: &str = "\
 Example:
@@ -172,6 +179,9 @@ pub enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+    /// Definitions of the Lua API for editors, with this project's ids, and their settings
+    #[command(after_help = TYPES_EXAMPLES)]
+    Types,
     /// JSON Schema of entry files, for editors
     #[command(after_help = SCHEMA_EXAMPLES)]
     Schema,
@@ -186,6 +196,9 @@ pub struct Run {
     /// NAME is the id of a process entry, declared as a command or not
     #[arg(short = 'x', long = "entry")]
     pub entry: bool,
+    /// Start again what a changed file concerns, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
     #[command(flatten)]
     pub module: ModuleOptions,
     #[command(subcommand)]
@@ -216,7 +229,7 @@ pub struct ModuleOptions {
     pub limit: Vec<String>,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum What {
     /// The commands that the project declares
     List {
@@ -265,6 +278,9 @@ pub struct Test {
     /// In a random order, which the seed repeats
     #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true)]
     pub shuffle: Option<Option<u32>>,
+    /// Run again what a changed file concerns, until Ctrl-C
+    #[arg(long, conflicts_with = "list")]
+    pub watch: bool,
 }
 
 #[derive(Args, Debug)]

@@ -28,6 +28,8 @@ mod services;
 mod signals;
 mod target;
 mod test;
+mod types;
+mod watch;
 
 use std::ffi::OsString;
 use std::io;
@@ -113,22 +115,47 @@ fn dispatch(command: Option<Command>, globals: &Globals, console: &Console) -> R
         Command::Registry { what } => registry::run(&what, globals, console),
         Command::Init(args) => init::run(&args, console),
         Command::Completions { shell } => Ok(completions::run(shell, console)),
+        Command::Types => types::run(globals, console),
         Command::Schema => Ok(schema::run(console)),
         Command::Help(args) => help::run(&args, globals, console),
     }
 }
 
 fn run_what(args: Run, globals: &Globals, console: &Console) -> Result<u8, Failure> {
-    let Run { entry, module, what } = args;
+    let Run {
+        entry,
+        watch,
+        module,
+        what,
+    } = args;
     match what {
-        Some(What::Program(words)) if !entry => run::named(words, &module, globals, console),
+        Some(What::Program(words)) if !entry => {
+            program(watch, globals, console, || run::named(words.clone(), &module, globals))
+        }
         what => {
             module::refuse(&module)?;
             match what {
-                what if entry => run::entry(what, globals, console),
+                what if entry => program(watch, globals, console, || run::entry(what.clone(), globals)),
+                Some(What::List { .. }) if watch => {
+                    Err(Failure::usage("--watch is for what runs; a list is printed once"))
+                }
                 Some(What::List { json }) => list::run(json, globals, console),
+                _ if watch => watch::services::run(globals, console),
                 _ => services::run(globals, console),
             }
         }
+    }
+}
+
+/// Runs what `job` makes, once or, watched, after each change of its files.
+fn program(
+    watch: bool,
+    globals: &Globals,
+    console: &Console,
+    job: impl Fn() -> Result<run::Job, Failure>,
+) -> Result<u8, Failure> {
+    match watch {
+        true => watch::program::run(job, globals, console),
+        false => run::run(&job()?, globals, console),
     }
 }

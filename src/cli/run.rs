@@ -50,20 +50,15 @@ pub enum Source {
 /// A command by its name, or a script or module by its file.
 ///
 /// # Errors
-/// Whatever keeps it from running, or it ended with.
-pub fn named(
-    words: Vec<OsString>,
-    options: &ModuleOptions,
-    globals: &Globals,
-    console: &Console,
-) -> Result<u8, Failure> {
+/// Whatever keeps it from running.
+pub fn named(words: Vec<OsString>, options: &ModuleOptions, globals: &Globals) -> Result<Job, Failure> {
     let (name, words) = split(words)?;
     if module::is_module(&name) && Path::new(&name).is_file() {
-        return process(module::job(name, words, options, globals)?, globals, console);
+        return module::job(name, words, options, globals);
     }
     module::refuse(options)?;
     if script::is_script(&name) && Path::new(&name).is_file() {
-        return process(script::job(name, words, globals)?, globals, console);
+        return script::job(name, words, globals);
     }
     let project = match open::find(globals)? {
         Some(project) => project,
@@ -74,7 +69,7 @@ pub fn named(
         return Err(script::missing(&name));
     }
     let entry = target::command(&project, &name)?;
-    process(job(project, entry, name, words, globals)?, globals, console)
+    job(project, entry, name, words, globals)
 }
 
 /// Whether it means a file, if no command has that name.
@@ -86,7 +81,7 @@ fn is_file(name: &str) -> bool {
 ///
 /// # Errors
 /// As [`named`].
-pub fn entry(what: Option<What>, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+pub fn entry(what: Option<What>, globals: &Globals) -> Result<Job, Failure> {
     let Some(What::Program(words)) = what else {
         return Err(Failure::usage(
             "-x needs the id of an entry: wippy run -x NS:NAME [ARGS…]",
@@ -96,7 +91,7 @@ pub fn entry(what: Option<What>, globals: &Globals, console: &Console) -> Result
     let id = EntryId::parse(&name).map_err(|error| Failure::usage(error.message()))?;
     let project = open::project(globals)?;
     let entry = target::entry(&project, &id)?;
-    process(job(project, entry, name, words, globals)?, globals, console)
+    job(project, entry, name, words, globals)
 }
 
 fn job(
@@ -134,7 +129,24 @@ fn split(words: Vec<OsString>) -> Result<(String, Vec<String>), Failure> {
     Ok((name, words))
 }
 
-fn process(job: Job, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+/// Runs it.
+///
+/// # Errors
+/// What keeps it from running, or it ended with.
+pub fn run(job: &Job, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+    let runtime = boot(job, globals, console)?;
+    runtime.block_on(async {
+        let mut signals =
+            Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
+        session(&runtime, job, &mut signals, console).await
+    })
+}
+
+/// The runtime for a job.
+///
+/// # Errors
+/// When the operating system refuses a thread.
+pub fn boot(job: &Job, globals: &Globals, console: &Console) -> Result<Runtime, Failure> {
     if let Source::Entry(entry) = &job.program {
         warn(&entry.problems, globals, console);
     }
@@ -146,15 +158,14 @@ fn process(job: Job, globals: &Globals, console: &Console) -> Result<u8, Failure
         Source::Entry(entry) if matches!(entry.spec, Spec::Wasm(_)) => Some(entry.clone()),
         _ => None,
     };
-    let runtime = Runtime::boot(Options {
+    Runtime::boot(Options {
         log: Log::new(log),
         oneshot: module.is_some(),
         first: module,
         shutdown_timeout: job.shutdown_timeout,
         ..Options::new(job.registry.clone(), console.terminal().clone())
     })
-    .map_err(|error| Failure::new(code::FAILED, error))?;
-    runtime.block_on(session(&runtime, &job, console))
+    .map_err(|error| Failure::new(code::FAILED, error))
 }
 
 /// Warnings about what was asked for.
@@ -165,16 +176,18 @@ pub fn warn(problems: &[Diagnostic], globals: &Globals, console: &Console) {
     }
 }
 
-async fn session(runtime: &Runtime, job: &Job, console: &Console) -> Result<u8, Failure> {
-    let mut signals =
-        Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
+/// Runs the job in its runtime, to the program's exit code.
+///
+/// # Errors
+/// As [`run`].
+pub async fn session(runtime: &Runtime, job: &Job, signals: &mut Signals, console: &Console) -> Result<u8, Failure> {
     let loaded = match first(Loaded::load(runtime, &job.program), signals.next()).await {
         First::Left(loaded) => loaded.map_err(|error| unloadable(error, runtime, &job.program))?,
         First::Right(signal) => return Err(Failure::silent(signal.code())),
     };
-    beside(runtime, &mut signals).await?;
+    beside(runtime, signals).await?;
     let process = loaded.start(runtime, job)?;
-    let (exit, stopped) = attend(runtime, &process, &mut signals, console).await;
+    let (exit, stopped) = attend(runtime, &process, signals, console).await;
     settle(&process, &exit, stopped, loaded.wasm.as_deref(), console)
 }
 

@@ -8,7 +8,7 @@ use super::signals::Signals;
 use super::{open, run};
 use crate::error::Error;
 use crate::log::{Level, Log, Record};
-use crate::project::{Diagnostic, Registry, Spec};
+use crate::project::{Diagnostic, Project, Registry, Spec};
 use crate::race::{First, first};
 use crate::runtime::{Occasion, Options, Runtime};
 use crate::supervisor::Unstarted;
@@ -22,26 +22,32 @@ const SERVICE: &str = "  - name: main_service
 pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let project = open::project(globals)?;
     run::warn(&project.diagnostics, globals, console);
-    if !has_anything_to_start(&project.registry) {
-        let error = Error::not_found("nothing to start: no service and no host has `auto_start`");
-        let help =
-            format!("add a service to the entries of a YAML file, or name a command (wippy run list):\n{SERVICE}");
-        return Err(Failure::new(code::PROJECT, error).help(help));
-    }
-    let registry = project.registry.clone();
+    something_to_start(&project.registry)?;
     let log = Log::new(ConsoleLog::new(console, globals));
-    let runtime = Runtime::boot(Options {
-        log: log.clone(),
-        shutdown_timeout: project.config.shutdown_timeout,
-        ..Options::new(project.registry, console.terminal().clone())
-    })
-    .map_err(|error| Failure::new(code::FAILED, error))?;
-    runtime.block_on(until_signal(&runtime, &registry, &log))
+    let runtime = Runtime::boot(options(&project, &log, console));
+    let runtime = runtime.map_err(|error| Failure::new(code::FAILED, error))?;
+    runtime.block_on(until_signal(&runtime, &project.registry, &log))
 }
 
-fn has_anything_to_start(registry: &Registry) -> bool {
+/// What the runtime of a project's services is made from.
+pub fn options(project: &Project, log: &Log, console: &Console) -> Options {
+    Options {
+        log: log.clone(),
+        shutdown_timeout: project.config.shutdown_timeout,
+        ..Options::new(project.registry.clone(), console.terminal().clone())
+    }
+}
+
+/// # Errors
+/// Exit 3 when there is nothing to start.
+pub fn something_to_start(registry: &Registry) -> Result<(), Failure> {
     let mut lifecycles = registry.iter().filter_map(|entry| entry.lifecycle.as_ref());
-    lifecycles.any(|lifecycle| lifecycle.auto_start)
+    if lifecycles.any(|lifecycle| lifecycle.auto_start) {
+        return Ok(());
+    }
+    let error = Error::not_found("nothing to start: no service and no host has `auto_start`");
+    let help = format!("add a service to the entries of a YAML file, or name a command (wippy run list):\n{SERVICE}");
+    Err(Failure::new(code::PROJECT, error).help(help))
 }
 
 async fn until_signal(runtime: &Runtime, registry: &Registry, log: &Log) -> Result<u8, Failure> {
@@ -64,7 +70,7 @@ async fn until_signal(runtime: &Runtime, registry: &Registry, log: &Log) -> Resu
 }
 
 /// The first of them is shown, with what is wrong in its files; all of them have their log records.
-fn boot_failed(unstarted: &[Unstarted], runtime: &Runtime, registry: &Registry) -> Failure {
+pub fn boot_failed(unstarted: &[Unstarted], runtime: &Runtime, registry: &Registry) -> Failure {
     let Unstarted { id, error } = &unstarted[0];
     let entry = registry.get(id);
     let process = entry.and_then(|entry| match &entry.spec {

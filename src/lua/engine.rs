@@ -60,6 +60,11 @@ impl LuaEngine {
         *registry = Arc::new(Registry::new(registry.iter().cloned().chain([entry])));
     }
 
+    /// Takes other entries in place of all there are.
+    pub fn replace(&self, registry: Arc<Registry>) {
+        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = registry;
+    }
+
     /// Makes the program of an entry.
     ///
     /// # Errors

@@ -26,6 +26,8 @@ use crate::id::EntryId;
 pub struct Project {
     /// Absolute, without symlinks.
     pub folder: PathBuf,
+    /// The folders whose entry files were read, without symlinks.
+    pub roots: Vec<PathBuf>,
     pub config: Config,
     pub registry: Arc<Registry>,
     /// Everything that was found, file by file from top to bottom, problems of entries included.
@@ -93,15 +95,12 @@ pub fn load(folder: &Path, more: &[PathBuf], overrides: &[Override], environment
     };
     typing.all(&mut drafts, environment);
     check::together(&mut drafts);
-    finish(folder, config, drafts, found)
-}
-
-fn finish(folder: PathBuf, config: Config, drafts: Vec<Draft>, mut found: Vec<Diagnostic>) -> Project {
     let registry = Registry::new(drafts.into_iter().map(|draft| Arc::new(draft.finish())));
     found.extend(registry.iter().flat_map(|entry| entry.problems.iter().cloned()));
     diagnostic::sort(&mut found);
     Project {
         folder,
+        roots: layout.roots.iter().map(|root| root.folder.clone()).collect(),
         config,
         registry: Arc::new(registry),
         diagnostics: found,

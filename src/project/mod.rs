@@ -5,6 +5,7 @@
 //! anything, and nothing stops at a problem: problems are collected as [`Diagnostic`]s, and an entry with one fails only
 //! itself.
 
+mod changes;
 pub mod check;
 mod config;
 pub mod diagnostic;

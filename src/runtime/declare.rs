@@ -2,13 +2,16 @@
 //!
 //! Boot takes the same way for hosts, so that a declared one is no different from one in YAML.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::programs::Engines;
 use crate::error::Result;
+use crate::id::EntryId;
 use crate::process::{Bound, HostSpec, Kernel};
-use crate::project::{Entry, ProcessHostSpec, Spec};
+use crate::project::entry::Density;
+use crate::project::{Entry, ProcessHostSpec, Registry, Spec};
 use crate::system::terminal::Terminal;
 
 /// Where entries become known.
@@ -27,6 +30,22 @@ impl Declarations {
         self.add_host(&entry)?;
         self.engines.lua.system.declare(&entry);
         self.engines.declare(entry);
+        Ok(())
+    }
+
+    /// Takes other entries in place of all there are, of which those have `changed`. Processes that run already keep what they
+    /// have, and so does a host that runs; a host that is new is added.
+    ///
+    /// # Errors
+    /// None that a host which is not there could cause.
+    pub fn replace(&self, registry: Arc<Registry>, changed: &HashSet<EntryId>) -> Result<()> {
+        for entry in changed.iter().filter_map(|id| registry.get(id)) {
+            if self.kernel.host(&entry.id).is_none() {
+                self.add_host(entry)?;
+            }
+            self.engines.lua.system.declare(entry);
+        }
+        self.engines.replace(registry, changed);
         Ok(())
     }
 
@@ -49,6 +68,7 @@ fn process_host(entry: &Entry, spec: &ProcessHostSpec) -> HostSpec {
             bytes: spec.mailbox_bytes,
         },
         stop_timeout: stop_timeout(entry),
+        dense: spec.density == Some(Density::Dense),
         ..HostSpec::new(entry.id.clone())
     }
 }

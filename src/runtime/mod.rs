@@ -9,6 +9,7 @@ mod declare;
 mod files;
 mod findings;
 mod programs;
+mod reload;
 mod session;
 mod testing;
 
@@ -24,6 +25,7 @@ use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
 use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
+use crate::project::entry::Density;
 use crate::project::{Diagnostic, Entry, Registry, Spec};
 use crate::race::all;
 use crate::supervisor::{Supervisor, Unstarted};
@@ -83,7 +85,6 @@ pub enum Occasion {
 /// A running system.
 pub struct Runtime {
     kernel: Kernel,
-    registry: Arc<Registry>,
     engines: Arc<Engines>,
     declarations: Arc<Declarations>,
     shutdown_timeout: Duration,
@@ -140,7 +141,6 @@ impl Runtime {
         }
         Ok(Runtime {
             kernel,
-            registry: options.registry,
             engines,
             declarations: Arc::new(declarations),
             shutdown_timeout: options.shutdown_timeout,
@@ -247,19 +247,27 @@ impl Runtime {
             Occasion::Alone => Level::Info,
             Occasion::BesideCommand => Level::Debug,
         };
-        let wanted = |entry: &Entry| {
-            let auto_start = entry.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.auto_start);
-            auto_start && (occasion == Occasion::Alone || self.terminal_of(entry).is_none())
-        };
-        let made = || Supervisor::new(&self.kernel, &self.registry, usual, wanted);
+        let registry = self.registry();
+        let made = || Supervisor::new(&self.kernel, &registry, usual, |entry| self.is_wanted(entry, occasion));
         self.supervisor.get_or_init(made).start().await
+    }
+
+    fn is_wanted(&self, entry: &Entry, occasion: Occasion) -> bool {
+        let auto_start = entry.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.auto_start);
+        auto_start && (occasion == Occasion::Alone || self.terminal_of(entry).is_none())
+    }
+
+    /// The entries as they are now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.engines.lua.registry()
     }
 
     /// Waits until a service that runs on a terminal is over, which is the end of everything; gives its error, if it ended
     /// with one.
     pub async fn terminal_over(&self) -> Option<Error> {
+        let registry = self.registry();
         let on_terminal = |id: &EntryId| {
-            let entry = self.registry.get(id);
+            let entry = registry.get(id);
             entry.is_some_and(|entry| matches!(entry.spec, Spec::Service(_)) && self.terminal_of(entry).is_some())
         };
         match self.supervisor.get() {
@@ -369,6 +377,7 @@ fn settings(registry: &Registry, oneshot: bool) -> Settings {
     let defaults = Settings::default();
     hosts.fold(Settings { oneshot, ..defaults }, |settings, host| Settings {
         max_instances: host.max_instances.map(|max| max as usize).max(settings.max_instances),
+        dense: settings.dense || host.density == Some(Density::Dense),
         max_stack: host
             .max_stack
             .map_or(settings.max_stack, |max| settings.max_stack.max(max as usize)),

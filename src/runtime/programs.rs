@@ -3,6 +3,7 @@
 //! Lua programs are kept per entry, so that a spawn of one that ran before compiles and plans nothing; the wasm engine
 //! keeps its own, because their files may change.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::id::{ById, EntryId};
 use crate::lua::LuaEngine;
 use crate::process::{Program, Programs, Resolved, Target};
-use crate::project::{Entry, LuaKind, Spec};
+use crate::project::{Entry, LuaKind, Registry, Spec};
 use crate::wasm::{Wasm, WasmProgram};
 
 type Known = ById<Result<Arc<dyn Program>>>;
@@ -90,6 +91,20 @@ impl Engines {
         if let Some(called) = called {
             called.close();
         }
+    }
+
+    /// Takes other entries in place of all there are; what was made of the `changed` ones, and of those that refer to them, is
+    /// made anew when it is asked for.
+    pub fn replace(&self, registry: Arc<Registry>, changed: &HashSet<EntryId>) {
+        let stale = registry.reaching(changed);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|id, _| !stale.contains(id));
+        let called: Vec<Callable> = {
+            let mut calls = self.calls_mut();
+            stale.iter().filter_map(|id| calls.remove(id)).collect()
+        };
+        self.lua.replace(registry);
+        called.iter().for_each(Callable::close);
     }
 
     fn lua_program(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {

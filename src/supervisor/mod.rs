@@ -12,9 +12,9 @@ pub mod policy;
 mod service;
 pub mod strategy;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::task::JoinSet;
 
@@ -23,14 +23,18 @@ use crate::id::EntryId;
 use crate::log::Level;
 use crate::process::Kernel;
 use crate::project::{Entry, Registry, Spec};
+use order::Planned;
 use service::{Requirement, Service, Subject};
 
 /// The services of a runtime.
 pub struct Supervisor {
     kernel: Kernel,
-    /// Each level requires only the ones before it.
-    levels: Vec<Vec<Arc<Service>>>,
+    usual: Level,
+    levels: RwLock<Levels>,
 }
+
+/// Each level requires only the ones before it.
+type Levels = Vec<Vec<Arc<Service>>>;
 
 /// A service without which the boot has failed.
 #[derive(Clone, Debug)]
@@ -43,35 +47,88 @@ impl Supervisor {
     /// The services and hosts that `wanted` chooses, and those that they require. Nothing is started. `usual`: the level of
     /// records about changes that nobody needs to worry about.
     pub fn new(kernel: &Kernel, registry: &Registry, usual: Level, wanted: impl Fn(&Entry) -> bool) -> Supervisor {
+        let supervisor = Supervisor {
+            kernel: kernel.clone(),
+            usual,
+            levels: RwLock::default(),
+        };
+        let planned = order::levels(registry, wanted);
+        supervisor.set(supervisor.make(registry, planned, &HashMap::new()));
+        supervisor
+    }
+
+    /// The services that are planned: those of `kept`, the others made, at rest.
+    fn make(&self, registry: &Registry, planned: Vec<Vec<Planned>>, kept: &HashMap<EntryId, Arc<Service>>) -> Levels {
         let mut known: HashMap<EntryId, Requirement> = HashMap::new();
         let mut levels = Vec::new();
-        for level in order::levels(registry, wanted) {
-            let mut services = Vec::new();
-            for planned in level {
-                let requires = planned
-                    .requires
-                    .iter()
-                    .filter_map(|id| known.get(id).cloned())
-                    .collect();
-                let subject = subject(registry, &planned.entry);
-                services.push(Arc::new(Service::new(kernel, &planned.entry, subject, requires, usual)));
-            }
-            known.extend(
-                services
-                    .iter()
-                    .map(|service| (service.id.clone(), service.requirement())),
-            );
+        for level in planned {
+            let made = level.iter().map(|planned| match kept.get(&planned.entry.id) {
+                Some(service) => service.clone(),
+                None => {
+                    let requires = planned.requires.iter().filter_map(|id| known.get(id).cloned());
+                    let subject = subject(registry, &planned.entry);
+                    let service = Service::new(&self.kernel, &planned.entry, subject, requires.collect(), self.usual);
+                    Arc::new(service)
+                }
+            });
+            let services: Vec<_> = made.collect();
+            let requirements = services
+                .iter()
+                .map(|service| (service.id.clone(), service.requirement()));
+            known.extend(requirements);
             levels.push(services);
         }
-        Supervisor {
-            kernel: kernel.clone(),
-            levels,
-        }
+        levels
+    }
+
+    fn levels(&self) -> Levels {
+        self.levels.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, levels: Levels) {
+        *self.levels.write().unwrap_or_else(PoisonError::into_inner) = levels;
     }
 
     /// Whether that host or service is one of them.
     pub fn has(&self, id: &EntryId) -> bool {
-        self.levels.iter().flatten().any(|service| service.id == *id)
+        self.levels().iter().flatten().any(|service| service.id == *id)
+    }
+
+    /// Takes the services that `wanted` chooses of other entries in place of those there are. Those that are `stale`, those
+    /// that are gone, and those that require one of them are stopped in reverse order; then what is planned and does not run
+    /// is started in order. The others are left alone.
+    ///
+    /// # Errors
+    /// As [`Supervisor::start`], for those that were started.
+    pub async fn renew(
+        &self,
+        registry: &Registry,
+        wanted: impl Fn(&Entry) -> bool,
+        stale: &HashSet<EntryId>,
+    ) -> Result<(), Vec<Unstarted>> {
+        let planned = order::levels(registry, wanted);
+        let stays = order::staying(&planned, stale);
+        let old = self.levels();
+        let leaves = |service: &&Arc<Service>| !stays.contains(&service.id);
+        for level in old.iter().rev() {
+            let leaving: Vec<_> = level.iter().filter(leaves).cloned().collect();
+            self.together(&leaving, |service| async move { service.stop().await })
+                .await;
+        }
+        let kept: HashMap<EntryId, Arc<Service>> = old
+            .iter()
+            .flatten()
+            .filter(|service| stays.contains(&service.id))
+            .map(|service| (service.id.clone(), service.clone()))
+            .collect();
+        let levels = self.make(registry, planned, &kept);
+        self.set(levels.clone());
+        let is_new = |service: &&Arc<Service>| !kept.contains_key(&service.id);
+        let fresh: Levels = levels
+            .iter()
+            .map(|level| level.iter().filter(is_new).cloned().collect())
+            .collect();
+        self.start_levels(&fresh).await
     }
 
     /// Starts one level after the other, the members of a level in parallel. One whose requirement does not run waits for
@@ -80,7 +137,11 @@ impl Supervisor {
     /// # Errors
     /// The services with `startup: required` that could not be started. Everything else runs nevertheless.
     pub async fn start(&self) -> Result<(), Vec<Unstarted>> {
-        for level in &self.levels {
+        self.start_levels(&self.levels()).await
+    }
+
+    async fn start_levels(&self, levels: &Levels) -> Result<(), Vec<Unstarted>> {
+        for level in levels {
             self.together(level, |service| async move { service.start().await })
                 .await;
         }
@@ -88,7 +149,7 @@ impl Supervisor {
             let (id, error) = (service.id.clone(), service.blame()?);
             Some(Unstarted { id, error })
         };
-        let unstarted: Vec<_> = self.levels.iter().flatten().filter_map(blame).collect();
+        let unstarted: Vec<_> = levels.iter().flatten().filter_map(blame).collect();
         match unstarted.is_empty() {
             true => Ok(()),
             false => Err(unstarted),
@@ -99,8 +160,12 @@ impl Supervisor {
     /// none.
     pub async fn first_over(&self, wanted: impl Fn(&EntryId) -> bool) -> Option<Error> {
         let mut waiting = JoinSet::new();
-        for service in self.levels.iter().flatten().filter(|service| wanted(&service.id)) {
-            let service = service.clone();
+        for service in self
+            .levels()
+            .into_iter()
+            .flatten()
+            .filter(|service| wanted(&service.id))
+        {
             waiting.spawn_on(async move { service.over().await }, self.kernel.io());
         }
         match waiting.join_next().await {
@@ -111,7 +176,7 @@ impl Supervisor {
 
     /// Stops one level after the other in reverse order, each service within its stop timeout.
     pub async fn stop(&self) {
-        for level in self.levels.iter().rev() {
+        for level in self.levels().iter().rev() {
             self.together(level, |service| async move { service.stop().await })
                 .await;
         }
@@ -119,7 +184,7 @@ impl Supervisor {
 
     /// Gives all services up: they are neither restarted nor asked to stop any more.
     pub fn abandon(&self) {
-        self.levels.iter().flatten().for_each(|service| service.abandon());
+        self.levels().iter().flatten().for_each(|service| service.abandon());
     }
 
     async fn together<F>(&self, level: &[Arc<Service>], work: impl Fn(Arc<Service>) -> F)

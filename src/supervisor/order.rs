@@ -1,7 +1,7 @@
 //! Which services run, and in which order: what is to start, what that needs, and levels of which each needs only the ones
 //! before it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::id::EntryId;
@@ -44,6 +44,19 @@ pub(super) fn levels(registry: &Registry, wanted: impl Fn(&Entry) -> bool) -> Ve
         left = later;
     }
     levels
+}
+
+/// Those of the planned that may go on when the `stale` ones are stopped: neither stale nor, directly or not, behind one that
+/// is. The order of start and stop stays true.
+pub(super) fn staying(planned: &[Vec<Planned>], stale: &HashSet<EntryId>) -> HashSet<EntryId> {
+    let mut staying = HashSet::new();
+    for planned in planned.iter().flatten() {
+        let stands = planned.requires.iter().all(|id| staying.contains(id));
+        if stands && !stale.contains(&planned.entry.id) {
+            staying.insert(planned.entry.id.clone());
+        }
+    }
+    staying
 }
 
 /// What each of them requires, for those that are wanted and all that these need.
@@ -137,6 +150,24 @@ mod tests {
         ];
         let expected = [vec!["host"], vec!["right", "first"], vec!["left"], vec!["last"]];
         assert_eq!(names(entries), expected);
+    }
+
+    #[test]
+    fn what_requires_a_stale_one_does_not_stay() {
+        let entries = vec![
+            service("a", true, &["b"]),
+            service("b", true, &["c"]),
+            service("c", true, &[]),
+            service("bystander", true, &[]),
+            host(&[]),
+        ];
+        let planned = levels(&Registry::default().with(entries), |_| true);
+        let mut names: Vec<_> = staying(&planned, &HashSet::from([id("b")]))
+            .into_iter()
+            .map(|id| id.name().to_owned())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["bystander", "c", "host"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use wasmtime::component::{self, ComponentExportIndex};
 use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
-use super::engine::{Permit, Seat};
+use super::engine::Seat;
 use super::error::{Phase, translate, with_stderr};
 use super::limits::{Gauge, Memory};
 use super::program::{Prepared, WasmProgram};
@@ -23,7 +23,7 @@ use super::state::State;
 use super::value::Arguments;
 use super::wasi::Inputs;
 use crate::error::{Error, Result};
-use crate::process::{Body, Cause, Exit, Progress, StepContext, Wait};
+use crate::process::{Body, Cause, Exit, Progress, Received, StepContext, Wait};
 use crate::system::volume;
 use crate::value::Packed;
 
@@ -59,14 +59,14 @@ pub struct WasmBody {
 struct Seed {
     program: Arc<WasmProgram>,
     call: Call,
-    permit: Permit,
+    seat: Seat,
 }
 
 impl WasmBody {
-    pub(super) fn new(program: Arc<WasmProgram>, call: Call, inputs: Arc<Inputs>, permit: Permit) -> WasmBody {
+    pub(super) fn new(program: Arc<WasmProgram>, call: Call, inputs: Arc<Inputs>, seat: Seat) -> WasmBody {
         WasmBody {
             running: None,
-            seed: Some(Seed { program, call, permit }),
+            seed: Some(Seed { program, call, seat }),
             gauge: Arc::default(),
             inputs,
         }
@@ -74,19 +74,50 @@ impl WasmBody {
 
     /// Init: everything up to the first poll.
     fn begin(&mut self, seed: Seed) -> Result<Running> {
-        let Seed { program, call, permit } = seed;
-        let seat = program.shared.engines.seat(program.home(), permit)?;
-        let prepared = program.prepared(seat.alloc())?;
-        let store = self.store(&program, &prepared)?;
+        let opening = Opening {
+            gauge: self.gauge.clone(),
+            inputs: self.inputs.clone(),
+            seed,
+        };
+        let Seed { program, seat, .. } = &opening.seed;
+        match program.prepared(seat.alloc()) {
+            Some(prepared) => Ok(Box::pin(opening.run(prepared?)?)),
+            None => Ok(Box::pin(opening.compile_and_run())),
+        }
+    }
+}
+
+/// A guest about to be made.
+struct Opening {
+    gauge: Arc<Gauge>,
+    inputs: Arc<Inputs>,
+    seed: Seed,
+}
+
+impl Opening {
+    /// Makes the store and gives the run in it.
+    fn run(self, prepared: Arc<Prepared>) -> Result<impl Future<Output = Exit> + Send + use<>> {
+        let store = self.store(&prepared)?;
+        let Seed { program, call, seat } = self.seed;
         let run = Run {
             program,
             prepared,
-            inputs: self.inputs.clone(),
+            inputs: self.inputs,
         };
-        Ok(Box::pin(run.finish(store, call, seat)))
+        Ok(run.finish(store, call, seat))
     }
 
-    fn store(&self, program: &WasmProgram, prepared: &Prepared) -> Result<Store<State>> {
+    async fn compile_and_run(self) -> Exit {
+        let Seed { program, seat, .. } = &self.seed;
+        let prepared = program.compiled_later(seat.alloc()).await;
+        match prepared.and_then(|prepared| self.run(prepared)) {
+            Ok(run) => run.await,
+            Err(error) => Exit::failed(error),
+        }
+    }
+
+    fn store(&self, prepared: &Prepared) -> Result<Store<State>> {
+        let program = &self.seed.program;
         let limits = &program.spec().limits;
         let memory = Memory::new(limits.max_memory, self.gauge.clone());
         let mut state = State::new(self.inputs.clone(), memory, limits.max_handles);
@@ -145,6 +176,7 @@ impl Body for WasmBody {
             return Progress::Ended(Exit::failed(Error::internal("stepped after its end")));
         };
         self.gauge.fresh.store(true, Ordering::Relaxed);
+        self.gauge.only_mail.store(false, Ordering::Relaxed);
         let polled = running.as_mut().poll(&mut Context::from_waker(cx.waker));
         if self.inputs.can_write() {
             volume::written();
@@ -155,12 +187,17 @@ impl Body for WasmBody {
                 Progress::Ended(exit)
             }
             Poll::Pending if self.gauge.preempted.swap(false, Ordering::Relaxed) => Progress::Preempted,
+            Poll::Pending if self.gauge.only_mail.load(Ordering::Relaxed) => Progress::Waiting(Wait::Mailbox),
             Poll::Pending => Progress::Waiting(Wait::Other),
         }
     }
 
     fn memory(&self) -> u64 {
         self.gauge.memory.load(Ordering::Relaxed)
+    }
+
+    fn last_received(&self) -> Vec<Received> {
+        self.gauge.received().to_vec()
     }
 
     fn doomed(&mut self, exit: Exit) -> Exit {

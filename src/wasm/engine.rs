@@ -1,13 +1,13 @@
-//! The wasmtime engines and how many instances may live in them.
+//! The wasmtime engines and which of them a guest lives in.
 //!
-//! Four engines with the same code settings, each made when it is first needed: a small pool, which is ready in a fraction
-//! of a millisecond and serves most programs; a large pool for the rest of the machine's room, made in the background once
-//! the small one is half full; an engine that allocates on demand, for modules that do not fit a pool's slot and for the
-//! moment until the large pool is ready; and one whose code counts fuel. Code compiled for one of the first three loads in
-//! all of them. What a module is and what it imports is left to `module` and `linker`.
+//! Each engine is made when it is first needed. Four have the same code settings, fuel excepted: a small pool, which is
+//! ready in a fraction of a millisecond and serves most programs; a large pool, made in the background once the small one
+//! is half full; an engine that allocates on demand, for modules that do not fit a pool's slot and for guests beyond the
+//! pools; and one whose code counts fuel. Two more, with fuel and without, are for hosts with `wasm.density: dense`: their
+//! memories and stacks stand in slabs, which needs code of another flavor. Code loads in all engines of its flavor and in
+//! no other. What a module is and what it imports is left to `module` and `linker`, how many guests may live to `capacity`.
 //!
-//! Invariant: an instance is only made by whoever holds a [`Seat`], and gives the seat back after its store is gone. That
-//! bounds the memory mappings of the program: running out of those would abort it.
+//! Invariant: an instance is only made by whoever holds a [`Seat`], and gives the seat back after its store is gone.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -16,6 +16,8 @@ use tokio::runtime::Handle;
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::cache::Cache;
+use super::capacity::{Capacity, Layout, Permit};
+use super::slab::{Memories, Stacks};
 use crate::error::{Error, Result};
 use crate::log::Log;
 
@@ -24,6 +26,8 @@ use crate::log::Log;
 pub struct Settings {
     /// `wasm.max_instances`: how many instances may live at once; unset: what the kernel's mapping limit allows.
     pub max_instances: Option<usize>,
+    /// Some host has `wasm.density: dense`: pools leave it most of the room.
+    pub dense: bool,
     /// `wasm.max_stack`: bytes of stack that a guest's code may use.
     pub max_stack: usize,
     /// The program runs a single guest: pools are not worth making.
@@ -38,6 +42,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             max_instances: None,
+            dense: false,
             max_stack: 128 << 10,
             oneshot: false,
             cache: None,
@@ -54,10 +59,43 @@ pub enum Alloc {
     OnDemand,
     /// On demand, with code that counts fuel.
     Fuel,
+    /// Memories and stacks in slabs.
+    Dense,
+    /// The same, with code that counts fuel.
+    DenseFuel,
+}
+
+/// What shapes the code of a module beside its content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flavor {
+    /// It counts fuel.
+    pub fuel: bool,
+    /// For memories in slabs: every access is checked.
+    pub dense: bool,
+}
+
+impl Flavor {
+    /// The engine that takes any module of that flavor.
+    pub fn engine(self) -> Alloc {
+        match (self.dense, self.fuel) {
+            (false, false) => Alloc::OnDemand,
+            (false, true) => Alloc::Fuel,
+            (true, false) => Alloc::Dense,
+            (true, true) => Alloc::DenseFuel,
+        }
+    }
 }
 
 impl Alloc {
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 6;
+
+    /// The flavor of the code that loads there.
+    pub fn flavor(self) -> Flavor {
+        Flavor {
+            fuel: matches!(self, Alloc::Fuel | Alloc::DenseFuel),
+            dense: matches!(self, Alloc::Dense | Alloc::DenseFuel),
+        }
+    }
 
     pub fn index(self) -> usize {
         self as usize
@@ -69,18 +107,16 @@ impl Alloc {
             Alloc::SmallPool | Alloc::LargePool => "pool",
             Alloc::OnDemand => "on demand",
             Alloc::Fuel => "on demand, counting fuel",
+            Alloc::Dense => "dense",
+            Alloc::DenseFuel => "dense, counting fuel",
         }
     }
 }
 
 /// Slots of the small pool: each costs two mappings and some microseconds at start.
 const SMALL: usize = 32;
-/// Memory mappings that one living instance takes at most, its stack included.
-const MAPPINGS: usize = 6;
-/// What the rest of the program may map.
-const RESERVED_MAPPINGS: usize = 2_000;
-/// A guest on demand that was too large for a slot has more than one memory or large tables.
-const MISFIT_WEIGHT: usize = 2;
+/// Slots of the large pool at most where there is a dense host.
+const LARGE_BESIDE_DENSE: usize = 1_000;
 /// Below this not even an empty function is sure to run.
 const SMALLEST_STACK: usize = 4 << 10;
 /// Host functions run on the guest's stack too; what they need stands beside what the guest may use.
@@ -102,19 +138,14 @@ struct Made {
     engine: Engine,
     slots: usize,
     used: AtomicUsize,
+    /// The mappings of its slots.
+    _reserved: Option<Permit>,
 }
 
 impl Engines {
     pub fn new(settings: Settings, io: Handle) -> Arc<Engines> {
-        // A setting beyond what the kernel allows would end in an abort.
-        let most = computed_instances();
-        let limit = settings.max_instances.map_or(most, |wanted| wanted.clamp(1, most));
         Arc::new(Engines {
-            capacity: Arc::new(Capacity {
-                limit,
-                computed: limit == most,
-                used: AtomicUsize::new(0),
-            }),
+            capacity: Capacity::new(settings.max_instances),
             settings: Settings {
                 max_stack: settings.max_stack.max(SMALLEST_STACK),
                 ..settings
@@ -130,14 +161,9 @@ impl Engines {
         &self.settings
     }
 
-    /// How many instances may live at once.
-    pub fn max_instances(&self) -> usize {
-        self.capacity.limit
-    }
-
-    /// How many places are taken.
+    /// How many instances live, those that are about to be made included.
     pub fn living(&self) -> usize {
-        self.capacity.used.load(Ordering::Relaxed)
+        self.capacity.living()
     }
 
     /// One beat of the ticker: busy guests yield.
@@ -148,8 +174,8 @@ impl Engines {
     }
 
     /// The engine that code is compiled with: the one without pool has no slots to prepare.
-    pub fn compiler(&self, fuel: bool) -> Result<Engine> {
-        self.engine(if fuel { Alloc::Fuel } else { Alloc::OnDemand })
+    pub fn compiler(&self, flavor: Flavor) -> Result<Engine> {
+        self.engine(flavor.engine())
     }
 
     /// The engine of that kind, made at the first call.
@@ -161,45 +187,44 @@ impl Engines {
     }
 
     /// Which engine is asked first about a module.
-    pub fn preferred(&self, fuel: bool) -> Alloc {
-        match (fuel, self.settings.oneshot) {
-            (true, _) => Alloc::Fuel,
-            (false, true) => Alloc::OnDemand,
-            (false, false) => Alloc::SmallPool,
+    pub fn preferred(&self, flavor: Flavor) -> Alloc {
+        match flavor == Flavor::default() && !self.settings.oneshot {
+            true => Alloc::SmallPool,
+            false => flavor.engine(),
         }
     }
 
-    /// Reserves room for one instance; `misfit`: of a module too large for a slot.
+    /// Finds a place for one instance of a module whose home is `home`; `dense`: on a host that wants it in slabs.
     ///
     /// # Errors
-    /// Unavailable, retryable, when as many live as may.
-    pub fn admit(&self, misfit: bool) -> Result<Permit> {
-        self.capacity.take(if misfit { MISFIT_WEIGHT } else { 1 })
-    }
-
-    /// Chooses the engine for an instance of a module whose home is `home`.
-    ///
-    /// # Errors
-    /// As [`Engines::engine`].
-    pub fn seat(self: &Arc<Self>, home: Alloc, permit: Permit) -> Result<Seat> {
+    /// Unavailable, retryable, when as many live as may. As [`Engines::engine`].
+    pub fn admit(self: &Arc<Self>, home: Alloc, dense: bool) -> Result<Seat> {
+        let permit = self.capacity.instance()?;
         for alloc in [Alloc::SmallPool, Alloc::LargePool] {
-            if home != Alloc::SmallPool {
+            if home != Alloc::SmallPool || dense {
                 break;
             }
             if let Some(made) = self.ready(alloc)
                 && made.take()
             {
-                return Ok(Seat::new(alloc, made, permit));
+                return Ok(Seat::new(alloc, made, [Some(permit), None]));
             }
         }
-        let alloc = if home == Alloc::Fuel {
-            Alloc::Fuel
-        } else {
-            Alloc::OnDemand
-        };
+        let flavor = Flavor { dense, ..home.flavor() };
+        let mappings = self.capacity.mappings(self.layout(home, flavor))?;
+        let alloc = flavor.engine();
         let made = self.get(alloc)?;
         made.used.fetch_add(1, Ordering::AcqRel);
-        Ok(Seat::new(alloc, made, permit))
+        Ok(Seat::new(alloc, made, [Some(permit), Some(mappings)]))
+    }
+
+    fn layout(&self, home: Alloc, flavor: Flavor) -> Layout {
+        match home {
+            _ if flavor.dense => Layout::Dense,
+            // It would not be at home there if it fitted a slot.
+            Alloc::OnDemand if !self.settings.oneshot => Layout::Misfit,
+            _ => Layout::Reserved,
+        }
     }
 
     /// A pool that can be used now.
@@ -228,12 +253,22 @@ impl Engines {
     }
 
     fn make(&self, alloc: Alloc) -> Result<Arc<Made>> {
-        let slots = match alloc {
-            Alloc::SmallPool => SMALL.min(self.capacity.limit),
+        let wanted = match alloc {
+            Alloc::SmallPool => SMALL.min(self.capacity.room(Layout::Reserved)),
             Alloc::LargePool => self.large_slots(),
-            Alloc::OnDemand | Alloc::Fuel => 0,
+            _ => 0,
         };
-        let config = self.config(slots, alloc == Alloc::Fuel);
+        let (slots, reserved) = match wanted {
+            0 => (0, None),
+            wanted => {
+                let (slots, permit) = self.capacity.slots(wanted);
+                (slots, Some(permit))
+            }
+        };
+        if slots == 0 && wanted > 0 {
+            return Err(Error::unavailable("no memory mappings are left for a pool"));
+        }
+        let config = self.config(slots, alloc.flavor());
         let engine = Engine::new(&config)
             .map_err(|error| Error::internal(format!("failed to make the WebAssembly engine: {error:#}")))?;
         lock(&self.epochs).push(engine.weak());
@@ -241,32 +276,54 @@ impl Engines {
             engine,
             slots,
             used: AtomicUsize::new(0),
+            _reserved: reserved,
         }))
     }
 
+    /// A pool keeps the mappings of its slots while they are empty, so that it takes half of the room: the rest is for
+    /// guests on demand, and where there is a dense host for those in slabs.
     fn large_slots(&self) -> usize {
-        self.capacity.limit.saturating_sub(SMALL)
+        let half = self.capacity.room(Layout::Reserved).saturating_sub(SMALL).div_ceil(2);
+        match self.settings.dense {
+            true => half.min(LARGE_BESIDE_DENSE),
+            false => half,
+        }
     }
 
     /// Settings measured to make a component's life cheapest. Everything that decides about the code is the same for
-    /// each engine, fuel excepted.
-    fn config(&self, slots: usize, fuel: bool) -> Config {
+    /// engines of one flavor.
+    fn config(&self, slots: usize, flavor: Flavor) -> Config {
         let mut config = Config::new();
         config
             .epoch_interruption(true)
-            .consume_fuel(fuel)
+            .consume_fuel(flavor.fuel)
             // Component-model concurrency costs 2.3 times on spawn and 4 times on calls.
             .concurrency_support(false)
-            .memory_init_cow(true)
             .max_wasm_stack(self.settings.max_stack)
-            .async_stack_size(self.settings.max_stack + HOST_STACK)
-            .memory_reservation(4 << 30)
-            .memory_guard_size(32 << 20);
+            .async_stack_size(self.settings.max_stack + HOST_STACK);
+        match flavor.dense {
+            true => in_slabs(&mut config),
+            false => config
+                .memory_init_cow(true)
+                .memory_reservation(4 << 30)
+                .memory_guard_size(32 << 20),
+        };
         if slots > 0 {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
         }
         config
     }
+}
+
+/// Memories and stacks that share mappings. An image of the first contents would be a mapping of its own.
+fn in_slabs(config: &mut Config) -> &mut Config {
+    config
+        .memory_init_cow(false)
+        .memory_reservation(0)
+        .memory_guard_size(0)
+        .guard_before_linear_memory(false)
+        .with_host_memory(Arc::new(Memories::new()))
+        .with_host_stack(Arc::new(Stacks::new()))
 }
 
 /// A pool of slots for instances of one memory and a few small tables.
@@ -296,21 +353,6 @@ fn pool(slots: usize) -> PoolingAllocationConfig {
     pool
 }
 
-/// How many instances the kernel's limit of mappings allows with a fifth to spare.
-fn computed_instances() -> usize {
-    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(65_530);
-    instances_for(limit)
-}
-
-fn instances_for(max_map_count: usize) -> usize {
-    // Beyond that address space runs out: a slot reserves 4 GiB of 128 TiB.
-    const MOST: usize = 24_000;
-    ((max_map_count / 5 * 4).saturating_sub(RESERVED_MAPPINGS) / MAPPINGS).clamp(16, MOST)
-}
-
 impl Made {
     fn take(&self) -> bool {
         let free = |used| (used < self.slots).then_some(used + 1);
@@ -320,67 +362,19 @@ impl Made {
     }
 }
 
-/// Counts living instances, across all engines.
-#[derive(Debug)]
-struct Capacity {
-    limit: usize,
-    /// The limit is what the kernel allows.
-    computed: bool,
-    used: AtomicUsize,
-}
-
-impl Capacity {
-    fn take(self: &Arc<Self>, weight: usize) -> Result<Permit> {
-        let weight = weight.min(self.limit);
-        let free = |used: usize| (used + weight <= self.limit).then_some(used + weight);
-        match self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, free) {
-            Ok(_) => Ok(Permit {
-                capacity: self.clone(),
-                weight,
-            }),
-            Err(_) => Err(self.refusal()),
-        }
-    }
-
-    fn refusal(&self) -> Error {
-        let origin = match self.computed {
-            true => ", what vm.max_map_count of the operating system allows",
-            false => "",
-        };
-        let limit = self.limit;
-        Error::unavailable(format!(
-            "too many WebAssembly instances are alive: wasm.max_instances is {limit}{origin}"
-        ))
-        .with_retryable(Some(true))
-    }
-}
-
-/// Room for one instance, given back when dropped.
-#[derive(Debug)]
-pub struct Permit {
-    capacity: Arc<Capacity>,
-    weight: usize,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.capacity.used.fetch_sub(self.weight, Ordering::AcqRel);
-    }
-}
-
 /// A place in an engine, given back when dropped: after the store that used it.
 pub struct Seat {
     alloc: Alloc,
     made: Arc<Made>,
-    _permit: Permit,
+    _permits: [Option<Permit>; 2],
 }
 
 impl Seat {
-    fn new(alloc: Alloc, made: Arc<Made>, permit: Permit) -> Seat {
+    fn new(alloc: Alloc, made: Arc<Made>, permits: [Option<Permit>; 2]) -> Seat {
         Seat {
             alloc,
             made,
-            _permit: permit,
+            _permits: permits,
         }
     }
 
@@ -406,7 +400,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
 
     fn engines(max_instances: usize) -> Arc<Engines> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -418,35 +411,50 @@ mod tests {
     }
 
     #[test]
-    fn instances_follow_from_the_mapping_limit() {
-        assert_eq!(instances_for(65_530), 8_404);
-        assert_eq!(instances_for(0), 16);
-        assert_eq!(instances_for(usize::MAX / 8), 24_000);
-    }
-
-    #[test]
-    fn a_full_house_is_a_retryable_refusal_and_a_drop_makes_room() {
-        let engines = engines(2);
-        let first = engines.admit(false).unwrap();
-        let _second = engines.admit(false).unwrap();
-        let error = engines.admit(false).unwrap_err();
-        assert_eq!((error.kind(), error.retryable()), (Kind::Unavailable, Some(true)));
-        assert!(error.message().contains("wasm.max_instances"), "{error}");
-        drop(first);
-        assert_eq!(engines.living(), 1);
-        engines.admit(false).unwrap();
-    }
-
-    #[test]
     fn guests_beyond_a_pool_live_on_demand() {
-        let engines = engines(3);
+        let engines = engines(4);
         let seats: Vec<_> = (0..3)
-            .map(|_| engines.seat(Alloc::SmallPool, engines.admit(false).unwrap()).unwrap())
+            .map(|_| engines.admit(Alloc::SmallPool, false).unwrap())
             .collect();
         assert!(seats.iter().all(|seat| seat.alloc() == Alloc::SmallPool));
+        let misfit = engines.admit(Alloc::OnDemand, false).unwrap();
+        assert_eq!((misfit.alloc(), engines.living()), (Alloc::OnDemand, 4));
+        assert!(engines.admit(Alloc::SmallPool, false).is_err());
         drop(seats);
-        let seat = engines.seat(Alloc::OnDemand, engines.admit(true).unwrap()).unwrap();
-        assert_eq!(seat.alloc(), Alloc::OnDemand);
-        assert_eq!(engines.living(), 2);
+        assert_eq!(engines.living(), 1);
+    }
+
+    #[test]
+    fn a_dense_host_has_engines_of_its_own() {
+        let engines = engines(4);
+        for (home, alloc) in [
+            (Alloc::SmallPool, Alloc::Dense),
+            (Alloc::OnDemand, Alloc::Dense),
+            (Alloc::Fuel, Alloc::DenseFuel),
+        ] {
+            assert_eq!(engines.admit(home, true).unwrap().alloc(), alloc);
+        }
+        assert_eq!(engines.admit(Alloc::Fuel, false).unwrap().alloc(), Alloc::Fuel);
+    }
+
+    #[test]
+    fn code_of_one_flavor_loads_in_no_engine_of_another() {
+        let engines = engines(4);
+        let all = [
+            Alloc::SmallPool,
+            Alloc::OnDemand,
+            Alloc::Fuel,
+            Alloc::Dense,
+            Alloc::DenseFuel,
+        ];
+        let module = wat::parse_str("(module (memory 1))").unwrap();
+        for compiled in all.map(Alloc::flavor) {
+            let artifact = engines.compiler(compiled).unwrap().precompile_module(&module).unwrap();
+            for alloc in all {
+                // SAFETY: the artifact was made by wasmtime just now.
+                let loaded = unsafe { wasmtime::Module::deserialize(&engines.engine(alloc).unwrap(), &artifact) };
+                assert_eq!(loaded.is_ok(), alloc.flavor() == compiled, "{compiled:?} in {alloc:?}");
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::export::{self, unversioned};
 use super::grants::{Grant, Grants};
 use super::linker::{self, Import, PREVIEW_1, Provision};
 use super::module::{Code, Header, Source, sha256};
-use super::program::{Settled, compiled, spec};
+use super::program::{Settled, compiled, flavor, spec};
 use super::value::Signature;
 use super::{Shared, Wasm};
 use crate::error::Result;
@@ -63,10 +63,7 @@ pub struct Exported {
 impl Exported {
     /// Whether all of its types have a form in Lua.
     pub fn is_callable(&self) -> bool {
-        let params = self.signature.params().iter().map(|(_, shape)| shape);
-        params
-            .chain(self.signature.result())
-            .all(|shape| shape.refused().is_none())
+        self.signature.is_callable()
     }
 }
 
@@ -108,8 +105,7 @@ fn look(spec: &WasmSpec, source: &Source, shared: &Shared) -> Result<Inspection>
     let sha256 = sha256(&source.bytes);
     let component = Header::of(&source.bytes)? == Header::Component;
     let grants = Grants::parse(&spec.imports, component)?;
-    let fuel = spec.limits.max_fuel > 0;
-    let Settled { home, code, .. } = compiled(shared, source, &sha256, fuel)?;
+    let Settled { home, code, .. } = compiled(shared, source, &sha256, flavor(spec))?;
     let imports = linker::imports(&code);
     let exports = exports(spec, &export::list(&shared.engines.engine(home)?, &code))?;
     Ok(Inspection {

@@ -3,23 +3,26 @@
 //! The way of an entry: `module` reads, verifies and compiles the file, `export` finds the function that `method` means,
 //! `grants` and `linker` decide what stands behind its imports, `program` keeps all of that for its processes. The way of
 //! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
-//! engines, `limits` bounds it, `error` gives its end a name.
+//! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name;
+//! `actor` is what the runtime itself offers to it.
 //! `inspect` looks at a module without running it.
 
+mod actor;
 mod body;
 pub mod cache;
+mod capacity;
 pub mod engine;
 mod error;
 pub mod export;
 mod files;
 mod findings;
-mod funcs;
 pub mod grants;
 pub mod inspect;
 mod limits;
 mod linker;
 pub mod module;
 mod program;
+mod slab;
 mod state;
 pub mod value;
 mod wasi;
@@ -55,7 +58,6 @@ const FRESH: Duration = Duration::from_millis(1);
 /// Everything that the WASM entries of one runtime share.
 pub struct Wasm {
     shared: Arc<Shared>,
-    io: Tokio,
     entries: Mutex<ById<Arc<Slot>>>,
 }
 
@@ -64,6 +66,7 @@ struct Shared {
     artifacts: Artifacts,
     linkers: Linkers,
     system: Arc<System>,
+    io: Tokio,
 }
 
 /// One entry: what was loaded last, and when its file was looked at.
@@ -91,8 +94,8 @@ impl Wasm {
                 artifacts,
                 linkers: Linkers::default(),
                 system,
+                io,
             }),
-            io,
             entries: Mutex::default(),
         })
     }
@@ -189,7 +192,7 @@ impl Wasm {
             return result;
         }
         let (wasm, reading) = (self.clone(), slot.clone());
-        let load = self.io.spawn_blocking(move || wasm.read_and_load(&reading));
+        let load = self.shared.io.spawn_blocking(move || wasm.read_and_load(&reading));
         load.await
             .unwrap_or_else(|error| Err(Error::internal(format!("failed to compile wasm module: {error}"))))
     }

@@ -26,7 +26,7 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use super::cache::{Cache, Key};
-use super::engine::Engines;
+use super::engine::{Engines, Flavor};
 use super::lock;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
@@ -363,7 +363,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Compiled code by content: every content is compiled once, however many entries and processes ask for it at a time.
 pub struct Artifacts {
-    by_content: Mutex<HashMap<(String, bool), Weak<Slot>>>,
+    by_content: Mutex<HashMap<(String, Flavor), Weak<Slot>>>,
     cache: Option<Cache>,
     log: Log,
 }
@@ -392,14 +392,13 @@ impl Artifacts {
         }
     }
 
-    /// The code of `source`, whose sha256 is `sha256`; `fuel`: code that counts fuel. Whoever asks while it is being
-    /// compiled waits.
+    /// The code of `source`, whose sha256 is `sha256`. Whoever asks while it is being compiled waits.
     ///
     /// # Errors
     /// As [`Artifact::compile`].
-    pub fn get(&self, engines: &Engines, source: &Source, sha256: &str, fuel: bool) -> Result<Kept> {
-        let slot = self.slot(sha256, fuel);
-        let find = || self.find(&engines.compiler(fuel)?, source, sha256).map(Arc::new);
+    pub fn get(&self, engines: &Engines, source: &Source, sha256: &str, flavor: Flavor) -> Result<Kept> {
+        let slot = self.slot(sha256, flavor);
+        let find = || self.find(&engines.compiler(flavor)?, source, sha256).map(Arc::new);
         slot.get_or_init(find).as_ref().map_err(Error::clone)?;
         Ok(Kept(slot))
     }
@@ -456,9 +455,9 @@ impl Artifacts {
         })
     }
 
-    fn slot(&self, sha256: &str, fuel: bool) -> Arc<Slot> {
+    fn slot(&self, sha256: &str, flavor: Flavor) -> Arc<Slot> {
         let mut slots = lock(&self.by_content);
-        let key = (sha256.to_owned(), fuel);
+        let key = (sha256.to_owned(), flavor);
         if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
             return slot;
         }
@@ -570,13 +569,16 @@ mod tests {
         let (_io, engines) = engines();
         let artifacts = Artifacts::new(None, Log::none());
         let (source, sha) = module("(module)");
-        let first = artifacts.get(&engines, &source, &sha, false).unwrap();
-        let second = artifacts.get(&engines, &source, &sha, false).unwrap();
+        let get = |fuel, dense| artifacts.get(&engines, &source, &sha, Flavor { fuel, dense }).unwrap();
+        let first = get(false, false);
+        let second = get(false, false);
         assert!(Arc::ptr_eq(&first.artifact().unwrap(), &second.artifact().unwrap()));
-        let fuel = artifacts.get(&engines, &source, &sha, true).unwrap();
-        assert!(!Arc::ptr_eq(&first.artifact().unwrap(), &fuel.artifact().unwrap()));
+        for other in [get(true, false), get(false, true)] {
+            assert!(!Arc::ptr_eq(&first.artifact().unwrap(), &other.artifact().unwrap()));
+        }
         drop((first, second));
-        assert!(artifacts.by_content.lock().unwrap()[&(sha, false)].upgrade().is_none());
+        let key = (sha.clone(), Flavor::default());
+        assert!(artifacts.by_content.lock().unwrap()[&key].upgrade().is_none());
     }
 
     #[test]
@@ -586,13 +588,23 @@ mod tests {
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
         for text in ["(module (func (export \"f\") (result i32) i32.const 7))", "(component)"] {
             let (source, sha) = module(text);
-            let from_file = || {
-                let kept = Artifacts::new(Some(cache.clone()), Log::none()).get(&engines, &source, &sha, false);
+            let found = |flavor| {
+                let kept = Artifacts::new(Some(cache.clone()), Log::none()).get(&engines, &source, &sha, flavor);
                 let artifact = kept.unwrap().artifact().unwrap();
-                artifact.load(&engines.compiler(false).unwrap()).expect("it loads");
+                artifact.load(&engines.compiler(flavor).unwrap()).expect("it loads");
                 matches!(artifact.form, Form::File(..))
             };
+            let from_file = || found(Flavor::default());
             assert_eq!((from_file(), from_file()), (false, true), "{text}");
+            let dense = Flavor {
+                dense: true,
+                ..Flavor::default()
+            };
+            assert_eq!(
+                (found(dense), found(dense)),
+                (false, true),
+                "an artifact of its own: {text}"
+            );
             let stored = std::fs::read_dir(cache.folder())
                 .unwrap()
                 .map(|entry| entry.unwrap().path());
@@ -612,12 +624,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
         let (source, sha) = module("(module)");
-        let key = Key::new(sha.as_bytes(), &settings_of(&engines.compiler(false).unwrap()));
+        let key = Key::new(
+            sha.as_bytes(),
+            &settings_of(&engines.compiler(Flavor::default()).unwrap()),
+        );
         cache.store(&key, b"intact, but no code").unwrap();
         let artifacts = Artifacts::new(Some(cache), Log::none());
-        let get = || artifacts.get(&engines, &source, &sha, false).unwrap();
+        let get = || artifacts.get(&engines, &source, &sha, Flavor::default()).unwrap();
         let refused = get();
-        let loaded = refused.artifact().unwrap().load(&engines.compiler(false).unwrap());
+        let loaded = refused
+            .artifact()
+            .unwrap()
+            .load(&engines.compiler(Flavor::default()).unwrap());
         assert!(loaded.is_err() && artifacts.discard(&refused));
         let kept = get();
         assert!(matches!(kept.artifact().unwrap().form, Form::Memory(_)));
@@ -633,7 +651,7 @@ mod tests {
         let told = Lines::default();
         let (source, sha) = module("(module)");
         let artifacts = Artifacts::new(Some(cache), Log::new(told.clone()));
-        assert!(artifacts.get(&engines, &source, &sha, false).is_ok());
+        assert!(artifacts.get(&engines, &source, &sha, Flavor::default()).is_ok());
         let told = told.0.lock().unwrap();
         assert!(
             told.len() == 1 && told[0].starts_with("compiled code is not kept in"),

@@ -6,14 +6,16 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
 use wasmtime::component::{self, Component, ComponentExportIndex};
 use wasmtime::{Engine, Module};
 
-use super::body::WasmBody;
-use super::engine::Alloc;
+use super::actor::Given;
+use super::body::{Call, WasmBody};
+use super::engine::{Alloc, Flavor};
 use super::error::Bounds;
 use super::export::{self, Export, Name};
-use super::grants::Grants;
+use super::grants::{Grant, Grants};
 use super::linker::{self, Import, Importer};
 use super::module::{Artifact, Code, Header, Kept, Source, sha256, verify};
 use super::state::State;
@@ -36,6 +38,8 @@ pub struct WasmProgram {
     /// The engine whose slots it fits.
     home: Alloc,
     command: bool,
+    /// Whether it reads its mailbox.
+    actor: bool,
     name: Name,
     exports: Vec<Export>,
     imports: Vec<Import>,
@@ -43,6 +47,14 @@ pub struct WasmProgram {
     /// Keeps the compiled code known to other entries that use the same file.
     kept: Kept,
     prepared: [OnceLock<Result<Arc<Prepared>>>; Alloc::COUNT],
+    /// The code for dense hosts, which is compiled when the first of them starts it.
+    later: OnceCell<Later>,
+}
+
+/// Code of another flavor than the entry was loaded with.
+struct Later {
+    prepared: Arc<Prepared>,
+    _kept: Kept,
 }
 
 /// The code in one engine, linked and ready to be instantiated.
@@ -83,18 +95,21 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     }
     let header = Header::of(&source.bytes)?;
     let grants = Grants::parse(&spec.imports, header == Header::Component)?;
-    let fuel = spec.limits.max_fuel > 0;
-    let Settled { kept, home, code } = compiled(shared, source, &sha256, fuel)?;
+    let Settled { kept, home, code } = compiled(shared, source, &sha256, flavor(spec))?;
     let exports = export::list(&shared.engines.engine(home)?, &code);
     let chosen = export::find(&exports, &spec.method)?.clone();
+    let imports = linker::imports(&code);
+    let is_process = |import: &Import| import.callable && import.grant == Some(Grant::Process);
     let program = WasmProgram {
+        actor: grants.has(Grant::Process) && imports.iter().any(is_process),
         signature: chosen.signature(&chosen.called(&spec.method), spec.wit.as_deref())?,
         command: chosen.command,
         name: chosen.name,
         entry: entry.clone(),
         shared: shared.clone(),
-        imports: linker::imports(&code),
+        imports,
         prepared: Default::default(),
+        later: Default::default(),
         grants,
         header,
         home,
@@ -112,18 +127,26 @@ pub(super) struct Settled {
     pub code: Code,
 }
 
+/// The flavor of an entry's code on a host that wants nothing special.
+pub(super) fn flavor(spec: &WasmSpec) -> Flavor {
+    Flavor {
+        fuel: spec.limits.max_fuel > 0,
+        dense: false,
+    }
+}
+
 /// The code of a module, compiled or from the cache, in the first engine whose slots it fits. What the cache holds but no
 /// engine loads is compiled again.
 ///
 /// # Errors
 /// As [`Artifact::compile`](super::module::Artifact::compile).
-pub(super) fn compiled(shared: &Shared, source: &Source, sha256: &str, fuel: bool) -> Result<Settled> {
-    let get = || shared.artifacts.get(&shared.engines, source, sha256, fuel);
+pub(super) fn compiled(shared: &Shared, source: &Source, sha256: &str, flavor: Flavor) -> Result<Settled> {
+    let get = || shared.artifacts.get(&shared.engines, source, sha256, flavor);
     let mut kept = get()?;
-    let settled = match settle(shared, &*kept.artifact()?, fuel) {
+    let settled = match settle(shared, &*kept.artifact()?, flavor) {
         Err(_) if shared.artifacts.discard(&kept) => {
             kept = get()?;
-            settle(shared, &*kept.artifact()?, fuel)
+            settle(shared, &*kept.artifact()?, flavor)
         }
         settled => settled,
     };
@@ -131,14 +154,14 @@ pub(super) fn compiled(shared: &Shared, source: &Source, sha256: &str, fuel: boo
 }
 
 /// The first engine whose slots the code fits, and the code in it.
-fn settle(shared: &Shared, artifact: &Artifact, fuel: bool) -> Result<(Alloc, Code)> {
-    let first = shared.engines.preferred(fuel);
+fn settle(shared: &Shared, artifact: &Artifact, flavor: Flavor) -> Result<(Alloc, Code)> {
+    let first = shared.engines.preferred(flavor);
     if first == Alloc::SmallPool
         && let Ok(code) = shared.engines.engine(first).and_then(|engine| artifact.load(&engine))
     {
         return Ok((first, code));
     }
-    let home = if fuel { Alloc::Fuel } else { Alloc::OnDemand };
+    let home = flavor.engine();
     let code = artifact.load(&shared.engines.engine(home)?)?;
     Ok((home, code))
 }
@@ -208,16 +231,23 @@ impl WasmProgram {
         linker::provision(&import.name, self.grants)
     }
 
+    /// The arguments of its method. One without parameters that reads its mailbox finds there what it was started with.
+    ///
+    /// # Errors
+    /// As [`Call::lower`].
+    fn lower(&self, args: &Packed) -> Result<Call> {
+        match self.actor && self.signature.params().is_empty() {
+            true => Call::lower(self, &Packed::empty()),
+            false => Call::lower(self, args),
+        }
+    }
+
     pub(super) fn grants(&self) -> Grants {
         self.grants
     }
 
     pub(super) fn spec(&self) -> &WasmSpec {
         spec(&self.entry).expect("a program is only made from a WASM entry")
-    }
-
-    pub(super) fn home(&self) -> Alloc {
-        self.home
     }
 
     /// Whether its end is that of a process: a `result` at the top is unwrapped.
@@ -235,13 +265,44 @@ impl WasmProgram {
         }
     }
 
-    /// The code in an engine, linked at the first call.
-    pub(super) fn prepared(&self, alloc: Alloc) -> Result<Arc<Prepared>> {
+    /// The code in an engine, linked at the first call; none when it has to be compiled first.
+    pub(super) fn prepared(&self, alloc: Alloc) -> Option<Result<Arc<Prepared>>> {
+        if alloc.flavor() != self.home.flavor() {
+            return self.later.get().map(|later| Ok(later.prepared.clone()));
+        }
         let prepare = || {
             let engine = self.shared.engines.engine(alloc)?;
             self.link(alloc, &self.kept.artifact()?.load(&engine)?)
         };
-        self.prepared[alloc.index()].get_or_init(prepare).clone()
+        Some(self.prepared[alloc.index()].get_or_init(prepare).clone())
+    }
+
+    /// The code in an engine of a flavor that it was not loaded with. Compiled once, off the workers; whoever asks
+    /// meanwhile waits without holding a thread.
+    ///
+    /// # Errors
+    /// As [`load`]; the next one who asks tries again.
+    pub(super) async fn compiled_later(self: &Arc<Self>, alloc: Alloc) -> Result<Arc<Prepared>> {
+        let compile = || async {
+            let program = self.clone();
+            let compiling = self.shared.io.spawn_blocking(move || program.compile(alloc));
+            compiling
+                .await
+                .unwrap_or_else(|error| Err(Error::internal(format!("failed to compile wasm module: {error}"))))
+        };
+        let later = self.later.get_or_try_init(compile).await?;
+        Ok(later.prepared.clone())
+    }
+
+    fn compile(&self, alloc: Alloc) -> Result<Later> {
+        let spec = self.spec();
+        let source = Source::of(&self.entry.id, &spec.source, &self.shared.system.volumes)?;
+        verify(&format!("sha256:{}", self.sha256), &sha256(&source.bytes))?;
+        let Settled { kept, home, code } = compiled(&self.shared, &source, &self.sha256, alloc.flavor())?;
+        Ok(Later {
+            prepared: self.link(home, &code)?,
+            _kept: kept,
+        })
     }
 
     fn link(&self, alloc: Alloc, code: &Code) -> Result<Arc<Prepared>> {
@@ -343,16 +404,16 @@ impl Program for Handle {
                 program.entry.id
             )));
         }
-        let call = super::body::Call::lower(program, &start.args)?;
-        let inputs = Inputs::capture(
-            spec,
-            program.grants,
-            program.command,
-            &start.process,
-            &program.shared.system,
-        )?;
-        let misfit = program.home == Alloc::OnDemand && !program.shared.engines.settings().oneshot;
-        let permit = program.shared.engines.admit(misfit)?;
-        Ok(Box::new(WasmBody::new(program.clone(), call, Arc::new(inputs), permit)))
+        let call = program.lower(&start.args)?;
+        let given = Given {
+            args: start.args,
+            system: program.shared.system.clone(),
+            max_transfer: spec.limits.max_transfer,
+        };
+        let inputs = Inputs::capture(spec, program.grants, program.command, &start.process, given)?;
+        let dense = start.process.host().is_dense();
+        let seat = program.shared.engines.admit(program.home, dense)?;
+        start.process.set_hears_cancel(program.actor);
+        Ok(Box::new(WasmBody::new(program.clone(), call, Arc::new(inputs), seat)))
     }
 }

@@ -1,5 +1,8 @@
 //! WASM processes in a kernel of their own, with the guests of `fixtures/wasm`.
 
+mod actors;
+mod dense;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -22,13 +25,15 @@ use crate::value::{Packed, Value};
 /// Longer than anything here takes on the slowest machine.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
-/// A runtime of one kernel, two hosts and the volume `app:wasm`.
+/// A runtime of one kernel, three hosts and the volume `app:wasm`.
 struct World {
     kernel: Kernel,
     host: Arc<Host>,
+    dense: Arc<Host>,
     terminal: Arc<Terminal>,
     terminal_host: Arc<Host>,
     wasm: Arc<Wasm>,
+    programs: Arc<Table>,
     records: Arc<Mutex<Vec<Record>>>,
     io: Option<Runtime>,
     /// Volume `app:data`.
@@ -73,12 +78,12 @@ impl World {
         let system = Arc::new(system(data.path()));
         let wasm = Wasm::new(settings, system, io.handle().clone());
         let records = Arc::default();
-        let programs = Table(Mutex::default(), wasm.clone().into());
+        let programs = Arc::new(Table(Mutex::default(), wasm.clone().into()));
         let kernel = Kernel::new(KernelOptions {
             workers: 2,
             log: Log::new(Kept(Arc::clone(&records))),
             io: io.handle().clone(),
-            programs: Arc::new(programs),
+            programs: programs.clone(),
             clock: Clock::real(),
         });
         let ticked = wasm.clone();
@@ -86,14 +91,18 @@ impl World {
         let terminal = Terminal::captured(stdin.to_vec());
         let mut on_terminal = HostSpec::new(EntryId::new("app", "terminal"));
         on_terminal.terminal = Some(terminal.clone());
+        let mut dense = HostSpec::new(EntryId::new("app", "dense"));
+        dense.dense = true;
         World {
             host: kernel
                 .add_host(HostSpec::new(EntryId::new("app", "processes")))
                 .unwrap(),
+            dense: kernel.add_host(dense).unwrap(),
             terminal_host: kernel.add_host(on_terminal).unwrap(),
             terminal,
             kernel,
             wasm,
+            programs,
             records,
             io: Some(io),
             data,
@@ -102,6 +111,11 @@ impl World {
 
     fn io(&self) -> &Runtime {
         self.io.as_ref().expect("taken at the end only")
+    }
+
+    /// Makes an entry known, for guests that spawn it.
+    fn declare(&self, entry: Entry) {
+        lock(&self.programs.0).insert(entry.id.clone(), Arc::new(entry));
     }
 
     fn program(&self, entry: Entry) -> Result<Arc<WasmProgram>> {

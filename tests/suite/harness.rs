@@ -237,11 +237,16 @@ pub struct Running {
 impl Running {
     /// Reads stdout until that text has come.
     pub fn until(&mut self, text: &str) {
+        self.until_times(text, 1);
+    }
+
+    /// Reads stdout until that text has come as often as that.
+    pub fn until_times(&mut self, text: &str, times: usize) {
         let _watchdog = watch(self.child.id());
         let stdout = self.child.stdout.as_mut().expect("a piped stdout");
-        let found = read_until(stdout, &mut self.seen, |seen| seen.contains(text));
+        let found = read_until(stdout, &mut self.seen, |seen| seen.matches(text).count() >= times);
         let seen = String::from_utf8_lossy(&self.seen);
-        assert!(found, "{} never printed {text:?}:\n{seen}", self.shown);
+        assert!(found, "{} never printed {text:?} {times} times:\n{seen}", self.shown);
     }
 
     /// Reads stderr until that text has come.

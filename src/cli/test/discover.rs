@@ -30,13 +30,19 @@ pub fn below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
             }
             if entry.file_type()?.is_dir() {
                 open.push(entry.path());
-            } else if SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) && entry.path().is_file() {
+            } else if is_test_name(Path::new(&name)) && entry.path().is_file() {
                 found.push(entry.path());
             }
         }
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether a file is a test by its name.
+pub fn is_test_name(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
 }
 
 /// The files that the given paths mean, each once, named as seen from `base`. A file counts whatever its name.

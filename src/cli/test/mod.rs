@@ -7,6 +7,7 @@ mod event;
 mod report;
 mod runner;
 mod stop;
+mod watching;
 
 pub use report::Format;
 
@@ -41,22 +42,38 @@ pub fn run(args: &args::Test, globals: &Globals, console: &Console) -> Result<u8
         && args.paths.is_empty()
     {
         let words = What::Program(vec![entry.id.as_str().into()]);
-        return super::run::entry(Some(words), globals, console);
+        return super::program(args.watch, globals, console, || {
+            super::run::entry(Some(words.clone()), globals)
+        });
     }
-    let setting = Setting {
-        project: project.as_ref().map(|project| project.folder.clone()),
-        overrides: open::overrides(globals)?,
-        options: options(args, timeout),
-        timeout,
-        fail_fast: args.fail_fast,
-        jobs: args.jobs.map(usize::from),
-        stop: Stop::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?,
-    };
+    let stop = Stop::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
+    if args.watch {
+        return watching::run(args, timeout, &stop, globals, console);
+    }
+    let setting = setting(args, timeout, project.as_ref(), stop, globals)?;
     let summary = report(args.format, shuffled(jobs, seed(args)), &setting, console);
     match setting.stop.signal() {
         Some(signal) => Ok(signal.code()),
         None => verdict(&summary, args),
     }
+}
+
+fn setting(
+    args: &args::Test,
+    timeout: i64,
+    project: Option<&Project>,
+    stop: Stop,
+    globals: &Globals,
+) -> Result<Setting, Failure> {
+    Ok(Setting {
+        project: project.map(|project| project.folder.clone()),
+        overrides: open::overrides(globals)?,
+        options: options(args, timeout),
+        timeout,
+        fail_fast: args.fail_fast,
+        jobs: args.jobs.map(usize::from),
+        stop,
+    })
 }
 
 /// Runs everything and prints the report.

@@ -76,7 +76,7 @@ impl Queue {
 
     fn work_off(&self, setting: &Setting) {
         while let Some((job, events)) = self.next() {
-            if self.stopped.load(Ordering::SeqCst) || setting.stop.signal().is_some() {
+            if self.stopped.load(Ordering::SeqCst) || setting.stop.is_asked() {
                 continue;
             }
             let name = job.name().to_owned();
@@ -105,7 +105,7 @@ impl Queue {
 }
 
 impl Job {
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         match self {
             Job::File(file) => &file.name,
             Job::Entry(entry) => entry.id.as_str(),

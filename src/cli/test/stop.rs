@@ -1,14 +1,19 @@
-//! SIGINT and SIGTERM in a test run: the first ends what runs, and what is known by then is reported; a second one ends the
-//! program at once.
+//! Why a test run ends before its end. SIGINT and SIGTERM: the first ends what runs, and what is known by then is reported; a
+//! second one ends the program at once. Or, when files are watched, a change that makes it run again.
 
 use std::io;
 
 use tokio::sync::watch;
 
 use crate::cli::signals::{Signal, Signals};
+use crate::race::first;
 
 /// Whether the run shall end.
-pub struct Stop(watch::Receiver<Option<Signal>>);
+#[derive(Clone)]
+pub struct Stop {
+    signal: watch::Receiver<Option<Signal>>,
+    outdated: watch::Sender<bool>,
+}
 
 impl Stop {
     /// Listens from now on.
@@ -25,17 +30,40 @@ impl Stop {
         };
         let thread = std::thread::Builder::new().name("signals".to_owned());
         thread.spawn(move || runtime.block_on(listen))?;
-        Ok(Stop(asked))
+        Ok(Stop {
+            signal: asked,
+            outdated: watch::Sender::new(false),
+        })
+    }
+
+    /// For one of several runs, which can be outdated alone.
+    pub fn for_one_run(&self) -> Stop {
+        Stop {
+            signal: self.signal.clone(),
+            outdated: watch::Sender::new(false),
+        }
+    }
+
+    /// Ends the run because its files are others by now.
+    pub fn outdate(&self) {
+        self.outdated.send_replace(true);
     }
 
     /// The signal that asked for it, if one did.
     pub fn signal(&self) -> Option<Signal> {
-        *self.0.borrow()
+        *self.signal.borrow()
     }
 
-    /// Waits for a signal.
+    pub fn is_asked(&self) -> bool {
+        self.signal().is_some() || *self.outdated.borrow()
+    }
+
+    /// Waits for the reason to end.
     pub async fn asked(&self) {
-        // The listener lives as long as the program.
-        let _ = self.0.clone().wait_for(Option::is_some).await;
+        let (mut signal, mut outdated) = (self.signal.clone(), self.outdated.subscribe());
+        // Whoever tells either lives as long as this does.
+        let signal = async { signal.wait_for(Option::is_some).await.is_ok() };
+        let outdated = async { outdated.wait_for(|outdated| *outdated).await.is_ok() };
+        first(signal, outdated).await;
     }
 }
