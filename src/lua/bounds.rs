@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::test_support::{World, passes, value};
-use crate::error::Kind;
-use crate::process::{Cause, Process};
-use crate::value::Value;
+use crate::error::{Error, Kind};
+use crate::process::{Cause, Context, Process, Spawn};
+use crate::value::{Packed, Value};
 
 /// A hundred times what an end should take, for machines that have other things to do.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -314,6 +314,13 @@ fn what_lua_functions_call_back_may_wait() {
             local ok, err = pcall(wrong)
             assert(not ok and err:find("cannot wait here: a C function is on the stack"), tostring(err))
         end
+        for _, handler in ipairs{slowly, function() slowly() end} do
+            local ok, err = xpcall(error, handler, "x")
+            assert(not ok and err:find("cannot wait in the handler of xpcall: wait after"), tostring(err))
+        end
+        local _, told = xpcall(error, function(e) return select(2, pcall(slowly)) end, "x")
+        assert(told:find("handler of xpcall"))
+        assert(xpcall(slowly, error, 1))
         "##,
     );
 }
@@ -433,7 +440,39 @@ const OUTSIDE: &[&str] = &[
     "return errors.wrap('x', large)",
     "return require('logger'):with({field = large})",
     "process.send(process.pid(), 't', large) return (process.inbox():receive())",
+    "return process.with_context({large = large})",
+    "return process.with_context({large = large}):with_options({})",
+    "return process.with_options({}):with_message('t', large)",
+    "return require('funcs').new():with_context({large = large})",
 ];
+
+#[test]
+fn ends_that_nobody_reads_count_as_memory_of_who_wanted_to_know() {
+    let world = World::new();
+    world.program("large", "return ('x'):rep(100000)");
+    for (read, cause) in [("process.receive()", Cause::Returned), ("", Cause::Limit)] {
+        let text = format!(
+            "for i = 1, 100 do assert(process.spawn_monitored('app:large', 'app:processes')) {read} end
+            if '{read}' == '' then require('time').sleep('1h') end"
+        );
+        let process = world.spawn(world.limited(&text, 4 << 20), &[]).unwrap();
+        assert_eq!(world.end(&process).cause, cause, "{read}");
+    }
+}
+
+#[test]
+fn the_context_that_it_was_given_counts_as_memory_of_a_process() {
+    let world = World::new();
+    let large = || Packed::from_value(&Value::Str(vec![b'x'; 2 << 20]));
+    let context = Context::default().with_values([("large".to_owned(), large())]);
+    for (limit, cause) in [(1 << 20, Cause::Limit), (4 << 20, Cause::Returned)] {
+        let process = world.kernel.spawn(Spawn {
+            context: Arc::new(context.clone()),
+            ..Spawn::new(world.limited("return 1", limit), world.host.clone())
+        });
+        assert_eq!(world.end(&process.unwrap()).cause, cause);
+    }
+}
 
 #[test]
 fn what_objects_hold_outside_of_the_state_counts() {
@@ -480,16 +519,70 @@ fn whatever_takes_the_memory_the_end_is_a_limit() {
             let process = world.spawn(world.limited(&text, limit), &[]).unwrap();
             let exit = world.end(&process);
             let error = exit.error().expect("an end without an error");
-            // A stack that finds no memory to grow is reported as one that is too deep: an error that can be caught.
-            let overflow = ["stack overflow", "too many results"].iter();
-            let overflow = overflow.filter(|text| error.message().contains(**text)).count() > 0;
-            assert!(
-                overflow || error.kind() == Kind::LimitExceeded,
+            assert_eq!(
+                error.kind(),
+                Kind::LimitExceeded,
                 "{hungry} in {place} at {limit}: {exit:?}"
             );
         }
     }
     world.stop_bystander(&bystander, "hungry processes");
+}
+
+/// Ways of growing a stack to `n` slots: in one call that is over at once, and for longer.
+const STACKS: [&[&str]; 2] = [
+    &[
+        "return table.unpack({}, 1, n)",
+        "return string.byte(('x'):rep(n), 1, -1)",
+        "return string.unpack(('b'):rep(n), ('x'):rep(n))",
+        "return utf8.codepoint(('x'):rep(n), 1, -1)",
+        "return coroutine.resume(coroutine.create(function(...) return ... end), table.unpack({}, 1, n))",
+        "return select('#', (function(...) return ... end)(table.unpack({}, 1, n)))",
+    ],
+    &[
+        "local function deep(n) if n > 0 then return 1 + deep(n - 4) end return 1 end return deep(n)",
+        "return (function(...) local all = {...} return select('#', ...) end)(table.unpack({}, 1, n))",
+        "return coroutine.wrap(function(...) local all = {...} return ... end)(table.unpack({}, 1, n))",
+    ],
+];
+
+#[test]
+fn a_stack_that_finds_no_memory_to_grow_is_no_error_that_can_be_caught() {
+    let world = World::new();
+    let ends = |stack: &str, limit: u64| {
+        // 200 000 slots are 3 MiB and more.
+        let text = format!("local function take(n) {stack} end\nassert(pcall(take, 200000))");
+        let exit = world.end(&world.spawn(world.limited(&text, limit), &[]).unwrap());
+        (exit.cause, exit.error().map(Error::kind))
+    };
+    for stack in STACKS.concat() {
+        assert_eq!(ends(stack, 64 << 20), (Cause::Returned, None), "{stack}");
+    }
+    for stack in STACKS[0] {
+        let end = ends(stack, 2 << 20);
+        let known = [(Cause::Returned, None), (Cause::Limit, Some(Kind::LimitExceeded))];
+        assert!(known.contains(&end), "{stack}: {end:?}");
+    }
+    for stack in STACKS[1] {
+        assert_eq!(
+            ends(stack, 2 << 20),
+            (Cause::Limit, Some(Kind::LimitExceeded)),
+            "{stack}"
+        );
+    }
+}
+
+#[test]
+fn garbage_does_not_keep_a_stack_from_growing() {
+    let world = World::new();
+    for stack in STACKS.concat() {
+        // What is alive at any time are two MiB at most, of eight.
+        let text = format!(
+            "local function take(n) {stack} end\nfor i = 1, 100 do local garbage = ('x'):rep(1 << 20) .. i take(30000) end"
+        );
+        let exit = world.end(&world.spawn(world.limited(&text, 8 << 20), &[]).unwrap());
+        assert_eq!(exit.cause, Cause::Returned, "{stack}: {exit:?}");
+    }
 }
 
 #[test]

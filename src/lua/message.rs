@@ -4,6 +4,7 @@ use mlua::{Lua, MetaMethod, UserData, UserDataMethods, Value};
 
 use crate::lua::driver::raw;
 use crate::lua::driver::{Driver, Weight};
+use crate::lua::host::raise;
 use crate::lua::modules::payload;
 use crate::process;
 
@@ -16,10 +17,10 @@ struct Message {
 
 impl Message {
     fn payload(&self, lua: &Lua) -> mlua::Result<Value> {
-        let values = self.message.payload.to_values().map_err(mlua::Error::external)?;
-        match values.is_empty() {
+        let payload = &self.message.payload;
+        match payload.is_empty() {
             true => Ok(Value::Nil),
-            false => payload::wrap_all(lua, values),
+            false => payload::wrap_all(lua, payload::each(payload.clone()).map_err(raise)?),
         }
     }
 }

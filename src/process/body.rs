@@ -203,6 +203,11 @@ pub enum Cause {
 }
 
 impl Exit {
+    /// About how many bytes it holds.
+    pub(super) fn weight(&self) -> usize {
+        self.result.as_ref().map_or_else(Error::weight, Packed::size)
+    }
+
     pub fn returned(result: Packed) -> Exit {
         Exit {
             cause: Cause::Returned,

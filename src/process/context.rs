@@ -49,6 +49,20 @@ impl Context {
         self.scope.as_ref()
     }
 
+    /// About how many bytes it holds.
+    pub fn weight(&self) -> usize {
+        let values = self
+            .values
+            .iter()
+            .map(|(name, value)| name.len() + value.size() + size_of::<Packed>());
+        let actor = self
+            .actor
+            .as_ref()
+            .map_or(0, |actor| actor.id.len() + actor.meta.weight());
+        let policies = self.scope.iter().flat_map(|scope| &scope.policies);
+        values.sum::<usize>() + actor + policies.map(String::len).sum::<usize>()
+    }
+
     /// The same with more values; each is one packed value, and replaces one of its name.
     #[must_use]
     pub fn with_values(mut self, more: impl IntoIterator<Item = (String, Packed)>) -> Context {

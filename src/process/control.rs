@@ -133,6 +133,10 @@ impl Relations {
         !self.closed
     }
 
+    pub(super) fn names(&self) -> usize {
+        self.names.len()
+    }
+
     pub(super) fn remove_name(&mut self, name: &str) {
         self.names.remove(name);
     }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -20,6 +20,8 @@ pub struct HostSpec {
     /// How many of its processes run at once; 0: as many as there are workers.
     pub workers: usize,
     pub mailbox: Bound,
+    /// How many processes may live on it.
+    pub most: usize,
     /// How long a stop waits for processes to answer CANCEL.
     pub stop_timeout: Duration,
     /// Makes it a terminal host.
@@ -34,11 +36,24 @@ impl HostSpec {
             id,
             workers: 0,
             mailbox: Bound::default(),
+            most: most_processes(),
             stop_timeout: Duration::from_secs(10),
             terminal: None,
             dense: false,
         }
     }
+}
+
+/// As many processes as half of the machine's memory holds, at the 20 KiB of an idle one: 10 000 at least, and no more than
+/// Erlang allows.
+fn most_processes() -> usize {
+    static MOST: OnceLock<usize> = OnceLock::new();
+    *MOST.get_or_init(|| {
+        // SAFETY: reads of two figures of the system; -1 for one that it does not tell.
+        let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+        let memory = pages.max(0) as u64 * size.max(0) as u64;
+        ((memory / 2 / (20 << 10)) as usize).clamp(10_000, 1 << 20)
+    })
 }
 
 /// A running host.
@@ -47,6 +62,7 @@ pub struct Host {
     name: Arc<str>,
     workers: usize,
     pub(super) mailbox: Bound,
+    most: usize,
     pub(super) stop_timeout: Duration,
     terminal: Option<Arc<Terminal>>,
     dense: bool,
@@ -72,6 +88,7 @@ impl Host {
             id: spec.id,
             workers: spec.workers,
             mailbox: spec.mailbox,
+            most: spec.most,
             stop_timeout: spec.stop_timeout,
             terminal: spec.terminal,
             dense: spec.dense,
@@ -121,6 +138,10 @@ impl Host {
         }
         if self.terminal.is_some() && inner.alive > 0 {
             return Err(Error::unavailable("terminal host is busy"));
+        }
+        if inner.alive >= self.most {
+            let message = format!("host {} is full: {} processes live on it", self.id, self.most);
+            return Err(Error::unavailable(message).with_retryable(Some(true)));
         }
         inner.alive += 1;
         Ok(())

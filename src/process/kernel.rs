@@ -23,12 +23,13 @@ use super::scheduler::{Scheduler, panicked};
 use super::ticker::{self, Ticked};
 use super::timer::{Clock, Timers};
 use super::{
-    Body, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Policy, Process, Program,
-    Programs, Received, Start, Topic, Upgrade,
+    Body, Bound, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Policy, Process,
+    Program, Programs, Received, Start, Topic, Upgrade,
 };
 use crate::error::{Error, Kind, Result};
 use crate::id::{ById, EntryId, Pid};
 use crate::log::{Level, Log, Record};
+use crate::size;
 use crate::value::{Packed, Value};
 
 /// A body that held at least this much is dropped off the workers: freeing a large state takes longer than a slice.
@@ -414,9 +415,16 @@ impl Kernel {
     }
 
     fn start(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>, Refusal> {
-        let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
         let is_call = chain.is_some();
-        let waits = spawn.parent.as_ref().filter(|_| spawn.observed);
+        let chain = match spawn.parent.as_ref().filter(|_| spawn.observed) {
+            Some(parent) if !is_call => {
+                let chain = Chain::new(spawn.program.entry().clone(), parent.chain().cloned());
+                chain.check()?;
+                Some(Arc::new(chain))
+            }
+            _ => chain,
+        };
+        let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
         let identity = Identity {
             pid: Pid::new(spawn.host.name(), number),
             host: spawn.host,
@@ -425,7 +433,7 @@ impl Kernel {
             parent: spawn.parent.as_ref().map(|parent| parent.pid().clone()),
             started_at: SystemTime::now(),
             is_call,
-            chain: chain.or_else(|| waits.and_then(|parent| parent.chain().cloned())),
+            chain,
         };
         let process = Arc::new(Process::new(identity, spawn.program.clone(), self.clone()));
         let start = Start {
@@ -516,7 +524,8 @@ impl Kernel {
     /// Queues a message.
     ///
     /// # Errors
-    /// NotFound for a pid that does not live; Unavailable and retryable when its mailbox is full.
+    /// NotFound for a pid that does not live; Unavailable and retryable when its mailbox is full; LimitExceeded for a message
+    /// that is larger than the whole mailbox.
     pub fn send(&self, from: Option<&Pid>, to: &Pid, topic: Topic, payload: Packed) -> Result<()> {
         let target = self.reader(to).ok_or_else(|| not_found(to))?;
         self.queue(from, &target, topic, payload)?;
@@ -530,13 +539,9 @@ impl Kernel {
             topic,
             payload,
         };
-        let pushed = target.mailbox().push_message(message, target.host().mailbox);
-        pushed.map_err(|refused| match refused {
-            Refused::Closed => not_found(target.pid()),
-            Refused::Full => {
-                Error::unavailable(format!("mailbox of {} is full", target.pid())).with_retryable(Some(true))
-            }
-        })
+        let bound = target.host().mailbox;
+        let pushed = target.mailbox().push_message(message, bound);
+        pushed.map_err(|refused| refusal(target.pid(), refused, bound))
     }
 
     /// Has `watcher` told of the end of `target`, once.
@@ -622,9 +627,13 @@ impl Kernel {
     /// Queues a CANCEL event.
     ///
     /// # Errors
-    /// NotFound for a pid that does not live.
+    /// NotFound for a pid that does not live; Unavailable and retryable when as many CANCELs lie there unread as the mailbox
+    /// may hold messages; LimitExceeded for a reason that is larger than the whole mailbox.
     pub fn cancel(&self, from: Option<&Pid>, target: &Pid, reason: &str) -> Result<()> {
         let process = self.find(target).ok_or_else(|| not_found(target))?;
+        let bound = process.host().mailbox;
+        let room = process.mailbox().has_room_for_cancel(reason, bound);
+        room.map_err(|refused| refusal(target, refused, bound))?;
         if self.push_event(&process, EventKind::Cancel(reason.into()), from.cloned()) {
             Ok(())
         } else {
@@ -925,6 +934,19 @@ fn mailboxes<'a>(one: &'a Process, two: &'a Process) -> (MutexGuard<'a, Mailbox>
     } else {
         let of_two = two.mailbox();
         (one.mailbox(), of_two)
+    }
+}
+
+/// What the sender of a message or a CANCEL is told.
+fn refusal(to: &Pid, refused: Refused, bound: Bound) -> Error {
+    match refused {
+        Refused::Closed => not_found(to),
+        Refused::Full => Error::unavailable(format!("mailbox of {to} is full")).with_retryable(Some(true)),
+        Refused::TooLarge(bytes) => {
+            let (bytes, most) = (size::format(bytes as u64), size::format(bound.bytes as u64));
+            let message = format!("message of {bytes} is larger than the whole mailbox of {to}: {most}");
+            Error::new(Kind::LimitExceeded, message)
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::Exit;
+use super::{Exit, Received};
 use crate::id::Pid;
 use crate::value::Packed;
 
@@ -61,11 +61,48 @@ pub enum Taken {
     Event(Event),
 }
 
+/// Where the messages came from that a program took last. Keeps what is dropped otherwise, so it costs next to nothing.
+#[derive(Default)]
+pub struct Trail {
+    last: [Option<Received>; TRAIL],
+    next: usize,
+}
+
+/// Messages that a trail keeps.
+const TRAIL: usize = 5;
+
+impl Trail {
+    /// A program has taken a message.
+    pub fn note(&mut self, from: Option<Pid>, topic: Topic) {
+        self.last[self.next] = Some((from, topic));
+        self.next = (self.next + 1) % TRAIL;
+    }
+
+    /// Oldest first.
+    pub fn to_vec(&self) -> Vec<Received> {
+        let (newer, older) = self.last.split_at(self.next);
+        older.iter().chain(newer).flatten().cloned().collect()
+    }
+}
+
 /// How much a mailbox may hold. Events do not count.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
     pub messages: usize,
     pub bytes: usize,
+}
+
+impl Bound {
+    /// Whether an item of that size goes to so many of so many bytes.
+    fn check(self, count: usize, bytes: usize, size: usize) -> Result<(), Refused> {
+        if size > self.bytes {
+            return Err(Refused::TooLarge(size));
+        }
+        if count >= self.messages || bytes.saturating_add(size) > self.bytes {
+            return Err(Refused::Full);
+        }
+        Ok(())
+    }
 }
 
 impl Default for Bound {
@@ -85,6 +122,7 @@ pub struct Mailbox {
     arrivals: u64,
     messages: Lane<Message>,
     events: Lane<Event>,
+    held: Held,
     listened: HashMap<Topic, Lane<Message>>,
     count: usize,
     bytes: usize,
@@ -118,6 +156,8 @@ pub(super) enum LinkDown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     Full,
+    /// It would not fit into an empty mailbox either; how many bytes it takes.
+    TooLarge(usize),
     /// The process has ended.
     Closed,
 }
@@ -167,7 +207,27 @@ impl Mailbox {
 
     /// The oldest event.
     pub fn take_event(&mut self) -> Option<Event> {
-        self.events.pop_front().map(|(_, event)| event)
+        let (_, event) = self.events.pop_front()?;
+        self.held.remove(&event);
+        Some(event)
+    }
+
+    /// About how many bytes the process has others keep for it: ends that it wanted to hear of and has not read, and whom
+    /// it monitors and is linked to. Messages have a bound of their own.
+    pub fn held(&self) -> usize {
+        self.held.bytes + (self.watching.len() + self.links.len()) * OVERHEAD
+    }
+
+    /// Drops events that are unwanted.
+    fn withdraw(&mut self, unwanted: impl Fn(u64, &Event) -> bool) {
+        let held = &mut self.held;
+        self.events.retain(|(arrival, event)| {
+            let unwanted = unwanted(*arrival, event);
+            if unwanted {
+                held.remove(event);
+            }
+            !unwanted
+        });
     }
 
     /// The oldest item among unlistened messages and events, as far as each kind is allowed.
@@ -192,7 +252,7 @@ impl Mailbox {
     /// Drops what arrived since from senders that are unwanted; what nobody sent is kept.
     pub fn forget(&mut self, since: u64, unwanted: impl Fn(&Pid) -> bool) {
         let kept = |arrival: u64, from: &Option<Pid>| arrival <= since || !from.as_ref().is_some_and(&unwanted);
-        self.events.retain(|(arrival, event)| kept(*arrival, &event.from));
+        self.withdraw(|arrival, event| !kept(arrival, &event.from));
         for lane in self.listened.values_mut().chain([&mut self.messages]) {
             lane.retain(|(arrival, message)| {
                 let kept = kept(*arrival, &message.from);
@@ -261,9 +321,7 @@ impl Mailbox {
             return Err(Refused::Closed);
         }
         let size = size(&message);
-        if self.count >= bound.messages || self.bytes.saturating_add(size) > bound.bytes {
-            return Err(Refused::Full);
-        }
+        bound.check(self.count, self.bytes, size)?;
         self.count += 1;
         self.bytes += size;
         let arrival = self.arrival();
@@ -281,8 +339,14 @@ impl Mailbox {
             return Err(Refused::Closed);
         }
         let arrival = self.arrival();
+        self.held.add(&event);
         self.events.push_back((arrival, event));
         Ok(())
+    }
+
+    /// Whether somebody may cancel the process once more.
+    pub(super) fn has_room_for_cancel(&self, reason: &str, bound: Bound) -> Result<(), Refused> {
+        bound.check(self.held.cancels, self.held.reasons, reason.len() + OVERHEAD)
     }
 
     /// Queues the EXIT of a monitored process; false when the relation is gone.
@@ -302,8 +366,7 @@ impl Mailbox {
     /// Undoes a relation: an EXIT that lies unread is withdrawn too.
     pub(super) fn unwatch(&mut self, target: u64) {
         if !self.watching.remove(&target) {
-            self.events
-                .retain(|(_, event)| !matches!(event.kind, EventKind::Exit(_)) || !event.is_from(target));
+            self.withdraw(|_, event| matches!(event.kind, EventKind::Exit(_)) && event.is_from(target));
         }
     }
 
@@ -315,8 +378,7 @@ impl Mailbox {
     /// Undoes this end of a link: a LINK_DOWN that lies unread is withdrawn too.
     pub(super) fn unlink(&mut self, peer: u64) {
         if !self.links.remove(&peer) {
-            self.events
-                .retain(|(_, event)| !matches!(event.kind, EventKind::LinkDown(_)) || !event.is_from(peer));
+            self.withdraw(|_, event| matches!(event.kind, EventKind::LinkDown(_)) && event.is_from(peer));
         }
     }
 
@@ -357,6 +419,37 @@ impl Mailbox {
         self.count -= 1;
         self.bytes -= size(&message);
         message
+    }
+}
+
+/// What the queued events take.
+#[derive(Default)]
+struct Held {
+    cancels: usize,
+    /// Bytes of the CANCELs, which have a bound, and of the others.
+    reasons: usize,
+    bytes: usize,
+}
+
+impl Held {
+    fn add(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::Cancel(reason) => {
+                self.cancels += 1;
+                self.reasons += reason.len() + OVERHEAD;
+            }
+            EventKind::Exit(exit) | EventKind::LinkDown(exit) => self.bytes += exit.weight() + OVERHEAD,
+        }
+    }
+
+    fn remove(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::Cancel(reason) => {
+                self.cancels -= 1;
+                self.reasons -= reason.len() + OVERHEAD;
+            }
+            EventKind::Exit(exit) | EventKind::LinkDown(exit) => self.bytes -= exit.weight() + OVERHEAD,
+        }
     }
 }
 

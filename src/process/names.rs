@@ -7,8 +7,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Process;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::id::Pid;
+
+/// Bytes that a name may have.
+const LONGEST: usize = 1024;
+
+/// Names that a process may have.
+const MOST: usize = 10_000;
 
 #[derive(Default)]
 pub struct Names(Mutex<HashMap<String, Pid>>);
@@ -17,7 +23,7 @@ impl Names {
     /// Gives the process a name. The same name again for the same process is fine.
     ///
     /// # Errors
-    /// As [`Names::reserve`]; NotFound when the process has ended.
+    /// As [`Names::reserve`] and [`Reserved::give`].
     pub(super) fn register(&self, name: &str, process: &Process, lives: impl Fn(&Pid) -> bool) -> Result<()> {
         match self.reserve(name, lives) {
             Ok(reserved) => reserved.give(process),
@@ -30,7 +36,7 @@ impl Names {
     /// but has not been released yet.
     ///
     /// # Errors
-    /// Invalid for an empty name and one that reads as a pid; the holder when it is taken.
+    /// Invalid for a name that is empty, too long or reads as a pid; the holder when it is taken.
     pub(super) fn reserve<'a>(
         &'a self,
         name: &'a str,
@@ -38,6 +44,10 @@ impl Names {
     ) -> std::result::Result<Reserved<'a>, Refusal> {
         if name.is_empty() {
             return Err(Error::invalid("name cannot be empty").into());
+        }
+        if name.len() > LONGEST {
+            let message = format!("name too long: {} bytes, {LONGEST} at most", name.len());
+            return Err(Error::invalid(message).into());
         }
         if Pid::parse(name).is_ok() {
             return Err(Error::invalid(format!("name {name:?} reads as a pid: choose another one")).into());
@@ -87,10 +97,17 @@ pub(super) struct Reserved<'a> {
 
 impl Reserved<'_> {
     /// # Errors
-    /// NotFound when the process has ended.
+    /// NotFound when the process has ended; LimitExceeded when it has too many names.
     pub(super) fn give(mut self, process: &Process) -> Result<()> {
-        if !process.relations().add_name(self.name) {
-            return Err(Error::not_found(format!("process not found: {}", process.pid())));
+        {
+            let mut relations = process.relations();
+            if relations.names() >= MOST {
+                let message = format!("{} has {MOST} names already", process.pid());
+                return Err(Error::new(Kind::LimitExceeded, message));
+            }
+            if !relations.add_name(self.name) {
+                return Err(Error::not_found(format!("process not found: {}", process.pid())));
+            }
         }
         self.names.insert(self.name.to_owned(), process.pid().clone());
         Ok(())

@@ -25,6 +25,9 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How deep a function may call itself through a full pool.
 const DEPTH: usize = 64;
 
+/// Calls that may wait for each other, one within the other.
+const NESTED: usize = 1000;
+
 /// What a pool is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolOptions {
@@ -229,17 +232,35 @@ impl Pool {
     }
 }
 
-/// The calls that wait for the end of a process, the innermost first. A process that a call waits for with `exec` is
-/// waited for by whoever waits for the call.
+/// The calls that wait for the end of a process, the innermost first; `exec` counts as one.
 #[derive(Clone, Debug)]
 pub struct Chain {
     function: EntryId,
     caller: Option<Arc<Chain>>,
+    /// Calls in it.
+    length: usize,
 }
 
 impl Chain {
     pub fn new(function: EntryId, caller: Option<Arc<Chain>>) -> Chain {
-        Chain { function, caller }
+        let length = caller.as_ref().map_or(0, |chain| chain.length) + 1;
+        Chain {
+            function,
+            caller,
+            length,
+        }
+    }
+
+    /// Refuses a call that goes on within itself, directly or through others.
+    ///
+    /// # Errors
+    /// LimitExceeded for a chain that is too long.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.length <= NESTED {
+            return Ok(());
+        }
+        let message = format!("{} is nested more than {NESTED} calls deep", self.function);
+        Err(Error::new(Kind::LimitExceeded, message))
     }
 
     /// How many calls of the same function wait for this one.
@@ -352,6 +373,17 @@ mod tests {
         let longer = |caller, _| Some(Arc::new(Chain::new(function.clone(), caller)));
         let chain = (0..1_000_000).fold(None, longer);
         assert_eq!(chain.unwrap().depth(), 999_999);
+    }
+
+    #[test]
+    fn calls_are_nested_no_deeper_than_the_bound() {
+        let function = EntryId::new("app", "f");
+        let longer = |caller, _| Some(Arc::new(Chain::new(function.clone(), caller)));
+        let chain = (0..NESTED).fold(None, longer);
+        assert!(chain.as_ref().unwrap().check().is_ok());
+        let refused = longer(chain, 0).unwrap().check().unwrap_err();
+        assert_eq!(refused.kind(), Kind::LimitExceeded);
+        assert_eq!(refused.message(), "app:f is nested more than 1000 calls deep");
     }
 
     #[test]

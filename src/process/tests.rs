@@ -1,5 +1,6 @@
 //! The kernel's guarantees, one test each, with plain futures for bodies: no Lua, no wasm, no sleeping.
 
+mod bounds;
 mod calls;
 
 mod links;

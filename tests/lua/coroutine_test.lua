@@ -78,7 +78,25 @@ describe("coroutines", function()
 		assert.is_true(closed)
 	end)
 
-	it("do not starve each other", function()
+	it("run until they wait, however long that takes", function()
+		local text = [[
+			return function()
+				local order = {}
+				coroutine.spawn(function() order[#order + 1] = "spawned" end)
+				local steps = process.info().steps
+				while process.info().steps < steps + 5 do end
+				order[#order + 1] = "main"
+				channel.select({ require("time").after("1ms"):case_receive() })
+				return order
+			end
+		]]
+		-- Both in a process and in a test.
+		local id = test.entry({ kind = "process.lua", name = "busy_first", modules = { "time" }, source = text })
+		assert.same({ "main", "spawned" }, assert(process.exec(id, nil)))
+		assert.same({ "main", "spawned" }, load(text)()())
+	end)
+
+	it("that never wait do not hold up a test", function()
 		local spins, done = 0, false
 		coroutine.spawn(function()
 			while not done do

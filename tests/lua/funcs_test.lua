@@ -209,6 +209,18 @@ describe("a pool", function()
 		fails("LimitExceeded", "fn:recursive calls itself through a full pool", funcs.call("fn:recursive", 65))
 	end)
 
+	it("ends calls that call themselves without end", function()
+		fails("LimitExceeded", "fn:endless is nested more than 1000 calls deep", funcs.call("fn:endless"))
+		local exec = "fn:endless_exec is nested more than 1000 calls deep"
+		fails("LimitExceeded", exec, process.exec("fn:endless_exec", HOST))
+	end)
+
+	it("counts calls that are on, and results that are kept, as memory of the caller", function()
+		assert.equal("kept", (process.exec("fn:hoarder", HOST, "dropped")))
+		fails("LimitExceeded", "memory limit exceeded: 4MiB", process.exec("fn:hoarder", HOST, "results"))
+		fails("LimitExceeded", "memory limit exceeded: 4MiB", process.exec("fn:hoarder", HOST, "calls"))
+	end)
+
 	it("makes instances at boot if it shall", function()
 		local warmed
 		for _ = 1, 500 do
@@ -267,6 +279,19 @@ describe("funcs.async", function()
 		local wrapper, ok = funcs.async("fn:fails", "nothing"):response():receive()
 		assert.equal(true, ok)
 		assert.is_nil(wrapper:data())
+	end)
+
+	it("completes no Future before its caller waits", function()
+		local future = assert(funcs.async("fn:ends_with_a_note", process.pid()))
+		while process.info().mailbox == 0 do
+		end
+		local steps = process.info().steps
+		while process.info().steps < steps + 20 do
+			assert.equal(false, future:is_complete())
+		end
+		assert.equal("over", future:response():receive():data())
+		assert.equal(true, future:is_complete())
+		process.receive(0)
 	end)
 
 	it("can be canceled", function()

@@ -10,10 +10,10 @@ use super::raw::*;
 use super::spawn::executed;
 use super::spawner::context_values;
 use super::waiting::{Woken, Work};
-use super::{Driver, future, mistake};
+use super::{Driver, Weight, future, mistake};
 use crate::error::Result;
 use crate::lua::error::bad_argument;
-use crate::lua::host::authorize;
+use crate::lua::host::{authorize, weigh};
 use crate::lua::modules::funcs::options;
 use crate::lua::modules::security::{actor_argument, scope_argument};
 use crate::lua::stack;
@@ -29,6 +29,9 @@ pub const FUNCTIONS: [(&CStr, lua_CFunction); 3] =
 
 const METHODS: [(&CStr, lua_CFunction); 2] = [(c"call", call::<METHOD>), (c"async", begin::<METHOD>)];
 
+/// Bytes that a call takes beside its arguments.
+const CALL: usize = 2 << 10;
+
 /// What an Executor adds to its calls. Never changed: every `with_…` makes a new one.
 #[derive(Clone)]
 struct Executor {
@@ -36,6 +39,8 @@ struct Executor {
     over: Arc<Context>,
     /// A mistake in them is told when a call is made.
     options: Result<Options>,
+    /// What it lays over is outside of the state.
+    _weight: Option<Arc<Weight>>,
 }
 
 impl Default for Executor {
@@ -43,6 +48,7 @@ impl Default for Executor {
         Executor {
             over: Arc::default(),
             options: Ok(Options::default()),
+            _weight: None,
         }
     }
 }
@@ -110,18 +116,26 @@ impl Driver {
     }
 
     unsafe fn wait_for_call(&mut self, l: Lua, call: Call) -> Act {
+        let work = self.work(call);
         // SAFETY: inside `host`.
-        unsafe { self.wait_for(l, work(call), executed) }
+        unsafe { self.wait_for(l, work, executed) }
     }
 
     unsafe fn begin_call(&mut self, l: Lua, call: Call) -> Act {
+        let work = self.work(call);
         // SAFETY: inside `host`.
-        unsafe { future::begin(l, self, work(call)) }
+        unsafe { future::begin(l, self, work) }
     }
-}
 
-fn work(call: Call) -> Work {
-    Box::pin(async { Woken::Ended(call.run().await) })
+    /// Makes the call. It counts as memory of the process until it is done: it may have to wait for a place.
+    fn work(&mut self, call: Call) -> Work {
+        let weight = self.weigh(call.args.size() + CALL);
+        Box::pin(async move {
+            let result = call.run().await;
+            drop(weight);
+            Woken::Ended(result)
+        })
+    }
 }
 
 unsafe extern "C-unwind" fn new(l: Lua) -> c_int {
@@ -146,22 +160,22 @@ impl UserData for Executor {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         methods.add_method("with_context", |lua, this, table: LuaValue| {
             let values = context_values(lua, &table, Permission::FuncsContext)?;
-            Ok(this.laying(|over| over.with_values(values)))
+            Ok(this.laying(lua, |over| over.with_values(values)))
         });
         methods.add_method("with_actor", |lua, this, actor: LuaValue| {
             authorize(lua, Permission::FuncsSecurity, "actor")?;
             let actor = actor_argument(1, "with_actor", &actor)?;
-            Ok(this.laying(|over| over.with_actor(actor)))
+            Ok(this.laying(lua, |over| over.with_actor(actor)))
         });
         methods.add_method("with_scope", |lua, this, scope: LuaValue| {
             authorize(lua, Permission::FuncsSecurity, "scope")?;
             let scope = scope_argument(1, "with_scope", &scope)?;
-            Ok(this.laying(|over| over.with_scope(scope)))
+            Ok(this.laying(lua, |over| over.with_scope(scope)))
         });
         methods.add_method("with_options", |_: &Mlua, this, table: LuaValue| match &table {
             LuaValue::Table(fields) => Ok(Executor {
-                over: this.over.clone(),
                 options: options(fields)?,
+                ..this.clone()
             }),
             other => Err(bad_argument(1, "with_options", "table", other)),
         });
@@ -169,9 +183,11 @@ impl UserData for Executor {
 }
 
 impl Executor {
-    fn laying(&self, more: impl FnOnce(Context) -> Context) -> Executor {
+    fn laying(&self, lua: &Mlua, more: impl FnOnce(Context) -> Context) -> Executor {
+        let over = more((*self.over).clone());
         Executor {
-            over: Arc::new(more((*self.over).clone())),
+            _weight: weigh(lua, over.weight()).map(Arc::new),
+            over: Arc::new(over),
             options: self.options.clone(),
         }
     }

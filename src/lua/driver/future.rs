@@ -11,10 +11,10 @@ use std::task::Poll;
 use super::channel::{self, Channel};
 use super::raw::*;
 use super::waiting::{Pending, Woken, Work};
-use super::{Driver, Mark};
+use super::{Driver, Mark, Weight};
 use crate::error::{Error, Kind, Result};
 use crate::lua::modules::payload;
-use crate::value::{Packed, Value};
+use crate::value::Packed;
 
 const METHODS: [(&CStr, lua_CFunction); 7] = [
     (c"response", response),
@@ -32,7 +32,11 @@ static FUTURE: u8 = 0;
 enum Outcome {
     /// The number by which the driver knows it.
     Pending(u64),
-    Done(Result<Packed>),
+    /// The result is outside of the state.
+    Done {
+        result: Result<Packed>,
+        _weight: Weight,
+    },
     Canceled,
 }
 
@@ -98,7 +102,8 @@ impl Driver {
             lua_getiuservalue(l, place, 1);
             let channel: *mut Channel = lua_touserdata(l, -1).cast();
             self.push_outcome(l, &result);
-            *begun.future = Outcome::Done(result);
+            let _weight = self.weigh(result.as_ref().map_or_else(Error::weight, Packed::size));
+            *begun.future = Outcome::Done { result, _weight };
             // A channel that the program has closed takes nothing.
             self.try_send(l, channel, place + 1, place + 2);
             self.end_channel(channel);
@@ -119,12 +124,8 @@ impl Driver {
     unsafe fn push_outcome(&mut self, l: Lua, result: &Result<Packed>) {
         // SAFETY: inside `host` or `lifted`.
         unsafe {
-            match result.clone().and_then(|values| values.to_values()) {
-                Ok(mut values) => {
-                    // No value is nil.
-                    if values.is_empty() {
-                        values.push(Value::Nil);
-                    }
+            match result.clone().and_then(payload::each) {
+                Ok(values) => {
                     let wrapped = payload::wrap_all(self.mlua(), values);
                     push_mlua(l, self, wrapped);
                 }
@@ -233,8 +234,8 @@ unsafe extern "C-unwind" fn result(l: Lua) -> c_int {
     unsafe {
         with_outcome(l, |l, driver, outcome| match outcome {
             Outcome::Canceled => nil_error(l, driver, Error::new(Kind::Canceled, "call canceled")),
-            Outcome::Done(Err(error)) => nil_error(l, driver, error.clone()),
-            Outcome::Done(result) => {
+            Outcome::Done { result: Err(error), .. } => nil_error(l, driver, error.clone()),
+            Outcome::Done { result, .. } => {
                 driver.push_outcome(l, result);
                 lua_pushnil(l);
                 Act::Return(2)
@@ -253,7 +254,7 @@ unsafe extern "C-unwind" fn error(l: Lua) -> c_int {
     unsafe {
         with_outcome(l, |l, driver, outcome| {
             match outcome {
-                Outcome::Done(Err(error)) => {
+                Outcome::Done { result: Err(error), .. } => {
                     let error = error.clone().with_kind(Kind::Internal);
                     push_error(l, driver, error.context("async call failed"));
                     lua_pushboolean(l, 1);

@@ -15,6 +15,9 @@
 //! no `__close` runs, as after a terminate. Only where Lua cannot yield (below a C function) the stack has to be unwound
 //! first, by the same hook and the same [`Driver::is_doomed`] that a doomed process has; [`Driver::cutting`] is its flag.
 //!
+//! No other task runs while one is preempted, but for this: of a process that uses `guard` a coroutine that never waits must
+//! not keep the caller from its turn, so such coroutines take turns with all others. A ward, like main, does not.
+//!
 //! Coroutines that the ward spawned live on when it ends; [`Caller::sweep`](super::Caller::sweep) cuts those that were
 //! started since a mark, and closes the mailbox channels and timers made since. A process that has used `guard` does not end by
 //! an error of such a coroutine while no guarded call is on; it is logged.
@@ -88,6 +91,11 @@ impl Driver {
         if timeout > 0 {
             self.arm(waiter, Duration::from_nanos(timeout.unsigned_abs()));
         }
+    }
+
+    /// Whether others run when the slice of that task is over: it is a coroutine beside guarded calls.
+    pub(super) fn yields_to_others(&mut self, number: u32) -> bool {
+        self.guarded && number != 0 && self.task(number).is_some_and(|task| task.caller.is_none())
     }
 
     /// Who waits for that task's end, if it is a ward.

@@ -1,8 +1,10 @@
 //! The allocator of a state: counts what is held and refuses to go beyond the limit.
 //!
 //! Lua answers a refusal with a full collection and asks once more; only a second refusal means that the limit is
-//! exceeded. Then the process is over: the hook is struck, so that nothing of it runs while the error unwinds. While host
-//! code pushes data the limit is lifted ([`raw::host`](super::raw::host)), because a push outside of a protected call
+//! exceeded. Then the process is over: the hook is struck, so that nothing of it runs while the error unwinds. For a stack
+//! that grows Lua neither collects nor asks again, and some callers make an error of the refusal that code can catch: so a
+//! block that may be a stack is granted beyond the limit, and the hook, before the next instruction, finds out what a
+//! collection leaves of it. While host code pushes data the limit is lifted ([`raw::host`](super::raw::host)), because a push outside of a protected call
 //! would end the program; what it took beyond the limit is found afterwards.
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -16,6 +18,15 @@ use crate::allocator::Allocator;
 /// What Lua's values need (`LUAI_MAXALIGN`).
 const ALIGN: usize = 8;
 
+/// Bytes of a slot of a stack.
+const SLOT: usize = 16;
+
+/// Slots that a stack has beyond its size (`EXTRA_STACK`).
+const EXTRA: usize = 5;
+
+/// Slots of a new stack, and of the largest one, which has room for the handling of its overflow.
+const SLOTS: std::ops::RangeInclusive<usize> = 40 + EXTRA..=1_000_200 + EXTRA;
+
 /// The count of one state. Its address is known to Lua: it must not move while the state lives.
 #[derive(Default)]
 pub struct Memory {
@@ -26,6 +37,8 @@ pub struct Memory {
     /// The last request was refused.
     refused: bool,
     exceeded: bool,
+    /// Bytes that the kernel keeps for the process.
+    kept: usize,
     /// Bytes that objects of the state hold outside of it; none until one does.
     outside: Option<Arc<AtomicUsize>>,
 }
@@ -51,9 +64,14 @@ impl Memory {
         }
     }
 
-    /// Bytes that the state and its objects hold.
+    /// Bytes that the state and its objects hold, and what is kept for it.
     pub fn used(&self) -> usize {
-        self.used + self.outside()
+        self.used + self.kept + self.outside()
+    }
+
+    /// Counts what the kernel keeps for the process, in place of what it kept before.
+    pub fn set_kept(&mut self, bytes: usize) {
+        self.kept = bytes;
     }
 
     fn outside(&self) -> usize {
@@ -103,6 +121,20 @@ impl Memory {
         self.limit == 0 || self.lifted > 0 || used <= self.limit
     }
 
+    /// Whether a stack may grow beyond the limit until the hook has looked, which it is asked to do. No more than the
+    /// largest stack in all.
+    fn overdraws(&self, old: usize, new: usize, used: usize) -> bool {
+        let is_stack = old.is_multiple_of(SLOT)
+            && new.is_multiple_of(SLOT)
+            && SLOTS.contains(&(old / SLOT))
+            && SLOTS.contains(&(new / SLOT));
+        let granted = is_stack && !self.exceeded && used <= self.limit.saturating_add(SLOTS.end() * SLOT);
+        if granted {
+            preempt::strike_current();
+        }
+        granted
+    }
+
     fn refuse(&mut self) -> *mut c_void {
         if std::mem::replace(&mut self.refused, true) {
             self.exceed();
@@ -128,8 +160,12 @@ pub unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: us
             }
             return std::ptr::null_mut();
         }
-        if new > old && (new > isize::MAX as usize - ALIGN || !memory.allows(memory.used - old + new)) {
-            return memory.refuse();
+        if new > old {
+            let used = memory.used - old + new;
+            let granted = memory.allows(used) || !block.is_null() && memory.overdraws(old, new, used);
+            if new > isize::MAX as usize - ALIGN || !granted {
+                return memory.refuse();
+            }
         }
         let place = if block.is_null() {
             Allocator.alloc(Layout::from_size_align_unchecked(new, ALIGN))

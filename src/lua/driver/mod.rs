@@ -1,7 +1,7 @@
 //! The driver of one Lua process: its state, its coroutines, and who of them waits for what.
 //!
 //! A **task** is a coroutine that the driver resumes: main, and those of `coroutine.spawn`. A task runs until it waits
-//! (`park` in `raw`), is preempted (`preempt`), ends or fails. A wait belongs to the innermost coroutine that called, at
+//! (`park` in `raw`), ends or fails; when it is preempted (`preempt`) other processes run meanwhile, but no other task. A wait belongs to the innermost coroutine that called, at
 //! any depth; what completes it pushes the results onto that coroutine's stack and makes the task ready. User code never
 //! sees these yields: they carry no value, [`Driver::host_yield`] says that they are ours.
 //!
@@ -31,7 +31,8 @@
 //!
 //! What cannot wait, and says `cannot wait here: a C function is on the stack`: metamethods called by `ipairs`, `table.unpack`,
 //! `table.insert(t, v)` and `coroutine.close`, and `__tostring` called by host functions other than `tostring`, `print` and
-//! `string.format`.
+//! `string.format`. Nor can the handler of `xpcall`, which runs where the error is, with the frames still there: what wants to
+//! wait in it does so after `xpcall` has returned.
 //!
 //! The raw Lua API is used in this room and in `lua::stack` alone. Invariants: nothing of Rust with a destructor lives
 //! across a call that raises or yields; data is pushed with the memory limit lifted or inside a protected call; the
@@ -162,6 +163,8 @@ pub struct Driver {
     host_yield: bool,
     /// …and was made by the hook.
     preempted: bool,
+    /// The task that goes on next has not waited since it last ran.
+    midway: bool,
     /// `guard` was used.
     guarded: bool,
     /// The running task is unwound because its guarded call is over.
@@ -174,6 +177,8 @@ pub struct Driver {
     booted: bool,
     /// Depth of resumes below which nobody can yield.
     pinned: u32,
+    /// Bytes of the context that it was started with.
+    inherited: usize,
     /// Why it has to end, when the reason was found in here.
     fatal: Option<Exit>,
     /// What the process goes on as.
@@ -230,16 +235,18 @@ impl Driver {
         let mut driver = Box::new(Driver {
             memory: Memory::new(max_memory),
             main_state: std::ptr::null_mut(),
-            context,
             mlua: None,
             host_yield: false,
             preempted: false,
+            midway: false,
             guarded: false,
             cutting: false,
             in_step: false,
             lives: 0,
             booted: false,
             pinned: 0,
+            inherited: context.process.context().weight(),
+            context,
             fatal: None,
             next: None,
             tasks: Vec::new(),
@@ -452,6 +459,7 @@ impl Driver {
         unsafe {
             match self.begin_wait(l, what) {
                 Some(waiter) => (Act::Park(continuation), Some(waiter)),
+                None if protect::in_handler(l) => (mistake(l, protect::HANDLER_WAITS), None),
                 None => (mistake(l, "cannot wait here: a C function is on the stack"), None),
             }
         }
@@ -533,15 +541,18 @@ impl Driver {
         self.poll_calls();
         // SAFETY: nothing of the state runs; the limit is lifted.
         unsafe { self.deliver_mail() };
+        let kept = self.process().mailbox().held();
+        self.memory.set_kept(kept + self.inherited);
     }
 
     fn run(&mut self) -> Progress {
+        self.midway = false;
         loop {
             while let Some(number) = self.ready.pop_front() {
                 match self.resume(number) {
                     Resumed::Goes | Resumed::Waits => {}
                     Resumed::Preempted => {
-                        self.ready.push_back(number);
+                        self.put_back(number);
                         return Progress::Preempted;
                     }
                     Resumed::Ended(exit) => return Progress::Ended(exit),
@@ -556,6 +567,16 @@ impl Driver {
             {
                 return progress;
             }
+        }
+    }
+
+    /// A task whose slice ended goes on before any other: to its program nothing has happened.
+    fn put_back(&mut self, number: u32) {
+        if self.yields_to_others(number) {
+            self.ready.push_back(number);
+        } else {
+            self.ready.push_front(number);
+            self.midway = true;
         }
     }
 

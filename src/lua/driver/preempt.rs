@@ -2,7 +2,7 @@
 //!
 //! The kernel's tick sends SIGURG to a worker whose Lua code has outlasted its slice. The handler does nothing but set a
 //! count hook on the coroutine that runs; the hook removes itself and yields where Lua can yield, else it tries again a
-//! little later. A doomed process yields and is never resumed; where it cannot yield the hook raises, on every instruction.
+//! little later. A state that holds too much is collected first. A doomed process yields and is never resumed; where it cannot yield the hook raises, on every instruction.
 //!
 //! Invariant: [`CURRENT`] names the coroutine whose code this thread executes, in nested coroutines too (`resume` of this
 //! room keeps it), and is null outside of them. It is a `const` thread-local without destructor, so that the handler may
@@ -70,6 +70,9 @@ unsafe extern "C-unwind" fn hook(l: Lua, _: *mut lua_Debug) {
     // SAFETY: called by Lua for a running coroutine; nothing with a destructor is alive.
     unsafe {
         let driver = Driver::of(l);
+        if (*driver).memory.is_over() {
+            raw::squeeze(l, &mut *driver);
+        }
         if (*driver).can_yield(l) {
             lua_sethook(l, None, 0, 0);
             (*driver).host_yield = true;

@@ -92,12 +92,38 @@ unsafe extern "C-unwind" fn xpcall(l: Lua) -> c_int {
     }
 }
 
+/// What a wait in a message handler raises. It goes to whoever called `xpcall`, and not to the handler, which would wait again.
+pub const HANDLER_WAITS: &str = "cannot wait in the handler of xpcall: wait after xpcall has returned";
+
+/// Whether a message handler runs in that coroutine.
+///
+/// # Safety
+/// There is room on the stack.
+pub unsafe fn in_handler(l: Lua) -> bool {
+    // SAFETY: a zeroed lua_Debug is what lua_getstack expects; each function is popped again.
+    unsafe {
+        let mut ar: lua_Debug = std::mem::zeroed();
+        let mut level = 0;
+        while lua_getstack(l, level, &raw mut ar) != 0 {
+            lua_getinfo(l, c"f".as_ptr(), &raw mut ar);
+            let function = lua_tocfunction(l, -1);
+            lua_pop(l, 1);
+            if function.is_some_and(|function| std::ptr::fn_addr_eq(function, handler as lua_CFunction)) {
+                return true;
+            }
+            level += 1;
+        }
+        false
+    }
+}
+
 /// Shows the user's message handler the error as user code may see it.
 unsafe extern "C-unwind" fn handler(l: Lua) -> c_int {
     // SAFETY: one argument, the error object; when the process is over it goes on as it is.
     unsafe {
         lua_settop(l, 1);
-        if settle(l, LUA_ERRRUN) {
+        let waited = bytes(l, 1).is_some_and(|message| message.ends_with(HANDLER_WAITS.as_bytes()));
+        if settle(l, LUA_ERRRUN) && !waited {
             lua_pushvalue(l, lua_upvalueindex(1));
             lua_insert(l, 1);
             lua_call(l, 1, 1);

@@ -61,6 +61,7 @@ impl Driver {
 
     /// Begins another call, as that process. Only after [`Driver::reset`].
     pub fn begin(&mut self, process: Arc<Process>, args: Packed) {
+        self.inherited = process.context().weight();
         let last = &self.context;
         self.context = Arc::new(StateContext::new(process, last.engine.clone(), last.visible.clone()));
         self.boot.args = Some(args);

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use mlua::{Lua as Mlua, MultiValue, UserData, UserDataFields, UserDataMethods, Value as LuaValue};
 
 use super::raw::*;
-use super::{crossing, spawn};
+use super::{Weight, crossing, spawn};
 use crate::lua::error::{bad_argument, mistake};
-use crate::lua::host::authorize;
+use crate::lua::host::{authorize, weigh};
 use crate::lua::modules::security::{actor_argument, scope_argument};
 use crate::process::{Context, Permission, Spawn, Topic};
 use crate::value::Packed;
@@ -21,6 +21,8 @@ pub struct Spawner {
     over: Context,
     name: Option<String>,
     messages: Vec<(Topic, Packed)>,
+    /// All of it is outside of the state.
+    _weight: Option<Arc<Weight>>,
 }
 
 /// `process.with_context(tbl)`.
@@ -62,24 +64,23 @@ impl UserData for Spawner {
         methods.add_method("with_context", |lua, this, table: LuaValue| {
             this.with_context(lua, &table)
         });
+        // It is as heavy as the one that it is made of, whose weight it has.
         methods.add_method("with_options", |_, this, table: LuaValue| this.with_options(&table));
         methods.add_method("with_actor", |lua, this, actor: LuaValue| {
             authorize(lua, Permission::Security, "actor")?;
             let actor = actor_argument(1, "with_actor", &actor)?;
-            Ok(Spawner {
-                over: this.over.clone().with_actor(actor),
-                ..this.clone()
-            })
+            Ok(this.changed(lua, |spawner| {
+                spawner.over = this.over.clone().with_actor(actor);
+            }))
         });
         methods.add_method("with_scope", |lua, this, scope: LuaValue| {
             authorize(lua, Permission::Security, "scope")?;
             let scope = scope_argument(1, "with_scope", &scope)?;
-            Ok(Spawner {
-                over: this.over.clone().with_scope(scope),
-                ..this.clone()
-            })
+            Ok(this.changed(lua, |spawner| {
+                spawner.over = this.over.clone().with_scope(scope);
+            }))
         });
-        methods.add_method("with_name", |_, this, name: LuaValue| this.with_name(&name));
+        methods.add_method("with_name", |lua, this, name: LuaValue| this.with_name(lua, &name));
         methods.add_method("with_message", |lua, this, (topic, values): (LuaValue, MultiValue)| {
             this.with_message(lua, &topic, values)
         });
@@ -87,12 +88,22 @@ impl UserData for Spawner {
 }
 
 impl Spawner {
+    /// A copy that is changed, with its own weight.
+    fn changed(&self, lua: &Mlua, change: impl FnOnce(&mut Spawner)) -> Spawner {
+        let mut spawner = self.clone();
+        change(&mut spawner);
+        let messages = spawner.messages.iter();
+        let messages: usize = messages.map(|(topic, payload)| topic.len() + payload.size()).sum();
+        let name = spawner.name.as_ref().map_or(0, String::len);
+        spawner._weight = weigh(lua, spawner.over.weight() + messages + name).map(Arc::new);
+        spawner
+    }
+
     fn with_context(&self, lua: &Mlua, table: &LuaValue) -> mlua::Result<Spawner> {
         let values = context_values(lua, table, Permission::Context)?;
-        Ok(Spawner {
-            over: self.over.clone().with_values(values),
-            ..self.clone()
-        })
+        Ok(self.changed(lua, |spawner| {
+            spawner.over = self.over.clone().with_values(values);
+        }))
     }
 
     /// No option has an effect here.
@@ -101,15 +112,12 @@ impl Spawner {
         Ok(self.clone())
     }
 
-    fn with_name(&self, name: &LuaValue) -> mlua::Result<Spawner> {
+    fn with_name(&self, lua: &Mlua, name: &LuaValue) -> mlua::Result<Spawner> {
         let text = text_argument("with_name", name)?;
         if text.is_empty() {
             return Err(mistake("bad argument #1 to 'with_name' (name must not be empty)"));
         }
-        Ok(Spawner {
-            name: Some(text),
-            ..self.clone()
-        })
+        Ok(self.changed(lua, |spawner| spawner.name = Some(text)))
     }
 
     fn with_message(&self, lua: &Mlua, topic: &LuaValue, values: MultiValue) -> mlua::Result<Spawner> {
@@ -117,12 +125,8 @@ impl Spawner {
         if topic.starts_with('@') {
             return Err(mistake("bad argument #1 to 'with_message' (cannot send to @ topics)"));
         }
-        let mut messages = self.messages.clone();
-        messages.push((topic.into(), crossing::pack(lua, values)?));
-        Ok(Spawner {
-            messages,
-            ..self.clone()
-        })
+        let message = (topic.into(), crossing::pack(lua, values)?);
+        Ok(self.changed(lua, |spawner| spawner.messages.push(message)))
     }
 
     /// The spawn with what is set here.

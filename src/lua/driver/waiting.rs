@@ -300,11 +300,13 @@ impl Driver {
         self.task(current).and_then(|task| task.woken.take())
     }
 
-    /// Polls the futures that asked for it, in the order of asking.
+    /// Polls the futures that asked for it, in the order of asking. While a task is midway no Future is completed: its code
+    /// could see that.
     pub(super) fn poll_calls(&mut self) {
         for number in self.waiting.take_rung() {
             match self.waiting.tasks.get(&number).copied() {
                 Some(task) => self.poll_call(task),
+                None if self.midway => lock(&self.waiting.rung).push(number),
                 None => self.poll_future(number),
             }
         }

@@ -382,10 +382,9 @@ fn read_directory(lua: &Lua, (this, path): (This, Value)) -> mlua::Result<Call> 
     let volume = this.volume.clone();
     let list = move || {
         list(&volume, &place).map_err(|error| {
-            let kind = match error.kind() {
-                ErrorKind::NotADirectory => Kind::Invalid,
-                _ => Kind::NotFound,
-            };
+            // It may be a file, or lie below one.
+            let is_file = error.kind() == ErrorKind::NotADirectory && volume.dir().metadata(place.path()).is_ok();
+            let kind = if is_file { Kind::Invalid } else { Kind::NotFound };
             failed(kind, "readdir", &place, reason(&error))
         })
     };
@@ -582,6 +581,7 @@ mod tests {
             assert(seen.f == "file" and seen.new == "file" and seen.sub == "directory")
             fails("NotFound", "readdir /no", nil, vol:readdir("no"))
             fails("Invalid", "not a directory", nil, vol:readdir("d/f"))
+            fails("NotFound", "readdir /d/f/x", nil, vol:readdir("d/f/x"))
             fails("Invalid", "directory not empty", false, vol:remove("d"))
             fails("Internal", "no such file", false, vol:remove("no"))
             fails("Internal", "", false, vol:remove("/"))

@@ -9,6 +9,7 @@ pub mod validate;
 use mlua::{Lua, MultiValue, Table, Value};
 
 use crate::error::Error;
+use crate::json::float_text;
 use crate::lua::error;
 use crate::lua::host::{failure, outcome};
 
@@ -230,15 +231,6 @@ fn bad_key(key: &Value) -> String {
             "cannot encode a table with a key of type {}: only strings and integers become JSON",
             error::type_name(other)
         ),
-    }
-}
-
-/// The shortest text that reads back as the same number; NaN and the infinities have none and are null.
-fn float_text(number: f64) -> String {
-    match number.abs() {
-        size if !size.is_finite() => "null".to_owned(),
-        size if size != 0.0 && !(1e-6..1e21).contains(&size) => format!("{number:e}"),
-        _ => format!("{number}"),
     }
 }
 
@@ -499,7 +491,10 @@ impl<'a> Decoder<'a> {
         let text = str::from_utf8(&self.bytes[start..self.at]).unwrap_or_default();
         match text.parse() {
             Ok(number) if integral => Ok(Value::Integer(number)),
-            _ => text.parse().map(float).or_else(|_| self.wrong("a number")),
+            _ => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(float(number)),
+                _ => self.wrong("a number below 1.8e308"),
+            },
         }
     }
 
@@ -606,7 +601,12 @@ mod tests {
             same("1.25", 1.25)
             same("9223372036854775807", math.maxinteger)
             same("18446744073709551615", 18446744073709551615.0)
-            same("1E400", math.huge)
+            same("1e308", 1e308)
+            same("1e-400", 0)
+            for _, text in ipairs{"1E400", "[-1e400]", '{"a": 1e309}', ("9"):rep(400)} do
+                local got, err = json.decode(text)
+                assert(got == nil and err:kind() == "Internal" and err:message():find("a number below 1.8e308", 1, true), text)
+            end
             same([["a\n\"\u00e9\ud83d\ude00\ud800x\/"]], "a\n\"é😀\u{fffd}x/")
             local t = json.decode('{"a": [1, null, 3], "b": {"c": {}}, "a2": null, "d": 1, "d": 2}')
             assert(t.a[1] == 1 and t.a[2] == nil and t.a[3] == 3 and next(t.b.c) == nil and t.d == 2)

@@ -1,15 +1,15 @@
 //! The global `payload`: values in a wrapper that says in which format they are.
 //!
-//! A wrapper holds a copy of its value as a tree, so it keeps nothing of the state alive.
+//! A wrapper holds a copy of its value in the form in which values cross processes, so it keeps nothing of the state alive.
 
 use mlua::{Lua, MetaMethod, Table, UserData, UserDataMethods, Value as LuaValue};
 
 use super::json;
 use crate::error::{Error, Result};
-use crate::lua::driver::Weight;
+use crate::lua::driver::{Weight, crossing};
+use crate::lua::error::of_value;
 use crate::lua::host::{outcome, weigh};
-use crate::lua::tree;
-use crate::value::Value;
+use crate::value::{Item, Packed, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
@@ -62,45 +62,63 @@ pub fn open(lua: &Lua) -> mlua::Result<Table> {
 /// The wrapper of a value.
 ///
 /// # Errors
-/// When the state has no memory for it.
+/// When the state has no memory for it; Invalid for a value that is too deep or too large to be copied.
 pub fn wrap(lua: &Lua, value: LuaValue) -> mlua::Result<LuaValue> {
-    wrap_data(lua, tree::from_lua(&value)?)
+    Payload::create(lua, format_of(&value), crossing::pack(lua, value)?)
 }
 
-/// The wrapper of one value, or a table of the wrappers of several.
+fn format_of(value: &LuaValue) -> Format {
+    match of_value(value) {
+        Some(_) => Format::Error,
+        None => Format::Lua,
+    }
+}
+
+/// Packed values one by one; no value is nil.
+///
+/// # Errors
+/// As [`Packed::to_values`].
+pub fn each(values: Packed) -> Result<Vec<Packed>> {
+    match values.len() {
+        1 => Ok(vec![values]),
+        0 => Ok(vec![Packed::from_value(&Value::Nil)]),
+        _ => Ok(values.to_values()?.iter().map(Packed::from_value).collect()),
+    }
+}
+
+/// The wrapper of one packed value, or a table of the wrappers of several.
 ///
 /// # Errors
 /// When the state has no memory for it.
-pub fn wrap_all(lua: &Lua, mut values: Vec<Value>) -> mlua::Result<LuaValue> {
+pub fn wrap_all(lua: &Lua, mut values: Vec<Packed>) -> mlua::Result<LuaValue> {
+    let wrap = |data: Packed| {
+        let format = match data.reader().item() {
+            Item::Error(_) => Format::Error,
+            _ => Format::Lua,
+        };
+        Payload::create(lua, format, data)
+    };
     if values.len() == 1 {
-        return wrap_data(lua, values.remove(0));
+        return wrap(values.remove(0));
     }
     let wrappers = lua.create_table_with_capacity(values.len(), 0)?;
     for value in values {
-        wrappers.raw_push(wrap_data(lua, value)?)?;
+        wrappers.raw_push(wrap(value)?)?;
     }
     Ok(LuaValue::Table(wrappers))
 }
 
-fn wrap_data(lua: &Lua, data: Value) -> mlua::Result<LuaValue> {
-    let format = match data {
-        Value::Error(_) => Format::Error,
-        _ => Format::Lua,
-    };
-    Payload::create(lua, format, data)
-}
-
 struct Payload {
     format: Format,
-    /// In a text format the text.
-    data: Value,
+    /// One value; in a text format the text.
+    data: Packed,
     /// The data is outside of the state.
     _weight: Option<Weight>,
 }
 
 impl UserData for Payload {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("data", |lua, this, ()| tree::to_lua(lua, &this.data));
+        methods.add_method("data", |lua, this, ()| crossing::unpack(lua, &this.data));
         methods.add_method("get_format", |_, this, ()| Ok(this.format.name()));
         methods.add_method("transcode", |lua, this, format: String| {
             outcome(lua, this.transcode(lua, &format)?)
@@ -113,8 +131,8 @@ impl UserData for Payload {
 }
 
 impl Payload {
-    fn create(lua: &Lua, format: Format, data: Value) -> mlua::Result<LuaValue> {
-        let _weight = weigh(lua, data.weight());
+    fn create(lua: &Lua, format: Format, data: Packed) -> mlua::Result<LuaValue> {
+        let _weight = weigh(lua, data.size());
         let payload = Payload { format, data, _weight };
         lua.create_userdata(payload).map(LuaValue::UserData)
     }
@@ -123,7 +141,7 @@ impl Payload {
     fn unmarshal(&self, lua: &Lua) -> mlua::Result<Result<LuaValue>> {
         match self.format {
             Format::Lua | Format::Go | Format::Error | Format::Text | Format::Bytes => {
-                tree::to_lua(lua, &self.data).map(Ok)
+                crossing::unpack(lua, &self.data).map(Ok)
             }
             Format::Json => json::read(lua, self.text()),
             Format::Yaml => match yaml_to_json(self.text()) {
@@ -142,47 +160,55 @@ impl Payload {
             Ok(value) => value,
             Err(error) => return Ok(Err(error)),
         };
-        let data = match format {
-            Format::Json => json::write(lua, &value)?.map(Value::str),
+        let text = match format {
+            Format::Json => json::write(lua, &value)?,
             Format::Yaml => json::write(lua, &value)?.and_then(json_to_yaml),
-            Format::Lua | Format::Go => Ok(tree::from_lua(&value)?),
-            Format::Text | Format::Bytes | Format::Error | Format::Msgpack => self.same(format, &value)?,
+            _ if !holds(format, &value) => Err(self.cannot(format.name())),
+            _ => return Payload::create(lua, format, crossing::pack(lua, value)?).map(Ok),
         };
-        match data {
-            Ok(data) => Payload::create(lua, format, data).map(Ok),
+        match text {
+            Ok(text) => Payload::create(lua, format, Packed::from_value(&Value::Str(text))).map(Ok),
             Err(error) => Ok(Err(error)),
         }
     }
 
-    /// Formats that hold one kind of value only.
-    fn same(&self, format: Format, value: &LuaValue) -> mlua::Result<Result<Value>> {
-        Ok(match (format, tree::from_lua(value)?) {
-            (Format::Text, Value::Str(bytes)) if std::str::from_utf8(&bytes).is_ok() => Ok(Value::Str(bytes)),
-            (Format::Bytes, bytes @ Value::Str(_)) => Ok(bytes),
-            (Format::Error, error @ Value::Error(_)) => Ok(error),
-            _ => Err(self.cannot(format.name())),
-        })
-    }
-
     fn text(&self) -> &[u8] {
-        match &self.data {
-            Value::Str(text) => text,
+        match self.data.reader().item() {
+            Item::Str(text) => text,
             _ => b"",
         }
     }
 
     fn cannot(&self, format: &str) -> Error {
-        Error::internal(format!(
-            "cannot transcode a {} in {} to {format}",
-            self.data.type_name(),
-            self.format.name()
-        ))
+        let kind = match self.data.reader().item() {
+            Item::Nil => "nil",
+            Item::Bool(_) => "boolean",
+            Item::Int(_) | Item::Float(_) => "number",
+            Item::Str(_) => "string",
+            Item::Error(_) => "Error",
+            Item::Table(_) | Item::Ref(_) => "table",
+        };
+        let own = self.format.name();
+        Error::internal(format!("cannot transcode a {kind} in {own} to {format}"))
     }
 }
 
-fn json_to_yaml(json: Vec<u8>) -> Result<Value> {
+/// Whether a format that is no text of other data takes the value.
+fn holds(format: Format, value: &LuaValue) -> bool {
+    match format {
+        Format::Lua | Format::Go => true,
+        Format::Text => matches!(value, LuaValue::String(text) if text.to_str().is_ok()),
+        Format::Bytes => value.is_string(),
+        Format::Error => of_value(value).is_some(),
+        Format::Json | Format::Yaml | Format::Msgpack => false,
+    }
+}
+
+fn json_to_yaml(json: Vec<u8>) -> Result<Vec<u8>> {
     let value: serde_json::Value = serde_json::from_slice(&json).map_err(unreadable)?;
-    serde_yaml::to_string(&value).map(Value::from).map_err(unreadable)
+    serde_yaml::to_string(&value)
+        .map(String::into_bytes)
+        .map_err(unreadable)
 }
 
 fn yaml_to_json(yaml: &[u8]) -> Result<String> {
@@ -196,15 +222,11 @@ fn unreadable(error: impl std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::lua::test_support::passes;
 
     #[test]
     fn wrappers_show_convert_and_refuse() {
-        let lua = Lua::new();
-        lua.globals().set("payload", open(&lua).unwrap()).unwrap();
-        let errors = super::super::errors::open(&lua).unwrap();
-        lua.globals().set("errors", errors).unwrap();
-        lua.load(
+        passes(
             r#"
             local f = payload.format
             assert(f.JSON == "json/plain" and f.ERROR == "golang/error")
@@ -226,8 +248,26 @@ mod tests {
             end
             assert(payload.new(print):data() == nil)
             "#,
-        )
-        .exec()
-        .unwrap();
+        );
+    }
+
+    #[test]
+    fn a_wrapper_holds_what_is_deep_shared_and_within_itself() {
+        passes(
+            r#"
+            local deep = "bottom"
+            for _ = 1, 1000 do deep = {deep} end
+            local got = payload.new(deep):data()
+            for _ = 1, 1000 do got = got[1] end
+            assert(got == "bottom")
+            local shared = {}
+            local t = {shared, shared}
+            t.me = t
+            local copy = payload.new(t):data()
+            assert(copy.me == copy and copy[1] == copy[2] and copy[1] ~= shared)
+            local json, err = payload.new(t):transcode(payload.format.JSON)
+            assert(json == nil and err:kind() == "Internal")
+            "#,
+        );
     }
 }

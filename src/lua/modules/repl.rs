@@ -14,8 +14,8 @@ use mlua::{Lua, MultiValue, Table};
 use crate::duration;
 use crate::error::{Error, Frame, Result};
 use crate::id::Pid;
+use crate::lua::definitions;
 use crate::lua::driver;
-use crate::lua::help;
 use crate::lua::host::{Call, context, raise, waiting};
 use crate::lua::modules::part::Part;
 use crate::lua::syntax::input;
@@ -99,7 +99,10 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
     native.set("forget", driver::forgetting(lua)?)?;
     native.set("parent", lua.create_function(parent)?)?;
     native.set("entries", lua.create_function(entries)?)?;
-    native.set("help", lua.create_function(|_, name: String| Ok(help::find(&name)))?)?;
+    native.set(
+        "help",
+        lua.create_function(|_, name: String| Ok(definitions::find(&name)))?,
+    )?;
     native.set("now", lua.create_function(|_, ()| Ok(now()))?)?;
     native.set(
         "show_duration",
