@@ -196,12 +196,12 @@ impl Runtime {
     /// # Errors
     /// As [`Wasm::inspect`].
     pub fn inspect(&self, entry: &Entry) -> Result<Inspection> {
-        self.engines.wasm.inspect(entry)
+        self.declarations.inspect(entry)
     }
 
     /// What only the engines can find wrong with an entry. Blocks for as long as compiling takes.
     pub fn findings(&self, entry: &Arc<Entry>) -> Vec<Diagnostic> {
-        findings::of(&self.engines, entry)
+        self.declarations.findings(entry)
     }
 
     /// Why a script is no Lua, at its place.

@@ -49,6 +49,7 @@ mod bytecode;
 mod channel;
 mod coroutine;
 pub mod crossing;
+mod explain;
 #[cfg(test)]
 pub mod faults;
 mod funcs;
@@ -87,7 +88,7 @@ pub use boot::{Boot, Image, Main, Stage};
 pub use bytecode::{Bytecode, compile as compile_text};
 pub use guard::Mark;
 pub use memory::Weight;
-pub use require::Visible;
+pub use require::{Visible, forgetting};
 pub use sandbox::Plan;
 pub use waiting::{Caller, attached, suspending};
 
