@@ -47,9 +47,8 @@ mod tests {
     fn all_wait_for_the_last() {
         let io = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (tell, told) = tokio::sync::oneshot::channel::<()>();
-        let (tell, told) = (std::sync::Mutex::new(Some(tell)), std::sync::Mutex::new(Some(told)));
-        let waits = async { told.lock().unwrap().take().unwrap().await.unwrap() };
-        let tells = async { tell.lock().unwrap().take().unwrap().send(()).unwrap() };
+        let waits = async { told.await.unwrap() };
+        let tells = async { tell.send(()).unwrap() };
         let both: [Pin<Box<dyn Future<Output = ()>>>; 2] = [Box::pin(waits), Box::pin(tells)];
         io.block_on(all(both));
         io.block_on(all(std::iter::empty::<std::future::Ready<()>>()));
