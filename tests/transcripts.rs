@@ -1,5 +1,6 @@
-//! Transcripts: every folder of `examples/` and `fixtures/broken/` that holds an `expected.txt`, and the README, is a test
-//! of its own by being there. `BLESS=1 cargo test --test transcripts` accepts what is printed now.
+//! Transcripts: every folder of `examples/`, `fixtures/broken/` and `fixtures/testing/`, which holds an `expected.txt`, the
+//! README and every file of definitions is a test of its own by being there. `BLESS=1 cargo test --test transcripts` accepts
+//! what is printed now.
 //!
 //! A transcript is what a person would see: `$ command`, its stdout, its stderr with `! ` before each line, and `[exit N]`
 //! when N is not 0. `[..]` stands for anything within a line. Each runs in a copy of its folder, with the built `wippy`
@@ -29,18 +30,22 @@ fn main() {
             trials.push(Trial::test(format!("{group}::{name}"), move || transcript_of(&case)));
         }
     }
-    for file in suites(&root.join("tests/lua")) {
+    for file in files(&root.join("tests/lua"), "_test.lua") {
         trials.push(Trial::test(
             format!("lua::{}", file.trim_end_matches(".lua")),
             move || suite(&file),
         ));
     }
-    trials.push(Trial::test("readme", readme));
+    for file in files(&root.join("lua/types"), ".lua") {
+        let name = format!("definition::{}", file.trim_end_matches(".lua"));
+        trials.push(Trial::test(name, move || definition(&file)));
+    }
+    trials.push(Trial::test("readme", || page("README.md")));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// The Lua suites of that folder.
-fn suites(folder: &Path) -> Vec<String> {
+/// The names in a folder that end so, sorted.
+fn files(folder: &Path, end: &str) -> Vec<String> {
     let files = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let names = files.map(|file| {
         file.expect("a readable folder")
@@ -48,7 +53,7 @@ fn suites(folder: &Path) -> Vec<String> {
             .to_string_lossy()
             .into_owned()
     });
-    let mut names: Vec<String> = names.filter(|name| name.ends_with("_test.lua")).collect();
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(end)).collect();
     names.sort();
     names
 }
@@ -86,10 +91,10 @@ fn transcript_of(case: &Path) -> Result<(), Failed> {
     Err(difference(&file, &text, &actual).into())
 }
 
-/// Every block of the README: files are written, commands run, what follows `$ ` must be printed. `no-run` sets one apart.
-fn readme() -> Result<(), Failed> {
+/// Every block of a page: files are written, commands run, what follows `$ ` must be printed. `no-run` sets one apart.
+fn page(name: &str) -> Result<(), Failed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(root.join("README.md"))?;
+    let text = fs::read_to_string(root.join(name))?;
     let folder = Folder::new();
     folder.copy_in(&root.join("examples"), "examples");
     let mut run = 0;
@@ -98,27 +103,42 @@ fn readme() -> Result<(), Failed> {
             continue;
         }
         match (block.words.first().map(String::as_str), block.words.get(1)) {
-            (Some("console"), None) => replay_block(&block, &folder)?,
+            (Some("console"), None) => replay_block(name, &block, &folder)?,
             (Some("sh"), None) => run_block(&block, &folder),
             (Some(_), Some(file)) => folder.write(file, &block.text),
-            _ => return Err(format!("README line {}: a block without a language or a file", block.line).into()),
+            _ => return Err(format!("{name}:{}: a block without a language or a file", block.line).into()),
         }
         run += 1;
     }
     if run == 0 {
-        Err("the README has no block to run".into())
+        Err(format!("{name} has no block to run").into())
     } else {
         Ok(())
     }
 }
 
-fn replay_block(block: &Block, folder: &Folder) -> Result<(), Failed> {
+/// Runs every block of Lua in a file of definitions as a script.
+fn definition(name: &str) -> Result<(), Failed> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("lua/types").join(name))?;
+    let above: String = text
+        .lines()
+        .map(|line| format!("{}\n", line.strip_prefix("---").unwrap_or_default()))
+        .collect();
+    for block in blocks(&above) {
+        let folder = Folder::new();
+        folder.write("example.lua", &block.text);
+        folder.wippy("run example.lua").run().code(0);
+    }
+    Ok(())
+}
+
+fn replay_block(name: &str, block: &Block, folder: &Folder) -> Result<(), Failed> {
     let transcript = Transcript::parse(&block.text);
     let actual = transcript.replay(folder);
     if actual == block.text {
         return Ok(());
     }
-    let place = PathBuf::from(format!("README.md:{}", block.line));
+    let place = PathBuf::from(format!("{name}:{}", block.line));
     Err(difference(&place, &block.text, &actual).into())
 }
 

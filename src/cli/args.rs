@@ -81,6 +81,11 @@ Examples:
   eval \"$(wippy completions bash)\"   in ~/.bashrc; zsh in ~/.zshrc
   wippy completions fish | source    in ~/.config/fish/config.fish";
 
+const TYPES_EXAMPLES: &str = "\
+Example:
+  wippy types                        writes .wippy/types and extends .luarc.json, which lua-language-server
+                                     and EmmyLua read; again when entries or modules have changed";
+
 const SCHEMA_EXAMPLES: &str = "\
 Example:
   wippy schema > entries.schema.json
@@ -99,7 +104,7 @@ pub struct Cli {
 }
 
 /// Options of every command. They stand before the NAME or FILE of a program; what follows belongs to the program.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Globals {
     /// Project folder [default: the nearest parent with wippy.lock, .wippy.yaml or an entry file]
     #[arg(short = 'C', long, value_name = "DIR", global = true)]
@@ -174,6 +179,9 @@ pub enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+    /// Definitions of the Lua API for editors, with this project's ids, and their settings
+    #[command(after_help = TYPES_EXAMPLES)]
+    Types,
     /// JSON Schema of entry files, for editors
     #[command(after_help = SCHEMA_EXAMPLES)]
     Schema,

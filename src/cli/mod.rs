@@ -28,6 +28,7 @@ mod services;
 mod signals;
 mod target;
 mod test;
+mod types;
 mod watch;
 
 use std::ffi::OsString;
@@ -114,6 +115,7 @@ fn dispatch(command: Option<Command>, globals: &Globals, console: &Console) -> R
         Command::Registry { what } => registry::run(&what, globals, console),
         Command::Init(args) => init::run(&args, console),
         Command::Completions { shell } => Ok(completions::run(shell, console)),
+        Command::Types => types::run(globals, console),
         Command::Schema => Ok(schema::run(console)),
         Command::Help(args) => help::run(&args, globals, console),
     }

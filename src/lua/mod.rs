@@ -8,10 +8,10 @@
 #[cfg(test)]
 mod bounds;
 pub mod compile;
+pub mod definitions;
 mod driver;
 pub mod engine;
 pub mod error;
-pub mod help;
 pub mod host;
 #[cfg(test)]
 mod limits;

@@ -63,10 +63,7 @@ pub struct Exported {
 impl Exported {
     /// Whether all of its types have a form in Lua.
     pub fn is_callable(&self) -> bool {
-        let params = self.signature.params().iter().map(|(_, shape)| shape);
-        params
-            .chain(self.signature.result())
-            .all(|shape| shape.refused().is_none())
+        self.signature.is_callable()
     }
 }
 

@@ -21,6 +21,7 @@ mod soak;
 mod streams;
 mod terminal;
 mod testing;
+mod types;
 mod usage;
 mod volumes;
 mod wasm;
