@@ -39,10 +39,11 @@
 //! All of it together is held against a small model under random interleavings (`tests/model.rs`), and a million processes
 //! that come and go leave nothing behind (`tests/soak.rs`).
 //!
-//! Rooms: `body` (what an engine provides), `control` (one process), `mailbox`, `names`, `host`, `kernel` (what is done
+//! Rooms: `acts` (what a program does to others), `body` (what an engine provides), `control` (one process), `mailbox`, `names`, `host`, `kernel` (what is done
 //! to processes), `call`, `pool` and `options` (processes that are calls), `scheduler` (workers), `timer`, `ticker` and
 //! `slice` (the beat and preemption), `context` (what is inherited), `policy` (permissions).
 
+pub mod acts;
 mod body;
 mod call;
 mod context;
@@ -63,15 +64,15 @@ mod timer;
 mod tests;
 
 pub use body::{
-    Body, Cause, Exit, Instance, Loading, Program, Programs, Progress, Received, Resolved, Start, StepContext, Upgrade,
-    Wait,
+    Body, Cause, Doing, Exit, Instance, Loading, Program, Programs, Progress, Received, Resolved, Start, StepContext,
+    Upgrade, Wait,
 };
 pub use call::{Call, Place, Target, no_handler, parse_target};
 pub use context::{Actor, Context, Scope};
 pub use control::{Process, State};
 pub use host::{Host, HostSpec};
 pub use kernel::{Joined, Kernel, KernelOptions, Spawn, Ties};
-pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic};
+pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic, Trail};
 pub use names::Names;
 pub use options::Options;
 pub use policy::{Permission, Policy};

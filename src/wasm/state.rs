@@ -8,6 +8,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::actor::Given;
 use super::limits::Memory;
 use super::wasi::Inputs;
 use crate::error::Result;
@@ -61,6 +62,11 @@ impl State {
     /// The process that the guest is.
     pub fn process(&self) -> &Arc<Process> {
         self.inputs.process()
+    }
+
+    /// What the package `wippy:runtime` needs.
+    pub fn given(&self) -> &Given {
+        self.inputs.given()
     }
 
     /// The context of preview 1.

@@ -16,6 +16,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
+use super::actor::Given;
 use super::grants::{Grant, Grants};
 use crate::error::{Error, Kind, Result};
 use crate::log::{Level, Log, Record};
@@ -40,6 +41,7 @@ pub struct Inputs {
     mounts: Vec<MountPoint>,
     terminal: Option<Arc<Terminal>>,
     process: Arc<Process>,
+    given: Given,
     /// Made when stderr is.
     tail: OnceLock<Arc<Tail>>,
 }
@@ -66,10 +68,10 @@ impl Inputs {
         grants: Grants,
         name_first: bool,
         process: &Arc<Process>,
-        system: &System,
+        given: Given,
     ) -> Result<Inputs> {
-        let env = environment(&spec.env, system)?;
-        let mounts = mounts(&spec.mounts, system)?;
+        let env = environment(&spec.env, &given.system)?;
+        let mounts = mounts(&spec.mounts, &given.system)?;
         let cli = grants.has(Grant::Cli);
         let terminal = process.terminal().filter(|_| cli).cloned();
         Ok(Inputs {
@@ -87,12 +89,17 @@ impl Inputs {
             },
             terminal,
             process: process.clone(),
+            given,
             tail: OnceLock::new(),
         })
     }
 
     pub fn process(&self) -> &Arc<Process> {
         &self.process
+    }
+
+    pub fn given(&self) -> &Given {
+        &self.given
     }
 
     /// The last lines of stderr.
