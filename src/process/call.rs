@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::kernel::Spawn;
 use super::options::{Options, Retry};
 use super::pool::{Chain, Lease, Pool};
-use super::{Context, Process, Program, Resolved};
+use super::{Context, Process, Program, Resolved, acts};
 use crate::duration;
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
@@ -159,7 +159,7 @@ impl Attempts {
 
     fn on_host(&self, host: &EntryId, args: Packed) -> Result<Arc<Process>> {
         let kernel = self.caller.kernel();
-        let host = kernel.host(host).ok_or_else(|| Error::not_found("host not found"))?;
+        let host = acts::host(kernel, host)?;
         kernel.call(self.spawn(host, args), self.chain.clone(), None)
     }
 

@@ -11,7 +11,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::Exit;
+use super::{Exit, Received};
 use crate::id::Pid;
 use crate::value::Packed;
 
@@ -59,6 +59,30 @@ pub enum EventKind {
 pub enum Taken {
     Message(Message),
     Event(Event),
+}
+
+/// Where the messages came from that a program took last. Keeps what is dropped otherwise, so it costs next to nothing.
+#[derive(Default)]
+pub struct Trail {
+    last: [Option<Received>; TRAIL],
+    next: usize,
+}
+
+/// Messages that a trail keeps.
+const TRAIL: usize = 5;
+
+impl Trail {
+    /// A program has taken a message.
+    pub fn note(&mut self, from: Option<Pid>, topic: Topic) {
+        self.last[self.next] = Some((from, topic));
+        self.next = (self.next + 1) % TRAIL;
+    }
+
+    /// Oldest first.
+    pub fn to_vec(&self) -> Vec<Received> {
+        let (newer, older) = self.last.split_at(self.next);
+        older.iter().chain(newer).flatten().cloned().collect()
+    }
 }
 
 /// How much a mailbox may hold. Events do not count.

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use super::diagnostic::{Code, Diagnostic, Severity};
+use super::entry::{Density, Transport};
 use super::fields::{MOST, Reader};
 use super::near::nearest;
 use super::place::Step;
@@ -70,9 +71,54 @@ const fn required(path: &'static str, shape: Shape) -> Field {
     }
 }
 
+/// From where a `directory` is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    Project,
+    Module,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PoolType {
+    Inline,
+    Lazy,
+    Static,
+    Adaptive,
+}
+
+// The words of a field with what they mean to decoding; `Words` has them without it.
+pub(super) const BASES: [(&str, Base); 2] = [("project", Base::Project), ("module", Base::Module)];
+pub(super) const DENSITIES: [(&str, Density); 2] = [("fast", Density::Fast), ("dense", Density::Dense)];
+pub(super) const POOL_TYPES: [(&str, PoolType); 4] = [
+    ("inline", PoolType::Inline),
+    ("lazy", PoolType::Lazy),
+    ("static", PoolType::Static),
+    ("adaptive", PoolType::Adaptive),
+];
+/// Whether failing to start is no failure of the boot.
+pub(super) const STARTUPS: [(&str, bool); 2] = [("required", false), ("optional", true)];
+pub(super) const TRANSPORTS: [(&str, Transport); 2] =
+    [("payload", Transport::Payload), ("wasi-http", Transport::WasiHttp)];
+
+const BASE: &[&str] = &words(BASES);
+const DENSITY: &[&str] = &words(DENSITIES);
+const POOL_TYPE: &[&str] = &words(POOL_TYPES);
+const STARTUP: &[&str] = &words(STARTUPS);
+const TRANSPORT: &[&str] = &words(TRANSPORTS);
+
+const fn words<T: Copy, const N: usize>(pairs: [(&'static str, T); N]) -> [&'static str; N] {
+    let mut words = [""; N];
+    let mut at = 0;
+    while at < N {
+        words[at] = pairs[at].0;
+        at += 1;
+    }
+    words
+}
+
 const LIFECYCLE: &[Field] = &[
     optional("lifecycle.auto_start", Flag),
-    optional("lifecycle.startup", Words(&["required", "optional"])),
+    optional("lifecycle.startup", Words(STARTUP)),
     optional("lifecycle.requires", Texts),
     optional("lifecycle.depends_on", Texts),
     optional("lifecycle.start_timeout", Duration),
@@ -90,7 +136,7 @@ const LIFECYCLE: &[Field] = &[
 ];
 
 const POOL: &[Field] = &[
-    optional("pool.type", Words(&["inline", "lazy", "static", "adaptive"])),
+    optional("pool.type", Words(POOL_TYPE)),
     optional("pool.workers", Count),
     optional("pool.size", Count),
     optional("pool.buffer", Count),
@@ -114,7 +160,7 @@ const LUA_RUN: &[Field] = &[
 const WASM: &[Field] = &[
     required("method", Text),
     optional("wit", Text),
-    optional("transport", Words(&["payload", "wasi-http"])),
+    optional("transport", Words(TRANSPORT)),
     optional("imports", Texts),
     optional("wasi.args", Texts),
     optional("wasi.cwd", Text),
@@ -147,7 +193,7 @@ const HOST: &[Field] = &[
     optional("host.mailbox_limit", Count),
     optional("host.mailbox_bytes", Size),
     optional("host.max_processes", Count),
-    optional("wasm.density", Words(&["fast", "dense"])),
+    optional("wasm.density", Words(DENSITY)),
     optional("wasm.max_instances", Count),
     optional("wasm.max_stack", Size),
 ];
@@ -162,7 +208,7 @@ const KINDS: &[(&str, &[&[Field]])] = &[
             required("directory", Text),
             optional("auto_init", Flag),
             optional("mode", Mode),
-            optional("base", Words(&["project", "module"])),
+            optional("base", Words(BASE)),
         ]],
     ),
     ("function.lua", &[LUA, &[required("method", Text)], LUA_RUN, POOL]),

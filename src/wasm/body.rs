@@ -23,7 +23,7 @@ use super::state::State;
 use super::value::Arguments;
 use super::wasi::Inputs;
 use crate::error::{Error, Result};
-use crate::process::{Body, Cause, Exit, Progress, StepContext, Wait};
+use crate::process::{Body, Cause, Exit, Progress, Received, StepContext, Wait};
 use crate::system::volume;
 use crate::value::Packed;
 
@@ -176,6 +176,7 @@ impl Body for WasmBody {
             return Progress::Ended(Exit::failed(Error::internal("stepped after its end")));
         };
         self.gauge.fresh.store(true, Ordering::Relaxed);
+        self.gauge.only_mail.store(false, Ordering::Relaxed);
         let polled = running.as_mut().poll(&mut Context::from_waker(cx.waker));
         if self.inputs.can_write() {
             volume::written();
@@ -186,12 +187,17 @@ impl Body for WasmBody {
                 Progress::Ended(exit)
             }
             Poll::Pending if self.gauge.preempted.swap(false, Ordering::Relaxed) => Progress::Preempted,
+            Poll::Pending if self.gauge.only_mail.load(Ordering::Relaxed) => Progress::Waiting(Wait::Mailbox),
             Poll::Pending => Progress::Waiting(Wait::Other),
         }
     }
 
     fn memory(&self) -> u64 {
         self.gauge.memory.load(Ordering::Relaxed)
+    }
+
+    fn last_received(&self) -> Vec<Received> {
+        self.gauge.received().to_vec()
     }
 
     fn doomed(&mut self, exit: Exit) -> Exit {

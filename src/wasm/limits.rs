@@ -4,13 +4,13 @@
 //! `memory.grow` answer −1; here the run ends, and the guest does not get to see it. Time is the kernel's limit; fuel and
 //! stack are wasmtime's, and `error` gives them their names.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::ResourceLimiter;
 
 use super::error::Stop;
-use crate::process::{Cause, Exit};
+use crate::process::{Cause, Exit, Trail};
 use crate::size;
 
 /// What a table element takes.
@@ -25,6 +25,16 @@ pub struct Gauge {
     pub fresh: AtomicBool,
     /// The guest yielded because its slice was over.
     pub preempted: AtomicBool,
+    /// Nothing but its mailbox can wake the guest.
+    pub only_mail: AtomicBool,
+    received: Mutex<Trail>,
+}
+
+impl Gauge {
+    /// The messages that the guest took last.
+    pub fn received(&self) -> MutexGuard<'_, Trail> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Counts what a guest holds.

@@ -1,7 +1,7 @@
 //! What stands behind a module's imports: WASI where it is linked, stubs for everything else.
 //!
 //! WASI's functions are always linked, harmless without their grant because the context behind them is empty; sockets, HTTP
-//! and `funcs` only with it. Every other function is a stub: the module can be instantiated, and a call of the stub ends the run
+//! and the package `wippy:runtime` only with it. Every other function is a stub: the module can be instantiated, and a call of the stub ends the run
 //! with a text that says what to write into the entry. Types that an import needs are made up as they are met.
 //!
 //! Invariant: no import reaches anything of the host unless a grant of this entry covers it.
@@ -18,6 +18,7 @@ use wasmtime_wasi::p2::bindings as wasi;
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
+use super::actor;
 use super::engine::Alloc;
 use super::error::Stop;
 use super::export::unversioned;
@@ -47,14 +48,14 @@ pub enum Provision {
 
 /// What becomes of an import of that name under these grants.
 pub fn provision(interface: &str, grants: Grants) -> Provision {
-    use Grant::{Cli, Clocks, Filesystem, Funcs, Http, Io, Random, Sockets};
+    use Grant::{Cli, Clocks, Filesystem, Http, Io, Random, Sockets};
     let linked = is_linked_version(interface);
     match Grant::covering(interface) {
         Some(Io | Cli | Filesystem | Clocks | Random) if linked && exists(interface) => Provision::Linked,
         Some(Io | Cli | Filesystem | Clocks | Random) | None => Provision::Missing(None),
         Some(grant) if !grants.has(grant) => Provision::Missing(Some(grant)),
         Some(Sockets | Http) if linked && exists(interface) => Provision::Linked,
-        Some(Funcs) if has_version(interface, "0.1.") => Provision::Linked,
+        Some(grant) if actor::GRANTS.contains(&grant) && has_version(interface, "0.1.") => Provision::Linked,
         Some(grant) => Provision::Unprovided(grant),
     }
 }
@@ -161,9 +162,7 @@ impl Linkers {
                 base.get_or_init(|| made).clone()
             }
         };
-        if importer.grants.has(Grant::Funcs) {
-            super::funcs::link(&mut linker).map_err(unlinked)?;
-        }
+        actor::link(&mut linker, importer.grants).map_err(unlinked)?;
         let mut stubs = Stubs {
             engine,
             importer,
@@ -365,7 +364,7 @@ impl Stubs<'_> {
 /// The name under which the functions for a guest's `wasi:io/streams@0.2.3` are linked.
 fn linked_name(interface: &str) -> String {
     match Grant::covering(interface) {
-        Some(Grant::Funcs) => super::funcs::INTERFACE.to_owned(),
+        Some(grant) if actor::GRANTS.contains(&grant) => actor::linked_name(interface),
         _ => format!("{}@{LINKED}", unversioned(interface)),
     }
 }

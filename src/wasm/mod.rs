@@ -3,10 +3,12 @@
 //! The way of an entry: `module` reads, verifies and compiles the file, `export` finds the function that `method` means,
 //! `grants` and `linker` decide what stands behind its imports, `program` keeps all of that for its processes. The way of
 //! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
-//! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name.
+//! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name;
+//! `actor` is what the runtime itself offers to it.
 //! What a guest reaches of the network goes through `network`, by sockets and `lookup` or by `http` and `tls`.
 //! `inspect` looks at a module without running it.
 
+mod actor;
 mod body;
 pub mod cache;
 mod capacity;
@@ -15,7 +17,6 @@ mod error;
 pub mod export;
 mod files;
 mod findings;
-mod funcs;
 pub mod grants;
 mod http;
 pub mod inspect;

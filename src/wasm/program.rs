@@ -10,7 +10,8 @@ use tokio::sync::OnceCell;
 use wasmtime::component::{self, Component, ComponentExportIndex};
 use wasmtime::{Engine, Module};
 
-use super::body::WasmBody;
+use super::actor::Given;
+use super::body::{Call, WasmBody};
 use super::engine::{Alloc, Flavor};
 use super::error::Bounds;
 use super::export::{self, Export, Name};
@@ -41,6 +42,8 @@ pub struct WasmProgram {
     /// The engine whose slots it fits.
     home: Alloc,
     command: bool,
+    /// Whether it reads its mailbox.
+    actor: bool,
     name: Name,
     exports: Vec<Export>,
     imports: Vec<Import>,
@@ -99,13 +102,16 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     let Settled { kept, home, code } = compiled(shared, source, &sha256, flavor(spec))?;
     let exports = export::list(&shared.engines.engine(home)?, &code);
     let chosen = export::find(&exports, &spec.method)?.clone();
+    let imports = linker::imports(&code);
+    let is_process = |import: &Import| import.callable && import.grant == Some(Grant::Process);
     let program = WasmProgram {
+        actor: grants.has(Grant::Process) && imports.iter().any(is_process),
         signature: chosen.signature(&chosen.called(&spec.method), spec.wit.as_deref())?,
         command: chosen.command,
         name: chosen.name,
         entry: entry.clone(),
         shared: shared.clone(),
-        imports: linker::imports(&code),
+        imports,
         prepared: Default::default(),
         reach: reach(spec, grants, shared),
         later: Default::default(),
@@ -238,6 +244,17 @@ impl WasmProgram {
     /// What becomes of one of its imports.
     pub fn provision(&self, import: &Import) -> Provision {
         linker::provision(&import.name, self.grants)
+    }
+
+    /// The arguments of its method. One without parameters that reads its mailbox finds there what it was started with.
+    ///
+    /// # Errors
+    /// As [`Call::lower`].
+    fn lower(&self, args: &Packed) -> Result<Call> {
+        match self.actor && self.signature.params().is_empty() {
+            true => Call::lower(self, &Packed::empty()),
+            false => Call::lower(self, args),
+        }
     }
 
     pub(super) fn grants(&self) -> Grants {
@@ -406,10 +423,16 @@ impl Program for Handle {
                 program.entry.id
             )));
         }
-        let call = super::body::Call::lower(program, &start.args)?;
-        let inputs = Inputs::capture(program, &start.process)?;
+        let call = program.lower(&start.args)?;
+        let given = Given {
+            args: start.args,
+            system: program.shared.system.clone(),
+            max_transfer: spec.limits.max_transfer,
+        };
+        let inputs = Inputs::capture(program, &start.process, given)?;
         let dense = start.process.host().is_dense();
         let seat = program.shared.engines.admit(program.home, dense)?;
+        start.process.set_hears_cancel(program.actor);
         Ok(Box::new(WasmBody::new(program.clone(), call, Arc::new(inputs), seat)))
     }
 }

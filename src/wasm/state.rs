@@ -8,6 +8,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::actor::Given;
 use super::http::Http;
 use super::limits::Memory;
 use super::network::Network;
@@ -76,6 +77,11 @@ impl State {
     pub fn http_and_table(&mut self) -> (&mut Http, &mut ResourceTable) {
         let make = || Box::new(Http::new(self.inputs.network()));
         (self.http.get_or_insert_with(make), &mut self.table)
+    }
+
+    /// What the package `wippy:runtime` needs.
+    pub fn given(&self) -> &Given {
+        self.inputs.given()
     }
 
     /// The context of preview 1.

@@ -1,5 +1,6 @@
 //! WASM processes in a kernel of their own, with the guests of `fixtures/wasm`.
 
+mod actors;
 mod dense;
 mod network;
 
@@ -33,6 +34,7 @@ struct World {
     terminal: Arc<Terminal>,
     terminal_host: Arc<Host>,
     wasm: Arc<Wasm>,
+    programs: Arc<Table>,
     records: Arc<Mutex<Vec<Record>>>,
     io: Option<Runtime>,
     /// Volume `app:data`.
@@ -77,12 +79,12 @@ impl World {
         let system = Arc::new(system(data.path()));
         let wasm = Wasm::new(settings, system, io.handle().clone());
         let records = Arc::default();
-        let programs = Table(Mutex::default(), wasm.clone().into());
+        let programs = Arc::new(Table(Mutex::default(), wasm.clone().into()));
         let kernel = Kernel::new(KernelOptions {
             workers: 2,
             log: Log::new(Kept(Arc::clone(&records))),
             io: io.handle().clone(),
-            programs: Arc::new(programs),
+            programs: programs.clone(),
             clock: Clock::real(),
         });
         let ticked = wasm.clone();
@@ -101,6 +103,7 @@ impl World {
             terminal,
             kernel,
             wasm,
+            programs,
             records,
             io: Some(io),
             data,
@@ -109,6 +112,11 @@ impl World {
 
     fn io(&self) -> &Runtime {
         self.io.as_ref().expect("taken at the end only")
+    }
+
+    /// Makes an entry known, for guests that spawn it.
+    fn declare(&self, entry: Entry) {
+        lock(&self.programs.0).insert(entry.id.clone(), Arc::new(entry));
     }
 
     fn program(&self, entry: Entry) -> Result<Arc<WasmProgram>> {

@@ -16,6 +16,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
+use super::actor::Given;
 use super::grants::Grant;
 use super::network::{Network, Reach};
 use super::program::WasmProgram;
@@ -47,6 +48,7 @@ pub struct Inputs {
     /// Made when the guest first asks for it.
     network: OnceLock<Arc<Network>>,
     process: Arc<Process>,
+    given: Given,
     /// Made when stderr is.
     tail: OnceLock<Arc<Tail>>,
 }
@@ -68,10 +70,10 @@ impl Inputs {
     ///
     /// # Errors
     /// NotFound for a required variable or a volume that is missing.
-    pub fn capture(program: &WasmProgram, process: &Arc<Process>) -> Result<Inputs> {
-        let (spec, grants, system) = (program.spec(), program.grants(), &program.shared.system);
-        let env = environment(&spec.env, system)?;
-        let mounts = mounts(&spec.mounts, system)?;
+    pub fn capture(program: &WasmProgram, process: &Arc<Process>, given: Given) -> Result<Inputs> {
+        let (spec, grants) = (program.spec(), program.grants());
+        let env = environment(&spec.env, &given.system)?;
+        let mounts = mounts(&spec.mounts, &given.system)?;
         let cli = grants.has(Grant::Cli);
         let terminal = process.terminal().filter(|_| cli).cloned();
         Ok(Inputs {
@@ -92,6 +94,7 @@ impl Inputs {
             sockets: grants.has(Grant::Sockets),
             network: OnceLock::new(),
             process: process.clone(),
+            given,
             tail: OnceLock::new(),
         })
     }
@@ -105,6 +108,10 @@ impl Inputs {
         let reach = || self.reach.clone().unwrap_or_default();
         let network = || Arc::new(Network::new(reach(), self.process.clone()));
         self.network.get_or_init(network).clone()
+    }
+
+    pub fn given(&self) -> &Given {
+        &self.given
     }
 
     /// The last lines of stderr.

@@ -14,7 +14,7 @@ use super::{Driver, Waiter, What};
 use crate::error::{Error, Result};
 use crate::id::Pid;
 use crate::lua::{message, stack};
-use crate::process::{Event, EventKind, Exit, Message, Received, Taken, Topic};
+use crate::process::{Event, EventKind, Exit, Message, Received, Taken, Topic, Trail};
 
 /// What a channel is a window to.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,29 +35,6 @@ pub struct Mail {
     /// Who waits in `process.receive`, longest first.
     receivers: VecDeque<Waiter>,
     taken: Trail,
-}
-
-/// Where the last messages came from. Keeps what is dropped otherwise, so it costs next to nothing.
-#[derive(Default)]
-struct Trail {
-    last: [Option<Received>; TRAIL],
-    next: usize,
-}
-
-/// Messages that a trail keeps.
-const TRAIL: usize = 5;
-
-impl Trail {
-    fn note(&mut self, from: Option<Pid>, topic: Topic) {
-        self.last[self.next] = Some((from, topic));
-        self.next = (self.next + 1) % TRAIL;
-    }
-
-    /// Oldest first.
-    fn to_vec(&self) -> Vec<Received> {
-        let (newer, older) = self.last.split_at(self.next);
-        older.iter().chain(newer).flatten().cloned().collect()
-    }
 }
 
 struct Window {

@@ -12,11 +12,12 @@ use super::raw::*;
 use super::sandbox::{add_functions, push_library};
 use super::{Driver, channel, spawn, spawner, upgrade};
 use crate::duration;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::id::Pid;
 use crate::lua::modules::time;
 use crate::lua::stack;
-use crate::process::{Kernel, Permission, Process, Topic};
+use crate::process::acts::{self, Relation};
+use crate::process::{Process, Topic};
 
 const FUNCTIONS: [(&CStr, lua_CFunction); 21] = [
     (c"id", id),
@@ -250,11 +251,8 @@ unsafe extern "C-unwind" fn terminate(l: Lua) -> c_int {
     unsafe {
         luaL_checktype(l, 1, LUA_TSTRING);
         host(l, |driver| {
-            let result = driver.destination(l, 1).and_then(|pid| {
-                driver.context.authorize(Permission::Terminate, &pid)?;
-                let result = driver.process().kernel().terminate(&pid);
-                result.map_err(|error| within(&error, "terminate failed"))
-            });
+            let result = driver.destination(l, 1);
+            let result = result.and_then(|pid| acts::terminate(driver.process(), &pid));
             if driver.process().is_doomed() {
                 return Act::Die;
             }
@@ -278,12 +276,8 @@ unsafe extern "C-unwind" fn cancel(l: Lua) -> c_int {
                 );
             }
             let reason = text(l, 2).unwrap_or_default();
-            let result = driver.destination(l, 1).and_then(|pid| {
-                driver.context.authorize(Permission::Cancel, &pid)?;
-                let process = driver.process();
-                let result = process.kernel().cancel(Some(process.pid()), &pid, reason);
-                result.map_err(|error| within(&error, "cancel failed"))
-            });
+            let result = driver.destination(l, 1);
+            let result = result.and_then(|pid| acts::cancel(driver.process(), &pid, reason));
             driver.reply_true(l, result)
         })
     }
@@ -291,51 +285,26 @@ unsafe extern "C-unwind" fn cancel(l: Lua) -> c_int {
 
 unsafe extern "C-unwind" fn monitor(l: Lua) -> c_int {
     // SAFETY: see `relate`.
-    unsafe {
-        relate(l, "monitor", Permission::Monitor, |kernel, own, other| {
-            let result = kernel.monitor(own, other);
-            result.map_err(|error| within(&error, "monitor failed"))
-        })
-    }
+    unsafe { relate(l, Relation::Monitor) }
 }
 
 unsafe extern "C-unwind" fn unmonitor(l: Lua) -> c_int {
     // SAFETY: see `relate`.
-    unsafe {
-        relate(l, "unmonitor", Permission::Unmonitor, |kernel, own, other| {
-            kernel.unmonitor(own, other);
-            Ok(())
-        })
-    }
+    unsafe { relate(l, Relation::Unmonitor) }
 }
 
 unsafe extern "C-unwind" fn link(l: Lua) -> c_int {
     // SAFETY: see `relate`.
-    unsafe {
-        relate(l, "link", Permission::Link, |kernel, own, other| {
-            let result = kernel.link(own, other);
-            result.map_err(|error| within(&error, "link failed"))
-        })
-    }
+    unsafe { relate(l, Relation::Link) }
 }
 
 unsafe extern "C-unwind" fn unlink(l: Lua) -> c_int {
     // SAFETY: see `relate`.
-    unsafe {
-        relate(l, "unlink", Permission::Unlink, |kernel, own, other| {
-            kernel.unlink(own, other);
-            Ok(())
-        })
-    }
+    unsafe { relate(l, Relation::Unlink) }
 }
 
 /// What `process.<name>(dest)` does to the relation with that process.
-unsafe fn relate(
-    l: Lua,
-    name: &'static str,
-    permission: Permission,
-    act: fn(&Kernel, &Arc<Process>, &Pid) -> Result<()>,
-) -> c_int {
+unsafe fn relate(l: Lua, relation: Relation) -> c_int {
     // SAFETY: type errors raise with nothing alive.
     unsafe {
         if lua_gettop(l) >= 1 {
@@ -346,14 +315,11 @@ unsafe fn relate(
                 return nil_error(
                     l,
                     driver,
-                    Error::invalid(format!("{name} requires a destination argument")),
+                    Error::invalid(format!("{} requires a destination argument", relation.name())),
                 );
             }
-            let result = driver.destination(l, 1).and_then(|other| {
-                driver.context.authorize(permission, &other)?;
-                let process = driver.process();
-                act(process.kernel(), process, &other)
-            });
+            let result = driver.destination(l, 1);
+            let result = result.and_then(|other| acts::relate(driver.process(), relation, &other));
             driver.reply_true(l, result)
         })
     }
@@ -449,12 +415,12 @@ unsafe extern "C-unwind" fn lookup(l: Lua) -> c_int {
         luaL_checktype(l, 1, LUA_TSTRING);
         host(l, |driver| {
             let name = text(l, 1).unwrap_or_default();
-            match driver.process().kernel().names().lookup(name) {
-                Some(pid) => {
+            match acts::lookup(driver.process(), name) {
+                Ok(pid) => {
                     driver.push_pid(l, &pid);
                     Act::Return(1)
                 }
-                None => nil_error(l, driver, Error::not_found("name not registered")),
+                Err(error) => nil_error(l, driver, error),
             }
         })
     }
@@ -497,15 +463,6 @@ unsafe fn false_error(l: Lua, driver: &mut Driver, error: Error) -> Act {
         push_error(l, driver, error);
     }
     Act::Return(2)
-}
-
-/// The failure of an operation on another process: Internal, saying which; a mistake of the caller stays Invalid.
-fn within(error: &Error, what: &str) -> Error {
-    let kind = match error.kind() {
-        Kind::Invalid => Kind::Invalid,
-        _ => Kind::Internal,
-    };
-    error.clone().with_kind(kind).context(what)
 }
 
 impl Driver {
@@ -552,19 +509,11 @@ impl Driver {
                 return Err(Error::invalid(message));
             }
             let topic = text(l, 2).ok_or_else(|| Error::invalid("topic must be UTF-8 text"))?;
-            if topic.starts_with('@') {
-                return Err(Error::invalid("cannot send to @ topics"));
-            }
+            acts::check_topic(topic)?;
             let target = self.destination(l, 1)?;
             let topic = self.topic(topic);
             let payload = stack::pack(l, self, 3, count)?;
-            self.context.authorize(Permission::Send, &target)?;
-            let process = self.process();
-            if process.is_doomed() {
-                // Packing can take so long that its end has been told meanwhile: nothing may come from it afterwards.
-                return Err(Error::internal("process terminated"));
-            }
-            process.kernel().send(Some(process.pid()), &target, topic, payload)
+            acts::send(self.process(), &target, topic, payload)
         }
     }
 
@@ -587,11 +536,7 @@ impl Driver {
             };
             check_scope(l, 3)?;
             let name = text(l, 1).unwrap_or_default();
-            self.context.authorize(Permission::RegistryRegister, name)?;
-            if pid != *self.process().pid() {
-                self.context.authorize(Permission::RegistryForeign, &pid)?;
-            }
-            self.process().kernel().register(name, &pid)
+            acts::register(self.process(), name, &pid)
         }
     }
 
@@ -600,13 +545,7 @@ impl Driver {
         unsafe {
             check_scope(l, 2)?;
             let name = text(l, 1).unwrap_or_default();
-            self.context.authorize(Permission::RegistryUnregister, name)?;
-            let process = self.process();
-            let kernel = process.kernel();
-            if let Some(holder) = kernel.names().lookup(name).filter(|holder| holder != process.pid()) {
-                self.context.authorize(Permission::RegistryForeign, holder)?;
-            }
-            Ok(kernel.unregister(name))
+            acts::unregister(self.process(), name)
         }
     }
 

@@ -11,7 +11,7 @@ use super::{Driver, mistake};
 use crate::error::{Error, Kind, Result};
 use crate::id::{EntryId, Pid};
 use crate::lua::stack;
-use crate::process::{Host, Joined, Permission, Process, Program, Resolved, Spawn, Ties};
+use crate::process::{Host, Joined, Permission, Process, Program, Resolved, Spawn, Ties, acts};
 use crate::value::{Packed, Value};
 
 /// Where the id stands on the stack: first, or behind a spawner.
@@ -179,12 +179,7 @@ impl Driver {
             if lua_gettop(l) <= id {
                 return Err(missing(ties));
             }
-            let required = [
-                Some(Permission::Spawn),
-                ties.monitor.then_some(Permission::SpawnMonitored),
-                ties.link.then_some(Permission::SpawnLinked),
-            ];
-            let (resolved, host, args) = self.read(l, id, &required)?;
+            let (resolved, host, args) = self.read(l, id, acts::of_spawn(ties))?;
             let order = Order {
                 host,
                 args,
@@ -216,7 +211,7 @@ impl Driver {
                 return Ok(no_spawner(l));
             };
             self.check_exec(l, id)?;
-            let (resolved, host, args) = self.read(l, id, &[Some(Permission::Exec)])?;
+            let (resolved, host, args) = self.read(l, id, [Permission::Exec])?;
             let order = Order {
                 host,
                 args,
@@ -273,17 +268,14 @@ impl Driver {
         &mut self,
         l: Lua,
         id: c_int,
-        required: &[Option<Permission>],
+        required: impl IntoIterator<Item = Permission>,
     ) -> Result<(Resolved, Arc<Host>, Packed)> {
         // SAFETY: inside `host`; a string is at `id`, a string or nil behind it.
         unsafe {
             let name = text(l, id).unwrap_or_default();
             let runs = self.what_runs(name)?;
             let host = self.host_at(l, id + 1)?;
-            for permission in required.iter().flatten() {
-                self.context.authorize(*permission, name)?;
-            }
-            self.context.authorize(Permission::Host, host.id())?;
+            acts::may_start(self.process(), required, name, &host)?;
             let args = stack::pack(l, self, id + 2, lua_gettop(l) - id - 1)?;
             Ok((self.resolve(&runs), host, args))
         }
@@ -325,11 +317,10 @@ impl Driver {
         };
         let context = &self.context;
         let resolve = |name: &str| EntryId::resolve(name, context.namespace());
-        let host = context
-            .process
-            .kernel()
-            .host(&remembered(&mut self.last_host, name, resolve)?);
-        host.ok_or_else(|| Error::not_found("host not found"))
+        acts::host(
+            context.process.kernel(),
+            &remembered(&mut self.last_host, name, resolve)?,
+        )
     }
 
     /// The spawner before the id: none for a call of `process`. The outer none is for a method that was called without one.
@@ -365,16 +356,8 @@ fn remembered(last: &mut Option<EntryId>, text: &str, read: impl FnOnce(&str) ->
 /// Starts a process in the name of another.
 fn launch(parent: &Arc<Process>, program: Arc<dyn Program>, order: Order) -> Result<Joined> {
     let spawn = Spawn {
-        program,
-        host: order.host,
-        args: order.args,
-        parent: Some(parent.clone()),
-        ties: order.ties,
         observed: order.observed,
-        name: None,
-        messages: Vec::new(),
-        words: parent.words().clone(),
-        context: parent.context().clone(),
+        ..acts::child(parent, program, order.host, order.args, order.ties)
     };
     match order.spawner {
         Some(spawner) => parent.kernel().join(spawner.apply(spawn)),

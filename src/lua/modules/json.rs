@@ -9,6 +9,7 @@ pub mod validate;
 use mlua::{Lua, MultiValue, Table, Value};
 
 use crate::error::Error;
+use crate::json::float_text;
 use crate::lua::error;
 use crate::lua::host::{failure, outcome};
 
@@ -230,15 +231,6 @@ fn bad_key(key: &Value) -> String {
             "cannot encode a table with a key of type {}: only strings and integers become JSON",
             error::type_name(other)
         ),
-    }
-}
-
-/// The shortest text that reads back as the same number; NaN and the infinities have none and are null.
-fn float_text(number: f64) -> String {
-    match number.abs() {
-        size if !size.is_finite() => "null".to_owned(),
-        size if size != 0.0 && !(1e-6..1e21).contains(&size) => format!("{number:e}"),
-        _ => format!("{number}"),
     }
 }
 

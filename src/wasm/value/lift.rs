@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::value::{Packed, Packer, Value};
 
 /// Packed data is addressed with 32 bits; whoever gives a guest more room than that gets an error, not a panic.
-const LARGEST: usize = u32::MAX as usize - 1024;
+pub const LARGEST: usize = u32::MAX as usize - 1024;
 
 impl Signature {
     /// The result of a call as one value; nil for a function without result.
@@ -261,7 +261,7 @@ impl Lifting {
 }
 
 /// Makes sure that `bytes` more, and a few words around them, can be addressed.
-pub(super) fn check_room(packer: &Packer, bytes: usize) -> Result<()> {
+pub fn check_room(packer: &Packer, bytes: usize) -> Result<()> {
     match packer.size().checked_add(bytes) {
         Some(size) if size < LARGEST => Ok(()),
         _ => Err(transfer_exceeded(LARGEST as u64)),

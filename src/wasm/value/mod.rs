@@ -22,6 +22,7 @@ use std::fmt;
 use wasmtime::component::types::ComponentFunc;
 
 pub use bytes::{Arguments, Returned};
+pub use lift::{LARGEST, check_room};
 pub use shape::Shape;
 
 use crate::error::{Error, Kind, Result};
