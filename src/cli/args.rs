@@ -104,7 +104,7 @@ pub struct Cli {
 }
 
 /// Options of every command. They stand before the NAME or FILE of a program; what follows belongs to the program.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Globals {
     /// Project folder [default: the nearest parent with wippy.lock, .wippy.yaml or an entry file]
     #[arg(short = 'C', long, value_name = "DIR", global = true)]
@@ -178,6 +178,14 @@ pub enum Command {
     Completions {
         #[arg(value_enum)]
         shell: Shell,
+    },
+    /// What may stand for the last of the words, for the shells
+    #[command(name = "__complete", hide = true)]
+    Offer {
+        #[arg(value_enum)]
+        shell: Shell,
+        #[arg(last = true)]
+        words: Vec<OsString>,
     },
     /// Definitions of the Lua API for editors, with this project's ids, and their settings
     #[command(after_help = TYPES_EXAMPLES)]

@@ -1,7 +1,7 @@
 //! What stands behind a module's imports: WASI where it is linked, stubs for everything else.
 //!
-//! WASI's functions are always linked, harmless without their grant because the context behind them is empty; sockets and
-//! the package `wippy:runtime` only with it. Every other function is a stub: the module can be instantiated, and a call of the stub ends the run
+//! WASI's functions are always linked, harmless without their grant because the context behind them is empty; sockets, HTTP
+//! and the package `wippy:runtime` only with it. Every other function is a stub: the module can be instantiated, and a call of the stub ends the run
 //! with a text that says what to write into the entry. Types that an import needs are made up as they are met.
 //!
 //! Invariant: no import reaches anything of the host unless a grant of this entry covers it.
@@ -50,13 +50,13 @@ pub enum Provision {
 
 /// What becomes of an import of that name under these grants.
 pub fn provision(interface: &str, grants: Grants) -> Provision {
-    use Grant::{Cli, Clocks, Filesystem, Io, Random, Sockets};
+    use Grant::{Cli, Clocks, Filesystem, Http, Io, Random, Sockets};
     let linked = linked_version(interface).is_some();
     match Grant::covering(interface) {
         Some(Io | Cli | Filesystem | Clocks | Random) if linked => Provision::Linked,
         Some(Io | Cli | Filesystem | Clocks | Random) | None => Provision::Missing(None),
         Some(grant) if !grants.has(grant) => Provision::Missing(Some(grant)),
-        Some(Sockets) if linked => Provision::Linked,
+        Some(Sockets | Http) if linked => Provision::Linked,
         Some(grant) if actor::GRANTS.contains(&grant) && has_version(interface, "0.1.") => Provision::Linked,
         Some(grant) => Provision::Unprovided(grant),
     }
@@ -84,7 +84,11 @@ fn has_version(interface: &str, beginning: &str) -> bool {
 fn exists(interface: &str) -> bool {
     !matches!(
         unversioned(interface),
-        "wasi:cli/types" | "wasi:clocks/system-clock" | "wasi:clocks/timezone" | "wasi:clocks/types"
+        "wasi:cli/types"
+            | "wasi:clocks/system-clock"
+            | "wasi:clocks/timezone"
+            | "wasi:clocks/types"
+            | "wasi:http/incoming-handler"
     )
 }
 
@@ -138,7 +142,7 @@ fn unlinked(error: wasmtime::Error) -> Error {
 /// What every guest may link against, made once per engine.
 #[derive(Default)]
 pub struct Linkers {
-    components: [[OnceLock<component::Linker<State>>; 2]; Alloc::COUNT],
+    components: [[OnceLock<component::Linker<State>>; 4]; Alloc::COUNT],
     modules: [OnceLock<wasmtime::Linker<State>>; Alloc::COUNT],
 }
 
@@ -153,13 +157,13 @@ impl Linkers {
         component: &Component,
         importer: Importer<'_>,
     ) -> Result<component::Linker<State>> {
-        let sockets = importer.grants.has(Grant::Sockets);
+        let (sockets, http) = (importer.grants.has(Grant::Sockets), importer.grants.has(Grant::Http));
         let engine = component.engine();
-        let base = &self.components[alloc.index()][usize::from(sockets)];
+        let base = &self.components[alloc.index()][usize::from(sockets) + 2 * usize::from(http)];
         let mut linker = match base.get() {
             Some(linker) => linker.clone(),
             None => {
-                let mut made = component_linker(engine, sockets).map_err(unlinked)?;
+                let mut made = component_linker(engine, sockets, http).map_err(unlinked)?;
                 if alloc.flavor().concurrent {
                     wasi_0_3::link(&mut made, sockets).map_err(unlinked)?;
                 }
@@ -200,7 +204,7 @@ impl HasData for Io {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-fn component_linker(engine: &Engine, sockets: bool) -> wasmtime::Result<component::Linker<State>> {
+fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Result<component::Linker<State>> {
     let mut linker = component::Linker::new(engine);
     let l = &mut linker;
     wasi::io::error::add_to_linker::<State, Io>(l, |state| &mut state.table)?;
@@ -218,6 +222,9 @@ fn component_linker(engine: &Engine, sockets: bool) -> wasmtime::Result<componen
     if sockets {
         link_sockets(l)?;
     }
+    if http {
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(l)?;
+    }
     Ok(linker)
 }
 
@@ -234,7 +241,7 @@ fn link_cli(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
     wasi::cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)
 }
 
-/// The context denies every address and every name until `wasi.network` is there to allow some.
+/// The context asks [`Network`](super::network::Network) about every address, the look-up about every name.
 fn link_sockets(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
     let options = wasi::LinkOptions::default();
     wasi::sockets::tcp::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
@@ -243,7 +250,7 @@ fn link_sockets(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
     wasi::sockets::udp_create_socket::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
     wasi::sockets::instance_network::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
     wasi::sockets::network::add_to_linker::<State, WasiSockets>(l, &(&options).into(), State::sockets)?;
-    wasi::sockets::ip_name_lookup::add_to_linker::<State, WasiSockets>(l, State::sockets)
+    super::lookup::link(l)
 }
 
 fn module_linker(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {

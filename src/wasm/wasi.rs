@@ -18,7 +18,9 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use super::actor::Given;
-use super::grants::{Grant, Grants};
+use super::grants::Grant;
+use super::network::{Network, Reach};
+use super::program::WasmProgram;
 use super::stdio::{Reader, Writer};
 use crate::error::{Error, Kind, Result};
 use crate::log::{Level, Log, Record};
@@ -42,6 +44,11 @@ pub struct Inputs {
     cwd: Option<String>,
     mounts: Vec<MountPoint>,
     terminal: Option<Arc<Terminal>>,
+    /// With a grant for the network.
+    reach: Option<Arc<Reach>>,
+    sockets: bool,
+    /// Made when the guest first asks for it.
+    network: OnceLock<Arc<Network>>,
     process: Arc<Process>,
     given: Given,
     /// Made when stderr is.
@@ -61,24 +68,19 @@ impl Inputs {
         self.mounts.iter().any(writable)
     }
 
-    /// Reads what the entry lists. `name_first`: a command finds the entry's name as argument 0.
+    /// Reads what the entry lists; a command finds the entry's name as argument 0.
     ///
     /// # Errors
     /// NotFound for a required variable or a volume that is missing.
-    pub fn capture(
-        spec: &WasmSpec,
-        grants: Grants,
-        name_first: bool,
-        process: &Arc<Process>,
-        given: Given,
-    ) -> Result<Inputs> {
+    pub fn capture(program: &WasmProgram, process: &Arc<Process>, given: Given) -> Result<Inputs> {
+        let (spec, grants) = (program.spec(), program.grants());
         let env = environment(&spec.env, &given.system)?;
         let mounts = mounts(&spec.mounts, &given.system)?;
         let cli = grants.has(Grant::Cli);
         let terminal = process.terminal().filter(|_| cli).cloned();
         Ok(Inputs {
             args: if cli {
-                arguments(spec, name_first, process)
+                arguments(spec, program.is_command(), process)
             } else {
                 Vec::new()
             },
@@ -90,6 +92,9 @@ impl Inputs {
                 Vec::new()
             },
             terminal,
+            reach: program.reach().cloned(),
+            sockets: grants.has(Grant::Sockets),
+            network: OnceLock::new(),
             process: process.clone(),
             given,
             tail: OnceLock::new(),
@@ -98,6 +103,13 @@ impl Inputs {
 
     pub fn process(&self) -> &Arc<Process> {
         &self.process
+    }
+
+    /// What the guest may reach; nothing without a grant.
+    pub fn network(&self) -> Arc<Network> {
+        let reach = || self.reach.clone().unwrap_or_default();
+        let network = || Arc::new(Network::new(reach(), self.process.clone()));
+        self.network.get_or_init(network).clone()
     }
 
     pub fn given(&self) -> &Given {
@@ -148,7 +160,19 @@ impl Inputs {
         builder
             .stdout(self.output(Stream::Out))
             .stderr(self.output(Stream::Err));
+        if self.sockets {
+            self.open_sockets(&mut builder);
+        }
         builder
+    }
+
+    fn open_sockets(&self, builder: &mut WasiCtxBuilder) {
+        let network = self.network();
+        builder.allow_tcp(true).allow_udp(true);
+        builder.socket_addr_check(move |address, purpose| {
+            let allowed = network.may_use(address, purpose);
+            Box::pin(std::future::ready(allowed))
+        });
     }
 
     fn output(&self, stream: Stream) -> Output {

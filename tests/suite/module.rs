@@ -273,7 +273,7 @@ fn inspect_shows_imports_exports_hash_and_yaml() {
         .run()
         .code(0)
         .stdout_has("missing: wasi:http")
-        .stdout_has("imports: [wasi:http]");
+        .stdout_has("imports: [wasi:http]\n    wasi: { network: [] } # ");
     with("needs")
         .wippy("inspect guest.wasm")
         .run()
@@ -357,7 +357,9 @@ fn inspect_of_an_entry_compares_its_grants_and_hash() {
         .wippy("inspect app:main")
         .run()
         .code(0)
-        .stdout_has("wasi:http is not provided by this version of wippy")
+        .stdout_has("granted by wasi:http")
+        .stdout_has("network  nothing")
+        .stdout_has("wasi: { network: [] }")
         .stdout_has("method: get");
     folder.copy_in(&guest("compute"), "wasm/guest.wasm");
     folder
