@@ -835,7 +835,7 @@ fn usage_shows_names_and_types() {
 #[test]
 fn what_comes_out_goes_in_again_whatever_the_type() {
     let mut dice = Dice::new(2026);
-    for _ in 0..20_000 {
+    for _ in 0..100_000 {
         dice::there_and_back(&mut dice);
     }
 }
