@@ -124,9 +124,11 @@ fn swap(one: &Path, other: &Path, over: &AtomicBool) -> usize {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_symlink_swapped_in_while_lua_uses_the_name_leads_nowhere() {
-    let folder = lua("return function()\n  local volume = fs.get('app:data')\n  for _ = 1, 2000 do\n    for _, path in \
+    let folder = lua(
+        "return function()\n  local volume = fs.get('app:data')\n  for _ = 1, 2000 do\n    for _, path in \
                       ipairs({ 'file', 'sub/secret.txt', 'sub/../sub/secret.txt' }) do\n      assert(volume:readfile(path) ~= \
-                      'secret', path)\n      volume:writefile(path, 'inside')\n    end\n  end\n  print('done')\nend");
+                      'secret', path)\n      volume:writefile(path, 'inside')\n    end\n  end\n  print('done')\nend",
+    );
     let index = folder.read("src/_index.yaml") + "  - name: data\n    kind: fs.directory\n    directory: ./data\n";
     folder.write("src/_index.yaml", index);
     folder.write("outside/secret.txt", "secret");
