@@ -165,7 +165,7 @@ impl Linkers {
             None => {
                 let mut made = component_linker(engine, sockets, http).map_err(unlinked)?;
                 if alloc.flavor().concurrent {
-                    wasi_0_3::link(&mut made, sockets).map_err(unlinked)?;
+                    wasi_0_3::link(&mut made, sockets, http).map_err(unlinked)?;
                 }
                 base.get_or_init(|| made).clone()
             }

@@ -89,7 +89,8 @@ fn ours(stream: &Resource<ResolveAddressStream>) -> Resource<Addresses> {
     Resource::new_borrow(stream.rep())
 }
 
-async fn look_up(network: Arc<Network>, name: String) -> Result<Vec<IpAddr>, ErrorCode> {
+/// The addresses of a name that may be looked up.
+pub async fn look_up(network: Arc<Network>, name: String) -> Result<Vec<IpAddr>, ErrorCode> {
     let found = network.look_up(&name).await;
     let addresses = found.map_err(|_| ErrorCode::NameUnresolvable)?;
     network.remember(&name, &addresses);

@@ -388,3 +388,19 @@ fn a_run_that_keeps_trying_does_not_fill_the_log() {
     assert_eq!(said.len(), 11, "{said:?}");
     assert_eq!(said[10], "this run's further troubles with the network are not logged");
 }
+
+#[test]
+fn guests_of_wasi_0_3_reach_what_the_list_names_and_nothing_else() {
+    let world = World::new();
+    let port = answering(|request| ok(request.lines().next().unwrap_or_default()));
+    let target = target(&format!("127.0.0.1:{port}"));
+    let get = |patterns: &[String]| reaching("fetch3", "get", patterns);
+    let answer = world.value(get(&local(port)), &target);
+    assert_eq!(answer, response(200, "GET /path?q=1 HTTP/1.1"));
+    let error = world.failure(get(&[]), &target);
+    assert_eq!(error.message(), "HTTP-request-denied");
+    let look_up = |pattern: &str| world.value(reaching("needs-later", "look-up", &owned(&[pattern])), &[]);
+    // The arms of its result.
+    assert_eq!(look_up("localhost:*"), Value::Int(0));
+    assert_eq!(look_up("example.org:*"), Value::Int(1));
+}
