@@ -12,7 +12,7 @@ use super::near::nearest;
 use super::place::Step;
 use super::yaml::{Map, Node};
 
-use Shape::{Any, Count, Duration, Flag, FreeMap, List, Mode, Number, Pairs, Share, Size, Text, Texts, Words};
+use Shape::{Any, Count, Duration, Flag, FreeMap, Grants, List, Mode, Number, Pairs, Share, Size, Text, Texts, Words};
 
 /// What may stand in a field. Null is nothing everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum Shape {
     List,
     /// A list of texts.
     Texts,
+    /// A list of [grants](super::grants::Grant), by their names or in another spelling.
+    Grants,
 }
 
 /// A field of a kind.
@@ -113,7 +115,7 @@ const WASM: &[Field] = &[
     required("method", Text),
     optional("wit", Text),
     optional("transport", Words(&["payload", "wasi-http"])),
-    optional("imports", Texts),
+    optional("imports", Grants),
     optional("wasi.args", Texts),
     optional("wasi.cwd", Text),
     required("wasi.env[].id", Text),
