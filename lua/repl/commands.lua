@@ -99,6 +99,10 @@ command("entries", "[part]", "the entries of the project: id and kind", function
 	print_rows(rows)
 end)
 
+command("inspect", "id", "one entry: what its module imports and exports, or what is written about it", function(id)
+	write(native.inspect(need(id, "id")), "\n")
+end)
+
 command("ps", "", "the processes: pid, entry, state, mailbox, memory, age", function()
 	local rows = { { "PID", "ENTRY", "STATE", "MAILBOX", "MEMORY", "AGE" } }
 	for _, info in ipairs(process.list()) do
@@ -108,6 +112,10 @@ command("ps", "", "the processes: pid, entry, state, mailbox, memory, age", func
 		insert(rows, row)
 	end
 	print_rows(rows)
+end)
+
+command("why", "pid", "what a process waits for, and where; the number of its pid is enough", function(text)
+	write(native.why(find_pid(need(text, "pid"))), "\n")
 end)
 
 command("kill", "pid", "ends a process; the number of its pid is enough", function(text)
@@ -130,6 +138,12 @@ end)
 command("load", "file", "runs a Lua file in the session", function(path)
 	local text = native.read(need(path, "file"))
 	commands.run_text(text, "@" .. path)
+end)
+
+command("reload", "", "entries and Lua sources from the disk; processes that live go on as they are", function()
+	local text = native.reload()
+	native.forget()
+	write(text, "\n")
 end)
 
 command("time", "expression", "how long it takes", function(text)

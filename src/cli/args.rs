@@ -104,7 +104,7 @@ pub struct Cli {
 }
 
 /// Options of every command. They stand before the NAME or FILE of a program; what follows belongs to the program.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Globals {
     /// Project folder [default: the nearest parent with wippy.lock, .wippy.yaml or an entry file]
     #[arg(short = 'C', long, value_name = "DIR", global = true)]

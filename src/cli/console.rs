@@ -93,7 +93,6 @@ pub struct Paint {
 }
 
 /// Text as it is.
-#[cfg(test)]
 pub const PLAIN: Paint = Paint { on: false };
 
 impl Paint {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::args::{Globals, Inspect, ModuleOptions};
-use super::console::{Console, Paint};
+use super::console::{Console, PLAIN, Paint};
 use super::failure::{Failure, code};
 use super::log::ConsoleLog;
 use super::script::{self, Surroundings, folder_of};
 use super::{module, open, target};
+use crate::error::Result as Outcome;
 use crate::id::EntryId;
 use crate::log::Log;
 use crate::project::{Entry, Registry, Spec, WasmSource, WasmSpec};
@@ -92,16 +93,36 @@ fn declared(text: &str, globals: &Globals) -> Result<Subject, Failure> {
     if let Err(error) = project.registry.usable(&entry.id) {
         return Err(Failure::entry(error, &entry.problems));
     }
-    let Spec::Wasm(spec) = &entry.spec else {
+    Subject::of(&entry, &project.registry).ok_or_else(|| {
         let message = format!("{} is a {}, which is no WebAssembly", entry.id, entry.kind);
-        return Err(Failure::usage(message));
-    };
-    Ok(Subject {
-        fs: source(spec).map(|(fs, ..)| fs).unwrap_or_default(),
-        before: String::new(),
-        registry: project.registry,
-        entry,
+        Failure::usage(message)
     })
+}
+
+impl Subject {
+    /// None for an entry that is no WebAssembly.
+    fn of(entry: &Arc<Entry>, registry: &Arc<Registry>) -> Option<Subject> {
+        let Spec::Wasm(spec) = &entry.spec else { return None };
+        Some(Subject {
+            fs: source(spec).map(|(fs, ..)| fs).unwrap_or_default(),
+            before: String::new(),
+            registry: registry.clone(),
+            entry: entry.clone(),
+        })
+    }
+}
+
+/// What a session shows of a WASM entry; none for other kinds.
+pub fn text(
+    entry: &Arc<Entry>,
+    registry: &Arc<Registry>,
+    look: impl FnOnce(&Entry) -> Outcome<Inspection>,
+) -> Option<Outcome<String>> {
+    let subject = Subject::of(entry, registry)?;
+    Some(look(entry).map(|found| {
+        let yaml = yaml(&subject, &found).unwrap_or_default();
+        to_text(&subject, &found, &yaml, PLAIN)
+    }))
 }
 
 /// Volume, path, and the hash as written.

@@ -68,10 +68,9 @@ fn show(id: &str, as_json: bool, globals: &Globals, console: &Console) -> Result
     let id = EntryId::parse(id).map_err(|error| Failure::usage(error.message()))?;
     let project = open::project(globals)?;
     let entry = target::any(&project, &id)?;
-    let whole = whole(&entry);
     let text = match as_json {
-        true => format!("{whole}\n"),
-        false => serde_yaml::to_string(&whole).map_err(unwritable)?,
+        true => format!("{}\n", whole(&entry)),
+        false => text(&entry).map_err(|error| Failure::new(code::FAILED, error))?,
     };
     console.answer(&text);
     let style = console.paint(Stream::Err).style();
@@ -82,11 +81,13 @@ fn show(id: &str, as_json: bool, globals: &Globals, console: &Console) -> Result
     Ok(code::SUCCESS)
 }
 
-fn unwritable(error: serde_yaml::Error) -> Failure {
-    Failure::new(
-        code::FAILED,
-        Error::internal(format!("cannot write the entry as YAML: {error}")),
-    )
+/// An entry as YAML.
+///
+/// # Errors
+/// Internal for one that YAML has no way to write.
+pub fn text(entry: &Entry) -> crate::error::Result<String> {
+    serde_yaml::to_string(&whole(entry))
+        .map_err(|error| Error::internal(format!("cannot write the entry as YAML: {error}")))
 }
 
 fn head(entry: &Entry) -> Json {

@@ -11,7 +11,7 @@ use super::run::{Job, Source};
 use super::{open, target};
 use crate::error::Error;
 use crate::id::EntryId;
-use crate::project::{DirectorySpec, Entry, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
+use crate::project::{Diagnostic, DirectorySpec, Entry, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
 
 /// Of entries that scripts bring with them.
 const NAMESPACE: &str = "script";
@@ -31,6 +31,8 @@ pub struct Surroundings {
     /// Where it may `require` files from, its own folder first.
     pub folders: Vec<PathBuf>,
     pub shutdown_timeout: Duration,
+    /// What was found in the project.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Surroundings {
@@ -51,6 +53,7 @@ impl Surroundings {
             registry,
             folders,
             shutdown_timeout: project.config.shutdown_timeout,
+            diagnostics: project.diagnostics,
         })
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::call::{Target, no_handler};
 use super::{Process, Topic};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Frame, Kind, Result};
 use crate::id::{EntryId, Pid};
 use crate::value::{Packed, Value};
 
@@ -85,6 +85,15 @@ pub struct Start {
 /// Where a message came from that a program has taken: its sender, if a process, and its topic.
 pub type Received = (Option<Pid>, Topic);
 
+/// One thing that a process does, or waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Doing {
+    /// `main waits for a message`
+    pub what: String,
+    /// Where in the program, innermost first; empty when that is not known.
+    pub at: Vec<Frame>,
+}
+
 /// The running side of a process. Dropping it closes everything it held.
 pub trait Body: Send {
     /// Runs until it waits, ends, or its slice of about a millisecond is over.
@@ -101,6 +110,11 @@ pub trait Body: Send {
 
     /// The messages that the program took last, oldest first: for the record of a failure.
     fn last_received(&self) -> Vec<Received> {
+        Vec::new()
+    }
+
+    /// What it is doing, for a person who asks: one line for each thing that it does at once. Called between two steps.
+    fn explain(&self) -> Vec<Doing> {
         Vec::new()
     }
 

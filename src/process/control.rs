@@ -13,7 +13,7 @@ use tokio::sync::futures::Notified;
 
 use super::pool::Chain;
 use super::timer::Armed;
-use super::{Body, Context, Exit, Host, Kernel, Mailbox, Program, Start, Upgrade, Wait};
+use super::{Body, Context, Doing, Exit, Host, Kernel, Mailbox, Program, Start, Upgrade, Wait};
 use crate::error::Result;
 use crate::id::{EntryId, Pid};
 use crate::system::terminal::Terminal;
@@ -395,6 +395,12 @@ impl Process {
             phase::IDLE => State::Waiting,
             _ => State::Ready,
         }
+    }
+
+    /// What it is doing. Blocks until its step is over, if it is in one; so it must not be called from within.
+    pub fn explain(&self) -> Vec<Doing> {
+        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+        body.as_ref().map(|body| body.explain()).unwrap_or_default()
     }
 
     /// How often it was scheduled.

@@ -64,8 +64,8 @@ mod timer;
 mod tests;
 
 pub use body::{
-    Body, Cause, Exit, Instance, Loading, Program, Programs, Progress, Received, Resolved, Start, StepContext, Upgrade,
-    Wait,
+    Body, Cause, Doing, Exit, Instance, Loading, Program, Programs, Progress, Received, Resolved, Start, StepContext,
+    Upgrade, Wait,
 };
 pub use call::{Call, Place, Target, no_handler, parse_target};
 pub use context::{Actor, Context, Scope};

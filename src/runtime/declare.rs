@@ -6,13 +6,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::findings;
 use super::programs::Engines;
 use crate::error::Result;
 use crate::id::EntryId;
 use crate::process::{Bound, HostSpec, Kernel};
 use crate::project::entry::Density;
-use crate::project::{Entry, ProcessHostSpec, Registry, Spec};
+use crate::project::{Diagnostic, Entry, ProcessHostSpec, Registry, Spec};
 use crate::system::terminal::Terminal;
+use crate::wasm::inspect::Inspection;
 
 /// Where entries become known.
 pub struct Declarations {
@@ -47,6 +49,24 @@ impl Declarations {
         }
         self.engines.replace(registry, changed);
         Ok(())
+    }
+
+    /// The entries as they are now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.engines.lua.registry()
+    }
+
+    /// What there is to know about the module of a WASM entry. Blocks for as long as compiling takes.
+    ///
+    /// # Errors
+    /// As [`Wasm::inspect`](crate::wasm::Wasm::inspect).
+    pub fn inspect(&self, entry: &Entry) -> Result<Inspection> {
+        self.engines.wasm.inspect(entry)
+    }
+
+    /// What only the engines can find wrong with an entry. Blocks for as long as compiling takes.
+    pub fn findings(&self, entry: &Arc<Entry>) -> Vec<Diagnostic> {
+        findings::of(&self.engines, entry)
     }
 
     /// Adds the host that an entry describes; nothing for other entries.

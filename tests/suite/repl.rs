@@ -301,3 +301,109 @@ fn entries_cannot_name_files() {
     folder.write("x.lua", "return 1");
     folder.wippy("run main").run().code(0).stdout("nil\tInvalid\n");
 }
+
+#[test]
+fn a_process_says_why_it_waits_and_where() {
+    let folder = Folder::with(&[
+        (
+            "sleeper.lua",
+            "local time = require('time')\nlocal function doze()\n  time.sleep('1h')\nend\ndoze()",
+        ),
+        ("caller.lua", "process.exec('./sleeper.lua', nil)"),
+        ("busy.lua", "while true do end"),
+    ]);
+    let mut pty = session(&folder);
+    // Whoever waits has begun to.
+    pty.line(
+        "function rests(pid) while process.info(pid).state ~= 'waiting' do time.sleep('1ms') end end",
+        "",
+    );
+    pty.line("rests(process.spawn('./sleeper.lua'))", "");
+    pty.line(":why 2", "{repl:processes|0x00002} file:sleeper.lua: waiting\n")
+        .sees("  main sleeps, ")
+        .sees(" at most\n    at sleeper.lua:3: in doze\n    at sleeper.lua:5");
+    pty.line("rests(process.spawn('./caller.lua'))", "");
+    pty.line("while #process.list() < 4 do time.sleep('1ms') end", "");
+    pty.line(
+        ":why 3",
+        "  main waits for the end of file:sleeper.lua {repl:processes|0x00004}",
+    );
+    pty.line("busy = process.spawn('./busy.lua')", "");
+    pty.line(
+        "while process.info(busy).state ~= 'running' do time.sleep('1ms') end",
+        "",
+    );
+    pty.line(":why 5", "  main could go on\n    at busy.lua:1");
+    pty.line(":why 99", "could not resolve '99'");
+    leave(pty);
+}
+
+#[test]
+fn a_guest_says_whether_it_runs() {
+    let folder = wasm("spin", "spin", "");
+    let mut pty = session(&folder);
+    pty.line("guest = process.spawn('app:main', nil)", "");
+    pty.line(
+        "while process.info(guest).state ~= 'running' do time.sleep('1ms') end",
+        "",
+    );
+    // Running, or ready while another one runs.
+    pty.line(":why 2", "{app:processes|0x00002} app:main: r");
+    leave(pty);
+}
+
+#[test]
+fn a_reload_takes_what_is_on_the_disk_and_leaves_what_lives() {
+    let folder = crate::projects::project("  - name: worker\n    kind: process.lua\n    source: file://worker.lua\n");
+    folder.write("src/worker.lua", "return function() return 'old' .. 'er' end");
+    folder.write("words.lua", "return 'hello'");
+    let mut pty = session(&folder);
+    pty.line("require('words') .. '!'", "\"hello!\"");
+    pty.line("process.exec('app:worker', nil)", "\"older\"");
+    folder.write("src/worker.lua", "return function() return process.receive().value end");
+    folder.write("words.lua", "return 'good'");
+    pty.line(":reload", "1 entry has changed\n  app:worker\n");
+    pty.line("require('words') .. '!'", "\"good!\"");
+    pty.line("pid = process.spawn_monitored('app:worker', nil)", "");
+    let more =
+        folder.read("src/_index.yaml") + "  - name: wonderful\n    kind: process.lua\n    source: return function(\n";
+    folder.write("src/_index.yaml", more);
+    folder.write("src/worker.lua", "return function() return 'new' .. 'er' end");
+    pty.line(
+        ":reload",
+        "2 entries have changed\n  app:wonderful\n  app:worker\nerror[lua-syntax]",
+    );
+    pty.line("process.exec('app:worker', nil)", "\"newer\"");
+    // The one that was there before has kept what it ran.
+    pty.line("process.send(pid, 'x', 4200 + 42)", "true");
+    pty.line("process.receive().value", "4242");
+    pty.sees("> ")
+        .keys("'app:won\t' == 'app:' .. 'wonderful'\r")
+        .sees("true");
+    pty.line(":reload", "no entry has changed");
+    leave(pty);
+}
+
+#[test]
+fn an_entry_can_be_looked_at() {
+    let folder = wasm("compute", "compute", "");
+    let mut pty = session(&folder);
+    pty.sees("> ")
+        .keys(":inspect app:ma\t\r")
+        .sees("guest.wasm: component of ")
+        .sees("exports:\n  compute(");
+    pty.line(":inspect app:processes", "kind: process.host");
+    pty.line(":inspect app:mian", "no entry app:mian; did you mean app:main?");
+    leave(pty);
+}
+
+#[test]
+fn what_is_known_without_a_terminal_too() {
+    let folder = wasm("compute", "compute", "");
+    folder
+        .wippy_args(&["repl", "-e", ":inspect app:main", "-e", ":reload"])
+        .run()
+        .code(0)
+        .stdout_has("compute(")
+        .stdout_has("no entry has changed\n");
+}

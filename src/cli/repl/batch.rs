@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::World;
+use super::reach::Reach;
 use crate::cli::args::Repl;
 use crate::cli::console::Console;
 use crate::cli::failure::{Failure, code};
@@ -92,7 +93,10 @@ fn is_command(text: &str) -> bool {
 /// # Errors
 /// What the first one that failed failed with.
 pub fn run(world: &World, texts: Vec<Text>, console: &Console) -> Result<u8, Failure> {
-    let desk = Arc::new(Batch(Mutex::new(texts.into_iter().map(Text::request).collect())));
+    let desk = Arc::new(Batch {
+        requests: Mutex::new(texts.into_iter().map(Text::request).collect()),
+        reach: world.reach.clone(),
+    });
     world.runtime.block_on(async {
         let mut signals = Signals::listen().map_err(|error| unreadable(&error.to_string()))?;
         let process = world.start(desk)?;
@@ -127,17 +131,28 @@ fn without_session(exit: &Exit) -> Exit {
 
 /// A desk with a pile of work.
 #[derive(Debug)]
-struct Batch(Mutex<VecDeque<Request>>);
+struct Batch {
+    requests: Mutex<VecDeque<Request>>,
+    reach: Arc<Reach>,
+}
 
 impl Desk for Batch {
     fn next(&self) -> Asked {
-        let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let next = self.requests.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         Box::pin(ready(next))
     }
 
     fn reply(&self, _: Vec<String>) {}
 
     fn quit(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn reload(&self) -> crate::error::Result<String> {
+        self.reach.reload()
+    }
+
+    fn inspect(&self, id: &str) -> crate::error::Result<String> {
+        self.reach.inspect(id)
     }
 }

@@ -42,7 +42,7 @@ pub struct Line {
     /// How many items wait in the session's mailbox.
     pub waiting: Box<dyn Fn() -> usize + Send>,
     /// Ids of entries and hosts, sorted.
-    pub ids: Vec<String>,
+    pub ids: Box<dyn Fn() -> Vec<String> + Send>,
     pub terminal: Arc<Terminal>,
     pub screen: Arc<Screen>,
     /// Run first.
@@ -223,8 +223,9 @@ impl Completer for Assistant {
         Ok(match word::before(before) {
             word::Word::Text(start) => {
                 let begun = &before[start..];
-                let ids = self.0.line.ids.iter().filter(|id| id.starts_with(begun));
-                (start, ids.cloned().collect())
+                let mut ids = (self.0.line.ids)();
+                ids.retain(|id| id.starts_with(begun));
+                (start, ids)
             }
             word::Word::Path { path, method, start } => (start, self.0.complete(path, method)),
             word::Word::None => (position, Vec::new()),

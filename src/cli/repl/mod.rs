@@ -1,12 +1,14 @@
 //! `wippy repl`: a session at a prompt, or texts of the command line that run in one.
 //!
 //! The session is a process (`lua::modules::repl`); here is who it works for. `batch` has a list of texts, `prompt` a person
-//! with an `editor` on a thread of its own, a `screen` that both share with the output, and a `history`. What the values look like is decided in `lua/repl/`.
+//! with an `editor` on a thread of its own, a `screen` that both share with the output, and a `history`. `reach` is what both
+//! can ask of the project. What the values look like is decided in `lua/repl/`.
 
 mod batch;
 mod editor;
 mod history;
 mod prompt;
+mod reach;
 mod screen;
 mod word;
 
@@ -27,6 +29,7 @@ use crate::project::Spec;
 use crate::runtime::{Options, Runtime};
 use crate::system::terminal::Stream;
 use crate::value::Packed;
+use reach::Reach;
 
 /// Of the entries that a session brings with it.
 const NAMESPACE: &str = "repl";
@@ -70,6 +73,7 @@ pub fn run(args: &Repl, globals: &Globals, console: &Console) -> Result<u8, Fail
 struct World {
     runtime: Runtime,
     around: Surroundings,
+    reach: Arc<Reach>,
 }
 
 impl World {
@@ -84,8 +88,10 @@ impl World {
             shutdown_timeout: around.shutdown_timeout,
             ..Options::new(around.registry.clone(), console.terminal().clone())
         });
+        let runtime = runtime.map_err(|error| Failure::new(code::FAILED, error))?;
         Ok(World {
-            runtime: runtime.map_err(|error| Failure::new(code::FAILED, error))?,
+            reach: Arc::new(Reach::new(globals, &runtime)),
+            runtime,
             around,
         })
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use super::editor::{self, Ask, Line};
+use super::reach::Reach;
 use super::screen::Screen;
 use super::{World, batch};
 use crate::cli::console::Console;
@@ -33,13 +34,17 @@ pub fn run(world: &World, first: Option<String>, console: &Console) -> Result<u8
         quits: AtomicBool::new(false),
         busy: Arc::default(),
         asked: AtomicBool::new(false),
+        reach: world.reach.clone(),
     });
     let counted = desk.clone();
     let line = Line {
         asks: asked,
         names: named,
         waiting: Box::new(move || counted.waiting()),
-        ids: ids(world),
+        ids: {
+            let reach = world.reach.clone();
+            Box::new(move || reach.ids())
+        },
         terminal: console.terminal().clone(),
         screen: Screen::new(),
         first,
@@ -62,14 +67,6 @@ fn start_editor(line: Line) -> Result<Failed, Failure> {
     });
     started.map_err(|error| batch::unreadable(&format!("cannot start the prompt: {error}")))?;
     Ok(failure)
-}
-
-/// Ids of all entries, for completion in strings.
-fn ids(world: &World) -> Vec<String> {
-    let entries = world.around.registry.iter();
-    let mut ids: Vec<String> = entries.map(|entry| entry.id.as_str().to_owned()).collect();
-    ids.sort();
-    ids
 }
 
 /// How a session came to its end.
@@ -151,6 +148,7 @@ struct Prompt {
     busy: Arc<AtomicBool>,
     /// This process has come as far as asking for something to do.
     asked: AtomicBool,
+    reach: Arc<Reach>,
 }
 
 impl fmt::Debug for Prompt {
@@ -196,5 +194,13 @@ impl Desk for Prompt {
 
     fn quit(&self) {
         self.quits.store(true, Ordering::SeqCst);
+    }
+
+    fn reload(&self) -> crate::error::Result<String> {
+        self.reach.reload()
+    }
+
+    fn inspect(&self, id: &str) -> crate::error::Result<String> {
+        self.reach.inspect(id)
     }
 }

@@ -3,7 +3,7 @@
 /// What is to be completed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Word {
-    /// A string literal whose contents begin there.
+    /// An id that begins there: the contents of a string literal, or the argument of a command that takes one.
     Text(usize),
     /// A path of names, the last of which begins at `start` and may be empty.
     Path {
@@ -27,7 +27,14 @@ pub fn before(text: &str) -> Word {
             start: lead,
         };
     }
-    path(text)
+    argument(text, lead).unwrap_or_else(|| path(text))
+}
+
+/// The argument of a command that takes the id of an entry.
+fn argument(text: &str, lead: usize) -> Option<Word> {
+    let (name, _) = text[lead..].split_once(' ')?;
+    let start = text.rfind(' ')? + 1;
+    matches!(name, ":inspect" | ":entries").then_some(Word::Text(start))
 }
 
 /// Where the contents of the string literal begin that is still open at the end.
@@ -94,6 +101,8 @@ mod tests {
         assert_eq!(before("process.spawn(\"app:w"), Word::Text(15));
         assert_eq!(before("f('a', 'b"), Word::Text(8));
         assert_eq!(before("f(\"a\\\"b"), Word::Text(3));
+        assert_eq!(before(":inspect app:w"), Word::Text(9));
+        assert_eq!(before(":inspect "), Word::Text(9));
     }
 
     #[test]

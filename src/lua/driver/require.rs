@@ -116,6 +116,24 @@ unsafe extern "C-unwind" fn ran(l: Lua, _: c_int, _: lua_KContext) -> c_int {
     }
 }
 
+/// A Lua function after which files that were required are read again when they are required the next time.
+///
+/// # Errors
+/// When the state has no memory for it.
+pub fn forgetting(lua: &mlua::Lua) -> mlua::Result<mlua::Function> {
+    // SAFETY: a C function that keeps the rules of this room.
+    unsafe { lua.create_c_function(forget) }
+}
+
+unsafe extern "C-unwind" fn forget(l: Lua) -> c_int {
+    // SAFETY: as every C function of ours; nil takes the place of the table.
+    unsafe {
+        lua_pushnil(l);
+        lua_rawsetp(l, LUA_REGISTRYINDEX, key(&FILES));
+    }
+    0
+}
+
 impl Driver {
     unsafe fn require(&mut self, l: Lua, name: &str) -> Act {
         let context = self.context.clone();

@@ -99,6 +99,11 @@ impl Pending {
         self.child = None;
     }
 
+    /// The process that was started for this wait, if there is one by now.
+    pub fn child(&self) -> Option<&Arc<Process>> {
+        self.child.as_ref().and_then(|child| child.get())
+    }
+
     /// What is waited for, to be waited for elsewhere.
     pub fn into_work(self) -> Work {
         self.work

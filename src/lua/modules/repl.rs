@@ -12,13 +12,14 @@ use std::time::Instant;
 use mlua::{Lua, MultiValue, Table};
 
 use crate::duration;
-use crate::error::Error;
+use crate::error::{Error, Frame, Result};
 use crate::id::Pid;
 use crate::lua::definitions;
 use crate::lua::driver;
 use crate::lua::host::{Call, context, raise, waiting};
 use crate::lua::modules::part::Part;
 use crate::lua::syntax::input;
+use crate::process::{Doing, Process, State};
 
 /// What a session is asked to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,22 @@ pub trait Desk: Send + Sync + fmt::Debug {
 
     /// The session wants to end: the next request is none.
     fn quit(&self);
+
+    /// Takes over what is on the disk by now; what has changed, as text. Blocks.
+    ///
+    /// # Errors
+    /// Why nothing could be taken over.
+    fn reload(&self) -> Result<String> {
+        Err(Error::unavailable("there is nothing to load again"))
+    }
+
+    /// What there is to know about an entry, as text. Blocks.
+    ///
+    /// # Errors
+    /// NotFound for an entry that does not exist; what is wrong with its module.
+    fn inspect(&self, id: &str) -> Result<String> {
+        Err(Error::unavailable(format!("{id} cannot be looked at here")))
+    }
 }
 
 /// The main chunk of every session.
@@ -76,6 +93,10 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
     native.set("prepare", lua.create_function(prepare)?)?;
     native.set("read", waiting(lua, read)?)?;
     native.set("write", waiting(lua, write)?)?;
+    native.set("why", waiting(lua, why)?)?;
+    native.set("inspect", waiting(lua, inspect)?)?;
+    native.set("reload", waiting(lua, reload)?)?;
+    native.set("forget", driver::forgetting(lua)?)?;
     native.set("parent", lua.create_function(parent)?)?;
     native.set("entries", lua.create_function(entries)?)?;
     native.set(
@@ -145,30 +166,67 @@ fn prepare(lua: &Lua, text: mlua::LuaString) -> mlua::Result<MultiValue> {
     mlua::IntoLuaMulti::into_lua_multi((program, is_expression), lua)
 }
 
-/// A file's text, its path seen from the current folder. Raises when it cannot be read.
-fn read(lua: &Lua, path: String) -> mlua::Result<Call> {
+/// Does what blocks off the workers, and raises its error.
+fn blocking<T>(lua: &Lua, work: impl FnOnce() -> Result<T> + Send + 'static) -> mlua::Result<Call>
+where
+    T: mlua::IntoLuaMulti + Send + 'static,
+{
     let io = context(lua)?.process.kernel().io().clone();
-    let reading = io.spawn_blocking(move || {
-        let text = std::fs::read_to_string(&path);
-        text.map_err(|error| Error::not_found(format!("cannot read {path}: {error}")))
-    });
-    Ok(Call::wait(reading, |_, read| match read {
-        Ok(text) => text.map_err(raise),
+    Ok(Call::wait(io.spawn_blocking(work), |_, done| match done {
+        Ok(done) => done.map_err(raise),
         Err(failure) => Err(raise(Error::internal(failure.to_string()))),
     }))
 }
 
+/// A file's text, its path seen from the current folder. Raises when it cannot be read.
+fn read(lua: &Lua, path: String) -> mlua::Result<Call> {
+    blocking(lua, move || {
+        let text = std::fs::read_to_string(&path);
+        text.map_err(|error| Error::not_found(format!("cannot read {path}: {error}")))
+    })
+}
+
+fn inspect(lua: &Lua, id: String) -> mlua::Result<Call> {
+    let desk = desk(lua)?;
+    blocking(lua, move || desk.inspect(&id))
+}
+
+fn reload(lua: &Lua, (): ()) -> mlua::Result<Call> {
+    let desk = desk(lua)?;
+    blocking(lua, move || desk.reload())
+}
+
+/// What a process is doing, as text of some lines.
+fn why(lua: &Lua, pid: String) -> mlua::Result<Call> {
+    let kernel = context(lua)?.process.kernel().clone();
+    let pid = kernel.resolve(&pid).map_err(raise)?;
+    let process = kernel.find(&pid);
+    let process = process.ok_or_else(|| raise(Error::not_found(format!("process not found: {pid}"))))?;
+    blocking(lua, move || Ok(reason(&process)))
+}
+
+fn reason(process: &Process) -> String {
+    let doing = process.explain();
+    let mut text = format!("{} {}: {}", process.pid(), process.entry(), process.state().as_str());
+    if doing.is_empty() && process.state() == State::Waiting {
+        text.push_str("\n  the guest waits for a call of its imports: time, a file, a message");
+    }
+    for Doing { what, at } in doing {
+        text.push_str(&format!("\n  {what}"));
+        let is_ours = |frame: &&Frame| frame.source.starts_with('[');
+        for frame in at.iter().filter(|frame| !is_ours(frame)) {
+            text.push_str(&format!("\n    at {frame}"));
+        }
+    }
+    text
+}
+
 /// Writes a file, its path seen from the current folder. Raises when that fails.
 fn write(lua: &Lua, (path, text): (String, String)) -> mlua::Result<Call> {
-    let io = context(lua)?.process.kernel().io().clone();
-    let writing = io.spawn_blocking(move || {
+    blocking(lua, move || {
         let written = std::fs::write(&path, text);
         written.map_err(|error| Error::internal(format!("cannot write {path}: {error}")))
-    });
-    Ok(Call::wait(writing, |_, written| match written {
-        Ok(done) => done.map_err(raise),
-        Err(failure) => Err(raise(Error::internal(failure.to_string()))),
-    }))
+    })
 }
 
 /// The pid of the process that spawned a living one.
