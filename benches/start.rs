@@ -1,8 +1,9 @@
 //! How long a newcomer waits: from the start of the program to its end, or to its prompt.
 //!
 //! `cargo bench --bench start`. The greeting of `examples/greet`, warm (its code is in the cache) beside `wippy --version`,
-//! cold (the cache is empty) beside compiling the same module with bare wasmtime, once in a fresh process as every start does; and the prompt of `wippy repl` in a
-//! project of a hundred entries. Each figure is the median of several rounds, in milliseconds.
+//! cold (the cache is empty) beside compiling the same module with bare wasmtime, once in a fresh process as every start does;
+//! the prompt of `wippy repl` in a project of a hundred entries; and `wippy check` of ten thousand. Each figure is the median
+//! of several rounds, in milliseconds.
 
 #[path = "../tests/suite/terminal.rs"]
 mod terminal;
@@ -35,12 +36,15 @@ fn main() {
         run(&mut greet(empty.path()));
     });
     let compile = world::median(compile_in_a_child);
-    let project = hundred_entries();
+    let project = entries(100);
+    let many = entries(10_000);
+    let check = timed(|| run(wippy(cache.path()).arg("-C").arg(many.path()).arg("check")));
     let prompt = world::median(|| prompt(project.path(), cache.path()));
     println!("{:<44} {:>8} {:>8} {:>8}", "ms", "ours", "floor", "more");
     row("run greet, warm (--version; goal: 3 more)", warm, version);
     row("run greet, cold (the compile; goal: 5 more)", cold, compile);
     row("prompt, 100 entries (goal: 50)", prompt, 0.0);
+    row("check, 10,000 entries (goal: 1,000)", check, 0.0);
 }
 
 fn compile_once() -> f64 {
@@ -83,11 +87,12 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-fn hundred_entries() -> tempfile::TempDir {
+/// A project of that many entries: two hosts, and Lua.
+fn entries(count: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let mut entries = String::from("version: '1.0'\nnamespace: bench\nentries:\n");
     entries.push_str("  - { name: terminal, kind: terminal.host }\n  - { name: processes, kind: process.host }\n");
-    for number in 2..100 {
+    for number in 2..count {
         writeln!(
             entries,
             "  - {{ name: p{number}, kind: process.lua, source: 'return print' }}"

@@ -154,6 +154,10 @@ fn leaf(field: &Field) -> Json {
             let names = Grant::ALL.map(Grant::name);
             json!({ "type": ["array"], "items": { "anyOf": [{ "enum": names }, { "type": "string" }] } })
         }
+        Shape::Hosts => {
+            let pattern = format!(r"^([^:/\s\[\]]+|\[[0-9A-Fa-f:.]+\]):(\*|[1-9][0-9]{{0,4}})$|{REPLACED}");
+            json!({ "type": ["array"], "items": { "type": "string", "pattern": pattern } })
+        }
         Shape::Texts => {
             json!({ "type": ["array"], "items": { "type": "string" }, "minItems": usize::from(field.required) })
         }
