@@ -218,6 +218,7 @@ fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Res
     wasi::filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
     wasi::filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
     super::files::guard(l, LINKED)?;
+    super::random::guard(l, LINKED)?;
     link_cli(l)?;
     if sockets {
         link_sockets(l)?;
@@ -258,6 +259,7 @@ fn module_linker(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::preview_1)?;
     linker.allow_shadowing(true);
     super::files::guard_preview_1(&mut linker)?;
+    super::random::guard_preview_1(&mut linker)?;
     linker.func_wrap(PREVIEW_1, "sock_accept", |_: i32, _: i32, _: i32| NOTSUP)?;
     linker.func_wrap(
         PREVIEW_1,

@@ -26,6 +26,7 @@ mod lookup;
 pub mod module;
 mod network;
 mod program;
+mod random;
 mod sections;
 mod slab;
 mod state;
@@ -114,6 +115,11 @@ impl Wasm {
     /// To be called at every beat of the kernel: busy guests yield.
     pub fn tick(&self) {
         self.shared.engines.tick();
+    }
+
+    /// How many modules were compiled here: neither found in the cache nor shared with another entry.
+    pub fn compilations(&self) -> usize {
+        self.shared.artifacts.compilations()
     }
 
     pub fn engines(&self) -> &Arc<Engines> {
