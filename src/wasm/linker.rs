@@ -6,9 +6,10 @@
 //!
 //! Invariant: no import reaches anything of the host unless a grant of this entry covers it.
 
+use std::future::ready;
 use std::sync::OnceLock;
 
-use wasmtime::component::types::{ComponentInstance, ComponentItem};
+use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{self, Component, HasData, LinkerInstance, ResourceTable, ResourceType};
 use wasmtime::{Engine, ExternType, Module};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
@@ -24,11 +25,12 @@ use super::export::unversioned;
 use super::grants::{Grant, Grants, imports_line};
 use super::module::Code;
 use super::state::State;
+use super::wasi_0_3;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::process::Exit;
 
-/// The version of WASI 0.2 that is linked. A guest for any other 0.2 gets the same functions.
+/// The version of WASI 0.2 that is linked. A guest for any other 0.2 gets the same functions; 0.3 is `wasi_0_3`'s.
 const LINKED: &str = "0.2.12";
 /// The module name of preview 1.
 pub(super) const PREVIEW_1: &str = "wasi_snapshot_preview1";
@@ -48,20 +50,23 @@ pub enum Provision {
 /// What becomes of an import of that name under these grants.
 pub fn provision(interface: &str, grants: Grants) -> Provision {
     use Grant::{Cli, Clocks, Filesystem, Http, Io, Random, Sockets};
-    let linked = is_linked_version(interface);
+    let linked = linked_version(interface).is_some();
     match Grant::covering(interface) {
-        Some(Io | Cli | Filesystem | Clocks | Random) if linked && exists(interface) => Provision::Linked,
+        Some(Io | Cli | Filesystem | Clocks | Random) if linked => Provision::Linked,
         Some(Io | Cli | Filesystem | Clocks | Random) | None => Provision::Missing(None),
         Some(grant) if !grants.has(grant) => Provision::Missing(Some(grant)),
-        Some(Sockets | Http) if linked && exists(interface) => Provision::Linked,
+        Some(Sockets | Http) if linked => Provision::Linked,
         Some(grant) if actor::GRANTS.contains(&grant) && has_version(interface, "0.1.") => Provision::Linked,
         Some(grant) => Provision::Unprovided(grant),
     }
 }
 
-/// WASI 0.2.x, releases only.
-fn is_linked_version(interface: &str) -> bool {
-    has_version(interface, "0.2.")
+/// The version of WASI that stands behind an interface, if it is a release and has that interface.
+fn linked_version(interface: &str) -> Option<&'static str> {
+    if has_version(interface, "0.3.") {
+        return wasi_0_3::exists(interface).then_some(wasi_0_3::LINKED);
+    }
+    (has_version(interface, "0.2.") && exists(interface)).then_some(LINKED)
 }
 
 /// Whether it is a release of the versions that begin so.
@@ -157,7 +162,10 @@ impl Linkers {
         let mut linker = match base.get() {
             Some(linker) => linker.clone(),
             None => {
-                let made = component_linker(engine, sockets, http).map_err(unlinked)?;
+                let mut made = component_linker(engine, sockets, http).map_err(unlinked)?;
+                if alloc.flavor().concurrent {
+                    wasi_0_3::link(&mut made, sockets).map_err(unlinked)?;
+                }
                 base.get_or_init(|| made).clone()
             }
         };
@@ -209,6 +217,7 @@ fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Res
     wasi::filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
     wasi::filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
     super::files::guard(l, LINKED)?;
+    super::random::guard(l, LINKED)?;
     link_cli(l)?;
     if sockets {
         super::sockets::link(l)?;
@@ -237,6 +246,7 @@ fn module_linker(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::preview_1)?;
     linker.allow_shadowing(true);
     super::files::guard_preview_1(&mut linker)?;
+    super::random::guard_preview_1(&mut linker)?;
     linker.func_wrap(PREVIEW_1, "sock_accept", |_: i32, _: i32, _: i32| NOTSUP)?;
     linker.func_wrap(
         PREVIEW_1,
@@ -300,7 +310,7 @@ impl Stubs<'_> {
         provision: Provision,
     ) -> Result<()> {
         match item {
-            ComponentItem::ComponentFunc(_) => self.function(at, interface, name, provision),
+            ComponentItem::ComponentFunc(ty) => self.function(at, interface, name, &ty, provision),
             ComponentItem::Resource(resource) => self.resource(at, name, resource, provision),
             ComponentItem::ComponentInstance(inner) => {
                 let mut at = at.instance(name).map_err(unlinked)?;
@@ -318,10 +328,15 @@ impl Stubs<'_> {
         at: &mut LinkerInstance<'_, State>,
         interface: Option<&str>,
         name: &str,
+        ty: &ComponentFunc,
         provision: Provision,
     ) -> Result<()> {
         let stop = self.importer.refusal(&import_name(interface, name), provision);
-        let added = at.func_new(name, move |_, _, _, _| Err(wasmtime::Error::new(stop.clone())));
+        let refuse = move || Err(wasmtime::Error::new(stop.clone()));
+        let added = match ty.async_() {
+            true => at.func_new_concurrent(name, move |_, _, _, _| Box::pin(ready(refuse()))),
+            false => at.func_new(name, move |_, _, _, _| refuse()),
+        };
         match added {
             // What is linked refuses to be defined twice; a function that a later 0.2 added becomes a stub.
             Err(_) if provision == Provision::Linked => Ok(()),
@@ -352,7 +367,10 @@ impl Stubs<'_> {
 fn linked_name(interface: &str) -> String {
     match Grant::covering(interface) {
         Some(grant) if actor::GRANTS.contains(&grant) => actor::linked_name(interface),
-        _ => format!("{}@{LINKED}", unversioned(interface)),
+        _ => match linked_version(interface) {
+            Some(version) => format!("{}@{version}", unversioned(interface)),
+            None => interface.to_owned(),
+        },
     }
 }
 

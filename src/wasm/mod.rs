@@ -26,12 +26,16 @@ mod lookup;
 pub mod module;
 mod network;
 mod program;
+mod random;
+mod sections;
 mod slab;
 mod sockets;
 mod state;
+mod stdio;
 mod tls;
 pub mod value;
 mod wasi;
+mod wasi_0_3;
 
 #[cfg(test)]
 mod tests;
@@ -112,6 +116,11 @@ impl Wasm {
     /// To be called at every beat of the kernel: busy guests yield.
     pub fn tick(&self) {
         self.shared.engines.tick();
+    }
+
+    /// How many modules were compiled here: neither found in the cache nor shared with another entry.
+    pub fn compilations(&self) -> usize {
+        self.shared.artifacts.compilations()
     }
 
     pub fn engines(&self) -> &Arc<Engines> {

@@ -19,6 +19,7 @@ use super::grants::{Grant, Grants};
 use super::linker::{self, Import, Importer};
 use super::module::{Artifact, Code, Header, Kept, Source, sha256, verify};
 use super::network::Reach;
+use super::sections;
 use super::state::State;
 use super::value::Signature;
 use super::wasi::Inputs;
@@ -99,7 +100,7 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     }
     let header = Header::of(&source.bytes)?;
     let grants = Grants::parse(&spec.imports, header == Header::Component)?;
-    let Settled { kept, home, code } = compiled(shared, source, &sha256, flavor(spec))?;
+    let Settled { kept, home, code } = compiled(shared, source, &sha256, flavor(spec, header, source))?;
     let exports = export::list(&shared.engines.engine(home)?, &code);
     let chosen = export::find(&exports, &spec.method)?.clone();
     let imports = linker::imports(&code);
@@ -143,10 +144,11 @@ pub(super) struct Settled {
 }
 
 /// The flavor of an entry's code on a host that wants nothing special.
-pub(super) fn flavor(spec: &WasmSpec) -> Flavor {
+pub(super) fn flavor(spec: &WasmSpec, header: Header, source: &Source) -> Flavor {
     Flavor {
         fuel: spec.limits.max_fuel > 0,
         dense: false,
+        concurrent: header == Header::Component && sections::is_concurrent(&source.bytes),
     }
 }
 
@@ -424,8 +426,10 @@ impl Program for Handle {
             )));
         }
         let call = program.lower(&start.args)?;
+        // Nobody else asks for them again, and they may be large.
+        let args = if program.actor { start.args } else { Packed::empty() };
         let given = Given {
-            args: start.args,
+            args,
             system: program.shared.system.clone(),
             max_transfer: spec.limits.max_transfer,
         };

@@ -63,6 +63,11 @@ impl State {
         Ok(())
     }
 
+    /// How many files, streams and pollables may be open.
+    pub fn handles(&self) -> usize {
+        self.handles
+    }
+
     /// The process that the guest is.
     pub fn process(&self) -> &Arc<Process> {
         self.inputs.process()
