@@ -15,11 +15,13 @@ use wippy::error::Result;
 use wippy::id::EntryId;
 use wippy::process::{Process, Program, Resolved};
 use wippy::project::Registry;
-use wippy::project::entry::{Entry, Spec, WasmSpec};
+use wippy::project::entry::{Entry, Limits, LuaKind, LuaSpec, ProcessHostSpec, Spec, WasmSpec};
+use wippy::runtime::{Options, Runtime};
+use wippy::system::terminal::Terminal;
 use wippy::system::{System, Volume};
 use wippy::value::{Packed, Value};
 use wippy::wasm::{Settings, Wasm};
-use world::{Nothing, World, bare_engine, each, resident};
+use world::{Nothing, World, bare_engine, each, median, resident, spawn};
 
 const IN_FLIGHT: usize = 1_000;
 const LIVES: usize = 10_000;
@@ -179,6 +181,138 @@ fn sleepers(file: &str) {
     guests.world.kernel.close();
 }
 
+/// A thousand guests that spin, until the last of them is gone.
+fn terminate() {
+    let guests = Guests::new(2);
+    let entry = entry("spin.wasm", "spin");
+    let figure = median(|| {
+        let spinning: Vec<_> = (0..1_000)
+            .map(|_| guests.spawn(&entry, &Packed::empty()).expect("it starts"))
+            .collect();
+        while spinning.iter().any(|process| process.steps() == 0) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let start = Instant::now();
+        for process in &spinning {
+            guests.world.kernel.terminate(process.pid()).expect("it lives");
+        }
+        for process in &spinning {
+            guests.world.io.block_on(process.exited());
+        }
+        start.elapsed().as_secs_f64() * 1e3
+    });
+    println!("\n1 000 spinning guests terminated in {figure:.1} ms");
+    guests.world.kernel.close();
+}
+
+/// A thousand starts of a module that nothing has compiled before, until the last one has ended.
+fn cold() {
+    let mut compilations = 0;
+    let figure = median(|| {
+        let guests = Guests::new(2);
+        let entry = entry("greet.wasm", "greet");
+        let args = Packed::from_value(&Value::from("you"));
+        let start = Instant::now();
+        let spawned: Vec<_> = (0..1_000)
+            .map(|_| {
+                let (wasm, kernel) = (guests.wasm.clone(), guests.world.kernel.clone());
+                let (entry, args, host) = (entry.clone(), args.clone(), guests.world.host.clone());
+                guests.world.io.spawn(async move {
+                    let program = match wasm.resolve(&entry) {
+                        Resolved::Ready(program) => program.expect("it loads"),
+                        Resolved::Pending(loading) => loading.await.expect("it loads"),
+                    };
+                    kernel.spawn(spawn(&host, program, args)).expect("it starts")
+                })
+            })
+            .collect();
+        for task in spawned {
+            let process = guests.world.io.block_on(task).expect("no panic");
+            guests.world.wait(&process);
+        }
+        let figure = start.elapsed().as_secs_f64() * 1e3;
+        compilations = guests.wasm.compilations();
+        guests.world.kernel.close();
+        figure
+    });
+    println!("1 000 spawns at once of an uncached module: {figure:.1} ms, compiled {compilations} times");
+}
+
+/// Ten megabytes through a guest and back, as one parameter and the whole result.
+fn bulk() {
+    let guests = Guests::new(1);
+    for method in ["echo-list-u8", "echo-string"] {
+        let entry = entry("types.wasm", method);
+        let args = Packed::from_value(&Value::from("x".repeat(10_000_000)));
+        let figure = each(1, || {
+            let process = guests.spawn(&entry, &args).expect("it starts");
+            guests.world.wait(&process);
+        });
+        println!("10 MB there and back, {method}: {:.2} ms", figure / 1e6);
+    }
+    guests.world.kernel.close();
+}
+
+const RECORDS: &str = "return function(rounds)
+  local users = {}
+  for id = 1, 1000 do
+    users[id] = { id = id, name = 'user' .. id, tags = { 'a', 'b', 'c' }, active = id % 2 == 0 }
+  end
+  for _ = 1, rounds do
+    local back = assert(funcs.call('bench:users', users))
+    assert(#back == 1000 and back[1000].id == 1001)
+  end
+end";
+
+/// A thousand records of four fields from a Lua table through a guest and back into one.
+fn records() {
+    const ROUNDS: usize = 50;
+    let id = |name: &str| EntryId::new("bench", name);
+    let lua = LuaSpec {
+        kind: LuaKind::Process,
+        source: RECORDS.into(),
+        chunk: "records.lua".into(),
+        first_line: 1,
+        method: "main".into(),
+        modules: Vec::new(),
+        imports: Vec::new(),
+        limits: Limits::default(),
+        pool: None,
+    };
+    let users = WasmSpec::of_file(id("wasm"), "types.wasm", Some("transform-users"));
+    let entries = [
+        Entry::made(
+            id("host"),
+            "process.host",
+            Spec::ProcessHost(ProcessHostSpec::default()),
+        ),
+        Entry::made(id("main"), "process.lua", Spec::Lua(lua)),
+        Entry::made(id("users"), "function.wasm", Spec::Wasm(users)),
+    ];
+    let registry = Arc::new(Registry::default().with(entries));
+    let options = Options {
+        workers: 1,
+        ..Options::new(registry, Terminal::captured(Vec::new()))
+    };
+    let volume = Volume::ambient(id("wasm"), fixtures());
+    options.system.volumes.add(volume.expect("the fixtures"));
+    let runtime = Runtime::boot(options).expect("it boots");
+    let program = runtime.block_on(runtime.program(&id("main"))).expect("it loads");
+    let figure = each(ROUNDS, || {
+        let args = Packed::from_value(&Value::Int(ROUNDS as i64));
+        let process = runtime
+            .start(program.clone(), &id("host"), args, Vec::new())
+            .expect("it starts");
+        let exit = runtime.block_on(process.exited());
+        assert!(exit.result.is_ok(), "{exit:?}");
+    });
+    println!(
+        "1 000 records of four fields, Lua to guest to Lua: {:.2} ms",
+        figure / 1e6
+    );
+    runtime.block_on(runtime.stop());
+}
+
 fn mappings() -> f64 {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     maps.lines().count() as f64
@@ -188,4 +322,8 @@ fn main() {
     lives();
     sleepers("wait.wasm");
     sleepers("sleeper.wasm");
+    terminate();
+    cold();
+    bulk();
+    records();
 }

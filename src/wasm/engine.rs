@@ -456,6 +456,8 @@ mod tests {
             (Alloc::SmallPool, Alloc::Dense),
             (Alloc::OnDemand, Alloc::Dense),
             (Alloc::Fuel, Alloc::DenseFuel),
+            // Such a guest has stacks of its own.
+            (Alloc::Concurrent, Alloc::Concurrent),
         ] {
             assert_eq!(engines.admit(home, true).unwrap().alloc(), alloc);
         }

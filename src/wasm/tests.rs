@@ -1,8 +1,10 @@
 //! WASM processes in a kernel of their own, with the guests of `fixtures/wasm`.
 
 mod actors;
+mod borders;
 mod concurrent;
 mod dense;
+mod limits;
 mod network;
 
 use std::collections::HashMap;
@@ -160,11 +162,13 @@ impl World {
 
     /// A command on the terminal host: how it ended, and what it wrote.
     fn command(&self, entry: Entry, words: &[&str]) -> (Arc<Exit>, String, String) {
+        let (before, errors_before) = (self.terminal.output().len(), self.terminal.errors().len());
         let process = self.spawn_on(&self.terminal_host, entry, &[], words).unwrap();
         let exit = self.exit(&process);
         self.io().block_on(self.terminal.flush()).unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (exit, text(self.terminal.output()), text(self.terminal.errors()))
+        let text = |bytes: Vec<u8>, before: usize| String::from_utf8(bytes[before..].to_vec()).unwrap();
+        let out = text(self.terminal.output(), before);
+        (exit, out, text(self.terminal.errors(), errors_before))
     }
 }
 
