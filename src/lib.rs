@@ -44,7 +44,8 @@
 //! # Where to add things
 //!
 //! A Lua module is a file in `lua/modules` and a variant of its `Module`; an entry kind is a struct in `project::entry`
-//! and its arm in `runtime`; a command is a file in `cli`.
+//! and its arm in `runtime`; a command is a file in `cli`; what the runtime offers to guests is an interface of
+//! `wasm/wit/runtime.wit` and a file of its name in `wasm/actor`.
 //!
 //! # Chosen differently from the first design
 //!

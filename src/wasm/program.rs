@@ -426,8 +426,10 @@ impl Program for Handle {
             )));
         }
         let call = program.lower(&start.args)?;
+        // Nobody else asks for them again, and they may be large.
+        let args = if program.actor { start.args } else { Packed::empty() };
         let given = Given {
-            args: start.args,
+            args,
             system: program.shared.system.clone(),
             max_transfer: spec.limits.max_transfer,
         };

@@ -73,7 +73,7 @@ impl runtime::types::Host for State {}
 
 /// What these functions need to know beside the process.
 pub struct Given {
-    /// What the process was started with.
+    /// What the process was started with; empty for a guest that cannot ask.
     pub args: Packed,
     pub system: Arc<System>,
     /// Bytes that one value may take; 0: no limit.

@@ -49,7 +49,7 @@ impl<'a> Dice<'a> {
     }
 
     fn shape(&mut self, depth: u32) -> Shape {
-        let sides = if depth == 0 { 9 } else { 17 };
+        let sides = if depth == 0 { 9 } else { 20 };
         match self.roll(sides) {
             0 => Shape::Bool,
             1..=3 => Shape::Int(self.int()),
@@ -70,6 +70,8 @@ impl<'a> Dice<'a> {
                 Shape::variant(names.into_iter().map(|name| (name, self.payload(depth))))
             }
             15 => Shape::Option(Box::new(self.shape(depth - 1))),
+            16 => Shape::list(self.shape(depth - 1), Some(1 + self.roll(4) as u32)),
+            17 => self.map(depth),
             _ => self.result(depth),
         }
     }
@@ -77,6 +79,33 @@ impl<'a> Dice<'a> {
     fn int(&mut self) -> Int {
         use Int::*;
         [S8, U8, S16, U16, S32, U32, S64, U64][self.roll(8) as usize]
+    }
+
+    /// Keys are those that WIT allows; values that are nil would not be there.
+    fn map(&mut self, depth: u32) -> Shape {
+        let key = match self.roll(4) {
+            0 => Shape::Bool,
+            1 => Shape::Char,
+            2 => Shape::String,
+            _ => Shape::Int(self.int()),
+        };
+        let value = match self.shape(depth - 1) {
+            Shape::Option(inner) => Shape::Tuple(vec![Shape::Option(inner)]),
+            shape => shape,
+        };
+        Shape::Map(Box::new((key, value)))
+    }
+
+    /// Entries with different keys.
+    fn entries(&mut self, pair: &(Shape, Shape)) -> Vec<(Val, Val)> {
+        let mut entries: Vec<(Val, Val)> = Vec::new();
+        for _ in 0..self.roll(5) {
+            let key = self.val(&pair.0);
+            if entries.iter().all(|(known, _)| *known != key) {
+                entries.push((key, self.val(&pair.1)));
+            }
+        }
+        entries
     }
 
     fn payload(&mut self, depth: u32) -> Option<Shape> {
@@ -114,7 +143,15 @@ impl<'a> Dice<'a> {
                 let set = names.iter().filter(|_| self.roll(2) == 0);
                 Val::Flags(set.map(str::to_owned).collect())
             }
-            Shape::List(list) => Val::List((0..self.roll(5)).map(|_| self.val(&list.element)).collect()),
+            Shape::List(list) => {
+                let length = list.length.map_or_else(|| self.roll(5), u64::from);
+                let values = (0..length).map(|_| self.val(&list.element)).collect();
+                match list.length {
+                    Some(_) => Val::FixedLengthList(values),
+                    None => Val::List(values),
+                }
+            }
+            Shape::Map(pair) => Val::Map(self.entries(pair)),
             Shape::Tuple(members) => Val::Tuple(members.iter().map(|member| self.val(member)).collect()),
             Shape::Record(record) => {
                 let fields = record.names.iter().zip(&record.fields);
@@ -128,7 +165,7 @@ impl<'a> Dice<'a> {
             Shape::Option(_) => Val::Option(None),
             Shape::Result(arms) if self.roll(2) == 0 => Val::Result(Ok(self.boxed(&arms.ok))),
             Shape::Result(arms) => Val::Result(Err(self.boxed(&arms.err))),
-            Shape::Map(_) | Shape::Refused(_) => unreachable!("not rolled"),
+            Shape::Refused(_) => unreachable!("not rolled"),
         }
     }
 
