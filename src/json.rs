@@ -39,7 +39,13 @@ fn from_table(table: &Table) -> Json {
     Json::Object(object)
 }
 
+/// What stands for a table that is a key.
+const TABLE_KEY: &str = "\"table\"";
+
 fn key_text(key: &Value) -> String {
+    if matches!(key, Value::Table(_)) {
+        return TABLE_KEY.trim_matches('"').to_owned();
+    }
     match from(key) {
         Json::String(text) => text,
         other => other.to_string(),
@@ -139,8 +145,14 @@ impl Writer<'_> {
         self.add("}");
     }
 
-    /// A key is a text in JSON, whatever it is here.
+    /// A key is a text in JSON, whatever it is here; tables as keys have none: quoted once per level, their texts would double
+    /// with each.
     fn key(&mut self, content: &mut Reader<'_>) {
+        let mut ahead = *content;
+        if matches!(ahead.item(), Item::Table(_) | Item::Ref(_)) {
+            content.skip();
+            return self.add(TABLE_KEY);
+        }
         let start = self.text.len();
         self.value(content);
         if !self.text[start..].starts_with('"') {

@@ -284,15 +284,10 @@ impl Process {
     /// Ends it, whatever it does. The first reason stays.
     pub fn doom(self: &Arc<Self>, exit: Exit) {
         if self.doom.set(exit).is_ok() {
-            if self.is_stepped() {
-                self.kernel.wait_for_end(self);
-            }
+            // Also where it only waits for its turn, which may be far off.
+            self.kernel.wait_for_end(self);
             self.wake();
         }
-    }
-
-    fn is_stepped(&self) -> bool {
-        matches!(self.phase.load(Ordering::SeqCst), phase::RUNNING | phase::WOKEN)
     }
 
     /// Gives the body to whoever ends the process; none while it is being stepped.
@@ -399,8 +394,15 @@ impl Process {
 
     /// What it is doing. Blocks until its step is over, if it is in one; so it must not be called from within.
     pub fn explain(&self) -> Vec<Doing> {
-        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
-        body.as_ref().map(|body| body.explain()).unwrap_or_default()
+        let doing = {
+            let body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+            body.as_ref().map(|body| body.explain()).unwrap_or_default()
+        };
+        if self.phase.load(Ordering::SeqCst) == phase::ENDED {
+            // Its end has found the body locked, and nobody else will take it.
+            drop(self.take_body());
+        }
+        doing
     }
 
     /// How often it was scheduled.

@@ -38,6 +38,9 @@ const HEAVY: u64 = 4 << 20;
 /// How long an end waits for its body, when it is in a long call or takes long to drop.
 const GRACE: Duration = Duration::from_millis(50);
 
+/// Why a process is asked to end with its host.
+const STOPPING: &str = "scheduler shutdown";
+
 const SHARDS: usize = 64;
 
 /// A handle to one kernel. Clones are the same kernel.
@@ -297,7 +300,7 @@ impl Kernel {
     pub async fn stop_host(&self, host: &Arc<Host>) {
         host.begin_stop();
         for process in self.processes_of(host) {
-            self.ask_to_stop(None, &process, "scheduler shutdown");
+            self.ask_to_stop(None, &process, STOPPING);
         }
         let emptied = self.wait_until(host, |left| left.iter().all(|process| process.is_idle_orphan()));
         // A timeout is an outcome here, not an error: what is left is terminated below.
@@ -465,6 +468,10 @@ impl Kernel {
         }
         process.phase.store(phase::IDLE, Ordering::SeqCst);
         process.wake();
+        if process.host().is_stopping() {
+            // The stop began after it was admitted, and may have looked for processes before it was one.
+            self.ask_to_stop(None, &process, STOPPING);
+        }
         Ok(process)
     }
 

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Body, Exit, Instance, Program, Progress, Received, Start, StepContext};
+use super::{Body, Doing, Exit, Instance, Program, Progress, Received, Start, StepContext};
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
 use crate::project::PoolSpec;
@@ -336,6 +336,10 @@ impl Body for Leased {
 
     fn memory(&self) -> u64 {
         self.body.as_ref().map_or(0, |body| body.memory())
+    }
+
+    fn explain(&self) -> Vec<Doing> {
+        self.body.as_ref().map_or_else(Vec::new, |body| body.explain())
     }
 
     fn last_received(&self) -> Vec<Received> {

@@ -2,7 +2,7 @@
 //!
 //! Workers are OS threads of our own. Each has a ready queue of three lanes: processes that were just woken, processes that
 //! have never run, and processes whose slice ended. Woken and new ones take turns and go first, so that whoever spawns
-//! without end holds up nobody who has a message; a preempted one waits at most five beats of the tick for them. A worker
+//! without end holds up nobody who has a message; a preempted one waits at most seven beats of the tick for them. A worker
 //! wakes and feeds its own neighbours' chatter itself (a message over threads costs more than a step), and calls an idle
 //! neighbour only when more than one process waits behind the one it runs. Before it goes on with preempted ones, it helps
 //! a neighbour who has a backlog of the others.
@@ -34,7 +34,7 @@ use super::{Exit, Kernel, Process, Progress, StepContext, ticker};
 use crate::error::Error;
 
 /// Beats for which woken processes may keep a preempted one waiting.
-const PREEMPTED_WAITS: u64 = 5;
+const PREEMPTED_WAITS: u64 = 7;
 
 /// Woken and new processes that a worker must have for its neighbours to help though they have preempted ones to run.
 const BACKLOG: usize = 8;
@@ -94,7 +94,7 @@ struct Queue {
     preempted: VecDeque<Arc<Process>>,
     /// It is the turn of a new one.
     new_first: bool,
-    /// The beat in which a preempted one was last taken, or came back.
+    /// The beat in which a preempted one was last taken, or came back when there was none.
     preempted_at: u64,
 }
 
@@ -211,8 +211,8 @@ impl Scheduler {
         }
         for (index, worker) in self.workers.iter().enumerate() {
             lock(&worker.seat).slot.check(now);
-            if worker.is_overdue(now) {
-                self.relieve(kernel, index);
+            if let Some(since) = worker.overdue(now) {
+                self.relieve(kernel, index, since);
             }
         }
         if idle > 0 && (self.has_waiting() || kernel.timers().is_due()) {
@@ -228,10 +228,9 @@ impl Scheduler {
         !relieved.is_empty()
     }
 
-    /// Has a new thread take over from one whose step does not end.
-    fn relieve(&self, kernel: &Kernel, index: usize) {
+    /// Has a new thread take over from one whose step, begun in that beat, does not end.
+    fn relieve(&self, kernel: &Kernel, index: usize, since: u64) {
         let worker = &self.workers[index];
-        let since = worker.busy_since.load(Ordering::SeqCst);
         let slot = lock(&worker.seat).slot.clone();
         // Held to the end: the old thread looks for its slot here when it leaves.
         let mut relieved = lock(&self.relieved);
@@ -261,8 +260,10 @@ impl Scheduler {
         let worker = &self.workers[index];
         let mut queue = lock(&worker.queue);
         if !woken {
+            if queue.preempted.is_empty() {
+                queue.preempted_at = ticker::now();
+            }
             queue.preempted.push_back(process);
-            queue.preempted_at = ticker::now();
         } else if process.steps() == 0 {
             queue.new.push_back(process);
         } else {
@@ -271,6 +272,10 @@ impl Scheduler {
         let len = queue.len();
         worker.publish(&queue);
         drop(queue);
+        if self.here() != Some(index) {
+            // Relieved meanwhile: whoever serves that queue now may have gone to sleep before this came.
+            worker.unpark();
+        }
         if len > 1 && self.idle_count.load(Ordering::SeqCst) > 0 {
             self.call_idle();
         }
@@ -409,10 +414,10 @@ impl Worker {
         }
     }
 
-    /// Whether the step that runs has lasted too long.
-    fn is_overdue(&self, now: u64) -> bool {
+    /// When the step began that has lasted too long, if it has.
+    fn overdue(&self, now: u64) -> Option<u64> {
         let since = self.busy_since.load(Ordering::SeqCst);
-        since != 0 && now > since + RELIEF
+        (since != 0 && now > since + RELIEF).then_some(since)
     }
 
     /// Ends the step that began in that beat. False when somebody else did.

@@ -108,7 +108,12 @@ impl Engines {
         }
         let registry = self.lua.registry();
         registry.get(id).ok_or_else(|| no_handler(id))?;
-        let made = Callable::of(self, &registry.usable(id)?, &self.io)?;
-        Ok(self.calls_mut().entry(id.clone()).or_insert(made).clone())
+        let entry = registry.usable(id)?;
+        let made = Callable::of(self, &entry, &self.io)?;
+        let mut calls = self.calls_mut();
+        match self.is_current(&entry) {
+            true => Ok(calls.entry(id.clone()).or_insert(made).clone()),
+            false => Ok(made),
+        }
     }
 }

@@ -99,18 +99,27 @@ impl Engines {
         let stale = registry.reaching(changed);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|id, _| !stale.contains(id));
-        let called: Vec<Callable> = {
-            let mut calls = self.calls_mut();
-            stale.iter().filter_map(|id| calls.remove(id)).collect()
-        };
+        let mut calls = self.calls_mut();
+        let called: Vec<Callable> = stale.iter().filter_map(|id| calls.remove(id)).collect();
         self.lua.replace(registry);
+        drop(calls);
         called.iter().for_each(Callable::close);
     }
 
     fn lua_program(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
         let made = self.lua.program(entry);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.entry(entry.id.clone()).or_insert(made).clone()
+        match self.is_current(entry) {
+            true => known.entry(entry.id.clone()).or_insert(made).clone(),
+            false => made,
+        }
+    }
+
+    /// Whether no other entry has taken its place since. To be asked with what remembers programs locked, which is emptied
+    /// before the registry changes and locked until it has.
+    pub fn is_current(&self, entry: &Arc<Entry>) -> bool {
+        let registry = self.lua.registry();
+        registry.get(&entry.id).is_some_and(|now| Arc::ptr_eq(now, entry))
     }
 }
 

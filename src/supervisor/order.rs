@@ -52,7 +52,9 @@ pub(super) fn staying(planned: &[Vec<Planned>], stale: &HashSet<EntryId>) -> Has
     let mut staying = HashSet::new();
     for planned in planned.iter().flatten() {
         let stands = planned.requires.iter().all(|id| staying.contains(id));
-        if stands && !stale.contains(&planned.entry.id) {
+        // A host that has not changed stays: nothing would make it again, and a changed one starts everything again.
+        let is_host = matches!(planned.entry.spec, Spec::ProcessHost(_) | Spec::TerminalHost(_));
+        if is_host || stands && !stale.contains(&planned.entry.id) {
             staying.insert(planned.entry.id.clone());
         }
     }

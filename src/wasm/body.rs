@@ -17,13 +17,14 @@ use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
 use super::engine::Seat;
 use super::error::{Phase, translate, with_stderr};
-use super::limits::{Gauge, Memory};
+use super::limits::{Gauge, Memory, exceeded};
 use super::program::{Prepared, WasmProgram};
 use super::state::State;
 use super::value::Arguments;
 use super::wasi::Inputs;
 use crate::error::{Error, Result};
 use crate::process::{Body, Cause, Exit, Progress, Received, StepContext, Wait};
+use crate::size;
 use crate::system::volume;
 use crate::value::Packed;
 
@@ -53,6 +54,10 @@ pub struct WasmBody {
     seed: Option<Seed>,
     gauge: Arc<Gauge>,
     inputs: Arc<Inputs>,
+    /// Bytes; 0: as much as it likes.
+    max_memory: u64,
+    /// What lies unread in its mailbox and counts as its memory.
+    kept: u64,
 }
 
 /// What the first step makes the instance from.
@@ -65,6 +70,8 @@ struct Seed {
 impl WasmBody {
     pub(super) fn new(program: Arc<WasmProgram>, call: Call, inputs: Arc<Inputs>, seat: Seat) -> WasmBody {
         WasmBody {
+            max_memory: program.spec().limits.max_memory,
+            kept: 0,
             running: None,
             seed: Some(Seed { program, call, seat }),
             gauge: Arc::default(),
@@ -171,8 +178,20 @@ impl Future for Yield {
     }
 }
 
+impl WasmBody {
+    /// The end of a guest that lets ends pile up which it wanted to hear of.
+    fn overfull(&mut self, cx: &StepContext<'_>) -> Option<Exit> {
+        self.kept = cx.process.mailbox().held() as u64;
+        let is_over = self.kept > 0 && self.max_memory > 0 && self.memory() > self.max_memory;
+        is_over.then(|| exceeded("max_memory", self.max_memory, size::format).exit().clone())
+    }
+}
+
 impl Body for WasmBody {
     fn step(&mut self, cx: &mut StepContext<'_>) -> Progress {
+        if let Some(exit) = self.overfull(cx) {
+            return Progress::Ended(exit);
+        }
         if let Some(seed) = self.seed.take() {
             match self.begin(seed) {
                 Ok(running) => self.running = Some(running),
@@ -184,8 +203,13 @@ impl Body for WasmBody {
         };
         self.gauge.fresh.store(true, Ordering::Relaxed);
         self.gauge.only_mail.store(false, Ordering::Relaxed);
+        // Before and after: it learns in one step of writes that were done off the workers, and writes more in it.
+        let can_write = self.inputs.can_write();
+        if can_write {
+            volume::written();
+        }
         let polled = running.as_mut().poll(&mut Context::from_waker(cx.waker));
-        if self.inputs.can_write() {
+        if can_write {
             volume::written();
         }
         match polled {
@@ -200,7 +224,7 @@ impl Body for WasmBody {
     }
 
     fn memory(&self) -> u64 {
-        self.gauge.memory.load(Ordering::Relaxed)
+        self.gauge.memory.load(Ordering::Relaxed) + self.kept
     }
 
     fn last_received(&self) -> Vec<Received> {

@@ -92,6 +92,8 @@ struct Slot {
 struct Loaded {
     stamp: Stamp,
     checked: Instant,
+    /// It had just been written when it was read: another write may have left the same stamp.
+    young: bool,
     /// What [`writes`] was before the file was looked at.
     writes: u64,
     result: Result<Arc<WasmProgram>>,
@@ -185,7 +187,9 @@ impl Wasm {
         let writes = writes();
         if known.writes != writes || known.checked.elapsed() > FRESH {
             match self.stamp(&slot.entry) {
-                Ok(stamp) if stamp == known.stamp => (known.checked, known.writes) = (Instant::now(), writes),
+                Ok(stamp) if stamp == known.stamp && !known.young => {
+                    (known.checked, known.writes) = (Instant::now(), writes)
+                }
                 _ => {
                     *loaded = None;
                     return None;
@@ -220,6 +224,7 @@ impl Wasm {
         let bytes = self.source(&slot.entry)?;
         let result = load(&slot.entry, &bytes, &self.shared).map(Arc::new);
         *lock(&slot.loaded) = Some(Loaded {
+            young: bytes.stamp.is_young(),
             stamp: bytes.stamp,
             checked: Instant::now(),
             writes,

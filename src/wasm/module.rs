@@ -35,6 +35,9 @@ use crate::log::{Level, Log, Record};
 use crate::project::{WasmSource, check};
 use crate::system::volume::{Volume, Volumes};
 
+/// More than the steps in which file systems count time.
+const CLOCK_STEP: Duration = Duration::from_millis(20);
+
 /// What decides whether a module has to be loaded again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stamp {
@@ -61,6 +64,16 @@ impl Stamp {
         metadata
             .map(|metadata| Stamp::from(&metadata))
             .map_err(|error| unopened(path, &error))
+    }
+}
+
+impl Stamp {
+    /// Whether the file was written within a step of its file system's clock: a stamp cannot tell it from a later write.
+    pub fn is_young(&self) -> bool {
+        match self {
+            Stamp::File { modified: Some(at), .. } => at.elapsed().is_ok_and(|age| age < CLOCK_STEP),
+            Stamp::File { modified: None, .. } | Stamp::Text => false,
+        }
     }
 }
 

@@ -454,9 +454,12 @@ mod tests {
             );
             let process = world.spawn(world.program("main", &text), &[]).unwrap();
             let exit = std::thread::scope(|scope| {
+                // One that comes before the guard has nothing to interrupt.
                 scope.spawn(|| {
-                    std::thread::sleep(std::time::Duration::from_millis(30));
-                    process.interrupt();
+                    while process.exit().is_none() {
+                        std::thread::sleep(std::time::Duration::from_millis(5));
+                        process.interrupt();
+                    }
                 });
                 world.end(&process)
             });
