@@ -304,6 +304,18 @@ mod tests {
         assert_eq!(compact(&Value::str("one")), "one");
     }
 
+    #[test]
+    fn tables_as_keys_do_not_double_the_text_with_each_level() {
+        let nested = (0..60).fold(Value::Int(1), |inner, _| {
+            Value::Table(Box::new(Table {
+                pairs: vec![(inner, Value::Int(1))],
+                ..Table::default()
+            }))
+        });
+        assert_eq!(from(&nested).to_string(), "{\"table\":1}");
+        assert_eq!(written(&nested), "{\"table\":1}");
+    }
+
     fn text_of(packed: Packed) -> String {
         let mut text = String::new();
         write(&mut packed.reader(), &mut text);

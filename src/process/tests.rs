@@ -932,6 +932,19 @@ fn a_body_is_closed_before_its_exit_is_seen() {
 }
 
 #[test]
+fn a_process_that_waits_for_its_turn_ends_when_it_is_told_to() {
+    let world = World::with(Clock::real(), |host| host.workers = 1);
+    let (program, open, _) = Blocking::new();
+    let blocked = world.spawn_blocking(program);
+    let waiting = world.sleeper();
+    world.kernel.terminate(waiting.pid()).unwrap();
+    assert_eq!(world.exit(&waiting).cause, Cause::Terminated);
+    assert_eq!(blocked.state(), State::Running, "its turn never came");
+    open.send(()).unwrap();
+    assert_eq!(*world.exit(&blocked), done());
+}
+
+#[test]
 fn a_step_that_cannot_be_interrupted_holds_up_nobody_else() {
     let world = World::new();
     let blocked: Vec<_> = (0..4)

@@ -65,6 +65,10 @@ fn ends_that_nobody_reads_and_relations_are_held_by_who_wanted_them() {
     world.kernel.monitor(&owner, child.pid()).unwrap();
     send(&owner, child.pid(), 1).unwrap();
     world.exit(&child);
+    // Whoever watches is told after the end is known.
+    while owner.mailbox().len() == 0 {
+        std::thread::yield_now();
+    }
     assert!(owner.mailbox().held() > 5000);
     world.kernel.unmonitor(&owner, child.pid());
     assert_eq!(owner.mailbox().held(), 0, "an EXIT that was withdrawn is not held");
