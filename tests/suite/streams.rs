@@ -109,7 +109,8 @@ fn a_process_that_fails_unobserved_leaves_a_record() {
     let folder = project(
         "  - name: child\n    kind: process.lua\n    source: return function() error('lost') end\n  - name: main\n    \
          kind: process.lua\n    meta: { command: { name: main } }\n    modules: [time]\n    source: |\n      return \
-         function()\n        process.spawn('app:child', 'app:processes')\n        time.sleep('200ms')\n      end\n",
+         function()\n        local pid = process.spawn('app:child', 'app:processes')\n        while process.info(pid) do \
+         time.sleep('1ms') end\n      end\n",
     );
     folder
         .wippy("run main")

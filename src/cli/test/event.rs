@@ -76,6 +76,8 @@ pub struct Summary {
     pub failed: usize,
     pub pending: usize,
     pub listed: usize,
+    /// Of a random order.
+    pub seed: Option<u32>,
     pub took: Duration,
 }
 

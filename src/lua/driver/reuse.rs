@@ -30,6 +30,7 @@ impl Driver {
         self.free.clear();
         self.ready.clear();
         self.waiting = waiting::Calls::default();
+        self.alarms.clear();
         self.stop_calls(0);
         self.stop_timers(0);
         self.close_windows(0);
