@@ -1,8 +1,9 @@
 //! How long a newcomer waits: from the start of the program to its end, or to its prompt.
 //!
 //! `cargo bench --bench start`. The greeting of `examples/greet`, warm (its code is in the cache) beside `wippy --version`,
-//! cold (the cache is empty) beside compiling the same module with bare wasmtime; and the prompt of `wippy repl` in a
-//! project of a hundred entries. Each figure is the median of several rounds, in milliseconds.
+//! cold (the cache is empty) beside compiling the same module with bare wasmtime, once in a fresh process as every start does;
+//! the prompt of `wippy repl` in a project of a hundred entries; and `wippy check` of ten thousand. Each figure is the median
+//! of several rounds, in milliseconds.
 
 #[path = "../tests/suite/terminal.rs"]
 mod terminal;
@@ -20,7 +21,13 @@ use wasmtime::component::Component;
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/greet");
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/wasm/greet.wasm");
 
+/// Set for the child that compiles once and prints how many milliseconds that took.
+const COMPILE: &str = "WIPPY_BENCH_COMPILE";
+
 fn main() {
+    if std::env::var_os(COMPILE).is_some() {
+        return println!("{}", compile_once());
+    }
     let cache = tempfile::tempdir().expect("a folder");
     let version = timed(|| run(wippy(cache.path()).arg("--version")));
     let warm = timed(|| run(&mut greet(cache.path())));
@@ -28,15 +35,31 @@ fn main() {
         let empty = tempfile::tempdir().expect("a folder");
         run(&mut greet(empty.path()));
     });
-    let engine = world::bare_engine(4);
-    let bytes = fs::read(MODULE).expect("the fixture");
-    let compile = timed(|| drop(Component::new(&engine, &bytes).expect("it compiles")));
-    let project = hundred_entries();
+    let compile = world::median(compile_in_a_child);
+    let project = entries(100);
+    let many = entries(10_000);
+    let check = timed(|| run(wippy(cache.path()).arg("-C").arg(many.path()).arg("check")));
     let prompt = world::median(|| prompt(project.path(), cache.path()));
     println!("{:<44} {:>8} {:>8} {:>8}", "ms", "ours", "floor", "more");
     row("run greet, warm (--version; goal: 3 more)", warm, version);
     row("run greet, cold (the compile; goal: 5 more)", cold, compile);
     row("prompt, 100 entries (goal: 50)", prompt, 0.0);
+    row("check, 10,000 entries (goal: 1,000)", check, 0.0);
+}
+
+fn compile_once() -> f64 {
+    let engine = world::bare_engine(4);
+    let bytes = fs::read(MODULE).expect("the fixture");
+    let start = Instant::now();
+    drop(Component::new(&engine, &bytes).expect("it compiles"));
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+fn compile_in_a_child() -> f64 {
+    let bench = std::env::current_exe().expect("this program");
+    let output = Command::new(bench).env(COMPILE, "1").output().expect("a child");
+    let printed = String::from_utf8(output.stdout).expect("a number");
+    printed.trim().parse().expect("a number")
 }
 
 fn row(name: &str, ours: f64, floor: f64) {
@@ -64,11 +87,12 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-fn hundred_entries() -> tempfile::TempDir {
+/// A project of that many entries: two hosts, and Lua.
+fn entries(count: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let mut entries = String::from("version: '1.0'\nnamespace: bench\nentries:\n");
     entries.push_str("  - { name: terminal, kind: terminal.host }\n  - { name: processes, kind: process.host }\n");
-    for number in 2..100 {
+    for number in 2..count {
         writeln!(
             entries,
             "  - {{ name: p{number}, kind: process.lua, source: 'return print' }}"

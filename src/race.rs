@@ -1,7 +1,8 @@
-//! The first of two futures. Written out because tokio's `select!` would bring its procedural macros along.
+//! The first of two futures, and all of many. Written out because tokio's `select!` and `join!` would bring its procedural
+//! macros along.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 /// Which of the two was first, and its output.
@@ -23,10 +24,35 @@ pub async fn first<A, B>(left: impl Future<Output = A>, right: impl Future<Outpu
     .await
 }
 
+/// Runs all of them until the last one is done, on the caller's own task.
+pub async fn all(futures: impl IntoIterator<Item = impl Future<Output = ()>>) {
+    let mut left: Vec<Pin<Box<_>>> = futures.into_iter().map(Box::pin).collect();
+    poll_fn(|cx| {
+        left.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if left.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::future::{pending, ready};
+
+    #[test]
+    fn all_wait_for_the_last() {
+        let io = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (tell, told) = tokio::sync::oneshot::channel::<()>();
+        let waits = async { told.await.unwrap() };
+        let tells = async { tell.send(()).unwrap() };
+        let both: [Pin<Box<dyn Future<Output = ()>>>; 2] = [Box::pin(waits), Box::pin(tells)];
+        io.block_on(all(both));
+        io.block_on(all(std::iter::empty::<std::future::Ready<()>>()));
+    }
 
     #[test]
     fn the_left_one_wins_a_tie() {

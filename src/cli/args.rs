@@ -179,6 +179,14 @@ pub enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+    /// What may stand for the last of the words, for the shells
+    #[command(name = "__complete", hide = true)]
+    Offer {
+        #[arg(value_enum)]
+        shell: Shell,
+        #[arg(last = true)]
+        words: Vec<OsString>,
+    },
     /// Definitions of the Lua API for editors, with this project's ids, and their settings
     #[command(after_help = TYPES_EXAMPLES)]
     Types,

@@ -57,7 +57,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn with_nearest(mut error: clap::Error) -> clap::Error {
     if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
         let known = Cli::command();
-        let near = nearest(word, known.get_subcommands().map(clap::Command::get_name)).map(str::to_owned);
+        let near = nearest(
+            word,
+            known
+                .get_subcommands()
+                .filter(|command| !command.is_hide_set())
+                .map(clap::Command::get_name),
+        )
+        .map(str::to_owned);
         error.remove(ContextKind::SuggestedSubcommand);
         if let Some(near) = near {
             error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![near]));
@@ -115,6 +122,7 @@ fn dispatch(command: Option<Command>, globals: &Globals, console: &Console) -> R
         Command::Registry { what } => registry::run(&what, globals, console),
         Command::Init(args) => init::run(&args, console),
         Command::Completions { shell } => Ok(completions::run(shell, console)),
+        Command::Offer { shell, words } => Ok(completions::offer(shell, &words, console)),
         Command::Types => types::run(globals, console),
         Command::Schema => Ok(schema::run(console)),
         Command::Help(args) => help::run(&args, globals, console),

@@ -154,9 +154,14 @@ pub fn boot(job: &Job, globals: &Globals, console: &Console) -> Result<Runtime, 
     if matches!(&job.terminal.spec, Spec::TerminalHost(spec) if spec.hide_logs) {
         log.hide();
     }
+    let module = match &job.program {
+        Source::Entry(entry) if matches!(entry.spec, Spec::Wasm(_)) => Some(entry.clone()),
+        _ => None,
+    };
     Runtime::boot(Options {
         log: Log::new(log),
-        oneshot: matches!(&job.program, Source::Entry(entry) if matches!(entry.spec, Spec::Wasm(_))),
+        oneshot: module.is_some(),
+        first: module,
         shutdown_timeout: job.shutdown_timeout,
         ..Options::new(job.registry.clone(), console.terminal().clone())
     })

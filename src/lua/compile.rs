@@ -68,9 +68,13 @@ impl Cache {
 /// # Errors
 /// As [`Cache::compile`].
 pub fn compile(source: &Source<'_>) -> Result<Chunk> {
-    let text = placed(source);
-    let erased = erase(text.as_bytes()).map_err(|fault| refused(source, &fault.in_chunk(source.chunk)))?;
-    let code = compile_text(&erased, &format!("@{}", source.chunk)).map_err(|message| refused(source, &message))?;
+    let above = source.first_line.saturating_sub(1);
+    let erased = erase(bare(source.text).as_bytes()).map_err(|mut fault| {
+        fault.line = fault.line.saturating_add(above);
+        refused(source, &fault.in_chunk(source.chunk))
+    })?;
+    let text = moved_down(erased, above as usize);
+    let code = compile_text(&text, &format!("@{}", source.chunk)).map_err(|message| refused(source, &message))?;
     Ok(Chunk {
         code,
         words: Arc::new(words(source.text)),
@@ -82,16 +86,21 @@ pub fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// The text without a byte order mark and a `#!` line, moved down to the line where it stands in its file.
-fn placed<'a>(source: &Source<'a>) -> Cow<'a, str> {
-    let text = without_mark(source.text);
-    let text = match text.strip_prefix("#!") {
+/// The text without a byte order mark and a `#!` line, whose end stays.
+fn bare(text: &str) -> &str {
+    let text = without_mark(text);
+    match text.strip_prefix("#!") {
         Some(rest) => &rest[rest.find('\n').unwrap_or(rest.len())..],
         None => text,
-    };
-    match source.first_line.saturating_sub(1) as usize {
-        0 => Cow::Borrowed(text),
-        lines => Cow::Owned("\n".repeat(lines) + text),
+    }
+}
+
+/// The text below that many lines: Lua counts from the start of what it reads. A file with thousands of inline sources has each of
+/// them far down, so this is the last step, and Lua's own reader alone goes through the empty lines.
+fn moved_down(text: Cow<'_, [u8]>, lines: usize) -> Cow<'_, [u8]> {
+    match lines {
+        0 => text,
+        lines => Cow::Owned([vec![b'\n'; lines].as_slice(), &text].concat()),
     }
 }
 

@@ -13,8 +13,12 @@ mod driver;
 pub mod engine;
 pub mod error;
 pub mod host;
+#[cfg(test)]
+mod limits;
 mod message;
 pub mod modules;
+#[cfg(test)]
+mod neighbours;
 mod stack;
 pub mod syntax;
 #[cfg(test)]

@@ -113,7 +113,7 @@ impl Packing {
                 LUA_TNUMBER if lua_isinteger(l, index) != 0 => self.packer.int(lua_tointeger(l, index)),
                 LUA_TNUMBER => self.packer.float(lua_tonumber(l, index)),
                 LUA_TSTRING => {
-                    let text = bytes(l, index).unwrap_or_default();
+                    let text = string(l, index);
                     self.has_room_for(text.len())?;
                     self.packer.str(text);
                 }

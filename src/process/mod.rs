@@ -1,40 +1,71 @@
 //! The kernel: processes, mailboxes, hosts and their scheduling, knowing neither Lua nor wasm.
 //!
 //! An engine gives it a [`Program`] for each entry; a [`Process`] steps the [`Body`] that the program made. What is
-//! guaranteed, each sentence with a test of its name in `tests`:
+//! guaranteed, each sentence with a test of its name:
 //!
-//! - Messages from one sender arrive in the order in which they were sent.
-//! - Nothing is lost for lack of a reader: what is sent before anybody reads stays queued.
-//! - Every monitor gets exactly one EXIT, in every way of dying.
+//! Messages and events
+//!
+//! - Messages from one sender arrive in order.
+//! - What is sent before anybody reads stays queued.
+//! - A full mailbox refuses messages and takes events.
+//! - Every monitor gets exactly one EXIT in every way of dying.
 //! - Whoever has read the EXIT finds the pid and its names gone.
 //! - EXIT comes after the last message that the process sent.
-//! - The monitor of a monitored spawn is installed before the child's first step.
-//! - After `unmonitor` no EXIT of that process is seen.
-//! - The failure of a linked process ends its peer.
-//! - Who traps links reads LINK_DOWN and lives on; a trapping member stops the cascade.
-//! - A cycle of links falls as a whole, and each member once.
-//! - A link tells nothing of a normal end.
-//! - Who monitors and links a failing process gets both events; links are told after the monitors.
-//! - After `unlink` nothing is delivered any more, what is queued neither.
-//! - The link of a linked spawn is installed before the first step.
-//! - A kill is not trapped.
-//! - A name and messages of a spawn are there before the first step; a spawn under a taken name finds the holder.
-//! - An upgraded process keeps pid, mailbox, names, monitors and links.
-//! - A policy decides, and without one everything is allowed.
-//! - A full mailbox refuses messages and takes events.
-//! - A doomed process never runs again, and terminate ends one that waits, runs or was never stepped.
-//! - A deadline ends a process that waits and one that is busy.
-//! - Terminate is told in time though the step cannot be interrupted.
-//! - A step that cannot be interrupted holds up nobody else.
-//! - A panic in a body ends that process alone.
+//! - The monitor of a monitored spawn is installed before the first step.
+//! - After unmonitor no EXIT is seen.
 //! - A cancel is queued and can be ignored.
-//! - A host runs no more of its processes at once than its bound says.
+//!
+//! Links
+//!
+//! - The failure of a linked process ends its peer.
+//! - Who traps links reads LINK_DOWN and lives on.
+//! - A trapping member stops the cascade.
+//! - A cycle of links falls as a whole and each member once.
+//! - A link tells nothing of a normal end.
+//! - Who monitors and links a failing process gets both events.
+//! - Links are told after the monitors.
+//! - After unlink nothing is delivered any more.
+//! - An unlink that races the failure is either before it or too late.
+//! - The link of a linked spawn is installed before the first step.
+//!
+//! Life and death
+//!
+//! - A name and messages of a spawn are there before the first step.
+//! - A spawn under a taken name finds the holder.
+//! - An upgraded process keeps pid, mailbox, names, monitors and links.
+//! - A kill is not trapped.
+//! - A doomed process never runs again.
+//! - Terminate ends a process that waits, runs or was never stepped.
+//! - Terminate is told in time though the step cannot be interrupted.
+//! - A deadline ends a process that waits and one that is busy.
+//! - A panic in a body ends that process alone.
+//! - A policy decides and without one everything is allowed.
+//!
+//! Calls
+//!
+//! - A call is a process.
+//! - A pool runs no more calls at once than its size and the others in order.
+//! - An instance serves one call after the other, failed ones too.
+//! - The instance of a doomed call is not used again.
+//! - A call that is given up is stopped and gives its place back.
+//! - Calls are nested no deeper than the bound.
+//!
+//! Hosts and workers
+//!
+//! - A host runs no more of its processes at once than its bound.
+//! - A host takes no more processes than it has room for.
 //! - A terminal host takes one process at a time.
-//! - A stop of a host does not wait for idle orphans and terminates what outlives its timeout.
-//! - A call is a process; a pool runs no more calls at once than its size, and the others in the order of asking.
-//! - An instance serves one call after the other, failed ones too; that of a doomed call is not used again.
-//! - A call that is given up is stopped: by a CANCEL if it would read one, else at once.
-//! - A process that was just woken goes before one whose slice ended, and does not starve it.
+//! - A stop of a host does not wait for idle orphans.
+//! - A stop of a host terminates what outlives its timeout.
+//! - A step that cannot be interrupted holds up nobody else.
+//! - A woken process goes before preempted ones and does not starve them.
+//!
+//! What one process may pile up
+//!
+//! - A message larger than the whole mailbox is refused for good.
+//! - Cancels that nobody reads have a bound and those of a stop have not.
+//! - Ends that nobody reads and relations are held by who wanted them.
+//! - Names have a length and a number at most.
 //!
 //! All of it together is held against a small model under random interleavings (`tests/model.rs`), and a million processes
 //! that come and go leave nothing behind (`tests/soak.rs`).

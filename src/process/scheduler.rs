@@ -2,9 +2,10 @@
 //!
 //! Workers are OS threads of our own. Each has a ready queue of three lanes: processes that were just woken, processes that
 //! have never run, and processes whose slice ended. Woken and new ones take turns and go first, so that whoever spawns
-//! without end holds up nobody who has a message; a preempted one waits at most two beats of the tick for them. A worker
+//! without end holds up nobody who has a message; a preempted one waits at most five beats of the tick for them. A worker
 //! wakes and feeds its own neighbours' chatter itself (a message over threads costs more than a step), and calls an idle
-//! neighbour only when more than one process waits behind the one it runs.
+//! neighbour only when more than one process waits behind the one it runs. Before it goes on with preempted ones, it helps
+//! a neighbour who has a backlog of the others.
 //!
 //! Why not a task per worker on tokio's threads: tokio's cooperative budget is counted per task and would be shared by
 //! all processes of a worker, its driver is polled only between polls, and the thread to signal would move. Here tokio
@@ -33,7 +34,10 @@ use super::{Exit, Kernel, Process, Progress, StepContext, ticker};
 use crate::error::Error;
 
 /// Beats for which woken processes may keep a preempted one waiting.
-const PREEMPTED_WAITS: u64 = 2;
+const PREEMPTED_WAITS: u64 = 5;
+
+/// Woken and new processes that a worker must have for its neighbours to help though they have preempted ones to run.
+const BACKLOG: usize = 8;
 
 /// Beats that a step may last before its thread is relieved. More than an ordinary pause of the machine: a thread costs
 /// more than a slice.
@@ -68,6 +72,8 @@ struct Worker {
     queue: Mutex<Queue>,
     /// Length of all lanes together, to look at without the lock.
     len: AtomicUsize,
+    /// Length of the lanes of woken and new ones.
+    urgent: AtomicUsize,
     /// The beat in which its current step began; 0 between steps. Whoever sets it back to 0 owns the worker from then on:
     /// its thread after the step, or the tick that relieves it.
     busy_since: AtomicU64,
@@ -263,7 +269,7 @@ impl Scheduler {
             queue.woken.push_back(process);
         }
         let len = queue.len();
-        worker.len.store(len, Ordering::SeqCst);
+        worker.publish(&queue);
         drop(queue);
         if len > 1 && self.idle_count.load(Ordering::SeqCst) > 0 {
             self.call_idle();
@@ -286,8 +292,9 @@ impl Scheduler {
         }
         self.pop(index, true)
             .or_else(|| self.pop_common())
+            .or_else(|| self.steal(index, Worker::has_backlog, Queue::split_urgent))
             .or_else(|| self.pop(index, false))
-            .or_else(|| self.steal(index))
+            .or_else(|| self.steal(index, Worker::is_behind, Queue::split))
     }
 
     fn pop(&self, index: usize, only_urgent: bool) -> Option<Arc<Process>> {
@@ -297,7 +304,7 @@ impl Scheduler {
         }
         let mut queue = lock(&worker.queue);
         let process = queue.pop(only_urgent);
-        worker.len.store(queue.len(), Ordering::SeqCst);
+        worker.publish(&queue);
         process
     }
 
@@ -311,17 +318,23 @@ impl Scheduler {
         process
     }
 
-    /// Half of what a neighbour has, if it has more than it will come to soon.
-    fn steal(&self, thief: usize) -> Option<Arc<Process>> {
+    /// A share of what the first neighbour has that needs help.
+    fn steal(
+        &self,
+        thief: usize,
+        needs_help: impl Fn(&Worker) -> bool,
+        share: impl Fn(&mut Queue) -> Queue,
+    ) -> Option<Arc<Process>> {
         let count = self.workers.len();
         for victim in (1..count).map(|offset| (thief + offset) % count) {
-            if !self.workers[victim].is_behind() {
+            let victim = &self.workers[victim];
+            if !needs_help(victim) {
                 continue;
             }
             let mut taken = {
-                let mut queue = lock(&self.workers[victim].queue);
-                let taken = queue.split();
-                self.workers[victim].len.store(queue.len(), Ordering::SeqCst);
+                let mut queue = lock(&victim.queue);
+                let taken = share(&mut queue);
+                victim.publish(&queue);
                 taken
             };
             let first = taken.pop_first();
@@ -330,7 +343,7 @@ impl Scheduler {
                 own.woken.append(&mut taken.woken);
                 own.new.append(&mut taken.new);
                 own.preempted.append(&mut taken.preempted);
-                self.workers[thief].len.store(own.len(), Ordering::SeqCst);
+                self.workers[thief].publish(&own);
                 return first;
             }
         }
@@ -410,6 +423,16 @@ impl Worker {
         since != 0 && ended.is_ok()
     }
 
+    /// Says how long its queue is, which is locked.
+    fn publish(&self, queue: &Queue) {
+        self.len.store(queue.len(), Ordering::SeqCst);
+        self.urgent.store(queue.urgent(), Ordering::SeqCst);
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.urgent.load(Ordering::SeqCst) >= BACKLOG
+    }
+
     /// Whether it has more queued than the next process, or its step has lasted over a beat.
     fn is_behind(&self) -> bool {
         match self.len.load(Ordering::SeqCst) {
@@ -425,7 +448,11 @@ impl Worker {
 
 impl Queue {
     fn len(&self) -> usize {
-        self.woken.len() + self.new.len() + self.preempted.len()
+        self.urgent() + self.preempted.len()
+    }
+
+    fn urgent(&self) -> usize {
+        self.woken.len() + self.new.len()
     }
 
     fn pop(&mut self, only_urgent: bool) -> Option<Arc<Process>> {
@@ -451,14 +478,17 @@ impl Queue {
 
     /// The older half of each lane.
     fn split(&mut self) -> Queue {
-        let front = |lane: &mut VecDeque<Arc<Process>>| {
-            let rest = lane.split_off(lane.len().div_ceil(2));
-            std::mem::replace(lane, rest)
-        };
         Queue {
-            woken: front(&mut self.woken),
-            new: front(&mut self.new),
-            preempted: front(&mut self.preempted),
+            preempted: older_half(&mut self.preempted),
+            ..self.split_urgent()
+        }
+    }
+
+    /// The older half of those that go first.
+    fn split_urgent(&mut self) -> Queue {
+        Queue {
+            woken: older_half(&mut self.woken),
+            new: older_half(&mut self.new),
             ..Queue::default()
         }
     }
@@ -466,6 +496,11 @@ impl Queue {
     fn pop_first(&mut self) -> Option<Arc<Process>> {
         self.pop_urgent().or_else(|| self.preempted.pop_front())
     }
+}
+
+fn older_half(lane: &mut VecDeque<Arc<Process>>) -> VecDeque<Arc<Process>> {
+    let rest = lane.split_off(lane.len().div_ceil(2));
+    std::mem::replace(lane, rest)
 }
 
 fn run(kernel: &Kernel, index: usize, slot: Arc<Slot>) {

@@ -99,6 +99,35 @@ impl Programs for NoPrograms {
     }
 }
 
+#[test]
+fn each_guarantee_has_a_test_of_its_name() {
+    let tests = [
+        include_str!("tests.rs"),
+        include_str!("tests/bounds.rs"),
+        include_str!("tests/calls.rs"),
+        include_str!("tests/links.rs"),
+        include_str!("tests/spawn.rs"),
+        include_str!("tests/upgrade.rs"),
+    ]
+    .concat();
+    let sentences = include_str!("mod.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! - "));
+    let mut count = 0;
+    for sentence in sentences {
+        let words = sentence
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty());
+        let name = words.map(str::to_lowercase).collect::<Vec<_>>().join("_");
+        assert!(
+            tests.contains(&format!("#[test]\nfn {name}() {{")),
+            "no test named {name}"
+        );
+        count += 1;
+    }
+    assert!(count > 40, "{count} sentences found");
+}
+
 /// A kernel of its own with one host.
 struct World {
     kernel: Kernel,
@@ -379,7 +408,7 @@ fn a_panic_in_a_body_ends_that_process_alone() {
 }
 
 #[test]
-fn whoever_has_read_the_exit_finds_the_names_gone() {
+fn whoever_has_read_the_exit_finds_the_pid_and_its_names_gone() {
     let world = World::new();
     world.run(|watcher| async move {
         let kernel = watcher.kernel().clone();
@@ -388,9 +417,12 @@ fn whoever_has_read_the_exit_finds_the_names_gone() {
                 process.kernel().register("worker", process.pid()).unwrap();
                 done()
             });
-            kernel.spawn(child_of(&watcher, program, Ties::MONITOR)).unwrap();
+            let child = kernel.spawn(child_of(&watcher, program, Ties::MONITOR)).unwrap();
             exit_of(receive(&watcher).await);
             assert_eq!(kernel.names().lookup("worker"), None);
+            assert!(kernel.find(child.pid()).is_none());
+            let sent = kernel.send(None, child.pid(), "n".into(), Packed::empty());
+            assert_eq!(sent.unwrap_err().kind(), Kind::NotFound);
         }
     });
 }
@@ -527,6 +559,37 @@ fn a_doomed_process_never_runs_again() {
     let after = RUNS.load(Ordering::SeqCst);
     assert_eq!(world.run(|_| async { 1 }), 1);
     assert_eq!(RUNS.load(Ordering::SeqCst), after);
+}
+
+#[test]
+fn terminate_ends_a_process_that_waits_runs_or_was_never_stepped() {
+    let world = World::with(Clock::real(), |host| host.workers = 1);
+    let waits = world.sleeper();
+    while waits.steps() == 0 {
+        std::thread::yield_now();
+    }
+    let runs = world.spawn(|process, _| async move {
+        loop {
+            yield_now(&process).await;
+        }
+    });
+    while runs.steps() < 10 {
+        std::thread::yield_now();
+    }
+    for process in [waits, runs] {
+        world.kernel.terminate(process.pid()).unwrap();
+        assert_eq!(world.exit(&process).cause, Cause::Terminated);
+    }
+    static STEPS: AtomicUsize = AtomicUsize::new(0);
+    let unmanned = World::unmanned(|_| {});
+    let never = unmanned.spawn(|_, _| async {
+        STEPS.fetch_add(1, Ordering::SeqCst);
+        done()
+    });
+    unmanned.kernel.terminate(never.pid()).unwrap();
+    unmanned.kernel.close();
+    assert_eq!(never.exit().unwrap().cause, Cause::Terminated);
+    assert_eq!(STEPS.load(Ordering::SeqCst), 0);
 }
 
 #[test]

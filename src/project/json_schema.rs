@@ -148,6 +148,10 @@ fn leaf(field: &Field) -> Json {
         Shape::FreeMap => json!({ "type": ["object"] }),
         Shape::Pairs => json!({ "type": ["object"], "additionalProperties": { "type": "string" } }),
         Shape::List => json!({ "type": ["array"] }),
+        Shape::Hosts => {
+            let pattern = format!(r"^([^:/\s\[\]]+|\[[0-9A-Fa-f:.]+\]):(\*|[1-9][0-9]{{0,4}})$|{REPLACED}");
+            json!({ "type": ["array"], "items": { "type": "string", "pattern": pattern } })
+        }
         Shape::Texts => {
             json!({ "type": ["array"], "items": { "type": "string" }, "minItems": usize::from(field.required) })
         }

@@ -13,8 +13,9 @@ use super::fields::Fields;
 use super::grants::{self, Grant};
 use super::modules;
 use super::near::nearest;
+use super::network::complaint;
 use super::place::Step;
-use super::schema;
+use super::schema::{self, Base, PoolType};
 use super::yaml::Node;
 use crate::backoff::Backoff;
 use crate::id::EntryId;
@@ -141,12 +142,18 @@ impl Decoder<'_> {
     fn directory(&mut self) -> DirectorySpec {
         let written = self.fields.required("directory");
         let otherwise = if self.around.is_package {
-            self.around.module
+            Base::Module
         } else {
-            self.around.project
+            Base::Project
         };
-        let bases = [("project", self.around.project), ("module", self.around.module)];
-        let base = self.fields.word("base", &bases, "invalid base").unwrap_or(otherwise);
+        let base = match self
+            .fields
+            .word("base", &schema::BASES, "invalid base")
+            .unwrap_or(otherwise)
+        {
+            Base::Project => self.around.project,
+            Base::Module => self.around.module,
+        };
         let mode = self.fields.mode("mode").unwrap_or(0o755);
         DirectorySpec {
             path: join(base, &written),
@@ -255,8 +262,7 @@ impl Decoder<'_> {
     fn pool(&self) -> Option<PoolSpec> {
         self.fields.node("pool")?;
         let fields = self.fields.map("pool");
-        let names = ["inline", "lazy", "static", "adaptive"];
-        let kind = fields.word("type", &names.map(|name| (name, name)), "invalid pool type");
+        let kind = fields.word("type", &schema::POOL_TYPES, "invalid pool type");
         let count = |name: &str| fields.count(name, Code::BadValue);
         let (workers, size, buffer) = (count("workers"), count("size"), count("buffer"));
         let max_size = count("max_size").filter(|most| *most > 0);
@@ -275,13 +281,13 @@ impl Decoder<'_> {
         };
         let max_size_or = |most| max_size.unwrap_or(most);
         Some(match kind {
-            Some("inline") => PoolSpec::Inline,
-            Some("lazy") => PoolSpec::Lazy {
+            Some(PoolType::Inline) => PoolSpec::Inline,
+            Some(PoolType::Lazy) => PoolSpec::Lazy {
                 max_size: max_size_or(16),
                 warm_start,
             },
-            Some("static") => fixed(),
-            Some("adaptive") => PoolSpec::Adaptive {
+            Some(PoolType::Static) => fixed(),
+            Some(PoolType::Adaptive) => PoolSpec::Adaptive {
                 max_size: max_size_or(16),
                 warm_start,
             },
@@ -363,8 +369,9 @@ impl Decoder<'_> {
     }
 
     fn transport(&self) -> Transport {
-        let words = [("payload", Transport::Payload), ("wasi-http", Transport::WasiHttp)];
-        let transport = self.fields.word("transport", &words, "invalid transport type");
+        let transport = self
+            .fields
+            .word("transport", &schema::TRANSPORTS, "invalid transport type");
         if transport == Some(Transport::WasiHttp) {
             let message = "`transport: wasi-http` is not provided: there is no HTTP endpoint, calls return Unavailable";
             self.fields
@@ -500,7 +507,6 @@ impl Decoder<'_> {
         let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         let count = |name: &str, otherwise| host.count(name, Code::BadValue).map_or(otherwise, whole);
         host.count("max_processes", Code::BadValue);
-        let words = [("fast", Density::Fast), ("dense", Density::Dense)];
         ProcessHostSpec {
             workers: count("workers", default.workers),
             queue_size: count("queue_size", default.queue_size),
@@ -509,7 +515,7 @@ impl Decoder<'_> {
             mailbox_bytes: host
                 .size("mailbox_bytes", Code::BadValue)
                 .map_or(default.mailbox_bytes, whole),
-            density: wasm.word("density", &words, "invalid wasm.density"),
+            density: wasm.word("density", &schema::DENSITIES, "invalid wasm.density"),
             max_instances: wasm.count("max_instances", Code::BadValue),
             max_stack: wasm.size("max_stack", Code::BadValue),
         }
@@ -535,12 +541,11 @@ impl Decoder<'_> {
     fn lifecycle(&mut self) -> Lifecycle {
         let fields = self.fields.map("lifecycle");
         let default = Lifecycle::default();
-        let words = [("required", false), ("optional", true)];
         let duration = |name: &str, otherwise| fields.duration(name).unwrap_or(otherwise);
         Lifecycle {
             auto_start: fields.flag("auto_start").unwrap_or(false),
             optional: fields
-                .word("startup", &words, "invalid lifecycle.startup")
+                .word("startup", &schema::STARTUPS, "invalid lifecycle.startup")
                 .unwrap_or(false),
             requires: self.requires(&fields),
             start_timeout: duration("start_timeout", default.start_timeout),
@@ -671,26 +676,14 @@ pub fn clean_guest(guest: &str) -> String {
 fn network(wasi: &Fields<'_>) -> Vec<String> {
     let mut patterns = Vec::new();
     for (steps, pattern) in wasi.texts("network") {
-        if !is_network_pattern(&pattern) {
-            let found = Diagnostic::new(
-                Code::BadValue,
-                format!("wasi.network[]: {pattern:?} is not `host:port`"),
-            );
-            wasi.reader.report_value(
-                &steps,
-                found.label("like `example.org:443`, `*.example.org:443`, `127.0.0.1:*`"),
-            );
+        if let Some(instead) = complaint(&pattern) {
+            let message = format!("wasi.network[]: {pattern:?} is not `host:port`");
+            let found = Diagnostic::new(Code::BadValue, message).label(instead);
+            wasi.reader.report_value(&steps, found);
         }
         patterns.push(pattern.to_string());
     }
     patterns
-}
-
-/// `host:port`, the port a number or `*`.
-pub fn is_network_pattern(text: &str) -> bool {
-    let is_port = |port: &str| port == "*" || port.parse::<u16>().is_ok();
-    text.rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && is_port(port))
 }
 
 /// Inputs that the guest cannot see without a grant.

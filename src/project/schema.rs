@@ -7,12 +7,13 @@
 use std::collections::HashSet;
 
 use super::diagnostic::{Code, Diagnostic, Severity};
+use super::entry::{Density, Transport};
 use super::fields::{MOST, Reader};
 use super::near::nearest;
 use super::place::Step;
 use super::yaml::{Map, Node};
 
-use Shape::{Any, Count, Duration, Flag, FreeMap, List, Mode, Number, Pairs, Share, Size, Text, Texts, Words};
+use Shape::{Any, Count, Duration, Flag, FreeMap, Hosts, List, Mode, Number, Pairs, Share, Size, Text, Texts, Words};
 
 /// What may stand in a field. Null is nothing everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub enum Shape {
     List,
     /// A list of texts.
     Texts,
+    /// A list of patterns `host:port`.
+    Hosts,
 }
 
 /// A field of a kind.
@@ -68,9 +71,54 @@ const fn required(path: &'static str, shape: Shape) -> Field {
     }
 }
 
+/// From where a `directory` is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    Project,
+    Module,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PoolType {
+    Inline,
+    Lazy,
+    Static,
+    Adaptive,
+}
+
+// The words of a field with what they mean to decoding; `Words` has them without it.
+pub(super) const BASES: [(&str, Base); 2] = [("project", Base::Project), ("module", Base::Module)];
+pub(super) const DENSITIES: [(&str, Density); 2] = [("fast", Density::Fast), ("dense", Density::Dense)];
+pub(super) const POOL_TYPES: [(&str, PoolType); 4] = [
+    ("inline", PoolType::Inline),
+    ("lazy", PoolType::Lazy),
+    ("static", PoolType::Static),
+    ("adaptive", PoolType::Adaptive),
+];
+/// Whether failing to start is no failure of the boot.
+pub(super) const STARTUPS: [(&str, bool); 2] = [("required", false), ("optional", true)];
+pub(super) const TRANSPORTS: [(&str, Transport); 2] =
+    [("payload", Transport::Payload), ("wasi-http", Transport::WasiHttp)];
+
+const BASE: &[&str] = &words(BASES);
+const DENSITY: &[&str] = &words(DENSITIES);
+const POOL_TYPE: &[&str] = &words(POOL_TYPES);
+const STARTUP: &[&str] = &words(STARTUPS);
+const TRANSPORT: &[&str] = &words(TRANSPORTS);
+
+const fn words<T: Copy, const N: usize>(pairs: [(&'static str, T); N]) -> [&'static str; N] {
+    let mut words = [""; N];
+    let mut at = 0;
+    while at < N {
+        words[at] = pairs[at].0;
+        at += 1;
+    }
+    words
+}
+
 const LIFECYCLE: &[Field] = &[
     optional("lifecycle.auto_start", Flag),
-    optional("lifecycle.startup", Words(&["required", "optional"])),
+    optional("lifecycle.startup", Words(STARTUP)),
     optional("lifecycle.requires", Texts),
     optional("lifecycle.depends_on", Texts),
     optional("lifecycle.start_timeout", Duration),
@@ -88,7 +136,7 @@ const LIFECYCLE: &[Field] = &[
 ];
 
 const POOL: &[Field] = &[
-    optional("pool.type", Words(&["inline", "lazy", "static", "adaptive"])),
+    optional("pool.type", Words(POOL_TYPE)),
     optional("pool.workers", Count),
     optional("pool.size", Count),
     optional("pool.buffer", Count),
@@ -112,7 +160,7 @@ const LUA_RUN: &[Field] = &[
 const WASM: &[Field] = &[
     required("method", Text),
     optional("wit", Text),
-    optional("transport", Words(&["payload", "wasi-http"])),
+    optional("transport", Words(TRANSPORT)),
     optional("imports", Texts),
     optional("wasi.args", Texts),
     optional("wasi.cwd", Text),
@@ -122,7 +170,7 @@ const WASM: &[Field] = &[
     required("wasi.mounts[].fs", Text),
     required("wasi.mounts[].guest", Text),
     optional("wasi.mounts[].read_only", Flag),
-    optional("wasi.network", Texts),
+    optional("wasi.network", Hosts),
     optional("limits.max_execution_ms", Count),
     optional("limits.max_memory", Size),
     optional("limits.max_fuel", Count),
@@ -145,7 +193,7 @@ const HOST: &[Field] = &[
     optional("host.mailbox_limit", Count),
     optional("host.mailbox_bytes", Size),
     optional("host.max_processes", Count),
-    optional("wasm.density", Words(&["fast", "dense"])),
+    optional("wasm.density", Words(DENSITY)),
     optional("wasm.max_instances", Count),
     optional("wasm.max_stack", Size),
 ];
@@ -160,7 +208,7 @@ const KINDS: &[(&str, &[&[Field]])] = &[
             required("directory", Text),
             optional("auto_init", Flag),
             optional("mode", Mode),
-            optional("base", Words(&["project", "module"])),
+            optional("base", Words(BASE)),
         ]],
     ),
     ("function.lua", &[LUA, &[required("method", Text)], LUA_RUN, POOL]),

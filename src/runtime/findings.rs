@@ -54,6 +54,12 @@ fn lua(entry: &Entry) -> Option<Diagnostic> {
         chunk: &spec.chunk,
         first_line: spec.first_line,
     };
+    // Only a fault needs its line, which Lua finds by going through all the lines above.
+    compile(&Source {
+        first_line: 1,
+        ..source.clone()
+    })
+    .err()?;
     let found = syntax(&compile(&source).err()?, &source).about(&entry.id);
     // Inline source is shown as it stands in the YAML file, with its indentation.
     let place = found.place.as_ref().and_then(|place| entry.place_in_source(place));

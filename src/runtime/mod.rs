@@ -27,6 +27,7 @@ use crate::lua::compile::Source;
 use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
 use crate::project::entry::Density;
 use crate::project::{Diagnostic, Entry, Registry, Spec};
+use crate::race::all;
 use crate::supervisor::{Supervisor, Unstarted};
 use crate::system::System;
 use crate::system::terminal::Terminal;
@@ -54,6 +55,8 @@ pub struct Options {
     pub clock: Clock,
     /// Nothing will be started: folders are not opened, and none is made.
     pub dry: bool,
+    /// The WASM entry that is wanted first: it is loaded while the rest is made.
+    pub first: Option<Arc<Entry>>,
 }
 
 impl Options {
@@ -68,6 +71,7 @@ impl Options {
             shutdown_timeout: Duration::from_secs(30),
             clock: Clock::real(),
             dry: false,
+            first: None,
         }
     }
 }
@@ -108,6 +112,11 @@ impl Runtime {
             ..settings(&options.registry, options.oneshot)
         };
         let wasm = Wasm::new(settings, options.system.clone(), io.clone());
+        if let Some(first) = options.first {
+            let wasm = wasm.clone();
+            // Whoever waits for it meets its error.
+            io.spawn(async move { wasm.program(&first).await.map(drop) });
+        }
         let lua = LuaEngine::new(options.registry.clone(), options.system.clone());
         let engines = Arc::new(Engines::new(lua, wasm.clone(), io.clone()));
         let kernel = Kernel::new(KernelOptions {
@@ -282,9 +291,13 @@ impl Runtime {
     /// The orderly stop: the command first, then services in the reverse order of their start, then hosts, each with its
     /// own deadline, all of them within the shutdown timeout; then whatever is left is terminated.
     pub async fn stop(&self) {
-        // That time is up is no error here: what is left is ended below.
-        let _ = tokio::time::timeout(self.shutdown_timeout, self.stop_in_order()).await;
-        self.terminate().await;
+        let in_order = tokio::time::timeout(self.shutdown_timeout, self.stop_in_order()).await;
+        if in_order.is_err() || !self.kernel.processes().is_empty() {
+            return self.terminate().await;
+        }
+        // Nothing is left that could keep this thread waiting.
+        self.abandon_services();
+        self.kernel.close();
     }
 
     async fn stop_in_order(&self) {
@@ -304,12 +317,8 @@ impl Runtime {
     }
 
     async fn stop_together(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {
-        let mut stopping = tokio::task::JoinSet::new();
-        for host in hosts {
-            let kernel = self.kernel.clone();
-            stopping.spawn_on(async move { kernel.stop_host(&host).await }, &self.io);
-        }
-        stopping.join_all().await;
+        let stop = |host| async move { self.kernel.stop_host(&host).await };
+        all(hosts.into_iter().map(stop)).await;
     }
 
     /// Ends everything at once, and waits until it has.

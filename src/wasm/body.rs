@@ -122,7 +122,11 @@ impl Opening {
         let memory = Memory::new(limits.max_memory, self.gauge.clone());
         let mut state = State::new(self.inputs.clone(), memory, limits.max_handles);
         state.prepare(!program.is_component())?;
+        let handles = state.handles();
         let mut store = Store::new(prepared.engine(), state);
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(handles.saturating_mul(ENTRIES));
+        }
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| Ok(on_tick(store.data().memory.gauge())));
@@ -140,6 +144,9 @@ impl Opening {
         Ok(store)
     }
 }
+
+/// What a stream, a future or a task is in the engine's own table, at most.
+const ENTRIES: usize = 4;
 
 /// A tick has reached the guest. The first one of a step may come at once, so the slice ends with the second.
 fn on_tick(gauge: &Gauge) -> UpdateDeadline {

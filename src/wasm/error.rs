@@ -8,7 +8,9 @@ use std::fmt;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
+use wasmtime_wasi_http::FieldMapError;
 
+use super::http;
 use super::limits::exceeded;
 use crate::error::{Error, Frame};
 use crate::process::{Cause, Exit};
@@ -108,6 +110,12 @@ fn limit(error: &wasmtime::Error, bounds: Bounds) -> Option<Stop> {
         return Some(exceeded("max_handles", bounds.max_handles, |count| {
             format!("{count} handles")
         }));
+    }
+    if matches!(
+        error.downcast_ref(),
+        Some(FieldMapError::TotalSizeTooBig | FieldMapError::TooManyFields)
+    ) {
+        return Some(exceeded("http_headers", http::HEAD as u64, size::format));
     }
     // wasmtime has no type for this one.
     let text = error.root_cause().to_string();

@@ -63,6 +63,7 @@ pub fn refused(entry: &Entry, error: &Error) -> Diagnostic {
         Code::MissingFolder => &["fs"],
         Code::UnknownImport => &["imports"],
         Code::BadValue => &["wit"],
+        Code::WasmInvalid if entry.kind == "function.wat" => &["source"],
         _ => &["path"],
     };
     let diagnostic = Diagnostic::new(code, text).kind(error.kind()).about(&entry.id);

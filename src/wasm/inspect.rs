@@ -22,7 +22,7 @@ pub struct Inspection {
     pub wasi: Vec<String>,
     /// In lower-case hex.
     pub sha256: String,
-    /// `pool` or `on demand`.
+    /// `pool`, `on demand`, or what else the module needs of it.
     pub engine: &'static str,
     pub imports: Vec<Imported>,
     pub exports: Vec<Exported>,
@@ -103,9 +103,10 @@ impl Wasm {
 
 fn look(spec: &WasmSpec, source: &Source, shared: &Shared) -> Result<Inspection> {
     let sha256 = sha256(&source.bytes);
-    let component = Header::of(&source.bytes)? == Header::Component;
+    let header = Header::of(&source.bytes)?;
+    let component = header == Header::Component;
     let grants = Grants::parse(&spec.imports, component)?;
-    let Settled { home, code, .. } = compiled(shared, source, &sha256, flavor(spec))?;
+    let Settled { home, code, .. } = compiled(shared, source, &sha256, flavor(spec, header, source))?;
     let imports = linker::imports(&code);
     let exports = exports(spec, &export::list(&shared.engines.engine(home)?, &code))?;
     Ok(Inspection {

@@ -1,7 +1,9 @@
 //! WASM processes in a kernel of their own, with the guests of `fixtures/wasm`.
 
 mod actors;
+mod concurrent;
 mod dense;
+mod network;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -937,11 +939,8 @@ fn the_guest_sees_that_no_more_files_can_be_open() {
 }
 
 #[test]
-fn a_grant_that_is_not_provided_yet_says_so() {
+fn funcs_are_for_components_with_their_grant() {
     let world = World::new();
-    let args = [Value::from("127.0.0.1:1"), Value::from("/")];
-    let error = world.failure(granted("fetch", "get", &["wasi:http"]), &args);
-    assert_eq!(error.kind(), Kind::Unavailable);
     let args = [Value::from("app:x"), Value::from("y")];
     let error = world.failure(guest("caller", "call"), &args);
     assert_eq!(error.kind(), Kind::PermissionDenied);

@@ -190,6 +190,49 @@ describe("a full mailbox", function()
 		assert.equal("EXIT", process.receive("5s").type)
 	end)
 
+	it("refuses for good what is larger than all of it", function()
+		local pid = assert(process.spawn_monitored("app:sleeper", "app:slim"))
+		local ok, err = process.send(pid, "x", string.rep("x", 5000))
+		assert.is_nil(ok)
+		test.is_error(err, "LimitExceeded")
+		assert.is_false(err:retryable())
+		assert.matches("larger than the whole mailbox of " .. pid .. ": 4KiB", err:message(), 1, true)
+		assert.equal(0, process.info(pid).mailbox)
+		process.terminate(pid)
+		assert.equal("EXIT", process.receive("5s").type)
+	end)
+
+	it("holds 100 000 messages or 64 MiB unless its host says otherwise", function()
+		local pid = assert(process.spawn("app:sleeper", HOST))
+		for _ = 1, 100000 do
+			assert.is_true(process.send(pid, "x"))
+		end
+		local _, err = process.send(pid, "x")
+		test.is_error(err, "Unavailable")
+		process.terminate(pid)
+		pid = assert(process.spawn("app:sleeper", HOST))
+		local mebibyte = string.rep("x", 1 << 20)
+		for _ = 1, 63 do
+			assert.is_true(process.send(pid, "x", mebibyte))
+		end
+		_, err = process.send(pid, "x", mebibyte)
+		test.is_error(err, "Unavailable")
+		process.terminate(pid)
+	end)
+
+	it("takes no more CANCELs than messages", function()
+		local pid = assert(process.spawn_monitored("app:sleeper", "app:narrow"))
+		assert.is_true(process.cancel(pid))
+		assert.is_true(process.cancel(pid))
+		local ok, err = process.cancel(pid)
+		assert.is_nil(ok)
+		test.is_error(err, "Internal")
+		assert.is_true(err:retryable())
+		assert.equal("cancel failed: mailbox of " .. pid .. " is full", tostring(err))
+		process.terminate(pid)
+		assert.equal("EXIT", process.receive("5s").type)
+	end)
+
 	it("may be full of bytes", function()
 		local pid = assert(process.spawn_monitored("app:sleeper", "app:slim"))
 		local kibibyte = string.rep("x", 1024)
@@ -257,7 +300,122 @@ describe("an EXIT", function()
 	end)
 end)
 
+describe("a failure", function()
+	it("is told to links, and a normal return is not", function()
+		assert(process.set_options({ trap_links = true }))
+		for how, fails in pairs({
+			["nothing"] = false,
+			["false"] = false,
+			["value and nil"] = false,
+			["value and number"] = false,
+			["text"] = true,
+			["error"] = true,
+			["raise"] = true,
+			["raise beside"] = true,
+		}) do
+			local pid = assert(process.spawn_linked_monitored("app:ending", HOST, how))
+			local exit = process.receive("5s")
+			assert.equal("EXIT", exit.type)
+			assert.equal(fails, exit.error ~= nil, how)
+			if fails then
+				local down = process.receive("5s")
+				assert.equal("LINK_DOWN", down.type)
+				assert.equal(pid, down.from)
+				assert.equal(exit.error:message(), down.error:message())
+			end
+			assert.is_nil(process.receive(0))
+			assert.same({}, process.info().links)
+		end
+		-- A limit too, and a process that is cancelled and returns has not failed.
+		local limited = assert(process.spawn_linked("app:limited", HOST, "spin"))
+		local down = process.receive("30s")
+		assert.equal(limited, down.from)
+		test.is_error(down.error, "Timeout")
+		local polite = assert(process.spawn_linked_monitored(ECHO, HOST))
+		assert(process.cancel(polite, "please"))
+		assert.equal("cancelled: please", process.receive("5s").value)
+		assert.is_nil(process.receive("20ms"))
+		assert(process.set_options({ trap_links = false }))
+	end)
+end)
+
+describe("every destination", function()
+	it("may be a name", function()
+		local pid = assert(process.spawn(ECHO, HOST))
+		assert(process.registry.register("destination", pid))
+		local name = "destination"
+		assert.is_true(process.send(name, "pid"))
+		assert.equal(pid, process.receive("5s").value)
+		assert.is_true(process.monitor(name))
+		assert.is_true(process.link(name))
+		assert.same({ pid }, process.info().links)
+		assert.equal(pid, process.info(name).pid)
+		assert.is_true(process.unlink(name))
+		assert.same({}, process.info().links)
+		assert.is_true(process.cancel(name, "by name"))
+		assert.equal("cancelled: by name", process.receive("5s").value)
+		for _, call in ipairs({ process.monitor, process.link, process.unlink, process.unmonitor, process.cancel, process.terminate }) do
+			local ok, err = call(name)
+			assert.is_nil(ok)
+			test.is_error(err, "NotFound")
+			assert.equal("could not resolve 'destination' as PID or registered name", err:message())
+		end
+		local again = assert(process.spawn_monitored(ECHO, HOST))
+		assert(process.registry.register(name, again))
+		assert.is_true(process.unmonitor(name))
+		assert.is_true(process.terminate(name))
+		assert.is_nil(process.receive("20ms"))
+	end)
+end)
+
+describe("a pid", function()
+	it("names the host and a number that is never used again", function()
+		local seen = {}
+		for _ = 1, 20 do
+			local pid = assert(process.spawn_monitored("app:answer", HOST))
+			local number = pid:match("^{app:processes|0x(%x+)}$")
+			assert.is_true(number ~= nil and #number >= 5 and number == number:lower(), pid)
+			assert.is_nil(seen[number])
+			seen[number] = true
+			process.receive("5s")
+		end
+	end)
+end)
+
+describe("a host", function()
+	it("that does not start at boot starts with its first process", function()
+		assert.equal(42, (process.exec("app:answer", "app:lazy_host")))
+	end)
+end)
+
 describe("a parent's end", function()
+	it("ends the children that are linked to it if it fails, and only then", function()
+		for _, fails in ipairs({ false, true }) do
+			local parent = assert(process.spawn("app:linker", HOST))
+			process.send(parent, "spawn", "app:sleeper")
+			local child
+			while not child do
+				child = process.info(parent).links[1]
+				time.sleep("1ms")
+			end
+			assert(process.monitor(child))
+			if fails then
+				process.terminate(parent)
+				local event = process.receive("5s")
+				assert.equal(child, event.from)
+				assert.equal("linked process failed", event.error:message())
+			else
+				assert(process.monitor(parent))
+				process.send(parent, "return")
+				assert.equal(parent, process.receive("5s").from)
+				assert.same({}, process.info(child).links)
+				assert.is_nil(process.receive(0))
+				process.unmonitor(child)
+				process.terminate(child)
+			end
+		end
+	end)
+
 	it("leaves its children alone", function()
 		assert(process.spawn_monitored("app:ending", HOST, "parent", me))
 		local child = process.receive("5s").value
@@ -352,6 +510,7 @@ describe("process.registry", function()
 		refused("Invalid", "invalid pid format: missing braces", "name", "nobody")
 		refused("Invalid", "invalid pid format: missing pipe", "name", "{nobody}")
 		refused("Invalid", "scope must be a number", "name", me, "local")
+		refused("Invalid", "name too long: 10000000 bytes, 1024 at most", string.rep("x", 10000000))
 		refused("Internal", "eventual registry not available", "name", me, process.registry.EVENTUAL)
 		refused("Internal", "global registry not available", "name", me, process.registry.CONSISTENT)
 		refused("Internal", "global registry not available", "name", me, process.registry.STRONG)

@@ -43,6 +43,59 @@ describe("a spawner", function()
 		assert.same({ a = 1, b = 2 }, (two:exec("app:heir", HOST)))
 	end)
 
+	it("gives a new object with every method", function()
+		local base = process.with_context({ a = 1 })
+		local named = base:with_name("not for the base")
+		local telling = base:with_message("echo", "not for the base")
+		local acting = base:with_actor(security.new_actor("x"))
+		local scoped = base:with_scope(security.new_scope())
+		local optional = base:with_options({ network = "x" })
+		local all = { base, named, telling, acting, scoped, optional }
+		for i, one in ipairs(all) do
+			assert.equal("userdata", type(one))
+			for j = i + 1, #all do
+				assert.are_not.equal(one, all[j])
+			end
+		end
+		local pid = assert(base:spawn("app:echo", HOST))
+		assert.is_nil((process.registry.lookup("not for the base")))
+		assert.equal(0, process.info(pid).mailbox)
+		process.terminate(pid)
+		assert.same({ scope = false }, (base:exec("app:who", HOST, 0)))
+		assert.same({ actor = "x", meta = {}, scope = false }, (acting:exec("app:who", HOST, 0)))
+	end)
+
+	it("delivers its messages in order, before what is sent afterwards", function()
+		local spawner = process.with_options({})
+		for i = 1, 5 do
+			spawner = spawner:with_message("echo", i)
+		end
+		local pid = assert(spawner:spawn("app:echo", HOST))
+		assert(process.send(pid, "echo", 6))
+		for i = 1, 6 do
+			assert.equal(i, process.receive("5s").value)
+		end
+		process.terminate(pid)
+	end)
+
+	it("spawns nothing under a name that is taken", function()
+		local pid = assert(process.with_options({}):with_name("held"):spawn("app:sleeper", HOST))
+		local function living()
+			local count = 0
+			for _, info in ipairs(process.list()) do
+				count = count + (info.entry == "app:sleeper" and 1 or 0)
+			end
+			return count
+		end
+		local before = living()
+		local held = process.with_options({}):with_name("held"):with_message("hello", 1)
+		assert.equal(pid, (held:spawn("app:sleeper", HOST)))
+		assert.equal(pid, (held:spawn_linked("app:sleeper", HOST)))
+		assert.equal(before, living())
+		assert.equal(2, process.info(pid).mailbox)
+		process.terminate(pid)
+	end)
+
 	it("names its child, and finds the one that has the name", function()
 		local spawner = process.with_options({}):with_name("single"):with_message("echo", "hi", 2):with_message("pid")
 		local pid = assert(spawner:spawn("app:echo", HOST))

@@ -77,6 +77,13 @@ impl Folder {
         self.call(command, format!("wippy {}", words.join(" ")))
     }
 
+    /// A call of some other program.
+    pub fn program(&self, name: &str, words: &[&str]) -> Call {
+        let mut command = Command::new(name);
+        command.args(words);
+        self.call(command, format!("{name} {}", words.join(" ")))
+    }
+
     /// One line for a shell, in which `wippy` and the README's `cargo run` are the built binary.
     pub fn shell(&self, line: &str) -> Outcome {
         let mut command = Command::new("sh");

@@ -9,6 +9,7 @@ mod hash;
 mod init;
 mod lua;
 mod module;
+mod network;
 mod projects;
 mod pty;
 mod raw_mode;

@@ -1,5 +1,10 @@
 //! Projects made for a test, and what `run` and `check` say about broken ones.
 
+use std::fmt::Write as _;
+use std::path::Path;
+
+use wippy::project::diagnostic::Code;
+
 use crate::harness::{Folder, guest, hash};
 
 /// Hosts, and whatever else the test puts below them.
@@ -146,4 +151,77 @@ fn the_project_is_found_from_a_folder_below_it() {
     folder.write("src/deep/er/note.txt", "");
     folder.wippy("run main").within("src/deep/er").run().code(5);
     folder.wippy("-C ../../.. run main").within("src/deep/er").run().code(5);
+}
+
+/// The broken projects of the fixtures, by name.
+fn broken() -> Vec<std::path::PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/broken");
+    let items = std::fs::read_dir(folder).expect("the fixtures");
+    items.map(|item| item.expect("a readable folder").path()).collect()
+}
+
+#[test]
+fn every_code_has_a_golden_file() {
+    let golden: String = broken()
+        .iter()
+        .map(|project| std::fs::read_to_string(project.join("expected.txt")).expect("a transcript"))
+        .collect();
+    let missing: Vec<&str> = Code::ALL
+        .iter()
+        .map(|code| code.as_str())
+        .filter(|code| !golden.contains(&format!("error[{code}]: ")) && !golden.contains(&format!("warning[{code}]: ")))
+        .collect();
+    assert!(missing.is_empty(), "no project in fixtures/broken shows {missing:?}");
+}
+
+#[test]
+fn findings_come_file_by_file_and_json_has_them_all() {
+    for project in broken() {
+        let folder = Folder::copy_of(&project);
+        let found = folder.wippy("check --json").run();
+        if found.stdout.is_empty() {
+            continue;
+        }
+        let found: Vec<serde_json::Value> = serde_json::from_slice(&found.stdout).expect("JSON");
+        let places: Vec<(&str, Option<u64>, Option<u64>)> = found
+            .iter()
+            .map(|found| {
+                (
+                    found["file"].as_str().unwrap_or_default(),
+                    found["line"].as_u64(),
+                    found["column"].as_u64(),
+                )
+            })
+            .collect();
+        assert!(places.is_sorted(), "{}: {places:?}", project.display());
+        let text = folder.wippy("check").run();
+        let text = String::from_utf8_lossy(&text.stdout).into_owned();
+        let heads = text
+            .lines()
+            .filter(|line| line.starts_with("error[") || line.starts_with("warning["));
+        let said: Vec<String> = found
+            .iter()
+            .map(|found| {
+                let [severity, code, message] =
+                    ["severity", "code", "message"].map(|key| found[key].as_str().expect("a text"));
+                format!("{severity}[{code}]: {}", message.replace('\n', " "))
+            })
+            .collect();
+        assert_eq!(heads.collect::<Vec<_>>(), said, "{}", project.display());
+    }
+}
+
+#[test]
+fn ten_thousand_entries_are_checked() {
+    let mut entries = String::new();
+    for number in 0..9_997 {
+        let _ = writeln!(
+            entries,
+            "  - name: p{number}\n    kind: process.lua\n    source: |\n      return function() return {number} end"
+        );
+    }
+    entries.push_str("  - name: last\n    kind: process.lua\n    source: |\n      return = 1\n");
+    let outcome = project(&entries).wippy("check").run().code(3);
+    let outcome = outcome.stderr_has("10000 entries checked: 1 error, 0 warnings");
+    outcome.stdout_has("src/_index.yaml:39999:14");
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::preempt;
+use super::slab::{self, Slab};
 use crate::allocator::Allocator;
 
 /// What Lua's values need (`LUAI_MAXALIGN`).
@@ -41,6 +42,9 @@ pub struct Memory {
     kept: usize,
     /// Bytes that objects of the state hold outside of it; none until one does.
     outside: Option<Arc<AtomicUsize>>,
+    slab: Slab,
+    /// The state is being closed: the slab goes as a whole.
+    closing: bool,
 }
 
 /// What an object of the state holds outside of it: counts like the state's own memory until it is dropped.
@@ -117,6 +121,59 @@ impl Memory {
         self.exceeded
     }
 
+    /// The state is about to be closed.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// A block of at least one byte; null when there is none.
+    unsafe fn take(&mut self, size: usize) -> *mut u8 {
+        if size <= slab::LARGEST
+            && let Some(block) = self.slab.take(size)
+        {
+            return block.as_ptr();
+        }
+        // SAFETY: the size is neither zero nor too large.
+        unsafe { Allocator.alloc(layout(size)) }
+    }
+
+    /// Frees a block of that size, which was made here.
+    unsafe fn give(&mut self, block: *mut u8, size: usize) {
+        // SAFETY: as stated.
+        unsafe {
+            if !self.is_small(block, size) {
+                Allocator.dealloc(block, layout(size));
+            } else if !self.closing {
+                self.slab.give(block, size);
+            }
+        }
+    }
+
+    /// Whether the block lies in the slab.
+    fn is_small(&self, block: *mut u8, size: usize) -> bool {
+        size <= slab::LARGEST && self.slab.owns(block)
+    }
+
+    /// The block with another size; null when there is none, and then the old one stays.
+    unsafe fn resize(&mut self, block: *mut u8, old: usize, new: usize) -> *mut u8 {
+        // SAFETY: as for `give` and `take`; what both have room for is copied.
+        unsafe {
+            let is_small = self.is_small(block, old);
+            if !is_small && new > slab::LARGEST {
+                return Allocator.realloc(block, layout(old), new);
+            }
+            if is_small && Slab::fits(old, new) {
+                return block;
+            }
+            let place = self.take(new);
+            if !place.is_null() {
+                std::ptr::copy_nonoverlapping(block, place, old.min(new));
+                self.give(block, old);
+            }
+            place
+        }
+    }
+
     fn allows(&self, used: usize) -> bool {
         self.limit == 0 || self.lifted > 0 || used <= self.limit
     }
@@ -143,6 +200,13 @@ impl Memory {
     }
 }
 
+/// # Safety
+/// The size is at most `isize::MAX` rounded down to [`ALIGN`].
+unsafe fn layout(size: usize) -> Layout {
+    // SAFETY: as stated.
+    unsafe { Layout::from_size_align_unchecked(size, ALIGN) }
+}
+
 /// What Lua calls for every block. `data` is the state's [`Memory`].
 ///
 /// # Safety
@@ -155,7 +219,7 @@ pub unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: us
         let old = if block.is_null() { 0 } else { old };
         if new == 0 {
             if !block.is_null() {
-                Allocator.dealloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGN));
+                memory.give(block.cast(), old);
                 memory.used -= old;
             }
             return std::ptr::null_mut();
@@ -168,9 +232,9 @@ pub unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: us
             }
         }
         let place = if block.is_null() {
-            Allocator.alloc(Layout::from_size_align_unchecked(new, ALIGN))
+            memory.take(new)
         } else {
-            Allocator.realloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGN), new)
+            memory.resize(block.cast(), old, new)
         };
         if !place.is_null() {
             memory.used = memory.used - old + new;

@@ -38,7 +38,7 @@
 //! across a call that raises or yields; data is pushed with the memory limit lifted or inside a protected call; the
 //! `Driver` stays at its address while the state lives, because the state's extra space points to it.
 //!
-//! Rooms: `raw` (words), `memory`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `pattern`,
+//! Rooms: `raw` (words), `memory`, `slab`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `pattern`,
 //! `search`, `table`, `helper`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`,
 //! `process`, `spawn`, `spawner`, `timer`, `waiting`, `funcs`, `future` (what tasks wait for); `crossing` (values for mlua
 //! code); `boot` (from chunks to main), `outcome` (from main's results to an exit), `reuse` (from one call of a function to
@@ -70,6 +70,7 @@ mod require;
 mod reuse;
 mod sandbox;
 mod search;
+mod slab;
 mod spawn;
 mod spawner;
 mod table;
@@ -715,6 +716,7 @@ impl Drop for Driver {
         self.mlua = None;
         if !self.main_state.is_null() {
             self.memory.lift();
+            self.memory.close();
             // SAFETY: nothing of the state runs; no finalizer is the user's.
             unsafe { lua_close(self.main_state) };
         }

@@ -134,13 +134,19 @@ unsafe extern "C-unwind" fn never(l: Lua, _: c_int, _: lua_KContext) -> c_int {
 /// The bytes live as long as the string stays on the stack.
 pub unsafe fn bytes<'a>(l: Lua, index: c_int) -> Option<&'a [u8]> {
     // SAFETY: a string's contents do not move; converting a real string in place does not allocate.
+    unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| string(l, index)) }
+}
+
+/// The bytes of what is known to be a string.
+///
+/// # Safety
+/// As for [`bytes`].
+pub unsafe fn string<'a>(l: Lua, index: c_int) -> &'a [u8] {
+    // SAFETY: as in `bytes`.
     unsafe {
-        if lua_type(l, index) != LUA_TSTRING {
-            return None;
-        }
         let mut len = 0;
         let text = lua_tolstring(l, index, &mut len);
-        Some(std::slice::from_raw_parts(text.cast::<u8>(), len))
+        std::slice::from_raw_parts(text.cast::<u8>(), len)
     }
 }
 

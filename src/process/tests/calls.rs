@@ -1,6 +1,7 @@
 //! Calls and pools, with a function whose instances count.
 
 use super::*;
+use crate::process::pool::{Chain, NESTED};
 
 /// What a call is told to do.
 #[derive(Clone, Copy)]
@@ -311,4 +312,33 @@ fn a_stopped_functions_host_says_that_the_pool_is_not_up() {
         (error.kind(), error.message()),
         (Kind::NotFound, "pool not found: test:counter")
     );
+}
+
+#[test]
+fn a_call_is_a_process() {
+    let function = Function::new(1, None);
+    let call = function.world.io.spawn(function.begin(Order::Wait));
+    let process = function.processes(1).remove(0);
+    let kernel = &function.world.kernel;
+    assert!(process.is_call() && kernel.find(process.pid()).is_some());
+    kernel.register("called", process.pid()).unwrap();
+    let watcher = function.world.sleeper();
+    kernel.monitor(&watcher, process.pid()).unwrap();
+    kernel.terminate(process.pid()).unwrap();
+    let failed = function.world.wait(call).unwrap().unwrap_err();
+    assert_eq!(failed.message(), "process terminated");
+    function.until(|| watcher.mailbox().has_event());
+    assert!(kernel.find(process.pid()).is_none());
+    assert_eq!(kernel.names().lookup("called"), None);
+}
+
+#[test]
+fn calls_are_nested_no_deeper_than_the_bound() {
+    let function = EntryId::new("app", "f");
+    let longer = |caller, _| Some(Arc::new(Chain::new(function.clone(), caller)));
+    let chain = (0..NESTED).fold(None, longer);
+    assert!(chain.as_ref().unwrap().check().is_ok());
+    let refused = longer(chain, 0).unwrap().check().unwrap_err();
+    assert_eq!(refused.kind(), Kind::LimitExceeded);
+    assert_eq!(refused.message(), "app:f is nested more than 1000 calls deep");
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Messages that a mailbox takes.
+/// Messages that a mailbox takes, and as many CANCELs.
 const ROOM: usize = 3;
 
 /// Operations name processes by a number, modulo how many were ever spawned.
@@ -196,6 +196,11 @@ impl Model {
         let items = self.processes[id].mailbox.iter();
         items.filter(|item| matches!(item, Item::Message(_))).count()
     }
+
+    fn cancels(&self, id: usize) -> usize {
+        let items = self.processes[id].mailbox.iter();
+        items.filter(|item| **item == Item::Cancel).count()
+    }
 }
 
 /// Kernel and model side by side.
@@ -286,8 +291,13 @@ impl Pair {
             Op::Cancel { whom } => {
                 let whom = pick(whom);
                 let cancelled = self.world.kernel.cancel(None, self.processes[whom].pid(), "");
-                assert_eq!(cancelled.is_ok(), self.model.lives(whom));
-                if self.model.lives(whom) {
+                let expected = match self.model.lives(whom) {
+                    false => Some(Kind::NotFound),
+                    true if self.model.cancels(whom) == ROOM => Some(Kind::Unavailable),
+                    true => None,
+                };
+                assert_eq!(cancelled.err().map(|error| error.kind()), expected);
+                if expected.is_none() {
                     self.model.tell(whom, Item::Cancel);
                 }
             }

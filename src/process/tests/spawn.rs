@@ -105,3 +105,20 @@ fn a_policy_decides_and_without_one_everything_is_allowed() {
     );
     assert!(!world.kernel.allows(&process, "fly", "high"));
 }
+
+#[test]
+fn the_monitor_of_a_monitored_spawn_is_installed_before_the_first_step() {
+    let world = World::new();
+    world.run(|watcher| async move {
+        for number in 0..200 {
+            let program = World::program(move |_, _| async move { Exit::failed(Error::invalid(number.to_string())) });
+            let spawned = watcher
+                .kernel()
+                .spawn(child_of(&watcher, program, Ties::MONITOR))
+                .unwrap();
+            let (from, exit) = exit_of(receive(&watcher).await);
+            assert_eq!(&from, spawned.pid());
+            assert_eq!(exit.error().unwrap().message(), number.to_string());
+        }
+    });
+}

@@ -13,6 +13,9 @@ end
 return function()
 	while true do
 		local message = process.receive()
+		if message.topic == "return" then
+			return
+		end
 		orders[message.topic](message)
 	end
 end
