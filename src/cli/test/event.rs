@@ -292,6 +292,7 @@ pub mod samples {
                 failed: 2,
                 pending: 1,
                 listed: 0,
+                seed: None,
                 took: Duration::from_millis(1234),
             }),
         ]
