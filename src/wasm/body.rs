@@ -17,13 +17,14 @@ use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
 use super::engine::Seat;
 use super::error::{Phase, translate, with_stderr};
-use super::limits::{Gauge, Memory};
+use super::limits::{Gauge, Memory, exceeded};
 use super::program::{Prepared, WasmProgram};
 use super::state::State;
 use super::value::Arguments;
 use super::wasi::Inputs;
 use crate::error::{Error, Result};
-use crate::process::{Body, Cause, Exit, Progress, Received, StepContext, Wait};
+use crate::process::{Body, Cause, Exit, Process, Progress, Received, StepContext, Wait};
+use crate::size;
 use crate::system::volume;
 use crate::value::Packed;
 
@@ -145,6 +146,23 @@ impl Opening {
     }
 }
 
+impl WasmBody {
+    /// The end of a guest for which too much is kept: what it does not read of what it wanted to hear.
+    fn piled_up(&self, process: &Process) -> Option<Exit> {
+        let given = self.inputs.given();
+        if !given.reads_mail {
+            return None;
+        }
+        let kept = process.mailbox().held() as u64;
+        self.gauge.kept.store(kept, Ordering::Relaxed);
+        let is_over = kept > 0 && given.max_memory > 0 && self.gauge.held() > given.max_memory;
+        is_over.then(|| {
+            let stop = exceeded("max_memory", given.max_memory, size::format);
+            with_stderr(stop.exit().clone(), self.inputs.tail())
+        })
+    }
+}
+
 /// What a stream, a future or a task is in the engine's own table, at most.
 const ENTRIES: usize = 4;
 
@@ -179,6 +197,9 @@ impl Body for WasmBody {
                 Err(error) => return Progress::Ended(Exit::failed(error)),
             }
         }
+        if let Some(exit) = self.piled_up(cx.process) {
+            return Progress::Ended(exit);
+        }
         let Some(running) = &mut self.running else {
             return Progress::Ended(Exit::failed(Error::internal("stepped after its end")));
         };
@@ -200,7 +221,7 @@ impl Body for WasmBody {
     }
 
     fn memory(&self) -> u64 {
-        self.gauge.memory.load(Ordering::Relaxed)
+        self.gauge.held()
     }
 
     fn last_received(&self) -> Vec<Received> {
