@@ -13,7 +13,7 @@ use wasmtime::component::{Component, Linker, Val};
 use wasmtime::{Engine, Store};
 use wippy::error::Result;
 use wippy::id::EntryId;
-use wippy::process::{Process, Program, Resolved};
+use wippy::process::{HostSpec, Process, Program, Resolved};
 use wippy::project::Registry;
 use wippy::project::entry::{Entry, Limits, LuaKind, LuaSpec, ProcessHostSpec, Spec, WasmSpec};
 use wippy::runtime::{Options, Runtime};
@@ -153,8 +153,11 @@ fn lives() {
 }
 
 /// As many sleeping guests as may live, and the refusal of the next one.
-fn sleepers(file: &str) {
-    let guests = Guests::new(2);
+fn sleepers(file: &str, density: &str) {
+    let mut guests = Guests::new(2);
+    let mut spec = HostSpec::new(EntryId::new("bench", density));
+    spec.dense = density == "dense";
+    guests.world.host = guests.world.kernel.add_host(spec).expect("a host");
     let entry = entry(file, "sleep-ms");
     let args = Packed::from_value(&Value::Int(20_000));
     guests.resolve(&entry);
@@ -172,7 +175,7 @@ fn sleepers(file: &str) {
     }
     let each = (resident() - before) / living.len() as f64;
     println!(
-        "\n{} guests of {file} asleep in {:?}, {:.1} KB and {:.1} mappings each; then: {refused}",
+        "\n{} {density} guests of {file} asleep in {:?}, {:.1} KB and {:.1} mappings each; then: {refused}",
         living.len(),
         start.elapsed(),
         each / 1e3,
@@ -253,25 +256,13 @@ fn bulk() {
     guests.world.kernel.close();
 }
 
-const RECORDS: &str = "return function(rounds)
-  local users = {}
-  for id = 1, 1000 do
-    users[id] = { id = id, name = 'user' .. id, tags = { 'a', 'b', 'c' }, active = id % 2 == 0 }
-  end
-  for _ = 1, rounds do
-    local back = assert(funcs.call('bench:users', users))
-    assert(#back == 1000 and back[1000].id == 1001)
-  end
-end";
-
-/// A thousand records of four fields from a Lua table through a guest and back into one.
-fn records() {
-    const ROUNDS: usize = 50;
+/// A runtime whose process `bench:main` is this Lua code, with the fixtures and these entries.
+fn runtime(main: &str, workers: usize, guests: impl IntoIterator<Item = Entry>) -> Runtime {
     let id = |name: &str| EntryId::new("bench", name);
     let lua = LuaSpec {
         kind: LuaKind::Process,
-        source: RECORDS.into(),
-        chunk: "records.lua".into(),
+        source: main.into(),
+        chunk: "main.lua".into(),
         first_line: 1,
         method: "main".into(),
         modules: Vec::new(),
@@ -279,36 +270,80 @@ fn records() {
         limits: Limits::default(),
         pool: None,
     };
-    let users = WasmSpec::of_file(id("wasm"), "types.wasm", Some("transform-users"));
-    let entries = [
-        Entry::made(
-            id("host"),
-            "process.host",
-            Spec::ProcessHost(ProcessHostSpec::default()),
-        ),
+    let host = Spec::ProcessHost(ProcessHostSpec::default());
+    let made = [
+        Entry::made(id("host"), "process.host", host),
         Entry::made(id("main"), "process.lua", Spec::Lua(lua)),
-        Entry::made(id("users"), "function.wasm", Spec::Wasm(users)),
     ];
-    let registry = Arc::new(Registry::default().with(entries));
+    let registry = Arc::new(Registry::default().with(made.into_iter().chain(guests)));
     let options = Options {
-        workers: 1,
+        workers,
         ..Options::new(registry, Terminal::captured(Vec::new()))
     };
     let volume = Volume::ambient(id("wasm"), fixtures());
     options.system.volumes.add(volume.expect("the fixtures"));
-    let runtime = Runtime::boot(options).expect("it boots");
+    Runtime::boot(options).expect("it boots")
+}
+
+/// One run of `bench:main` with that argument.
+fn run(runtime: &Runtime, argument: usize) {
+    let id = |name: &str| EntryId::new("bench", name);
     let program = runtime.block_on(runtime.program(&id("main"))).expect("it loads");
-    let figure = each(ROUNDS, || {
-        let args = Packed::from_value(&Value::Int(ROUNDS as i64));
-        let process = runtime
-            .start(program.clone(), &id("host"), args, Vec::new())
-            .expect("it starts");
-        let exit = runtime.block_on(process.exited());
-        assert!(exit.result.is_ok(), "{exit:?}");
-    });
+    let args = Packed::from_value(&Value::Int(argument as i64));
+    let process = runtime
+        .start(program, &id("host"), args, Vec::new())
+        .expect("it starts");
+    let exit = runtime.block_on(process.exited());
+    assert!(exit.result.is_ok(), "{exit:?}");
+}
+
+/// A thousand records of four fields from a Lua table through a guest and back into one.
+fn records() {
+    const ROUNDS: usize = 50;
+    const MAIN: &str = "return function(rounds)
+      local users = {}
+      for id = 1, 1000 do
+        users[id] = { id = id, name = 'user' .. id, tags = { 'a', 'b', 'c' }, active = id % 2 == 0 }
+      end
+      for _ = 1, rounds do
+        local back = assert(funcs.call('bench:users', users))
+        assert(#back == 1000 and back[1000].id == 1001)
+      end
+    end";
+    let spec = WasmSpec::of_file(EntryId::new("bench", "wasm"), "types.wasm", Some("transform-users"));
+    let users = Entry::made(EntryId::new("bench", "users"), "function.wasm", Spec::Wasm(spec));
+    let runtime = runtime(MAIN, 1, [users]);
+    let figure = each(ROUNDS, || run(&runtime, ROUNDS));
     println!(
         "1 000 records of four fields, Lua to guest to Lua: {:.2} ms",
         figure / 1e6
+    );
+    runtime.block_on(runtime.stop());
+}
+
+/// Guests that Lua spawns, whose result it gets, a thousand in flight on two workers.
+fn from_lua() {
+    const MAIN: &str = "return function(lives)
+      local function spawn()
+        assert(process.spawn_monitored('bench:guest', 'bench:host', 6, 7))
+      end
+      for _ = 1, math.min(lives, 1000) do
+        spawn()
+      end
+      for ended = 1, lives do
+        assert(process.receive().value == 42)
+        if ended + 1000 <= lives then
+          spawn()
+        end
+      end
+    end";
+    let spec = WasmSpec::of_file(EntryId::new("bench", "wasm"), "compute.wasm", Some("compute"));
+    let guest = Entry::made(EntryId::new("bench", "guest"), "process.wasm", Spec::Wasm(spec));
+    let runtime = runtime(MAIN, 2, [guest]);
+    let figure = each(LIVES, || run(&runtime, LIVES));
+    println!(
+        "spawn, call, exit from Lua, {IN_FLIGHT} in flight: {:.0} a second",
+        1e9 / figure
     );
     runtime.block_on(runtime.stop());
 }
@@ -320,10 +355,13 @@ fn mappings() -> f64 {
 
 fn main() {
     lives();
-    sleepers("wait.wasm");
-    sleepers("sleeper.wasm");
+    for density in ["fast", "dense"] {
+        sleepers("wait.wasm", density);
+        sleepers("sleeper.wasm", density);
+    }
     terminate();
     cold();
     bulk();
     records();
+    from_lua();
 }

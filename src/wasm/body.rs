@@ -105,7 +105,7 @@ impl Opening {
             prepared,
             inputs: self.inputs,
         };
-        Ok(run.finish(store, call, seat))
+        Ok(run.finish(Seated { store, _seat: seat }, call))
     }
 
     async fn compile_and_run(self) -> Exit {
@@ -246,11 +246,19 @@ struct Run {
 /// Why a run has no result, and what was being done.
 type Fault = (wasmtime::Error, Phase);
 
+/// A store in its place. Fields go in this order, also when the run is dropped in its midst: a place that is given back
+/// before its store is gone would be taken twice.
+struct Seated {
+    store: Store<State>,
+    _seat: Seat,
+}
+
 impl Run {
-    async fn finish(self, mut store: Store<State>, call: Call, seat: Seat) -> Exit {
+    async fn finish(self, mut seated: Seated, call: Call) -> Exit {
+        let store = &mut seated.store;
         let result = match (&*self.prepared, call) {
             (Prepared::Component { pre, function }, Call::Component(args)) => {
-                self.component(&mut store, pre, function, &args).await
+                self.component(store, pre, function, &args).await
             }
             (
                 Prepared::Core {
@@ -259,12 +267,10 @@ impl Run {
                     initialize,
                 },
                 Call::Core(args),
-            ) => self.core(&mut store, pre, function, *initialize, &args).await,
+            ) => self.core(store, pre, function, *initialize, &args).await,
             _ => unreachable!("a program's code and its arguments are of one kind"),
         };
-        // The seat outlives the store.
-        drop(store);
-        drop(seat);
+        drop(seated);
         result.unwrap_or_else(|(error, phase)| translate(&error, phase, self.program.bounds(), self.inputs.tail()))
     }
 

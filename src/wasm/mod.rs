@@ -5,7 +5,7 @@
 //! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
 //! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name;
 //! `actor` is what the runtime itself offers to it.
-//! What a guest reaches of the network goes through `network`, by sockets and `lookup` or by `http` and `tls`.
+//! What a guest reaches of the network goes through `network`, by `sockets` and `lookup` or by `http` and `tls`.
 //! `inspect` looks at a module without running it.
 
 mod actor;
@@ -29,6 +29,7 @@ mod program;
 mod random;
 mod sections;
 mod slab;
+mod sockets;
 mod state;
 mod stdio;
 mod tls;

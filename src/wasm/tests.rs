@@ -464,6 +464,27 @@ fn traps_have_names_and_frames() {
 }
 
 #[test]
+fn frames_have_the_lines_that_the_module_carries() {
+    let world = World::new();
+    assert_eq!(world.value(guest("crash", "first"), &ints(&[5])), Value::Int(6));
+    let error = world.failure(guest("crash", "first"), &ints(&[1]));
+    let shown: Vec<String> = error.frames().iter().take(3).map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "./crash.c:5: in third",
+            "./crash.c:10: in second",
+            "./crash.c:14: in exports_guest_first"
+        ]
+    );
+    let Some(Value::Table(frames)) = error.details().unwrap().get("frames") else {
+        panic!("{error:?}")
+    };
+    assert_eq!(frames.array[0].get("line"), Some(&Value::Int(5)));
+    assert_eq!(frames.array[0].get("file"), Some(&Value::from("./crash.c")));
+}
+
+#[test]
 fn deep_recursion_is_the_stack_limit() {
     let world = World::new();
     let exit = world.run(guest("trapper", "recurse"), &[]);
