@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
-use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+};
 
 use super::cache::Cache;
 use super::capacity::{Capacity, Layout, Permit};
@@ -239,8 +241,6 @@ impl Engines {
     fn layout(&self, home: Alloc, alloc: Alloc) -> Layout {
         match home {
             _ if alloc.flavor().dense => Layout::Dense,
-            // Each of its tasks may need a stack.
-            Alloc::Concurrent | Alloc::ConcurrentFuel => Layout::Misfit,
             // It would not be at home there if it fitted a slot.
             Alloc::OnDemand if !self.settings.oneshot => Layout::Misfit,
             _ => Layout::Reserved,
@@ -318,6 +318,8 @@ impl Engines {
             .epoch_interruption(true)
             .consume_fuel(flavor.fuel)
             .concurrency_support(flavor.concurrent)
+            // Lines in crash reports, of modules that carry them; nothing else pays for it.
+            .wasm_backtrace_details(WasmBacktraceDetails::Enable)
             .max_wasm_stack(self.settings.max_stack)
             .async_stack_size(self.settings.max_stack + HOST_STACK);
         match flavor.dense {
@@ -327,6 +329,10 @@ impl Engines {
                 .memory_reservation(4 << 30)
                 .memory_guard_size(32 << 20),
         };
+        if flavor.concurrent {
+            // Each task of a guest may need one.
+            config.with_host_stack(Arc::new(Stacks::counted(self.capacity.clone())));
+        }
         if slots > 0 {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
         }
@@ -450,6 +456,8 @@ mod tests {
             (Alloc::SmallPool, Alloc::Dense),
             (Alloc::OnDemand, Alloc::Dense),
             (Alloc::Fuel, Alloc::DenseFuel),
+            // Such a guest has stacks of its own.
+            (Alloc::Concurrent, Alloc::Concurrent),
         ] {
             assert_eq!(engines.admit(home, true).unwrap().alloc(), alloc);
         }

@@ -8,7 +8,7 @@ use std::io;
 
 use cap_fs_ext::OpenOptionsFollowExt;
 use cap_std::fs::{OpenOptions, OpenOptionsExt};
-use wasmtime::component::{Linker, Resource};
+use wasmtime::component::{Linker, Resource, ResourceTableError};
 use wasmtime::{AsContextMut, Caller, Extern, StoreContextMut};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, File};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -187,9 +187,10 @@ fn mode(read: bool, write: bool) -> OpenMode {
 /// The parameters of preview 1's `path_open`, the pointer to the result last.
 type OpenParameters = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
 
-/// `perm`, `fault` and `nametoolong` of preview 1's `errno`.
+/// `perm`, `fault`, `mfile` and `nametoolong` of preview 1's `errno`.
 const PERM: i32 = 63;
 const FAULT: i32 = 21;
+const TOO_MANY: i32 = 33;
 const NAME_TOO_LONG: i32 = 37;
 /// A path beyond this is refused before it is copied.
 const LONGEST_PATH: usize = 4096;
@@ -227,7 +228,7 @@ async fn open_preview_1(mut caller: Caller<'_, State>, parameters: OpenParameter
     }
     context.set_hostcall_fuel(fuel);
     let mut memory = GuestMemory::Unshared(memory);
-    path_open(
+    let opened = path_open(
         context,
         &mut memory,
         folder,
@@ -240,7 +241,12 @@ async fn open_preview_1(mut caller: Caller<'_, State>, parameters: OpenParameter
         status,
         result,
     )
-    .await
+    .await;
+    match opened {
+        // The guest's own limit of handles is its own failure to handle.
+        Err(error) if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => Ok(TOO_MANY),
+        opened => opened,
+    }
 }
 
 /// Whether a file, a folder or nothing at all stands under the name; a symlink is opened or refused by `path_open`.

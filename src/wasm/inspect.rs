@@ -6,11 +6,12 @@
 use super::export::{self, unversioned};
 use super::grants::{Grant, Grants};
 use super::linker::{self, Import, PREVIEW_1, Provision};
-use super::module::{Code, Header, Source, sha256};
+use super::module::{Code, Header, Source, Stamp, sha256};
 use super::program::{Settled, compiled, flavor, spec};
 use super::value::Signature;
 use super::{Shared, Wasm};
 use crate::error::Result;
+use crate::id::EntryId;
 use crate::project::entry::{Entry, WasmSpec};
 
 /// A module, looked at.
@@ -98,6 +99,21 @@ impl Wasm {
     /// When its file cannot be read or compiled, or its grants are not understood.
     pub fn inspect(&self, entry: &Entry) -> Result<Inspection> {
         look(spec(entry)?, &self.source(entry)?, &self.shared)
+    }
+
+    /// Looks at a module that stands in no file.
+    ///
+    /// # Errors
+    /// As [`Wasm::inspect`].
+    pub fn inspect_bytes(&self, bytes: Vec<u8>) -> Result<Inspection> {
+        let path = "module";
+        let spec = WasmSpec::of_file(EntryId::new("file", "dir"), path, None);
+        let source = Source {
+            path: path.to_owned(),
+            bytes,
+            stamp: Stamp::Text,
+        };
+        look(&spec, &source, &self.shared)
     }
 }
 

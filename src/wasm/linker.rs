@@ -17,7 +17,6 @@ use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings as wasi;
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
-use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 use super::actor;
 use super::engine::Alloc;
@@ -165,7 +164,7 @@ impl Linkers {
             None => {
                 let mut made = component_linker(engine, sockets, http).map_err(unlinked)?;
                 if alloc.flavor().concurrent {
-                    wasi_0_3::link(&mut made, sockets).map_err(unlinked)?;
+                    wasi_0_3::link(&mut made, sockets, http).map_err(unlinked)?;
                 }
                 base.get_or_init(|| made).clone()
             }
@@ -218,9 +217,10 @@ fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Res
     wasi::filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
     wasi::filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
     super::files::guard(l, LINKED)?;
+    super::random::guard(l, LINKED)?;
     link_cli(l)?;
     if sockets {
-        link_sockets(l)?;
+        super::sockets::link(l)?;
     }
     if http {
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(l)?;
@@ -241,23 +241,12 @@ fn link_cli(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
     wasi::cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)
 }
 
-/// The context asks [`Network`](super::network::Network) about every address, the look-up about every name.
-fn link_sockets(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
-    let options = wasi::LinkOptions::default();
-    wasi::sockets::tcp::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
-    wasi::sockets::udp::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
-    wasi::sockets::tcp_create_socket::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
-    wasi::sockets::udp_create_socket::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
-    wasi::sockets::instance_network::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
-    wasi::sockets::network::add_to_linker::<State, WasiSockets>(l, &(&options).into(), State::sockets)?;
-    super::lookup::link(l)
-}
-
 fn module_linker(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {
     let mut linker = wasmtime::Linker::new(engine);
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::preview_1)?;
     linker.allow_shadowing(true);
     super::files::guard_preview_1(&mut linker)?;
+    super::random::guard_preview_1(&mut linker)?;
     linker.func_wrap(PREVIEW_1, "sock_accept", |_: i32, _: i32, _: i32| NOTSUP)?;
     linker.func_wrap(
         PREVIEW_1,

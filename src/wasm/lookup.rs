@@ -8,49 +8,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::vec::IntoIter;
 
-use wasmtime::component::{HasData, Linker, Resource};
-use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{
-    Host, HostResolveAddressStream, ResolveAddressStream, add_to_linker,
-};
-use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress};
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{Host, HostResolveAddressStream, ResolveAddressStream};
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress};
 use wasmtime_wasi::p2::{DynPollable, Network as Capability, Pollable, SocketError, subscribe};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
-use wasmtime_wasi::sockets::WasiSocketsView as _;
 
 use super::network::Network;
+use super::sockets::limited;
 use super::state::State;
 use crate::project::network::Host as Destination;
-
-/// Links the interface.
-///
-/// # Errors
-/// When the linker has it already.
-pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    add_to_linker::<State, LookUp>(linker, |state| state)
-}
-
-struct LookUp;
-
-impl HasData for LookUp {
-    type Data<'a> = &'a mut State;
-}
-
-// What becomes of its errors is as for all sockets.
-impl network::HostNetwork for State {
-    fn drop(&mut self, capability: Resource<Capability>) -> wasmtime::Result<()> {
-        network::HostNetwork::drop(&mut self.sockets(), capability)
-    }
-}
-
-impl network::Host for State {
-    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
-        network::Host::convert_error_code(&mut self.sockets(), error)
-    }
-
-    fn network_error_code(&mut self, error: Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
-        network::Host::network_error_code(&mut self.sockets(), error)
-    }
-}
 
 /// The addresses of one name.
 enum Addresses {
@@ -89,7 +56,8 @@ fn ours(stream: &Resource<ResolveAddressStream>) -> Resource<Addresses> {
     Resource::new_borrow(stream.rep())
 }
 
-async fn look_up(network: Arc<Network>, name: String) -> Result<Vec<IpAddr>, ErrorCode> {
+/// The addresses of a name that may be looked up.
+pub async fn look_up(network: Arc<Network>, name: String) -> Result<Vec<IpAddr>, ErrorCode> {
     let found = network.look_up(&name).await;
     let addresses = found.map_err(|_| ErrorCode::NameUnresolvable)?;
     network.remember(&name, &addresses);
@@ -113,7 +81,7 @@ impl Host for State {
                 Addresses::Awaited(spawn(look_up(network, name)))
             }
         };
-        let stream = self.table.push(addresses)?;
+        let stream = self.table.push(addresses).map_err(|full| limited(full.into()))?;
         Ok(Resource::new_own(stream.rep()))
     }
 }

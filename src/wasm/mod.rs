@@ -5,7 +5,7 @@
 //! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
 //! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name;
 //! `actor` is what the runtime itself offers to it.
-//! What a guest reaches of the network goes through `network`, by sockets and `lookup` or by `http` and `tls`.
+//! What a guest reaches of the network goes through `network`, by `sockets` and `lookup` or by `http` and `tls`.
 //! `inspect` looks at a module without running it.
 
 mod actor;
@@ -26,8 +26,10 @@ mod lookup;
 pub mod module;
 mod network;
 mod program;
+mod random;
 mod sections;
 mod slab;
+mod sockets;
 mod state;
 mod stdio;
 mod tls;
@@ -114,6 +116,11 @@ impl Wasm {
     /// To be called at every beat of the kernel: busy guests yield.
     pub fn tick(&self) {
         self.shared.engines.tick();
+    }
+
+    /// How many modules were compiled here: neither found in the cache nor shared with another entry.
+    pub fn compilations(&self) -> usize {
+        self.shared.artifacts.compilations()
     }
 
     pub fn engines(&self) -> &Arc<Engines> {

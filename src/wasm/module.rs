@@ -15,6 +15,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
@@ -321,6 +322,7 @@ pub struct Artifacts {
     by_content: Mutex<HashMap<(String, Flavor), Weak<Slot>>>,
     cache: Option<Cache>,
     log: Log,
+    compilations: AtomicUsize,
 }
 
 type Slot = OnceLock<Result<Arc<Artifact>>>;
@@ -344,7 +346,13 @@ impl Artifacts {
             by_content: Mutex::default(),
             cache,
             log,
+            compilations: AtomicUsize::new(0),
         }
+    }
+
+    /// How many were compiled here.
+    pub fn compilations(&self) -> usize {
+        self.compilations.load(Ordering::Relaxed)
     }
 
     /// The code of `source`, whose sha256 is `sha256`. Whoever asks while it is being compiled waits.
@@ -393,6 +401,7 @@ impl Artifacts {
     }
 
     fn compile(&self, engine: &Engine, source: &Source) -> Result<Artifact> {
+        self.compilations.fetch_add(1, Ordering::Relaxed);
         let (done, waiting) = mpsc::channel::<()>();
         thread::scope(|scope| {
             if source.bytes.len() >= SLOW {

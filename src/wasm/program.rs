@@ -426,10 +426,14 @@ impl Program for Handle {
             )));
         }
         let call = program.lower(&start.args)?;
+        // Nobody else asks for them again, and they may be large.
+        let args = if program.actor { start.args } else { Packed::empty() };
         let given = Given {
-            args: start.args,
+            args,
             system: program.shared.system.clone(),
+            reads_mail: program.actor,
             max_transfer: spec.limits.max_transfer,
+            max_memory: spec.limits.max_memory,
         };
         let inputs = Inputs::capture(program, &start.process, given)?;
         let dense = start.process.host().is_dense();

@@ -150,7 +150,10 @@ impl Inputs {
     /// The context without mounts.
     pub fn plain(&self) -> WasiCtxBuilder {
         let mut builder = WasiCtx::builder();
-        builder.args(&self.args).envs(&self.env);
+        builder
+            .args(&self.args)
+            .envs(&self.env)
+            .max_random_size(super::random::PIECE);
         if let Some(cwd) = &self.cwd {
             builder.initial_cwd(cwd);
         }

@@ -11,8 +11,12 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 use super::export::unversioned;
 use super::files::{Refused, Wanted};
+use super::lookup::look_up;
 use super::state::State;
+use crate::project::network::Host as Destination;
 use wasi::filesystem::types::{DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
+use wasi::sockets::ip_name_lookup::ErrorCode as LookUpError;
+use wasi::sockets::types::IpAddress;
 
 /// The version that is linked. A guest for any other 0.3 gets the same functions.
 pub const LINKED: &str = "0.3.0";
@@ -27,15 +31,16 @@ pub fn exists(interface: &str) -> bool {
         "wasi:clocks" => matches!(name, "types" | "monotonic-clock" | "system-clock"),
         "wasi:filesystem" => matches!(name, "types" | "preopens"),
         "wasi:sockets" => matches!(name, "types" | "ip-name-lookup"),
+        "wasi:http" => matches!(name, "types" | "client"),
         _ => false,
     }
 }
 
-/// Adds the functions; `sockets`: those of `wasi:sockets` too.
+/// Adds the functions; `sockets` and `http`: those behind these grants too.
 ///
 /// # Errors
 /// When the engine has no concurrency.
-pub fn link(l: &mut Linker<State>, sockets: bool) -> wasmtime::Result<()> {
+pub fn link(l: &mut Linker<State>, sockets: bool, http: bool) -> wasmtime::Result<()> {
     wasi::clocks::types::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
     wasi::clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
     wasi::clocks::system_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
@@ -48,7 +53,10 @@ pub fn link(l: &mut Linker<State>, sockets: bool) -> wasmtime::Result<()> {
     link_cli(l)?;
     if sockets {
         wasi::sockets::types::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
-        wasi::sockets::ip_name_lookup::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
+        link_names(l)?;
+    }
+    if http {
+        wasmtime_wasi_http::p3::add_to_linker(l)?;
     }
     Ok(())
 }
@@ -64,6 +72,29 @@ fn link_cli(l: &mut Linker<State>) -> wasmtime::Result<()> {
     wasi::cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
     wasi::cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
     wasi::cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)
+}
+
+/// `ip-name-lookup`, which asks the list of the entry about every name.
+fn link_names(l: &mut Linker<State>) -> wasmtime::Result<()> {
+    l.instance(&format!("wasi:sockets/ip-name-lookup@{LINKED}"))?
+        .func_wrap_concurrent("resolve-addresses", |state, (name,): (String,)| {
+            Box::pin(async move { Ok((resolve(state, &name).await,)) })
+        })
+}
+
+async fn resolve(state: &Accessor<State>, name: &str) -> Result<Vec<IpAddress>, LookUpError> {
+    let addresses = match Destination::parse(name).ok_or(LookUpError::InvalidArgument)? {
+        Destination::Address(address) => vec![address],
+        Destination::Name(name) => {
+            let network = state.with(|mut store| store.get().network());
+            if !network.may_look_up(&name) {
+                return Err(LookUpError::AccessDenied);
+            }
+            let found = look_up(network, name).await;
+            found.map_err(|_| LookUpError::NameUnresolvable)?
+        }
+    };
+    Ok(addresses.into_iter().map(IpAddress::from).collect())
 }
 
 type Parameters = (Resource<Descriptor>, PathFlags, String, OpenFlags, DescriptorFlags);

@@ -3,6 +3,7 @@
 mod bad_input;
 mod cache;
 mod completions;
+mod density;
 mod floors;
 mod harness;
 mod hash;

@@ -1,12 +1,16 @@
 //! Guests that reach servers of this test, and that do not reach what their list does not name.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use wasmtime_wasi::sockets::SocketAddrUse;
+
 use super::*;
 use crate::project::entry::WasmSpec;
+use crate::project::network::AllowList;
+use crate::wasm::network::{Network, Reach};
 
 /// What is served: one connection at a time, each on its own thread.
 fn serve(handle: impl Fn(TcpStream) + Clone + Send + 'static) -> u16 {
@@ -337,6 +341,25 @@ fn an_address_is_judged_by_the_name_that_gave_it() {
 }
 
 #[test]
+fn a_socket_too_many_is_the_guests_own_failure_to_handle() {
+    let world = World::new();
+    // The network itself is the first handle.
+    let limited = |method: &str| {
+        let mut entry = reaching("net", method, &owned(&["localhost:1", "127.0.0.1:1"]));
+        if let Spec::Wasm(spec) = &mut entry.spec {
+            spec.limits.max_handles = 1;
+        }
+        entry
+    };
+    for method in ["ask", "ask-udp"] {
+        let error = world.failure(limited(method), &asked(HERE, 1));
+        assert_eq!(error.message(), "new-socket-limit", "{method}");
+    }
+    let error = world.failure(limited("look-up"), &[Value::from("localhost")]);
+    assert_eq!(error.message(), "new-socket-limit");
+}
+
+#[test]
 fn datagrams_go_where_the_list_says() {
     let world = World::new();
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -375,16 +398,92 @@ fn nobody_listens_unless_the_list_says_so() {
     assert_eq!(world.value(listen(&["0.0.0.0:*"]), &any), Value::Nil);
 }
 
+/// What a run with these patterns may reach, without a guest in it.
+fn network(world: &World, patterns: &[&str]) -> Network {
+    let process = world.spawn(guest("sleeper", "sleep-ms"), &ints(&[0])).unwrap();
+    let reach = Reach {
+        list: AllowList::new(&owned(patterns)),
+        ..Reach::default()
+    };
+    Network::new(Arc::new(reach), process)
+}
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_name_that_leads_to_the_machine_itself_leads_nowhere() {
+    let world = World::new();
+    let network = network(&world, &["example.org:80"]);
+    let outside = at("93.184.216.34:80");
+    let judged = network.judge(
+        "example.org",
+        vec![at("127.0.0.1:80"), at("169.254.169.254:80"), outside],
+    );
+    assert_eq!(judged, [outside]);
+    assert!(network.judge("example.org", vec![at("[::1]:80")]).is_empty());
+    let said = world.said();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("[::1]:80, where example.org leads,"), "{said:?}");
+    // Nor does a socket get there, although the look-up was its own.
+    network.remember("example.org", &[at("127.0.0.1:80").ip(), outside.ip()]);
+    assert!(!network.may_use(at("127.0.0.1:80"), SocketAddrUse::TcpConnect));
+    assert!(network.may_use(outside, SocketAddrUse::TcpConnect));
+}
+
+#[test]
+fn look_ups_are_known_to_their_own_run_for_the_ports_of_their_name() {
+    let world = World::new();
+    let network = |patterns| network(&world, patterns);
+    let (first, second) = (network(&["*.example.org:443"]), network(&["*.example.org:443"]));
+    let found = at("93.184.216.34:443");
+    first.remember("www.example.org", &[found.ip()]);
+    for purpose in [
+        SocketAddrUse::TcpConnect,
+        SocketAddrUse::UdpSend,
+        SocketAddrUse::UdpReceive,
+    ] {
+        assert!(first.may_use(found, purpose), "{purpose:?}");
+        assert!(!second.may_use(found, purpose), "{purpose:?}");
+        assert!(!first.may_use(at("93.184.216.34:80"), purpose), "{purpose:?}");
+    }
+    // What is known does not grow without end; the oldest goes first.
+    for number in 0..2_000_u32 {
+        first.remember(
+            "a.example.org",
+            &[std::net::Ipv4Addr::from(0x0b00_0000 + number).into()],
+        );
+    }
+    assert!(!first.may_use(found, SocketAddrUse::TcpConnect));
+    assert!(first.may_use(at("11.0.7.207:443"), SocketAddrUse::TcpConnect));
+}
+
 #[test]
 fn a_run_that_keeps_trying_does_not_fill_the_log() {
     let world = World::new();
-    let process = world.spawn(guest("sleeper", "sleep-ms"), &ints(&[0])).unwrap();
-    let network = super::super::network::Network::new(Arc::default(), process);
+    let network = network(&world, &[]);
     for port in 1..100 {
-        let host = crate::project::network::Host::parse("127.0.0.1").unwrap();
+        let host = crate::project::network::Host::Address(Ipv4Addr::LOCALHOST.into());
         assert!(!network.may_try(&host, port) && !network.may_try(&host, port));
     }
     let said = world.said();
     assert_eq!(said.len(), 11, "{said:?}");
     assert_eq!(said[10], "this run's further troubles with the network are not logged");
+}
+
+#[test]
+fn guests_of_wasi_0_3_reach_what_the_list_names_and_nothing_else() {
+    let world = World::new();
+    let port = answering(|request| ok(request.lines().next().unwrap_or_default()));
+    let target = target(&format!("127.0.0.1:{port}"));
+    let get = |patterns: &[String]| reaching("fetch3", "get", patterns);
+    let answer = world.value(get(&local(port)), &target);
+    assert_eq!(answer, response(200, "GET /path?q=1 HTTP/1.1"));
+    let error = world.failure(get(&[]), &target);
+    assert_eq!(error.message(), "HTTP-request-denied");
+    let look_up = |pattern: &str| world.value(reaching("needs-later", "look-up", &owned(&[pattern])), &[]);
+    // The arms of its result.
+    assert_eq!(look_up("localhost:*"), Value::Int(0));
+    assert_eq!(look_up("example.org:*"), Value::Int(1));
 }
