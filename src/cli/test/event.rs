@@ -10,7 +10,6 @@ use crate::value::Value;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "few, and each is looked at once")]
 pub enum Event {
     Test(Report),
     /// Something to know about a file that belongs to no test.
