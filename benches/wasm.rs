@@ -13,13 +13,15 @@ use wasmtime::component::{Component, Linker, Val};
 use wasmtime::{Engine, Store};
 use wippy::error::Result;
 use wippy::id::EntryId;
-use wippy::process::{Process, Program, Resolved};
+use wippy::process::{HostSpec, Process, Program, Resolved};
 use wippy::project::Registry;
-use wippy::project::entry::{Entry, Spec, WasmSpec};
+use wippy::project::entry::{Entry, Limits, LuaKind, LuaSpec, ProcessHostSpec, Spec, WasmSpec};
+use wippy::runtime::{Options, Runtime};
+use wippy::system::terminal::Terminal;
 use wippy::system::{System, Volume};
 use wippy::value::{Packed, Value};
 use wippy::wasm::{Settings, Wasm};
-use world::{Nothing, World, bare_engine, each, resident};
+use world::{Nothing, World, bare_engine, each, median, resident, spawn};
 
 const IN_FLIGHT: usize = 1_000;
 const LIVES: usize = 10_000;
@@ -151,8 +153,11 @@ fn lives() {
 }
 
 /// As many sleeping guests as may live, and the refusal of the next one.
-fn sleepers(file: &str) {
-    let guests = Guests::new(2);
+fn sleepers(file: &str, density: &str) {
+    let mut guests = Guests::new(2);
+    let mut spec = HostSpec::new(EntryId::new("bench", density));
+    spec.dense = density == "dense";
+    guests.world.host = guests.world.kernel.add_host(spec).expect("a host");
     let entry = entry(file, "sleep-ms");
     let args = Packed::from_value(&Value::Int(20_000));
     guests.resolve(&entry);
@@ -170,13 +175,177 @@ fn sleepers(file: &str) {
     }
     let each = (resident() - before) / living.len() as f64;
     println!(
-        "\n{} guests of {file} asleep in {:?}, {:.1} KB and {:.1} mappings each; then: {refused}",
+        "\n{} {density} guests of {file} asleep in {:?}, {:.1} KB and {:.1} mappings each; then: {refused}",
         living.len(),
         start.elapsed(),
         each / 1e3,
         mappings() / living.len() as f64
     );
     guests.world.kernel.close();
+}
+
+/// A thousand guests that spin, until the last of them is gone.
+fn terminate() {
+    let guests = Guests::new(2);
+    let entry = entry("spin.wasm", "spin");
+    let figure = median(|| {
+        let spinning: Vec<_> = (0..1_000)
+            .map(|_| guests.spawn(&entry, &Packed::empty()).expect("it starts"))
+            .collect();
+        while spinning.iter().any(|process| process.steps() == 0) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let start = Instant::now();
+        for process in &spinning {
+            guests.world.kernel.terminate(process.pid()).expect("it lives");
+        }
+        for process in &spinning {
+            guests.world.io.block_on(process.exited());
+        }
+        start.elapsed().as_secs_f64() * 1e3
+    });
+    println!("\n1 000 spinning guests terminated in {figure:.1} ms");
+    guests.world.kernel.close();
+}
+
+/// A thousand starts of a module that nothing has compiled before, until the last one has ended.
+fn cold() {
+    let mut compilations = 0;
+    let figure = median(|| {
+        let guests = Guests::new(2);
+        let entry = entry("greet.wasm", "greet");
+        let args = Packed::from_value(&Value::from("you"));
+        let start = Instant::now();
+        let spawned: Vec<_> = (0..1_000)
+            .map(|_| {
+                let (wasm, kernel) = (guests.wasm.clone(), guests.world.kernel.clone());
+                let (entry, args, host) = (entry.clone(), args.clone(), guests.world.host.clone());
+                guests.world.io.spawn(async move {
+                    let program = match wasm.resolve(&entry) {
+                        Resolved::Ready(program) => program.expect("it loads"),
+                        Resolved::Pending(loading) => loading.await.expect("it loads"),
+                    };
+                    kernel.spawn(spawn(&host, program, args)).expect("it starts")
+                })
+            })
+            .collect();
+        for task in spawned {
+            let process = guests.world.io.block_on(task).expect("no panic");
+            guests.world.wait(&process);
+        }
+        let figure = start.elapsed().as_secs_f64() * 1e3;
+        compilations = guests.wasm.compilations();
+        guests.world.kernel.close();
+        figure
+    });
+    println!("1 000 spawns at once of an uncached module: {figure:.1} ms, compiled {compilations} times");
+}
+
+/// Ten megabytes through a guest and back, as one parameter and the whole result.
+fn bulk() {
+    let guests = Guests::new(1);
+    for method in ["echo-list-u8", "echo-string"] {
+        let entry = entry("types.wasm", method);
+        let args = Packed::from_value(&Value::from("x".repeat(10_000_000)));
+        let figure = each(1, || {
+            let process = guests.spawn(&entry, &args).expect("it starts");
+            guests.world.wait(&process);
+        });
+        println!("10 MB there and back, {method}: {:.2} ms", figure / 1e6);
+    }
+    guests.world.kernel.close();
+}
+
+/// A runtime whose process `bench:main` is this Lua code, with the fixtures and these entries.
+fn runtime(main: &str, workers: usize, guests: impl IntoIterator<Item = Entry>) -> Runtime {
+    let id = |name: &str| EntryId::new("bench", name);
+    let lua = LuaSpec {
+        kind: LuaKind::Process,
+        source: main.into(),
+        chunk: "main.lua".into(),
+        first_line: 1,
+        method: "main".into(),
+        modules: Vec::new(),
+        imports: Vec::new(),
+        limits: Limits::default(),
+        pool: None,
+    };
+    let host = Spec::ProcessHost(ProcessHostSpec::default());
+    let made = [
+        Entry::made(id("host"), "process.host", host),
+        Entry::made(id("main"), "process.lua", Spec::Lua(lua)),
+    ];
+    let registry = Arc::new(Registry::default().with(made.into_iter().chain(guests)));
+    let options = Options {
+        workers,
+        ..Options::new(registry, Terminal::captured(Vec::new()))
+    };
+    let volume = Volume::ambient(id("wasm"), fixtures());
+    options.system.volumes.add(volume.expect("the fixtures"));
+    Runtime::boot(options).expect("it boots")
+}
+
+/// One run of `bench:main` with that argument.
+fn run(runtime: &Runtime, argument: usize) {
+    let id = |name: &str| EntryId::new("bench", name);
+    let program = runtime.block_on(runtime.program(&id("main"))).expect("it loads");
+    let args = Packed::from_value(&Value::Int(argument as i64));
+    let process = runtime
+        .start(program, &id("host"), args, Vec::new())
+        .expect("it starts");
+    let exit = runtime.block_on(process.exited());
+    assert!(exit.result.is_ok(), "{exit:?}");
+}
+
+/// A thousand records of four fields from a Lua table through a guest and back into one.
+fn records() {
+    const ROUNDS: usize = 50;
+    const MAIN: &str = "return function(rounds)
+      local users = {}
+      for id = 1, 1000 do
+        users[id] = { id = id, name = 'user' .. id, tags = { 'a', 'b', 'c' }, active = id % 2 == 0 }
+      end
+      for _ = 1, rounds do
+        local back = assert(funcs.call('bench:users', users))
+        assert(#back == 1000 and back[1000].id == 1001)
+      end
+    end";
+    let spec = WasmSpec::of_file(EntryId::new("bench", "wasm"), "types.wasm", Some("transform-users"));
+    let users = Entry::made(EntryId::new("bench", "users"), "function.wasm", Spec::Wasm(spec));
+    let runtime = runtime(MAIN, 1, [users]);
+    let figure = each(ROUNDS, || run(&runtime, ROUNDS));
+    println!(
+        "1 000 records of four fields, Lua to guest to Lua: {:.2} ms",
+        figure / 1e6
+    );
+    runtime.block_on(runtime.stop());
+}
+
+/// Guests that Lua spawns, whose result it gets, a thousand in flight on two workers.
+fn from_lua() {
+    const MAIN: &str = "return function(lives)
+      local function spawn()
+        assert(process.spawn_monitored('bench:guest', 'bench:host', 6, 7))
+      end
+      for _ = 1, math.min(lives, 1000) do
+        spawn()
+      end
+      for ended = 1, lives do
+        assert(process.receive().value == 42)
+        if ended + 1000 <= lives then
+          spawn()
+        end
+      end
+    end";
+    let spec = WasmSpec::of_file(EntryId::new("bench", "wasm"), "compute.wasm", Some("compute"));
+    let guest = Entry::made(EntryId::new("bench", "guest"), "process.wasm", Spec::Wasm(spec));
+    let runtime = runtime(MAIN, 2, [guest]);
+    let figure = each(LIVES, || run(&runtime, LIVES));
+    println!(
+        "spawn, call, exit from Lua, {IN_FLIGHT} in flight: {:.0} a second",
+        1e9 / figure
+    );
+    runtime.block_on(runtime.stop());
 }
 
 fn mappings() -> f64 {
@@ -186,6 +355,13 @@ fn mappings() -> f64 {
 
 fn main() {
     lives();
-    sleepers("wait.wasm");
-    sleepers("sleeper.wasm");
+    for density in ["fast", "dense"] {
+        sleepers("wait.wasm", density);
+        sleepers("sleeper.wasm", density);
+    }
+    terminate();
+    cold();
+    bulk();
+    records();
+    from_lua();
 }

@@ -13,6 +13,7 @@
 //! | 3 | [`lua`] | one Lua state per process: compile step, sandbox, coroutine driver, modules |
 //! | 3 | [`wasm`] | components and core modules: engines, grants, WASI, values |
 //! | 4 | [`runtime`] | boot and shutdown; the only room where all the others meet |
+//! | 4 | [`fuzz`] | what a fuzzer feeds: modules, values, paths |
 //! | 5 | [`cli`] | one file per command; the only room that prints |
 //!
 //! # The life of a spawn
@@ -43,7 +44,8 @@
 //! # Where to add things
 //!
 //! A Lua module is a file in `lua/modules` and a variant of its `Module`; an entry kind is a struct in `project::entry`
-//! and its arm in `runtime`; a command is a file in `cli`.
+//! and its arm in `runtime`; a command is a file in `cli`; what the runtime offers to guests is an interface of
+//! `wasm/wit/runtime.wit` and a file of its name in `wasm/actor`.
 //!
 //! # Chosen differently from the first design
 //!
@@ -54,6 +56,8 @@ pub mod backoff;
 pub mod cli;
 pub mod duration;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod id;
 pub mod json;
 pub mod log;

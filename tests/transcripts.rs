@@ -1,5 +1,5 @@
-//! Transcripts: every folder of `examples/`, `fixtures/broken/` and `fixtures/testing/`, which holds an `expected.txt`, the
-//! README and every file of definitions is a test of its own by being there. `BLESS=1 cargo test --test transcripts` accepts
+//! Transcripts: every folder of `examples/`, `fixtures/broken/`, `fixtures/failing/` and `fixtures/testing/`, which holds an
+//! `expected.txt`, the README, every page of `docs/` and every file of definitions is a test of its own by being there. `BLESS=1 cargo test --test transcripts` accepts
 //! what is printed now.
 //!
 //! A transcript is what a person would see: `$ command`, its stdout, its stderr with `! ` before each line, and `[exit N]`
@@ -23,6 +23,7 @@ fn main() {
     for (group, folder) in [
         ("example", "examples"),
         ("broken", "fixtures/broken"),
+        ("failing", "fixtures/failing"),
         ("testing", "fixtures/testing"),
     ] {
         for case in cases(&root.join(folder)) {
@@ -35,6 +36,10 @@ fn main() {
             format!("lua::{}", file.trim_end_matches(".lua")),
             move || suite(&file),
         ));
+    }
+    for file in files(&root.join("docs"), ".md") {
+        let name = format!("docs::{}", file.trim_end_matches(".md"));
+        trials.push(Trial::test(name, move || page(&format!("docs/{file}"))));
     }
     for file in files(&root.join("lua/types"), ".lua") {
         let name = format!("definition::{}", file.trim_end_matches(".lua"));

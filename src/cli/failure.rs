@@ -6,9 +6,11 @@
 use std::fmt::Write as _;
 
 use super::console::Paint;
+use super::hint;
 use crate::error::{Error, Frame, Kind};
 use crate::id::{EntryId, Pid};
 use crate::process::Cause;
+use crate::project::Registry;
 use crate::project::diagnostic::{Code, Diagnostic, Style, to_text};
 use crate::value::Value;
 
@@ -24,6 +26,12 @@ pub mod code {
     pub const TRAP: u8 = 134;
     pub const LIMIT: u8 = 137;
 }
+
+/// Bytes of a message that are shown.
+const LONGEST: usize = 4096;
+
+/// Places of a stack that are shown.
+const MOST_FRAMES: usize = 20;
 
 /// A command that failed.
 #[derive(Debug)]
@@ -94,6 +102,16 @@ impl Failure {
         self.change(|report| report.help = Some(help.into()))
     }
 
+    /// With what the project knows about its error, unless there is help already.
+    #[must_use]
+    pub fn with_hint(self, registry: &Registry) -> Failure {
+        let hint = self.report.error.as_ref().and_then(|error| hint::of(error, registry));
+        match (hint, &self.report.help) {
+            (Some(hint), None) => self.help(hint),
+            _ => self,
+        }
+    }
+
     /// The line that shows how the program is called.
     #[must_use]
     pub fn with_usage(self, usage: impl Into<String>) -> Failure {
@@ -125,9 +143,7 @@ impl Failure {
             .collect();
         if let Some(error) = &report.error {
             text.push_str(&head(error, report.process.as_ref(), paint));
-            for frame in frames(error) {
-                let _ = writeln!(text, "    at {frame}");
-            }
+            write_frames(&mut text, &frames(error));
         }
         if let Some(usage) = &report.usage {
             let _ = writeln!(text, "{usage}");
@@ -149,18 +165,58 @@ fn head(error: &Error, process: Option<&(EntryId, Pid)>, paint: Paint) -> String
     let who = process
         .map(|(entry, pid)| format!(" ({entry} {pid})"))
         .unwrap_or_default();
-    format!("{}: {error}{}\n", paint.red(&title), paint.dim(&who))
+    let message = shown(&error.to_string());
+    format!("{}: {message}{}\n", paint.red(&title), paint.dim(&who))
+}
+
+/// A message of the program's: no control character reaches the terminal, and no endless text.
+fn shown(message: &str) -> String {
+    let visible = |c: char| {
+        if c.is_control() && !matches!(c, '\n' | '\t') {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    let end = message.floor_char_boundary(LONGEST);
+    let text: String = message[..end].chars().map(visible).collect();
+    match message.len() - end {
+        0 => text,
+        left => format!("{text}… ({left} more bytes)"),
+    }
+}
+
+/// A function that calls itself is one line, and no stack is longer than a screen.
+fn write_frames(text: &mut String, frames: &[String]) {
+    let groups: Vec<&[String]> = frames.chunk_by(|a, b| a == b).collect();
+    for group in groups.iter().take(MOST_FRAMES) {
+        let times = match group.len() {
+            1 => String::new(),
+            times => format!(" ({times} times)"),
+        };
+        let _ = writeln!(text, "    at {}{times}", group[0]);
+    }
+    let left: usize = groups.iter().skip(MOST_FRAMES).map(|group| group.len()).sum();
+    if left > 0 {
+        let _ = writeln!(text, "    and {left} more");
+    }
 }
 
 /// Where it came from, innermost first: Lua frames, or those of the guest.
 fn frames(error: &Error) -> Vec<String> {
     if !error.frames().is_empty() {
-        return error.frames().iter().map(Frame::to_string).collect();
+        return error.frames().iter().map(lua_frame).collect();
     }
     match error.details().and_then(|details| details.get("frames")) {
         Some(Value::Table(table)) => table.array.iter().filter_map(guest_frame).collect(),
         _ => Vec::new(),
     }
+}
+
+/// The main chunk goes without a name, as some stacks have it and others have not.
+fn lua_frame(frame: &Frame) -> String {
+    let text = frame.to_string();
+    text.strip_suffix(": in main chunk").map(str::to_owned).unwrap_or(text)
 }
 
 fn guest_frame(frame: &Value) -> Option<String> {
@@ -201,6 +257,27 @@ mod tests {
         assert_eq!(
             failure.to_text(PLAIN),
             "error[Internal]: boom (app:main {app:t|0x00001})\n    at src/main.lua:3: in main\n"
+        );
+    }
+
+    #[test]
+    fn messages_and_stacks_are_bounded_and_harmless() {
+        let frame = |line| Frame {
+            source: "a.lua".into(),
+            line,
+            name: "f".into(),
+        };
+        let frames = [vec![frame(1); 30], (2..40).map(frame).collect()].concat();
+        let error = Error::internal(format!("\x1b[31m{}", "é".repeat(5000))).with_frames(frames);
+        let text = Failure::new(code::FAILED, error).to_text(PLAIN);
+        assert!(
+            text.starts_with("error[Internal]: \u{fffd}[31mé") && text.lines().count() == 22,
+            "{text}"
+        );
+        let expected = "é… (5910 more bytes)\n    at a.lua:1: in f (30 times)\n    at a.lua:2: in f\n";
+        assert!(
+            text.contains(expected) && text.ends_with("    at a.lua:20: in f\n    and 19 more\n"),
+            "{text}"
         );
     }
 

@@ -14,6 +14,7 @@ use super::{module, open, target};
 use crate::error::Result as Outcome;
 use crate::id::EntryId;
 use crate::log::Log;
+use crate::project::grants::Grant;
 use crate::project::{Entry, Registry, Spec, WasmSource, WasmSpec};
 use crate::runtime::{Options, Runtime};
 use crate::system::terminal::Stream;
@@ -151,14 +152,37 @@ fn yaml(subject: &Subject, found: &Inspection) -> Option<String> {
         true => String::new(),
         false => format!("    imports: [{}]\n", grants.join(", ")),
     };
+    let outward = found.wanted().into_iter().any(Grant::is_outward);
+    let network = if outward { network_line(subject) } else { String::new() };
     Some(format!(
-        "{}  - name: {}\n    kind: process.wasm\n    fs: {}\n    path: {}\n    hash: sha256:{}\n    method: {method}\n{imports}",
+        "{}  - name: {}\n    kind: process.wasm\n    fs: {}\n    path: {}\n    hash: sha256:{}\n    method: {method}\n{imports}{network}",
         subject.before,
         scalar(&name),
         scalar(&subject.fs),
         scalar(path),
         found.sha256,
     ))
+}
+
+/// What `wasi.network` of the entry lists, each in quotes.
+fn network(subject: &Subject) -> Vec<String> {
+    match &subject.entry.spec {
+        Spec::Wasm(spec) => spec
+            .network
+            .iter()
+            .map(|host| Json::from(host.as_str()).to_string())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn network_line(subject: &Subject) -> String {
+    match network(subject).join(", ") {
+        none if none.is_empty() => {
+            "    wasi: { network: [] } # what it may reach, like \"example.org:443\"; nothing else\n".to_owned()
+        }
+        hosts => format!("    wasi: {{ network: [{hosts}] }}\n"),
+    }
 }
 
 /// The entry's own, else the command in its shortest form, else a function.
@@ -209,6 +233,12 @@ fn to_text(subject: &Subject, found: &Inspection, yaml: &str, paint: Paint) -> S
         text += &format!("         the entry has another hash: {written}\n");
     }
     text += &format!("engine   {}\n", found.engine);
+    if found.imports.iter().any(reaches_out) {
+        text += &match network(subject).join(", ") {
+            none if none.is_empty() => "network  nothing: the list wasi.network is empty\n".to_owned(),
+            hosts => format!("network  {hosts}\n"),
+        };
+    }
     text += &section(
         "imports",
         found.imports.iter().map(|import| import_line(import, found)),
@@ -236,6 +266,11 @@ fn title(subject: &Subject, found: &Inspection) -> String {
 fn differing<'a>(subject: &'a Subject, found: &Inspection) -> Option<&'a str> {
     let (_, _, written) = spec(subject)?;
     written.filter(|written| written.strip_prefix("sha256:") != Some(&found.sha256))
+}
+
+/// Whether it is granted, and the list says where to.
+fn reaches_out(import: &Imported) -> bool {
+    import.standing == Standing::Granted && import.grant.is_some_and(Grant::is_outward)
 }
 
 fn section(title: &str, lines: impl Iterator<Item = String>, paint: Paint) -> String {
@@ -282,6 +317,10 @@ fn to_json(subject: &Subject, found: &Inspection, yaml: &str) -> Json {
         "hash": format!("sha256:{}", found.sha256),
         "hash_matches": source.and_then(|(_, _, written)| written).map(|_| differing(subject, found).is_none()),
         "engine": found.engine,
+        "network": match &subject.entry.spec {
+            Spec::Wasm(spec) => &spec.network[..],
+            _ => &[],
+        },
         "imports": found.imports.iter().map(import_json).collect::<Vec<_>>(),
         "exports": found.exports.iter().map(export_json).collect::<Vec<_>>(),
         "yaml": yaml,

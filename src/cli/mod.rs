@@ -12,6 +12,7 @@ mod console;
 mod failure;
 mod hash;
 mod help;
+mod hint;
 mod init;
 mod inspect;
 mod list;

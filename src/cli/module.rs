@@ -14,9 +14,9 @@ use super::script::{Surroundings, folder_of};
 use crate::error::Error;
 use crate::id::EntryId;
 use crate::project::grants::{Grant, unknown};
+use crate::project::network::complaint;
 use crate::project::{
     DirectorySpec, Entry, Limits, Mount, Registry, Spec, StorageSpec, VariableSpec, WasiEnv, WasmSpec, clean_guest,
-    is_network_pattern,
 };
 use crate::size;
 
@@ -195,10 +195,12 @@ fn folder(id: EntryId, text: &str, host: &str) -> Result<Entry, Failure> {
 }
 
 fn network(patterns: &[String]) -> Result<Vec<String>, Failure> {
-    match patterns.iter().find(|pattern| !is_network_pattern(pattern)) {
-        Some(pattern) => Err(wrong("--network", pattern, "expected HOST:PORT")),
-        None => Ok(patterns.to_vec()),
+    for pattern in patterns {
+        if let Some(instead) = complaint(pattern) {
+            return Err(wrong("--network", pattern, format!("expected HOST:PORT, {instead}")));
+        }
     }
+    Ok(patterns.to_vec())
 }
 
 fn limits(texts: &[String]) -> Result<Limits, Failure> {

@@ -189,6 +189,7 @@ pub async fn session(runtime: &Runtime, job: &Job, signals: &mut Signals, consol
     let process = loaded.start(runtime, job)?;
     let (exit, stopped) = attend(runtime, &process, signals, console).await;
     settle(&process, &exit, stopped, loaded.wasm.as_deref(), console)
+        .map_err(|failure| failure.with_hint(&job.registry))
 }
 
 /// Starts the services of the project. One that cannot be started is no reason not to run a command; its record says why.

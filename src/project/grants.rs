@@ -120,6 +120,11 @@ impl Grant {
         }
     }
 
+    /// Whether it is about the network, where `wasi.network` decides what is reached.
+    pub fn is_outward(self) -> bool {
+        matches!(self, Grant::Sockets | Grant::Http)
+    }
+
     /// Whether only components can import what it covers.
     pub fn needs_component(self) -> bool {
         matches!(

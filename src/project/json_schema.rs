@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::grants::Grant;
 use super::schema::{self, Field, Shape};
 
 /// Beyond this the reader takes no whole number.
@@ -148,6 +149,15 @@ fn leaf(field: &Field) -> Json {
         Shape::FreeMap => json!({ "type": ["object"] }),
         Shape::Pairs => json!({ "type": ["object"], "additionalProperties": { "type": "string" } }),
         Shape::List => json!({ "type": ["array"] }),
+        Shape::Grants => {
+            // The names are proposed; other spellings and interfaces are fine too.
+            let names = Grant::ALL.map(Grant::name);
+            json!({ "type": ["array"], "items": { "anyOf": [{ "enum": names }, { "type": "string" }] } })
+        }
+        Shape::Hosts => {
+            let pattern = format!(r"^([^:/\s\[\]]+|\[[0-9A-Fa-f:.]+\]):(\*|[1-9][0-9]{{0,4}})$|{REPLACED}");
+            json!({ "type": ["array"], "items": { "type": "string", "pattern": pattern } })
+        }
         Shape::Texts => {
             json!({ "type": ["array"], "items": { "type": "string" }, "minItems": usize::from(field.required) })
         }
@@ -271,6 +281,14 @@ mod tests {
 
     fn has(entry: &Entry, codes: &[Code]) -> bool {
         entry.problems.iter().any(|found| codes.contains(&found.code))
+    }
+
+    #[test]
+    fn every_grant_is_proposed_and_other_spellings_are_taken() {
+        let document = document();
+        let items = &document["definitions"]["process.wasm"]["properties"]["imports"]["items"]["anyOf"];
+        assert_eq!(items[0]["enum"], json!(Grant::ALL.map(Grant::name)));
+        assert_eq!(items[1], json!({ "type": "string" }));
     }
 
     #[test]

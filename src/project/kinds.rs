@@ -13,6 +13,7 @@ use super::fields::Fields;
 use super::grants::{self, Grant};
 use super::modules;
 use super::near::nearest;
+use super::network::complaint;
 use super::place::Step;
 use super::schema::{self, Base, PoolType};
 use super::yaml::Node;
@@ -675,26 +676,14 @@ pub fn clean_guest(guest: &str) -> String {
 fn network(wasi: &Fields<'_>) -> Vec<String> {
     let mut patterns = Vec::new();
     for (steps, pattern) in wasi.texts("network") {
-        if !is_network_pattern(&pattern) {
-            let found = Diagnostic::new(
-                Code::BadValue,
-                format!("wasi.network[]: {pattern:?} is not `host:port`"),
-            );
-            wasi.reader.report_value(
-                &steps,
-                found.label("like `example.org:443`, `*.example.org:443`, `127.0.0.1:*`"),
-            );
+        if let Some(instead) = complaint(&pattern) {
+            let message = format!("wasi.network[]: {pattern:?} is not `host:port`");
+            let found = Diagnostic::new(Code::BadValue, message).label(instead);
+            wasi.reader.report_value(&steps, found);
         }
         patterns.push(pattern.to_string());
     }
     patterns
-}
-
-/// `host:port`, the port a number or `*`.
-pub fn is_network_pattern(text: &str) -> bool {
-    let is_port = |port: &str| port == "*" || port.parse::<u16>().is_ok();
-    text.rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && is_port(port))
 }
 
 /// Inputs that the guest cannot see without a grant.

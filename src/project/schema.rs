@@ -13,7 +13,9 @@ use super::near::nearest;
 use super::place::Step;
 use super::yaml::{Map, Node};
 
-use Shape::{Any, Count, Duration, Flag, FreeMap, List, Mode, Number, Pairs, Share, Size, Text, Texts, Words};
+use Shape::{
+    Any, Count, Duration, Flag, FreeMap, Grants, Hosts, List, Mode, Number, Pairs, Share, Size, Text, Texts, Words,
+};
 
 /// What may stand in a field. Null is nothing everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,10 @@ pub enum Shape {
     List,
     /// A list of texts.
     Texts,
+    /// A list of [grants](super::grants::Grant), by their names or in another spelling.
+    Grants,
+    /// A list of patterns `host:port`.
+    Hosts,
 }
 
 /// A field of a kind.
@@ -159,7 +165,7 @@ const WASM: &[Field] = &[
     required("method", Text),
     optional("wit", Text),
     optional("transport", Words(TRANSPORT)),
-    optional("imports", Texts),
+    optional("imports", Grants),
     optional("wasi.args", Texts),
     optional("wasi.cwd", Text),
     required("wasi.env[].id", Text),
@@ -168,7 +174,7 @@ const WASM: &[Field] = &[
     required("wasi.mounts[].fs", Text),
     required("wasi.mounts[].guest", Text),
     optional("wasi.mounts[].read_only", Flag),
-    optional("wasi.network", Texts),
+    optional("wasi.network", Hosts),
     optional("limits.max_execution_ms", Count),
     optional("limits.max_memory", Size),
     optional("limits.max_fuel", Count),

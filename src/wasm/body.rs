@@ -17,13 +17,14 @@ use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
 use super::engine::Seat;
 use super::error::{Phase, translate, with_stderr};
-use super::limits::{Gauge, Memory};
+use super::limits::{Gauge, Memory, exceeded};
 use super::program::{Prepared, WasmProgram};
 use super::state::State;
 use super::value::Arguments;
 use super::wasi::Inputs;
 use crate::error::{Error, Result};
-use crate::process::{Body, Cause, Exit, Progress, Received, StepContext, Wait};
+use crate::process::{Body, Cause, Exit, Process, Progress, Received, StepContext, Wait};
+use crate::size;
 use crate::system::volume;
 use crate::value::Packed;
 
@@ -104,7 +105,7 @@ impl Opening {
             prepared,
             inputs: self.inputs,
         };
-        Ok(run.finish(store, call, seat))
+        Ok(run.finish(Seated { store, _seat: seat }, call))
     }
 
     async fn compile_and_run(self) -> Exit {
@@ -122,7 +123,11 @@ impl Opening {
         let memory = Memory::new(limits.max_memory, self.gauge.clone());
         let mut state = State::new(self.inputs.clone(), memory, limits.max_handles);
         state.prepare(!program.is_component())?;
+        let handles = state.handles();
         let mut store = Store::new(prepared.engine(), state);
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(handles.saturating_mul(ENTRIES));
+        }
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| Ok(on_tick(store.data().memory.gauge())));
@@ -140,6 +145,26 @@ impl Opening {
         Ok(store)
     }
 }
+
+impl WasmBody {
+    /// The end of a guest for which too much is kept: what it does not read of what it wanted to hear.
+    fn piled_up(&self, process: &Process) -> Option<Exit> {
+        let given = self.inputs.given();
+        if !given.reads_mail {
+            return None;
+        }
+        let kept = process.mailbox().held() as u64;
+        self.gauge.kept.store(kept, Ordering::Relaxed);
+        let is_over = kept > 0 && given.max_memory > 0 && self.gauge.held() > given.max_memory;
+        is_over.then(|| {
+            let stop = exceeded("max_memory", given.max_memory, size::format);
+            with_stderr(stop.exit().clone(), self.inputs.tail())
+        })
+    }
+}
+
+/// What a stream, a future or a task is in the engine's own table, at most.
+const ENTRIES: usize = 4;
 
 /// A tick has reached the guest. The first one of a step may come at once, so the slice ends with the second.
 fn on_tick(gauge: &Gauge) -> UpdateDeadline {
@@ -172,6 +197,9 @@ impl Body for WasmBody {
                 Err(error) => return Progress::Ended(Exit::failed(error)),
             }
         }
+        if let Some(exit) = self.piled_up(cx.process) {
+            return Progress::Ended(exit);
+        }
         let Some(running) = &mut self.running else {
             return Progress::Ended(Exit::failed(Error::internal("stepped after its end")));
         };
@@ -193,7 +221,7 @@ impl Body for WasmBody {
     }
 
     fn memory(&self) -> u64 {
-        self.gauge.memory.load(Ordering::Relaxed)
+        self.gauge.held()
     }
 
     fn last_received(&self) -> Vec<Received> {
@@ -218,11 +246,19 @@ struct Run {
 /// Why a run has no result, and what was being done.
 type Fault = (wasmtime::Error, Phase);
 
+/// A store in its place. Fields go in this order, also when the run is dropped in its midst: a place that is given back
+/// before its store is gone would be taken twice.
+struct Seated {
+    store: Store<State>,
+    _seat: Seat,
+}
+
 impl Run {
-    async fn finish(self, mut store: Store<State>, call: Call, seat: Seat) -> Exit {
+    async fn finish(self, mut seated: Seated, call: Call) -> Exit {
+        let store = &mut seated.store;
         let result = match (&*self.prepared, call) {
             (Prepared::Component { pre, function }, Call::Component(args)) => {
-                self.component(&mut store, pre, function, &args).await
+                self.component(store, pre, function, &args).await
             }
             (
                 Prepared::Core {
@@ -231,12 +267,10 @@ impl Run {
                     initialize,
                 },
                 Call::Core(args),
-            ) => self.core(&mut store, pre, function, *initialize, &args).await,
+            ) => self.core(store, pre, function, *initialize, &args).await,
             _ => unreachable!("a program's code and its arguments are of one kind"),
         };
-        // The seat outlives the store.
-        drop(store);
-        drop(seat);
+        drop(seated);
         result.unwrap_or_else(|(error, phase)| translate(&error, phase, self.program.bounds(), self.inputs.tail()))
     }
 

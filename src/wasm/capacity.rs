@@ -51,7 +51,8 @@ impl Capacity {
         Capacity::under(max_map_count(), max_instances)
     }
 
-    fn under(kernel: usize, max_instances: Option<usize>) -> Arc<Capacity> {
+    /// `kernel`: its limit of mappings.
+    pub fn under(kernel: usize, max_instances: Option<usize>) -> Arc<Capacity> {
         let mappings = (kernel / 5 * 4).saturating_sub(RESERVED).max(LEAST * MAPPINGS);
         Arc::new(Capacity {
             instances: Counter::new(max_instances.map_or(usize::MAX, |max| max.max(1))),

@@ -4,8 +4,10 @@
 //! ready in a fraction of a millisecond and serves most programs; a large pool, made in the background once the small one
 //! is half full; an engine that allocates on demand, for modules that do not fit a pool's slot and for guests beyond the
 //! pools; and one whose code counts fuel. Two more, with fuel and without, are for hosts with `wasm.density: dense`: their
-//! memories and stacks stand in slabs, which needs code of another flavor. Code loads in all engines of its flavor and in
-//! no other. What a module is and what it imports is left to `module` and `linker`, how many guests may live to `capacity`.
+//! memories and stacks stand in slabs, which needs code of another flavor. The last two, which allocate on demand, are for
+//! components with asynchronous functions: nobody else pays for what those need. Code loads in all engines of its flavor and
+//! in no other. What a module is and what it imports is left to `module` and `linker`, how many guests may live to
+//! `capacity`.
 //!
 //! Invariant: an instance is only made by whoever holds a [`Seat`], and gives the seat back after its store is gone.
 
@@ -13,7 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
-use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+};
 
 use super::cache::Cache;
 use super::capacity::{Capacity, Layout, Permit};
@@ -63,6 +67,10 @@ pub enum Alloc {
     Dense,
     /// The same, with code that counts fuel.
     DenseFuel,
+    /// On demand, with the component model's concurrency: asynchronous functions and WASI 0.3.
+    Concurrent,
+    /// The same, with code that counts fuel.
+    ConcurrentFuel,
 }
 
 /// What shapes the code of a module beside its content.
@@ -72,12 +80,17 @@ pub struct Flavor {
     pub fuel: bool,
     /// For memories in slabs: every access is checked.
     pub dense: bool,
+    /// With the component model's concurrency, which costs 2.3 times on spawn and 4 times on calls.
+    pub concurrent: bool,
 }
 
 impl Flavor {
     /// The engine that takes any module of that flavor.
     pub fn engine(self) -> Alloc {
         match (self.dense, self.fuel) {
+            // Such guests have stacks of their own, so that a slab gains nothing.
+            _ if self.concurrent && self.fuel => Alloc::ConcurrentFuel,
+            _ if self.concurrent => Alloc::Concurrent,
             (false, false) => Alloc::OnDemand,
             (false, true) => Alloc::Fuel,
             (true, false) => Alloc::Dense,
@@ -87,13 +100,14 @@ impl Flavor {
 }
 
 impl Alloc {
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 8;
 
     /// The flavor of the code that loads there.
     pub fn flavor(self) -> Flavor {
         Flavor {
-            fuel: matches!(self, Alloc::Fuel | Alloc::DenseFuel),
+            fuel: matches!(self, Alloc::Fuel | Alloc::DenseFuel | Alloc::ConcurrentFuel),
             dense: matches!(self, Alloc::Dense | Alloc::DenseFuel),
+            concurrent: matches!(self, Alloc::Concurrent | Alloc::ConcurrentFuel),
         }
     }
 
@@ -109,6 +123,8 @@ impl Alloc {
             Alloc::Fuel => "on demand, counting fuel",
             Alloc::Dense => "dense",
             Alloc::DenseFuel => "dense, counting fuel",
+            Alloc::Concurrent => "on demand, concurrent (experimental)",
+            Alloc::ConcurrentFuel => "on demand, concurrent (experimental), counting fuel",
         }
     }
 }
@@ -186,6 +202,11 @@ impl Engines {
         Ok(self.get(alloc)?.engine.clone())
     }
 
+    /// Whether that engine has been made.
+    pub fn is_made(&self, alloc: Alloc) -> bool {
+        self.made[alloc.index()].get().is_some()
+    }
+
     /// Which engine is asked first about a module.
     pub fn preferred(&self, flavor: Flavor) -> Alloc {
         match flavor == Flavor::default() && !self.settings.oneshot {
@@ -210,17 +231,16 @@ impl Engines {
                 return Ok(Seat::new(alloc, made, [Some(permit), None]));
             }
         }
-        let flavor = Flavor { dense, ..home.flavor() };
-        let mappings = self.capacity.mappings(self.layout(home, flavor))?;
-        let alloc = flavor.engine();
+        let alloc = Flavor { dense, ..home.flavor() }.engine();
+        let mappings = self.capacity.mappings(self.layout(home, alloc))?;
         let made = self.get(alloc)?;
         made.used.fetch_add(1, Ordering::AcqRel);
         Ok(Seat::new(alloc, made, [Some(permit), Some(mappings)]))
     }
 
-    fn layout(&self, home: Alloc, flavor: Flavor) -> Layout {
+    fn layout(&self, home: Alloc, alloc: Alloc) -> Layout {
         match home {
-            _ if flavor.dense => Layout::Dense,
+            _ if alloc.flavor().dense => Layout::Dense,
             // It would not be at home there if it fitted a slot.
             Alloc::OnDemand if !self.settings.oneshot => Layout::Misfit,
             _ => Layout::Reserved,
@@ -297,8 +317,9 @@ impl Engines {
         config
             .epoch_interruption(true)
             .consume_fuel(flavor.fuel)
-            // Component-model concurrency costs 2.3 times on spawn and 4 times on calls.
-            .concurrency_support(false)
+            .concurrency_support(flavor.concurrent)
+            // Lines in crash reports, of modules that carry them; nothing else pays for it.
+            .wasm_backtrace_details(WasmBacktraceDetails::Enable)
             .max_wasm_stack(self.settings.max_stack)
             .async_stack_size(self.settings.max_stack + HOST_STACK);
         match flavor.dense {
@@ -308,6 +329,10 @@ impl Engines {
                 .memory_reservation(4 << 30)
                 .memory_guard_size(32 << 20),
         };
+        if flavor.concurrent {
+            // Each task of a guest may need one.
+            config.with_host_stack(Arc::new(Stacks::counted(self.capacity.clone())));
+        }
         if slots > 0 {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
         }
@@ -431,6 +456,8 @@ mod tests {
             (Alloc::SmallPool, Alloc::Dense),
             (Alloc::OnDemand, Alloc::Dense),
             (Alloc::Fuel, Alloc::DenseFuel),
+            // Such a guest has stacks of its own.
+            (Alloc::Concurrent, Alloc::Concurrent),
         ] {
             assert_eq!(engines.admit(home, true).unwrap().alloc(), alloc);
         }

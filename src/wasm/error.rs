@@ -6,9 +6,11 @@
 use std::fmt;
 
 use wasmtime::component::ResourceTableError;
-use wasmtime::{FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, FrameSymbol, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
+use wasmtime_wasi_http::FieldMapError;
 
+use super::http;
 use super::limits::exceeded;
 use crate::error::{Error, Frame};
 use crate::process::{Cause, Exit};
@@ -109,6 +111,12 @@ fn limit(error: &wasmtime::Error, bounds: Bounds) -> Option<Stop> {
             format!("{count} handles")
         }));
     }
+    if matches!(
+        error.downcast_ref(),
+        Some(FieldMapError::TotalSizeTooBig | FieldMapError::TooManyFields)
+    ) {
+        return Some(exceeded("http_headers", http::HEAD as u64, size::format));
+    }
     // wasmtime has no type for this one.
     let text = error.root_cause().to_string();
     text.starts_with("too much data is being copied between the host and the guest")
@@ -149,40 +157,95 @@ fn kebab(camel: &str) -> String {
     text
 }
 
-fn backtrace(error: &wasmtime::Error) -> &[FrameInfo] {
-    error.downcast_ref::<WasmBacktrace>().map_or(&[], WasmBacktrace::frames)
+/// A function that was running, as a report shows it.
+struct Place {
+    function: String,
+    module: String,
+    offset: Option<i64>,
+    /// The source and the line in it, counted from 1, where the module carries them.
+    source: Option<(String, u32)>,
 }
 
-fn function(frame: &FrameInfo) -> String {
-    match frame.func_name() {
-        Some(name) => name.to_owned(),
-        None => format!("func[{}]", frame.func_index()),
+impl Place {
+    /// `shown`: how wasmtime shows the function.
+    fn of(frame: &FrameInfo, shown: Option<&str>) -> Place {
+        // Of functions that were inlined into one another the innermost stands first.
+        let symbol = frame.symbols().first();
+        let module = frame.module().name();
+        let name = symbol.and_then(FrameSymbol::name).or(frame.func_name());
+        let function = match name {
+            None => format!("func[{}]", frame.func_index()),
+            Some(name) => {
+                let prefix = format!("{}!", module.unwrap_or("<unknown>"));
+                let shown = shown.map(|shown| shown.strip_prefix(&prefix).unwrap_or(shown));
+                without_hash(shown.unwrap_or(name)).to_owned()
+            }
+        };
+        Place {
+            function,
+            module: module.unwrap_or("wasm").to_owned(),
+            offset: frame.module_offset().and_then(|offset| i64::try_from(offset).ok()),
+            source: symbol.and_then(|symbol| Some((symbol.file()?.to_owned(), symbol.line()?))),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        let mut fields = vec![
+            ("func", Value::from(self.function.as_str())),
+            ("module", Value::from(self.module.as_str())),
+            ("offset", self.offset.map_or(Value::Nil, Value::Int)),
+        ];
+        if let Some((file, line)) = &self.source {
+            fields.push(("file", Value::from(file.as_str())));
+            fields.push(("line", Value::Int(i64::from(*line))));
+        }
+        Value::map(fields)
+    }
+
+    fn into_frame(self) -> Frame {
+        let (source, line) = self.source.unwrap_or((self.module, 0));
+        Frame {
+            source,
+            line,
+            name: self.function,
+        }
     }
 }
 
-fn module(frame: &FrameInfo) -> &str {
-    frame.module().name().unwrap_or("wasm")
+/// What was running, innermost first.
+fn places(error: &wasmtime::Error) -> Vec<Place> {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+        return Vec::new();
+    };
+    let shown = backtrace.to_string();
+    let mut names = shown.lines().filter_map(demangled);
+    let place = |frame| Place::of(frame, names.next());
+    backtrace.frames().iter().map(place).collect()
 }
 
-/// `{func=, module=, offset=}` of each frame, innermost first.
+/// The name in the first line of a frame, `    0:   0x3a - module!name` or `    0:   0x3a - name`: wasmtime demangles names
+/// when it shows a backtrace, and only then.
+fn demangled(line: &str) -> Option<&str> {
+    let (number, rest) = line.trim_start().split_once(": ")?;
+    number.parse::<u32>().ok()?;
+    Some(rest.split_once(" - ").map_or(rest, |(_, name)| name))
+}
+
+/// A name of Rust without the hash of its crate: `::h` and 16 digits.
+fn without_hash(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => path,
+        _ => name,
+    }
+}
+
+/// `{func=, module=, offset=, file=, line=}` of each frame.
 fn frames(error: &wasmtime::Error) -> Value {
-    Value::array(backtrace(error).iter().map(|frame| {
-        let offset = frame.module_offset().and_then(|offset| i64::try_from(offset).ok());
-        Value::map([
-            ("func", Value::from(function(frame))),
-            ("module", Value::from(module(frame))),
-            ("offset", offset.map_or(Value::Nil, Value::Int)),
-        ])
-    }))
+    Value::array(places(error).iter().map(Place::to_value))
 }
 
 fn stack(error: &wasmtime::Error) -> Vec<Frame> {
-    let frame = |frame: &FrameInfo| Frame {
-        source: module(frame).to_owned(),
-        line: 0,
-        name: function(frame),
-    };
-    backtrace(error).iter().map(frame).collect()
+    places(error).into_iter().map(Place::into_frame).collect()
 }
 
 /// The same end with the last of stderr among the details of its error.
@@ -217,6 +280,25 @@ mod tests {
         ] {
             assert_eq!(trap_name(trap), name);
         }
+    }
+
+    #[test]
+    fn the_name_of_a_shown_frame_is_found_and_loses_its_hash() {
+        for (line, name) in [
+            ("    0:     0x3a - app!bottom", Some("app!bottom")),
+            (
+                "   12: 0x1b2c3d - <app::Main as core::ops::Fn>::call",
+                Some("<app::Main as core::ops::Fn>::call"),
+            ),
+            ("    1: app!no_offset", Some("app!no_offset")),
+            ("                - inlined", None),
+            ("                    at src/main.c:3:5", None),
+            ("error while executing at wasm backtrace:", None),
+        ] {
+            assert_eq!(demangled(line), name);
+        }
+        assert_eq!(without_hash("app::run::h0123456789abcdef"), "app::run");
+        assert_eq!(without_hash("app::here"), "app::here");
     }
 
     #[test]

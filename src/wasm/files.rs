@@ -8,7 +8,7 @@ use std::io;
 
 use cap_fs_ext::OpenOptionsFollowExt;
 use cap_std::fs::{OpenOptions, OpenOptionsExt};
-use wasmtime::component::{Linker, Resource};
+use wasmtime::component::{Linker, Resource, ResourceTableError};
 use wasmtime::{AsContextMut, Caller, Extern, StoreContextMut};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, File};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -39,89 +39,142 @@ async fn open_at(
     mut store: StoreContextMut<'_, State>,
     (folder, lookup, path, open, flags): Parameters,
 ) -> wasmtime::Result<Opened> {
-    let table = &mut store.data_mut().table;
-    let Descriptor::Dir(folder) = table.get(&folder)?.clone() else {
-        return Ok((Err(ErrorCode::NotDirectory),));
+    let wanted = Wanted {
+        follow: lookup.contains(PathFlags::SYMLINK_FOLLOW),
+        create: open.contains(OpenFlags::CREATE),
+        exclusive: open.contains(OpenFlags::EXCLUSIVE),
+        truncate: open.contains(OpenFlags::TRUNCATE),
+        folder: open.contains(OpenFlags::DIRECTORY),
+        read: flags.contains(DescriptorFlags::READ),
+        write: flags.contains(DescriptorFlags::WRITE),
+        synced: flags.intersects(
+            DescriptorFlags::FILE_INTEGRITY_SYNC
+                | DescriptorFlags::DATA_INTEGRITY_SYNC
+                | DescriptorFlags::REQUESTED_WRITE_SYNC,
+        ),
     };
-    let wanted = match Wanted::new(lookup, open, flags, folder.perms) {
-        Ok(wanted) => wanted,
-        Err(code) => return Ok((Err(code),)),
-    };
-    let opening = tokio::task::spawn_blocking(move || wanted.open(&folder, &path));
-    let descriptor = match opening.await? {
+    let folder = store.data().table.get(&folder)?.clone();
+    let descriptor = match wanted.open(folder, path).await {
         Ok(descriptor) => descriptor,
-        Err(code) => return Ok((Err(code),)),
+        Err(refused) => return Ok((Err(refused.into()),)),
     };
     let descriptor = store.data_mut().table.push(descriptor);
     // The guest's own limit of handles is its own failure to handle.
     Ok((descriptor.map_err(|_| ErrorCode::InsufficientMemory),))
 }
 
-/// What the guest asked for, found to be consistent and allowed.
-struct Wanted {
-    options: OpenOptions,
-    mode: OpenMode,
-    folder_only: bool,
+/// What a guest asks for when it opens a file, in whichever version of WASI.
+#[derive(Clone, Copy)]
+pub struct Wanted {
+    pub follow: bool,
+    pub create: bool,
+    pub exclusive: bool,
+    pub truncate: bool,
+    pub folder: bool,
+    pub read: bool,
+    pub write: bool,
+    /// Any of the flags that ask for synchronous writes.
+    pub synced: bool,
+}
+
+/// Why a file is not opened.
+pub enum Refused {
+    Unsupported,
+    Invalid,
+    NotPermitted,
+    NotDirectory,
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Refused {
+        // A FIFO without a reader and a socket answer an open that does not block with this.
+        match error.raw_os_error() {
+            Some(libc::ENXIO) => Refused::NotPermitted,
+            _ => Refused::Failed(error),
+        }
+    }
+}
+
+impl From<Refused> for ErrorCode {
+    fn from(refused: Refused) -> ErrorCode {
+        match refused {
+            Refused::Unsupported => ErrorCode::Unsupported,
+            Refused::Invalid => ErrorCode::Invalid,
+            Refused::NotPermitted => ErrorCode::NotPermitted,
+            Refused::NotDirectory => ErrorCode::NotDirectory,
+            Refused::Failed(error) => ErrorCode::from(error),
+        }
+    }
 }
 
 impl Wanted {
-    fn new(lookup: PathFlags, open: OpenFlags, flags: DescriptorFlags, perms: FsPerms) -> Result<Wanted, ErrorCode> {
-        let synced = DescriptorFlags::FILE_INTEGRITY_SYNC
-            | DescriptorFlags::DATA_INTEGRITY_SYNC
-            | DescriptorFlags::REQUESTED_WRITE_SYNC;
-        if flags.intersects(synced) {
-            return Err(ErrorCode::Unsupported);
-        }
-        let changing = OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE;
-        let folder_only = open.contains(OpenFlags::DIRECTORY);
-        if folder_only && open.intersects(changing) {
-            return Err(ErrorCode::Invalid);
-        }
-        let write = flags.contains(DescriptorFlags::WRITE) || open.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
-        if write && perms.write_not_permitted() {
-            return Err(ErrorCode::NotPermitted);
-        }
-        let read = flags.contains(DescriptorFlags::READ) || !flags.contains(DescriptorFlags::WRITE);
-        Ok(Wanted {
-            options: options(lookup, open, read, write),
-            mode: mode(read, write),
-            folder_only,
-        })
+    /// Opens what stands under `path` in a folder.
+    pub async fn open(self, folder: Descriptor, path: String) -> Result<Descriptor, Refused> {
+        let Descriptor::Dir(folder) = folder else {
+            return Err(Refused::NotDirectory);
+        };
+        self.check(folder.perms)?;
+        let opening = tokio::task::spawn_blocking(move || self.open_now(&folder, &path));
+        opening.await.map_err(io::Error::other)?
     }
 
-    fn open(&self, folder: &Dir, path: &str) -> Result<Descriptor, ErrorCode> {
-        let root = cap_std::fs::Dir::from_std_file(folder.dir.try_clone()?);
-        let file = root.open_with(path, &self.options).map_err(refused)?.into_std();
-        let kind = file.metadata()?.file_type();
-        if kind.is_dir() {
-            return Ok(Descriptor::Dir(Dir::new(file, folder.perms, self.mode, false)));
+    /// Whether it is consistent and allowed.
+    fn check(self, perms: FsPerms) -> Result<(), Refused> {
+        if self.synced {
+            return Err(Refused::Unsupported);
         }
-        if self.folder_only {
-            return Err(ErrorCode::NotDirectory);
+        if self.folder && (self.create || self.exclusive || self.truncate) {
+            return Err(Refused::Invalid);
+        }
+        match self.writes() && perms.write_not_permitted() {
+            true => Err(Refused::NotPermitted),
+            false => Ok(()),
+        }
+    }
+
+    fn writes(self) -> bool {
+        self.write || self.create || self.truncate
+    }
+
+    fn reads(self) -> bool {
+        self.read || !self.write
+    }
+
+    fn open_now(self, folder: &Dir, path: &str) -> Result<Descriptor, Refused> {
+        let root = cap_std::fs::Dir::from_std_file(folder.dir.try_clone()?);
+        let file = root.open_with(path, &self.options())?.into_std();
+        let kind = file.metadata()?.file_type();
+        let mode = mode(self.reads(), self.writes());
+        if kind.is_dir() {
+            return Ok(Descriptor::Dir(Dir::new(file, folder.perms, mode, false)));
+        }
+        if self.folder {
+            return Err(Refused::NotDirectory);
         }
         if !kind.is_file() {
-            return Err(ErrorCode::NotPermitted);
+            return Err(Refused::NotPermitted);
         }
-        Ok(Descriptor::File(File::new(file, folder.perms, self.mode, false)))
+        Ok(Descriptor::File(File::new(file, folder.perms, mode, false)))
     }
-}
 
-fn options(lookup: PathFlags, open: OpenFlags, read: bool, write: bool) -> OpenOptions {
-    let exclusive = open.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE);
-    let follow = match lookup.contains(PathFlags::SYMLINK_FOLLOW) {
-        true => cap_fs_ext::FollowSymlinks::Yes,
-        false => cap_fs_ext::FollowSymlinks::No,
-    };
-    let mut options = OpenOptions::new();
-    options
-        .read(read)
-        .write(write)
-        .create(open.contains(OpenFlags::CREATE) && !exclusive)
-        .create_new(exclusive)
-        .truncate(open.contains(OpenFlags::TRUNCATE))
-        .custom_flags(libc::O_NONBLOCK)
-        .follow(follow);
-    options
+    fn options(self) -> OpenOptions {
+        let exclusive = self.create && self.exclusive;
+        let follow = match self.follow {
+            true => cap_fs_ext::FollowSymlinks::Yes,
+            false => cap_fs_ext::FollowSymlinks::No,
+        };
+        let mut options = OpenOptions::new();
+        options
+            .read(self.reads())
+            .write(self.writes())
+            .create(self.create && !exclusive)
+            .create_new(exclusive)
+            .truncate(self.truncate)
+            .custom_flags(libc::O_NONBLOCK)
+            .follow(follow);
+        options
+    }
 }
 
 fn mode(read: bool, write: bool) -> OpenMode {
@@ -131,20 +184,13 @@ fn mode(read: bool, write: bool) -> OpenMode {
     mode
 }
 
-/// A FIFO without a reader and a socket answer an open that does not block with this.
-fn refused(error: io::Error) -> ErrorCode {
-    match error.raw_os_error() {
-        Some(libc::ENXIO) => ErrorCode::NotPermitted,
-        _ => ErrorCode::from(error),
-    }
-}
-
 /// The parameters of preview 1's `path_open`, the pointer to the result last.
 type OpenParameters = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
 
-/// `perm`, `fault` and `nametoolong` of preview 1's `errno`.
+/// `perm`, `fault`, `mfile` and `nametoolong` of preview 1's `errno`.
 const PERM: i32 = 63;
 const FAULT: i32 = 21;
+const TOO_MANY: i32 = 33;
 const NAME_TOO_LONG: i32 = 37;
 /// A path beyond this is refused before it is copied.
 const LONGEST_PATH: usize = 4096;
@@ -182,7 +228,7 @@ async fn open_preview_1(mut caller: Caller<'_, State>, parameters: OpenParameter
     }
     context.set_hostcall_fuel(fuel);
     let mut memory = GuestMemory::Unshared(memory);
-    path_open(
+    let opened = path_open(
         context,
         &mut memory,
         folder,
@@ -195,7 +241,12 @@ async fn open_preview_1(mut caller: Caller<'_, State>, parameters: OpenParameter
         status,
         result,
     )
-    .await
+    .await;
+    match opened {
+        // The guest's own limit of handles is its own failure to handle.
+        Err(error) if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => Ok(TOO_MANY),
+        opened => opened,
+    }
 }
 
 /// Whether a file, a folder or nothing at all stands under the name; a symlink is opened or refused by `path_open`.

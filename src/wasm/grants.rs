@@ -117,7 +117,11 @@ mod tests {
     }
 
     #[test]
-    fn funcs_needs_a_component() {
+    fn what_the_runtime_offers_needs_a_component() {
+        for grant in ["wippy:process", "wippy:time", "wippy:log", "wippy:runtime/env@0.1.3"] {
+            assert_eq!(parse(&[grant], false).unwrap_err().kind(), Kind::Invalid, "{grant}");
+            assert!(parse(&[grant], true).is_ok(), "{grant}");
+        }
         let error = parse(&["funcs"], false).unwrap_err();
         assert_eq!(error.message(), "wasm host import requires component module: funcs");
         assert!(parse(&["funcs"], true).unwrap().has(Grant::Funcs));

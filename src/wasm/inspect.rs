@@ -6,11 +6,12 @@
 use super::export::{self, unversioned};
 use super::grants::{Grant, Grants};
 use super::linker::{self, Import, PREVIEW_1, Provision};
-use super::module::{Code, Header, Source, sha256};
+use super::module::{Code, Header, Source, Stamp, sha256};
 use super::program::{Settled, compiled, flavor, spec};
 use super::value::Signature;
 use super::{Shared, Wasm};
 use crate::error::Result;
+use crate::id::EntryId;
 use crate::project::entry::{Entry, WasmSpec};
 
 /// A module, looked at.
@@ -22,7 +23,7 @@ pub struct Inspection {
     pub wasi: Vec<String>,
     /// In lower-case hex.
     pub sha256: String,
-    /// `pool` or `on demand`.
+    /// `pool`, `on demand`, or what else the module needs of it.
     pub engine: &'static str,
     pub imports: Vec<Imported>,
     pub exports: Vec<Exported>,
@@ -99,13 +100,29 @@ impl Wasm {
     pub fn inspect(&self, entry: &Entry) -> Result<Inspection> {
         look(spec(entry)?, &self.source(entry)?, &self.shared)
     }
+
+    /// Looks at a module that stands in no file.
+    ///
+    /// # Errors
+    /// As [`Wasm::inspect`].
+    pub fn inspect_bytes(&self, bytes: Vec<u8>) -> Result<Inspection> {
+        let path = "module";
+        let spec = WasmSpec::of_file(EntryId::new("file", "dir"), path, None);
+        let source = Source {
+            path: path.to_owned(),
+            bytes,
+            stamp: Stamp::Text,
+        };
+        look(&spec, &source, &self.shared)
+    }
 }
 
 fn look(spec: &WasmSpec, source: &Source, shared: &Shared) -> Result<Inspection> {
     let sha256 = sha256(&source.bytes);
-    let component = Header::of(&source.bytes)? == Header::Component;
+    let header = Header::of(&source.bytes)?;
+    let component = header == Header::Component;
     let grants = Grants::parse(&spec.imports, component)?;
-    let Settled { home, code, .. } = compiled(shared, source, &sha256, flavor(spec))?;
+    let Settled { home, code, .. } = compiled(shared, source, &sha256, flavor(spec, header, source))?;
     let imports = linker::imports(&code);
     let exports = exports(spec, &export::list(&shared.engines.engine(home)?, &code))?;
     Ok(Inspection {

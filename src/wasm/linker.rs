@@ -1,14 +1,15 @@
 //! What stands behind a module's imports: WASI where it is linked, stubs for everything else.
 //!
-//! WASI's functions are always linked, harmless without their grant because the context behind them is empty; sockets and
-//! the package `wippy:runtime` only with it. Every other function is a stub: the module can be instantiated, and a call of the stub ends the run
+//! WASI's functions are always linked, harmless without their grant because the context behind them is empty; sockets, HTTP
+//! and the package `wippy:runtime` only with it. Every other function is a stub: the module can be instantiated, and a call of the stub ends the run
 //! with a text that says what to write into the entry. Types that an import needs are made up as they are met.
 //!
 //! Invariant: no import reaches anything of the host unless a grant of this entry covers it.
 
+use std::future::ready;
 use std::sync::OnceLock;
 
-use wasmtime::component::types::{ComponentInstance, ComponentItem};
+use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{self, Component, HasData, LinkerInstance, ResourceTable, ResourceType};
 use wasmtime::{Engine, ExternType, Module};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
@@ -16,7 +17,6 @@ use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings as wasi;
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
-use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 use super::actor;
 use super::engine::Alloc;
@@ -25,11 +25,12 @@ use super::export::unversioned;
 use super::grants::{Grant, Grants, imports_line};
 use super::module::Code;
 use super::state::State;
+use super::wasi_0_3;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::process::Exit;
 
-/// The version of WASI 0.2 that is linked. A guest for any other 0.2 gets the same functions.
+/// The version of WASI 0.2 that is linked. A guest for any other 0.2 gets the same functions; 0.3 is `wasi_0_3`'s.
 const LINKED: &str = "0.2.12";
 /// The module name of preview 1.
 pub(super) const PREVIEW_1: &str = "wasi_snapshot_preview1";
@@ -48,21 +49,24 @@ pub enum Provision {
 
 /// What becomes of an import of that name under these grants.
 pub fn provision(interface: &str, grants: Grants) -> Provision {
-    use Grant::{Cli, Clocks, Filesystem, Io, Random, Sockets};
-    let linked = is_linked_version(interface);
+    use Grant::{Cli, Clocks, Filesystem, Http, Io, Random, Sockets};
+    let linked = linked_version(interface).is_some();
     match Grant::covering(interface) {
-        Some(Io | Cli | Filesystem | Clocks | Random) if linked && exists(interface) => Provision::Linked,
+        Some(Io | Cli | Filesystem | Clocks | Random) if linked => Provision::Linked,
         Some(Io | Cli | Filesystem | Clocks | Random) | None => Provision::Missing(None),
         Some(grant) if !grants.has(grant) => Provision::Missing(Some(grant)),
-        Some(Sockets) if linked => Provision::Linked,
+        Some(Sockets | Http) if linked => Provision::Linked,
         Some(grant) if actor::GRANTS.contains(&grant) && has_version(interface, "0.1.") => Provision::Linked,
         Some(grant) => Provision::Unprovided(grant),
     }
 }
 
-/// WASI 0.2.x, releases only.
-fn is_linked_version(interface: &str) -> bool {
-    has_version(interface, "0.2.")
+/// The version of WASI that stands behind an interface, if it is a release and has that interface.
+fn linked_version(interface: &str) -> Option<&'static str> {
+    if has_version(interface, "0.3.") {
+        return wasi_0_3::exists(interface).then_some(wasi_0_3::LINKED);
+    }
+    (has_version(interface, "0.2.") && exists(interface)).then_some(LINKED)
 }
 
 /// Whether it is a release of the versions that begin so.
@@ -79,7 +83,11 @@ fn has_version(interface: &str, beginning: &str) -> bool {
 fn exists(interface: &str) -> bool {
     !matches!(
         unversioned(interface),
-        "wasi:cli/types" | "wasi:clocks/system-clock" | "wasi:clocks/timezone" | "wasi:clocks/types"
+        "wasi:cli/types"
+            | "wasi:clocks/system-clock"
+            | "wasi:clocks/timezone"
+            | "wasi:clocks/types"
+            | "wasi:http/incoming-handler"
     )
 }
 
@@ -133,7 +141,7 @@ fn unlinked(error: wasmtime::Error) -> Error {
 /// What every guest may link against, made once per engine.
 #[derive(Default)]
 pub struct Linkers {
-    components: [[OnceLock<component::Linker<State>>; 2]; Alloc::COUNT],
+    components: [[OnceLock<component::Linker<State>>; 4]; Alloc::COUNT],
     modules: [OnceLock<wasmtime::Linker<State>>; Alloc::COUNT],
 }
 
@@ -148,13 +156,16 @@ impl Linkers {
         component: &Component,
         importer: Importer<'_>,
     ) -> Result<component::Linker<State>> {
-        let sockets = importer.grants.has(Grant::Sockets);
+        let (sockets, http) = (importer.grants.has(Grant::Sockets), importer.grants.has(Grant::Http));
         let engine = component.engine();
-        let base = &self.components[alloc.index()][usize::from(sockets)];
+        let base = &self.components[alloc.index()][usize::from(sockets) + 2 * usize::from(http)];
         let mut linker = match base.get() {
             Some(linker) => linker.clone(),
             None => {
-                let made = component_linker(engine, sockets).map_err(unlinked)?;
+                let mut made = component_linker(engine, sockets, http).map_err(unlinked)?;
+                if alloc.flavor().concurrent {
+                    wasi_0_3::link(&mut made, sockets, http).map_err(unlinked)?;
+                }
                 base.get_or_init(|| made).clone()
             }
         };
@@ -192,7 +203,7 @@ impl HasData for Io {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-fn component_linker(engine: &Engine, sockets: bool) -> wasmtime::Result<component::Linker<State>> {
+fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Result<component::Linker<State>> {
     let mut linker = component::Linker::new(engine);
     let l = &mut linker;
     wasi::io::error::add_to_linker::<State, Io>(l, |state| &mut state.table)?;
@@ -206,9 +217,13 @@ fn component_linker(engine: &Engine, sockets: bool) -> wasmtime::Result<componen
     wasi::filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
     wasi::filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
     super::files::guard(l, LINKED)?;
+    super::random::guard(l, LINKED)?;
     link_cli(l)?;
     if sockets {
-        link_sockets(l)?;
+        super::sockets::link(l)?;
+    }
+    if http {
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(l)?;
     }
     Ok(linker)
 }
@@ -226,23 +241,12 @@ fn link_cli(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
     wasi::cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)
 }
 
-/// The context denies every address and every name until `wasi.network` is there to allow some.
-fn link_sockets(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
-    let options = wasi::LinkOptions::default();
-    wasi::sockets::tcp::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
-    wasi::sockets::udp::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
-    wasi::sockets::tcp_create_socket::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
-    wasi::sockets::udp_create_socket::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
-    wasi::sockets::instance_network::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
-    wasi::sockets::network::add_to_linker::<State, WasiSockets>(l, &(&options).into(), State::sockets)?;
-    wasi::sockets::ip_name_lookup::add_to_linker::<State, WasiSockets>(l, State::sockets)
-}
-
 fn module_linker(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {
     let mut linker = wasmtime::Linker::new(engine);
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::preview_1)?;
     linker.allow_shadowing(true);
     super::files::guard_preview_1(&mut linker)?;
+    super::random::guard_preview_1(&mut linker)?;
     linker.func_wrap(PREVIEW_1, "sock_accept", |_: i32, _: i32, _: i32| NOTSUP)?;
     linker.func_wrap(
         PREVIEW_1,
@@ -306,7 +310,7 @@ impl Stubs<'_> {
         provision: Provision,
     ) -> Result<()> {
         match item {
-            ComponentItem::ComponentFunc(_) => self.function(at, interface, name, provision),
+            ComponentItem::ComponentFunc(ty) => self.function(at, interface, name, &ty, provision),
             ComponentItem::Resource(resource) => self.resource(at, name, resource, provision),
             ComponentItem::ComponentInstance(inner) => {
                 let mut at = at.instance(name).map_err(unlinked)?;
@@ -324,10 +328,15 @@ impl Stubs<'_> {
         at: &mut LinkerInstance<'_, State>,
         interface: Option<&str>,
         name: &str,
+        ty: &ComponentFunc,
         provision: Provision,
     ) -> Result<()> {
         let stop = self.importer.refusal(&import_name(interface, name), provision);
-        let added = at.func_new(name, move |_, _, _, _| Err(wasmtime::Error::new(stop.clone())));
+        let refuse = move || Err(wasmtime::Error::new(stop.clone()));
+        let added = match ty.async_() {
+            true => at.func_new_concurrent(name, move |_, _, _, _| Box::pin(ready(refuse()))),
+            false => at.func_new(name, move |_, _, _, _| refuse()),
+        };
         match added {
             // What is linked refuses to be defined twice; a function that a later 0.2 added becomes a stub.
             Err(_) if provision == Provision::Linked => Ok(()),
@@ -358,7 +367,10 @@ impl Stubs<'_> {
 fn linked_name(interface: &str) -> String {
     match Grant::covering(interface) {
         Some(grant) if actor::GRANTS.contains(&grant) => actor::linked_name(interface),
-        _ => format!("{}@{LINKED}", unversioned(interface)),
+        _ => match linked_version(interface) {
+            Some(version) => format!("{}@{version}", unversioned(interface)),
+            None => interface.to_owned(),
+        },
     }
 }
 

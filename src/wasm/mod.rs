@@ -5,6 +5,7 @@
 //! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
 //! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name;
 //! `actor` is what the runtime itself offers to it.
+//! What a guest reaches of the network goes through `network`, by `sockets` and `lookup` or by `http` and `tls`.
 //! `inspect` looks at a module without running it.
 
 mod actor;
@@ -17,15 +18,24 @@ pub mod export;
 mod files;
 mod findings;
 pub mod grants;
+mod http;
 pub mod inspect;
 mod limits;
 mod linker;
+mod lookup;
 pub mod module;
+mod network;
 mod program;
+mod random;
+mod sections;
 mod slab;
+mod sockets;
 mod state;
+mod stdio;
+mod tls;
 pub mod value;
 mod wasi;
+mod wasi_0_3;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +60,7 @@ use crate::system::volume::writes;
 use engine::Engines;
 use linker::Linkers;
 use module::{Artifacts, Source, Stamp};
+use network::Outside;
 use program::{Handle, load, spec};
 
 /// How long a file that no program here can have written to is believed not to have changed since it was last looked at.
@@ -67,6 +78,7 @@ struct Shared {
     linkers: Linkers,
     system: Arc<System>,
     io: Tokio,
+    outside: Arc<Outside>,
 }
 
 /// One entry: what was loaded last, and when its file was looked at.
@@ -95,6 +107,7 @@ impl Wasm {
                 linkers: Linkers::default(),
                 system,
                 io,
+                outside: Arc::default(),
             }),
             entries: Mutex::default(),
         })
@@ -103,6 +116,11 @@ impl Wasm {
     /// To be called at every beat of the kernel: busy guests yield.
     pub fn tick(&self) {
         self.shared.engines.tick();
+    }
+
+    /// How many modules were compiled here: neither found in the cache nor shared with another entry.
+    pub fn compilations(&self) -> usize {
+        self.shared.artifacts.compilations()
     }
 
     pub fn engines(&self) -> &Arc<Engines> {

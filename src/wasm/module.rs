@@ -15,6 +15,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
@@ -27,7 +28,7 @@ use wasmtime::{Engine, Module};
 
 use super::cache::{Cache, Key};
 use super::engine::{Engines, Flavor};
-use super::lock;
+use super::{lock, sections};
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
@@ -237,55 +238,10 @@ fn why_uncompiled(bytes: &[u8], error: &wasmtime::Error) -> Error {
     match text.contains("root-level component imports are not supported") {
         true => Error::invalid(format!(
             "unsupported import: {} (component)",
-            imported_component(bytes).unwrap_or_default()
+            sections::imported_component(bytes).unwrap_or_default()
         )),
         false => uncompiled(&text),
     }
-}
-
-/// The name of the first component that a component imports, straight from the import sections.
-fn imported_component(bytes: &[u8]) -> Option<String> {
-    const IMPORTS: u8 = 10;
-    const COMPONENT: u8 = 4;
-    let mut rest = bytes.get(8..)?;
-    while !rest.is_empty() {
-        let section = take(&mut rest, 1)?[0];
-        let size = number(&mut rest)?;
-        let mut content = take(&mut rest, size)?;
-        let count = if section == IMPORTS { number(&mut content)? } else { 0 };
-        for _ in 0..count {
-            let _spelling = take(&mut content, 1)?;
-            let length = number(&mut content)?;
-            let name = take(&mut content, length)?;
-            match take(&mut content, 1)?[0] {
-                COMPONENT => return Some(String::from_utf8_lossy(name).into_owned()),
-                // A core module and a type have a byte more before their index.
-                0 | 3 => drop(take(&mut content, 1)?),
-                _ => {}
-            }
-            number(&mut content)?;
-        }
-    }
-    None
-}
-
-fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
-    let (taken, rest) = bytes.split_at_checked(count)?;
-    *bytes = rest;
-    Some(taken)
-}
-
-/// An unsigned LEB128 number.
-fn number(bytes: &mut &[u8]) -> Option<usize> {
-    let mut value = 0;
-    for shift in [0, 7, 14, 21, 28] {
-        let byte = take(bytes, 1)?[0];
-        value |= usize::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 /// Compiled code, in the form that engines load.
@@ -366,6 +322,7 @@ pub struct Artifacts {
     by_content: Mutex<HashMap<(String, Flavor), Weak<Slot>>>,
     cache: Option<Cache>,
     log: Log,
+    compilations: AtomicUsize,
 }
 
 type Slot = OnceLock<Result<Arc<Artifact>>>;
@@ -389,7 +346,13 @@ impl Artifacts {
             by_content: Mutex::default(),
             cache,
             log,
+            compilations: AtomicUsize::new(0),
         }
+    }
+
+    /// How many were compiled here.
+    pub fn compilations(&self) -> usize {
+        self.compilations.load(Ordering::Relaxed)
     }
 
     /// The code of `source`, whose sha256 is `sha256`. Whoever asks while it is being compiled waits.
@@ -438,6 +401,7 @@ impl Artifacts {
     }
 
     fn compile(&self, engine: &Engine, source: &Source) -> Result<Artifact> {
+        self.compilations.fetch_add(1, Ordering::Relaxed);
         let (done, waiting) = mpsc::channel::<()>();
         thread::scope(|scope| {
             if source.bytes.len() >= SLOW {
@@ -569,11 +533,20 @@ mod tests {
         let (_io, engines) = engines();
         let artifacts = Artifacts::new(None, Log::none());
         let (source, sha) = module("(module)");
-        let get = |fuel, dense| artifacts.get(&engines, &source, &sha, Flavor { fuel, dense }).unwrap();
-        let first = get(false, false);
-        let second = get(false, false);
+        let plain = Flavor::default();
+        let get = |flavor| artifacts.get(&engines, &source, &sha, flavor).unwrap();
+        let first = get(plain);
+        let second = get(plain);
         assert!(Arc::ptr_eq(&first.artifact().unwrap(), &second.artifact().unwrap()));
-        for other in [get(true, false), get(false, true)] {
+        let others = [
+            Flavor { fuel: true, ..plain },
+            Flavor { dense: true, ..plain },
+            Flavor {
+                concurrent: true,
+                ..plain
+            },
+        ];
+        for other in others.map(get) {
             assert!(!Arc::ptr_eq(&first.artifact().unwrap(), &other.artifact().unwrap()));
         }
         drop((first, second));

@@ -18,6 +18,8 @@ use super::export::{self, Export, Name};
 use super::grants::{Grant, Grants};
 use super::linker::{self, Import, Importer};
 use super::module::{Artifact, Code, Header, Kept, Source, sha256, verify};
+use super::network::Reach;
+use super::sections;
 use super::state::State;
 use super::value::Signature;
 use super::wasi::Inputs;
@@ -26,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::process::{Body, Program, Start};
 use crate::project::entry::{Entry, Spec, Transport, WasmSource, WasmSpec};
+use crate::project::network::AllowList;
 use crate::value::Packed;
 
 /// A loaded entry.
@@ -34,6 +37,8 @@ pub struct WasmProgram {
     pub(super) shared: Arc<Shared>,
     pub(super) signature: Signature,
     grants: Grants,
+    /// What its processes may reach of the network, with a grant for that.
+    reach: Option<Arc<Reach>>,
     header: Header,
     /// The engine whose slots it fits.
     home: Alloc,
@@ -95,7 +100,7 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     }
     let header = Header::of(&source.bytes)?;
     let grants = Grants::parse(&spec.imports, header == Header::Component)?;
-    let Settled { kept, home, code } = compiled(shared, source, &sha256, flavor(spec))?;
+    let Settled { kept, home, code } = compiled(shared, source, &sha256, flavor(spec, header, source))?;
     let exports = export::list(&shared.engines.engine(home)?, &code);
     let chosen = export::find(&exports, &spec.method)?.clone();
     let imports = linker::imports(&code);
@@ -109,6 +114,7 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
         shared: shared.clone(),
         imports,
         prepared: Default::default(),
+        reach: reach(spec, grants, shared),
         later: Default::default(),
         grants,
         header,
@@ -120,6 +126,16 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     program.settled(home, &code)
 }
 
+fn reach(spec: &WasmSpec, grants: Grants, shared: &Shared) -> Option<Arc<Reach>> {
+    let granted = grants.has(Grant::Sockets) || grants.has(Grant::Http);
+    let reach = || Reach {
+        list: AllowList::new(&spec.network),
+        outside: shared.outside.clone(),
+        given: matches!(spec.source, WasmSource::Given { .. }),
+    };
+    granted.then(|| Arc::new(reach()))
+}
+
 /// Compiled code in the engine that it fits.
 pub(super) struct Settled {
     kept: Kept,
@@ -128,10 +144,11 @@ pub(super) struct Settled {
 }
 
 /// The flavor of an entry's code on a host that wants nothing special.
-pub(super) fn flavor(spec: &WasmSpec) -> Flavor {
+pub(super) fn flavor(spec: &WasmSpec, header: Header, source: &Source) -> Flavor {
     Flavor {
         fuel: spec.limits.max_fuel > 0,
         dense: false,
+        concurrent: header == Header::Component && sections::is_concurrent(&source.bytes),
     }
 }
 
@@ -244,6 +261,10 @@ impl WasmProgram {
 
     pub(super) fn grants(&self) -> Grants {
         self.grants
+    }
+
+    pub(super) fn reach(&self) -> Option<&Arc<Reach>> {
+        self.reach.as_ref()
     }
 
     pub(super) fn spec(&self) -> &WasmSpec {
@@ -405,12 +426,16 @@ impl Program for Handle {
             )));
         }
         let call = program.lower(&start.args)?;
+        // Nobody else asks for them again, and they may be large.
+        let args = if program.actor { start.args } else { Packed::empty() };
         let given = Given {
-            args: start.args,
+            args,
             system: program.shared.system.clone(),
+            reads_mail: program.actor,
             max_transfer: spec.limits.max_transfer,
+            max_memory: spec.limits.max_memory,
         };
-        let inputs = Inputs::capture(spec, program.grants, program.command, &start.process, given)?;
+        let inputs = Inputs::capture(program, &start.process, given)?;
         let dense = start.process.host().is_dense();
         let seat = program.shared.engines.admit(program.home, dense)?;
         start.process.set_hears_cancel(program.actor);

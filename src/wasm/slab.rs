@@ -14,6 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType, StackCreator, StackMemory};
 
+use super::capacity::{Capacity, Layout, Permit};
+use super::error::Stop;
+use crate::process::Exit;
+
 /// Blocks of one mapping at least, so that mappings do not grow with the guests.
 const BLOCKS: usize = 64;
 /// Bytes of one mapping at least; nothing is taken of the machine until it is touched.
@@ -282,39 +286,69 @@ fn page() -> usize {
 }
 
 /// Stacks with a guard page each.
-pub struct Stacks(Arc<Slab>);
+pub struct Stacks {
+    slab: Arc<Slab>,
+    /// Where their mappings are taken from, unless the guests' seats hold them.
+    capacity: Option<Arc<Capacity>>,
+}
 
 impl Stacks {
+    /// One stack for each guest.
     pub fn new() -> Stacks {
-        Stacks(Slab::new(Use::Stacks))
+        Stacks {
+            slab: Slab::new(Use::Stacks),
+            capacity: None,
+        }
+    }
+
+    /// For guests with tasks, which may have any number of stacks.
+    pub fn counted(capacity: Arc<Capacity>) -> Stacks {
+        Stacks {
+            capacity: Some(capacity),
+            ..Stacks::new()
+        }
+    }
+
+    fn mappings(&self) -> wasmtime::Result<Option<Permit>> {
+        let permit = self.capacity.as_ref().map(|capacity| capacity.mappings(Layout::Dense));
+        permit
+            .transpose()
+            .map_err(|error| wasmtime::Error::new(Stop::new(Exit::failed(error))))
     }
 }
 
 // SAFETY: a stack is a block of its own, page-aligned, zeroed, with an inaccessible page below it.
 unsafe impl StackCreator for Stacks {
     fn new_stack(&self, size: usize, _zeroed: bool) -> wasmtime::Result<Box<dyn StackMemory>> {
+        let mappings = self.mappings()?;
         let size = size.next_multiple_of(page()) + page();
-        let block = self.0.block(size)?;
-        Ok(Box::new(Stack(block)))
+        Ok(Box::new(Stack {
+            block: self.slab.block(size)?,
+            _mappings: mappings,
+        }))
     }
 }
 
-struct Stack(Block);
+struct Stack {
+    block: Block,
+    /// Given back after the block.
+    _mappings: Option<Permit>,
+}
 
 // SAFETY: as of `Stacks`.
 unsafe impl StackMemory for Stack {
     fn top(&self) -> *mut u8 {
-        let (start, length) = self.0.stack();
+        let (start, length) = self.block.stack();
         start.wrapping_add(length)
     }
 
     fn range(&self) -> Range<usize> {
-        let (start, length) = self.0.stack();
+        let (start, length) = self.block.stack();
         start.addr()..start.addr() + length
     }
 
     fn guard_range(&self) -> Range<*mut u8> {
-        self.0.start.as_ptr()..self.0.stack().0
+        self.block.start.as_ptr()..self.block.stack().0
     }
 }
 
@@ -391,6 +425,7 @@ unsafe impl LinearMemory for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     const STACK: usize = 256 << 10;
 
@@ -467,6 +502,24 @@ mod tests {
         assert_eq!(again.top(), top);
         // SAFETY: the stack is ours.
         assert_eq!(unsafe { again.top().sub(1).read() }, 0);
+    }
+
+    #[test]
+    fn counted_stacks_end_with_the_mappings() {
+        let stacks = Stacks::counted(Capacity::under(0, None));
+        let mut held = Vec::new();
+        let refused = loop {
+            match stacks.new_stack(STACK, false) {
+                Ok(stack) => held.push(stack),
+                Err(error) => break error,
+            }
+        };
+        let stop = refused.downcast_ref::<Stop>().expect("the end of a run");
+        let error = stop.exit().error().unwrap();
+        assert_eq!((error.kind(), error.retryable()), (Kind::Unavailable, Some(true)));
+        assert_eq!(held.len(), 48);
+        held.pop();
+        stacks.new_stack(STACK, false).unwrap();
     }
 
     /// Mappings of this program below an address and above another.

@@ -9,7 +9,9 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::actor::Given;
+use super::http::Http;
 use super::limits::Memory;
+use super::network::Network;
 use super::wasi::Inputs;
 use crate::error::Result;
 use crate::process::Process;
@@ -22,6 +24,7 @@ pub struct State {
     handles: usize,
     wasi: Option<Box<WasiCtx>>,
     preview_1: Option<Box<WasiP1Ctx>>,
+    http: Option<Box<Http>>,
 }
 
 impl State {
@@ -40,6 +43,7 @@ impl State {
             handles,
             wasi: None,
             preview_1: None,
+            http: None,
         }
     }
 
@@ -59,9 +63,25 @@ impl State {
         Ok(())
     }
 
+    /// How many files, streams and pollables may be open.
+    pub fn handles(&self) -> usize {
+        self.handles
+    }
+
     /// The process that the guest is.
     pub fn process(&self) -> &Arc<Process> {
         self.inputs.process()
+    }
+
+    /// What the guest may reach of the network.
+    pub fn network(&self) -> Arc<Network> {
+        self.inputs.network()
+    }
+
+    /// The context of `wasi:http`, and the handles beside it.
+    pub fn http_and_table(&mut self) -> (&mut Http, &mut ResourceTable) {
+        let make = || Box::new(Http::new(self.inputs.network()));
+        (self.http.get_or_insert_with(make), &mut self.table)
     }
 
     /// What the package `wippy:runtime` needs.

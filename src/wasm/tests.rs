@@ -1,7 +1,11 @@
 //! WASM processes in a kernel of their own, with the guests of `fixtures/wasm`.
 
 mod actors;
+mod borders;
+mod concurrent;
 mod dense;
+mod limits;
+mod network;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -158,11 +162,13 @@ impl World {
 
     /// A command on the terminal host: how it ended, and what it wrote.
     fn command(&self, entry: Entry, words: &[&str]) -> (Arc<Exit>, String, String) {
+        let (before, errors_before) = (self.terminal.output().len(), self.terminal.errors().len());
         let process = self.spawn_on(&self.terminal_host, entry, &[], words).unwrap();
         let exit = self.exit(&process);
         self.io().block_on(self.terminal.flush()).unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (exit, text(self.terminal.output()), text(self.terminal.errors()))
+        let text = |bytes: Vec<u8>, before: usize| String::from_utf8(bytes[before..].to_vec()).unwrap();
+        let out = text(self.terminal.output(), before);
+        (exit, out, text(self.terminal.errors(), errors_before))
     }
 }
 
@@ -455,6 +461,27 @@ fn traps_have_names_and_frames() {
         "{frames:?}"
     );
     assert_eq!(world.wasm.engines().living(), 0);
+}
+
+#[test]
+fn frames_have_the_lines_that_the_module_carries() {
+    let world = World::new();
+    assert_eq!(world.value(guest("crash", "first"), &ints(&[5])), Value::Int(6));
+    let error = world.failure(guest("crash", "first"), &ints(&[1]));
+    let shown: Vec<String> = error.frames().iter().take(3).map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "./crash.c:5: in third",
+            "./crash.c:10: in second",
+            "./crash.c:14: in exports_guest_first"
+        ]
+    );
+    let Some(Value::Table(frames)) = error.details().unwrap().get("frames") else {
+        panic!("{error:?}")
+    };
+    assert_eq!(frames.array[0].get("line"), Some(&Value::Int(5)));
+    assert_eq!(frames.array[0].get("file"), Some(&Value::from("./crash.c")));
 }
 
 #[test]
@@ -937,11 +964,8 @@ fn the_guest_sees_that_no_more_files_can_be_open() {
 }
 
 #[test]
-fn a_grant_that_is_not_provided_yet_says_so() {
+fn funcs_are_for_components_with_their_grant() {
     let world = World::new();
-    let args = [Value::from("127.0.0.1:1"), Value::from("/")];
-    let error = world.failure(granted("fetch", "get", &["wasi:http"]), &args);
-    assert_eq!(error.kind(), Kind::Unavailable);
     let args = [Value::from("app:x"), Value::from("y")];
     let error = world.failure(guest("caller", "call"), &args);
     assert_eq!(error.kind(), Kind::PermissionDenied);

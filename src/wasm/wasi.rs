@@ -7,6 +7,7 @@
 //! Invariant: nothing of the host is visible that is not listed in the entry.
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -17,7 +18,10 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use super::actor::Given;
-use super::grants::{Grant, Grants};
+use super::grants::Grant;
+use super::network::{Network, Reach};
+use super::program::WasmProgram;
+use super::stdio::{Reader, Writer};
 use crate::error::{Error, Kind, Result};
 use crate::log::{Level, Log, Record};
 use crate::process::Process;
@@ -40,6 +44,11 @@ pub struct Inputs {
     cwd: Option<String>,
     mounts: Vec<MountPoint>,
     terminal: Option<Arc<Terminal>>,
+    /// With a grant for the network.
+    reach: Option<Arc<Reach>>,
+    sockets: bool,
+    /// Made when the guest first asks for it.
+    network: OnceLock<Arc<Network>>,
     process: Arc<Process>,
     given: Given,
     /// Made when stderr is.
@@ -59,24 +68,19 @@ impl Inputs {
         self.mounts.iter().any(writable)
     }
 
-    /// Reads what the entry lists. `name_first`: a command finds the entry's name as argument 0.
+    /// Reads what the entry lists; a command finds the entry's name as argument 0.
     ///
     /// # Errors
     /// NotFound for a required variable or a volume that is missing.
-    pub fn capture(
-        spec: &WasmSpec,
-        grants: Grants,
-        name_first: bool,
-        process: &Arc<Process>,
-        given: Given,
-    ) -> Result<Inputs> {
+    pub fn capture(program: &WasmProgram, process: &Arc<Process>, given: Given) -> Result<Inputs> {
+        let (spec, grants) = (program.spec(), program.grants());
         let env = environment(&spec.env, &given.system)?;
         let mounts = mounts(&spec.mounts, &given.system)?;
         let cli = grants.has(Grant::Cli);
         let terminal = process.terminal().filter(|_| cli).cloned();
         Ok(Inputs {
             args: if cli {
-                arguments(spec, name_first, process)
+                arguments(spec, program.is_command(), process)
             } else {
                 Vec::new()
             },
@@ -88,6 +92,9 @@ impl Inputs {
                 Vec::new()
             },
             terminal,
+            reach: program.reach().cloned(),
+            sockets: grants.has(Grant::Sockets),
+            network: OnceLock::new(),
             process: process.clone(),
             given,
             tail: OnceLock::new(),
@@ -96,6 +103,13 @@ impl Inputs {
 
     pub fn process(&self) -> &Arc<Process> {
         &self.process
+    }
+
+    /// What the guest may reach; nothing without a grant.
+    pub fn network(&self) -> Arc<Network> {
+        let reach = || self.reach.clone().unwrap_or_default();
+        let network = || Arc::new(Network::new(reach(), self.process.clone()));
+        self.network.get_or_init(network).clone()
     }
 
     pub fn given(&self) -> &Given {
@@ -136,7 +150,10 @@ impl Inputs {
     /// The context without mounts.
     pub fn plain(&self) -> WasiCtxBuilder {
         let mut builder = WasiCtx::builder();
-        builder.args(&self.args).envs(&self.env);
+        builder
+            .args(&self.args)
+            .envs(&self.env)
+            .max_random_size(super::random::PIECE);
         if let Some(cwd) = &self.cwd {
             builder.initial_cwd(cwd);
         }
@@ -146,7 +163,19 @@ impl Inputs {
         builder
             .stdout(self.output(Stream::Out))
             .stderr(self.output(Stream::Err));
+        if self.sockets {
+            self.open_sockets(&mut builder);
+        }
         builder
+    }
+
+    fn open_sockets(&self, builder: &mut WasiCtxBuilder) {
+        let network = self.network();
+        builder.allow_tcp(true).allow_udp(true);
+        builder.socket_addr_check(move |address, purpose| {
+            let allowed = network.may_use(address, purpose);
+            Box::pin(std::future::ready(allowed))
+        });
     }
 
     fn output(&self, stream: Stream) -> Output {
@@ -327,8 +356,7 @@ impl IsTerminal for Input {
 
 impl StdinStream for Input {
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        // Only WASI 0.3 asks for this form, and its interfaces are not linked.
-        Box::new(tokio::io::empty())
+        Box::new(Reader::new(self.0.clone()))
     }
 
     fn p2_stream(&self) -> Box<dyn InputStream> {
@@ -356,7 +384,7 @@ impl InputStream for Input {
 
 /// Stdout or stderr.
 #[derive(Clone)]
-struct Output {
+pub struct Output {
     sink: Sink,
     tail: Option<Arc<Tail>>,
 }
@@ -367,6 +395,35 @@ enum Sink {
     Log(Arc<Lines>),
 }
 
+impl Output {
+    /// Takes as many bytes as there is room for.
+    ///
+    /// # Errors
+    /// As [`Terminal::try_write`].
+    pub fn take(&self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = match &self.sink {
+            Sink::Log(lines) => {
+                lines.push(bytes);
+                Ok(bytes.len())
+            }
+            Sink::Terminal(terminal, stream) => terminal.try_write(*stream, bytes),
+        };
+        // What could not be written any more may be what explains the end.
+        let kept = taken.as_ref().map_or(bytes.len(), |count| *count);
+        if let Some(tail) = &self.tail {
+            tail.push(&bytes[..kept]);
+        }
+        taken
+    }
+
+    /// Waits until there is room, or no more will be written.
+    pub async fn writable(&self) {
+        if let Sink::Terminal(terminal, stream) = &self.sink {
+            terminal.writable(*stream).await;
+        }
+    }
+}
+
 impl IsTerminal for Output {
     fn is_terminal(&self) -> bool {
         matches!(&self.sink, Sink::Terminal(terminal, stream) if terminal.is_tty(*stream))
@@ -375,8 +432,7 @@ impl IsTerminal for Output {
 
 impl StdoutStream for Output {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        // Only WASI 0.3 asks for this form, and its interfaces are not linked.
-        Box::new(tokio::io::sink())
+        Box::new(Writer::new(self.clone()))
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
@@ -387,27 +443,16 @@ impl StdoutStream for Output {
 #[wasmtime_wasi::async_trait]
 impl Pollable for Output {
     async fn ready(&mut self) {
-        if let Sink::Terminal(terminal, stream) = &self.sink {
-            terminal.writable(*stream).await;
-        }
+        self.writable().await;
     }
 }
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        if let Some(tail) = &self.tail {
-            tail.push(&bytes);
+        match self.take(&bytes).map_err(failed)? < bytes.len() {
+            true => Err(StreamError::trap("wrote more than was permitted")),
+            false => Ok(()),
         }
-        match &self.sink {
-            Sink::Log(lines) => lines.push(&bytes),
-            Sink::Terminal(terminal, stream) => {
-                let taken = terminal.try_write(*stream, &bytes).map_err(failed)?;
-                if taken < bytes.len() {
-                    return Err(StreamError::trap("wrote more than was permitted"));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The terminal's queue is emptied by a thread of its own, in order and before the program ends: nothing to wait for.
@@ -423,9 +468,9 @@ impl OutputStream for Output {
     }
 }
 
-fn failed(error: std::io::Error) -> StreamError {
+fn failed(error: io::Error) -> StreamError {
     match error.kind() {
-        std::io::ErrorKind::BrokenPipe => StreamError::Closed,
+        io::ErrorKind::BrokenPipe => StreamError::Closed,
         _ => StreamError::LastOperationFailed(error.into()),
     }
 }

@@ -256,6 +256,20 @@ impl Running {
         assert!(found, "{} never printed {text:?} {times} times:\n{seen}", self.shown);
     }
 
+    /// Reads stdout until a line that begins so has come, and gives that line.
+    pub fn line_with(&mut self, beginning: &str) -> String {
+        let found = |seen: &str| {
+            let whole = seen.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let mut found = whole.filter(|line| line.starts_with(beginning));
+            found.next().map(|line| line.trim_end().to_owned())
+        };
+        let _watchdog = watch(self.child.id());
+        let stdout = self.child.stdout.as_mut().expect("a piped stdout");
+        read_until(stdout, &mut self.seen, |seen| found(seen).is_some());
+        let seen = String::from_utf8_lossy(&self.seen);
+        found(&seen).unwrap_or_else(|| panic!("{} never printed {beginning:?}:\n{seen}", self.shown))
+    }
+
     /// Reads stderr until that text has come.
     pub fn until_error(&mut self, text: &str) {
         self.until_errors(text, 1);

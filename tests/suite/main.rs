@@ -3,12 +3,14 @@
 mod bad_input;
 mod cache;
 mod completions;
+mod density;
 mod floors;
 mod harness;
 mod hash;
 mod init;
 mod lua;
 mod module;
+mod network;
 mod projects;
 mod pty;
 mod raw_mode;

@@ -49,6 +49,41 @@ fn a_command_gets_words_stdio_and_its_exit_code() {
 }
 
 #[test]
+fn a_command_of_wasi_0_3_runs_like_one_of_0_2() {
+    let folder = with("command3");
+    folder.write("in/a.txt", "text of a\n");
+    folder
+        .wippy_args(&[
+            "run",
+            "--dir",
+            "in::/in::ro",
+            "guest.wasm",
+            "one",
+            "--read",
+            "/in/a.txt",
+        ])
+        .stdin("from stdin\n")
+        .run()
+        .code(0)
+        .stdout("arg 0: guest.wasm\narg 1: one\narg 2: --read\narg 3: /in/a.txt\ncwd: /\nfrom stdin\ntext of a\n")
+        .quiet();
+    run(&folder, &["guest.wasm", "--no-stdin", "--exit", "7"])
+        .code(7)
+        .quiet();
+    run(&folder, &["guest.wasm", "--no-stdin", "--read", "/etc/passwd"])
+        .code(1)
+        .stderr_has("error: no-entry");
+    run(&with("later"), &["--method", "nap", "guest.wasm", "10"])
+        .code(0)
+        .stdout("10\n")
+        .quiet();
+    run(&with("later"), &["--method", "crash", "guest.wasm"])
+        .code(134)
+        .stderr_has("wasm trap: unreachable")
+        .stderr_has("bottom");
+}
+
+#[test]
 fn without_a_command_the_methods_are_named() {
     run(&with("compute"), &["guest.wasm", "6", "7"])
         .code(3)
@@ -224,12 +259,21 @@ fn inspect_shows_imports_exports_hash_and_yaml() {
         .stdout_has("WASI preview 1")
         .stdout_has("wasi_snapshot_preview1  granted by wasi1")
         .stdout_has("_start()  (command");
+    with("command3")
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("WASI 0.3.0")
+        .stdout_has("engine   on demand, concurrent (experimental)")
+        .stdout_has("wasi:filesystem/types@0.3.0        empty without wasi:filesystem")
+        .stdout_has("(command")
+        .stdout_has("method: run");
     with("fetch")
         .wippy("inspect guest.wasm")
         .run()
         .code(0)
         .stdout_has("missing: wasi:http")
-        .stdout_has("imports: [wasi:http]");
+        .stdout_has("imports: [wasi:http]\n    wasi: { network: [] } # ");
     with("needs")
         .wippy("inspect guest.wasm")
         .run()
@@ -313,7 +357,9 @@ fn inspect_of_an_entry_compares_its_grants_and_hash() {
         .wippy("inspect app:main")
         .run()
         .code(0)
-        .stdout_has("wasi:http is not provided by this version of wippy")
+        .stdout_has("granted by wasi:http")
+        .stdout_has("network  nothing")
+        .stdout_has("wasi: { network: [] }")
         .stdout_has("method: get");
     folder.copy_in(&guest("compute"), "wasm/guest.wasm");
     folder

@@ -1,6 +1,10 @@
 //! What lies outside a volume cannot be reached: not by `..`, not by a symlink, not from Lua, not from a guest.
 
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::harness::Folder;
 use crate::projects::{lua, wasm};
@@ -99,4 +103,50 @@ fn guest_with_mount(mount: &str) -> Folder {
     );
     folder.write("data/.keep", "");
     folder
+}
+
+/// Exchanges two names until it is told to stop; says how often.
+#[cfg(target_os = "linux")]
+fn swap(one: &Path, other: &Path, over: &AtomicBool) -> usize {
+    let path = |path: &Path| CString::new(path.as_os_str().as_bytes()).expect("a path");
+    let (one, other) = (path(one), path(other));
+    let mut swaps = 0;
+    while !over.load(Ordering::Relaxed) {
+        let here = libc::AT_FDCWD;
+        // SAFETY: both paths are C strings that live across the call.
+        let code = unsafe { libc::renameat2(here, one.as_ptr(), here, other.as_ptr(), libc::RENAME_EXCHANGE) };
+        swaps += usize::from(code == 0);
+        std::thread::yield_now();
+    }
+    swaps
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_symlink_swapped_in_while_lua_uses_the_name_leads_nowhere() {
+    let folder = lua(
+        "return function()\n  local volume = fs.get('app:data')\n  for _ = 1, 2000 do\n    for _, path in \
+                      ipairs({ 'file', 'sub/secret.txt', 'sub/../sub/secret.txt' }) do\n      assert(volume:readfile(path) ~= \
+                      'secret', path)\n      volume:writefile(path, 'inside')\n    end\n  end\n  print('done')\nend",
+    );
+    let index = folder.read("src/_index.yaml") + "  - name: data\n    kind: fs.directory\n    directory: ./data\n";
+    folder.write("src/_index.yaml", index);
+    folder.write("outside/secret.txt", "secret");
+    folder.write("data/file", "inside");
+    folder.write("data/sub/secret.txt", "inside");
+    let at = |name: &str| folder.path().join(name);
+    symlink(at("outside/secret.txt"), at("data/file.link")).expect("a symlink");
+    symlink(at("outside"), at("data/sub.link")).expect("a symlink");
+    let over = AtomicBool::new(false);
+    let swaps = std::thread::scope(|scope| {
+        let file = scope.spawn(|| swap(&at("data/file"), &at("data/file.link"), &over));
+        let sub = scope.spawn(|| swap(&at("data/sub"), &at("data/sub.link"), &over));
+        let outcome = folder.wippy("run main").run();
+        over.store(true, Ordering::Relaxed);
+        outcome.code(0).stdout("done\n");
+        [file, sub].map(|thread| thread.join().expect("no panic"))
+    });
+    assert!(swaps.iter().all(|count| *count > 0), "{swaps:?}");
+    assert_eq!(folder.read("outside/secret.txt"), "secret");
+    assert_eq!(std::fs::read_dir(at("outside")).expect("a folder").count(), 1);
 }

@@ -132,6 +132,37 @@ fn limits_end_busy_and_sleeping_guests() {
 }
 
 #[test]
+fn a_guest_that_is_a_process_among_others_needs_its_grants() {
+    let folder = wasm("actor", "wait", "");
+    folder
+        .wippy("run main 10")
+        .run()
+        .code(1)
+        .stderr_has("called wippy:runtime/process.receive without a grant; add to the entry: imports: [wippy:process]");
+    let missing = |name: &str| format!("imports wippy:runtime/{name}@0.1.0 without the grant wippy:{name}");
+    folder
+        .wippy("check")
+        .run()
+        .code(0)
+        .stdout_has(&missing("process"))
+        .stdout_has(&missing("time"))
+        .stdout_has(&missing("log"))
+        .stdout_has(&missing("env"));
+    let folder = wasm(
+        "actor",
+        "wait",
+        "    imports: [wippy:process, wippy:time, wippy:log, wippy:env]\n",
+    );
+    folder.wippy("check").run().code(0).stdout("");
+    folder.wippy("run main 10").run().code(0).stdout("nothing\n");
+    folder
+        .wippy("inspect app:main")
+        .run()
+        .code(0)
+        .stdout_has("granted by wippy:process");
+}
+
+#[test]
 fn hashes_are_checked_before_anything_runs() {
     let folder = wasm("compute", "compute", "");
     let index = folder.read("src/_index.yaml");

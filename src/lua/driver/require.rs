@@ -245,7 +245,11 @@ fn find(name: &str, folders: &[PathBuf]) -> Result<Found> {
             if let Ok(text) = dir.read_to_string(&file) {
                 return compiled(&file, &text);
             }
-            tried.push(folder.join(&file).display().to_string());
+            let place = folder.join(&file).display().to_string();
+            // A script beside the project's files has one folder for both.
+            if !tried.contains(&place) {
+                tried.push(place);
+            }
         }
     }
     Err(Error::not_found(format!(

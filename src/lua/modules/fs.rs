@@ -5,7 +5,7 @@
 //! touches the disk runs off the workers, the calling coroutine waits. Errors show paths as programs write them.
 
 mod file;
-mod path;
+pub(crate) mod path;
 mod scanner;
 
 use std::io::{self, ErrorKind, Read as _, Write as _};

@@ -73,9 +73,13 @@ impl runtime::types::Host for State {}
 
 /// What these functions need to know beside the process.
 pub struct Given {
-    /// What the process was started with.
+    /// What the process was started with; empty for a guest that cannot ask.
     pub args: Packed,
     pub system: Arc<System>,
+    /// Whether it reads its mailbox.
+    pub reads_mail: bool,
     /// Bytes that one value may take; 0: no limit.
     pub max_transfer: u64,
+    /// Bytes that it may hold; 0: no limit.
+    pub max_memory: u64,
 }

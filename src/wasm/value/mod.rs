@@ -8,6 +8,7 @@
 //! Invariant: what `lift` makes, `lower` takes back unchanged. Nothing here panics on a value, however wrong or large.
 
 mod bytes;
+pub mod dice;
 pub mod json;
 mod lift;
 mod lower;

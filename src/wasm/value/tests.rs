@@ -5,6 +5,7 @@
 use wasmtime::component::{Component, Linker, Val};
 use wasmtime::{Engine, Store};
 
+use super::dice::{self, Dice};
 use super::{Shape, Signature, json, wit, words};
 use crate::error::{Error, Kind};
 use crate::value::{Item, Packed, Packer, Table, Value};
@@ -831,148 +832,19 @@ fn usage_shows_names_and_types() {
     );
 }
 
-/// Numbers that look random and are the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-
-    fn bits(&mut self) -> u64 {
-        self.roll(1 << 31) << 33 ^ self.roll(1 << 31) << 16 ^ self.roll(1 << 31)
-    }
-
-    fn names(&mut self) -> Vec<String> {
-        (0..=self.roll(5)).map(|index| format!("n{index}-name")).collect()
-    }
-
-    fn shape(&mut self, depth: u32) -> Shape {
-        let sides = if depth == 0 { 9 } else { 17 };
-        match self.roll(sides) {
-            0 => Shape::Bool,
-            1..=3 => Shape::Int(self.int()),
-            4 => Shape::F32,
-            5 => Shape::F64,
-            6 => Shape::Char,
-            7 => Shape::String,
-            8 => Shape::Enum(super::shape::Names::new(self.names())),
-            9 => Shape::Flags(super::shape::Names::new(self.names())),
-            10 | 11 => Shape::list(self.shape(depth - 1), None),
-            12 => Shape::Tuple((0..=self.roll(3)).map(|_| self.shape(depth - 1)).collect()),
-            13 => {
-                let names = self.names();
-                Shape::record(names.into_iter().map(|name| (name, self.shape(depth - 1))))
-            }
-            14 => {
-                let names = self.names();
-                Shape::variant(names.into_iter().map(|name| (name, self.payload(depth))))
-            }
-            15 => Shape::Option(Box::new(self.shape(depth - 1))),
-            _ => self.result(depth),
-        }
-    }
-
-    fn int(&mut self) -> super::shape::Int {
-        use super::shape::Int::*;
-        [S8, U8, S16, U16, S32, U32, S64, U64][self.roll(8) as usize]
-    }
-
-    fn payload(&mut self, depth: u32) -> Option<Shape> {
-        (self.roll(3) > 0).then(|| self.shape(depth - 1))
-    }
-
-    /// `err` of an option whose value may be an empty table is left out: it cannot be told from `err(none)`.
-    fn result(&mut self, depth: u32) -> Shape {
-        let err = self.payload(depth).filter(|shape| match shape {
-            Shape::Option(inner) => matches!(**inner, Shape::Bool | Shape::Int(_) | Shape::F64 | Shape::String),
-            _ => true,
-        });
-        Shape::result(self.payload(depth), err)
-    }
-
-    fn val(&mut self, shape: &Shape) -> Val {
-        use super::shape::Int::*;
-        let bits = self.bits();
-        match shape {
-            Shape::Bool => Val::Bool(bits & 1 == 0),
-            Shape::Int(S8) => Val::S8(bits as i8),
-            Shape::Int(U8) => Val::U8(bits as u8),
-            Shape::Int(S16) => Val::S16(bits as i16),
-            Shape::Int(U16) => Val::U16(bits as u16),
-            Shape::Int(S32) => Val::S32(bits as i32),
-            Shape::Int(U32) => Val::U32(bits as u32),
-            Shape::Int(S64) => Val::S64(bits as i64),
-            Shape::Int(U64) => Val::U64(bits),
-            Shape::F32 => Val::Float32(f32::from_bits(bits as u32)),
-            Shape::F64 => Val::Float64(f64::from_bits(bits)),
-            Shape::Char => Val::Char(char::from_u32(bits as u32 % 0x11_0000).unwrap_or('x')),
-            Shape::String => Val::String("λ".repeat(self.roll(200) as usize)),
-            Shape::Enum(names) => Val::Enum(names.get(self.roll(names.len() as u64) as usize).to_owned()),
-            Shape::Flags(names) => {
-                let set = names.iter().filter(|_| self.roll(2) == 0);
-                Val::Flags(set.map(str::to_owned).collect())
-            }
-            Shape::List(list) => Val::List((0..self.roll(5)).map(|_| self.val(&list.element)).collect()),
-            Shape::Tuple(members) => Val::Tuple(members.iter().map(|member| self.val(member)).collect()),
-            Shape::Record(record) => {
-                let fields = record.names.iter().zip(&record.fields);
-                Val::Record(fields.map(|(name, field)| (name.to_owned(), self.val(field))).collect())
-            }
-            Shape::Variant(variant) => {
-                let case = self.roll(variant.names.len() as u64) as usize;
-                Val::Variant(variant.names.get(case).to_owned(), self.boxed(&variant.payloads[case]))
-            }
-            Shape::Option(inner) if self.roll(2) == 0 => Val::Option(Some(Box::new(self.val(inner)))),
-            Shape::Option(_) => Val::Option(None),
-            Shape::Result(arms) if self.roll(2) == 0 => Val::Result(Ok(self.boxed(&arms.ok))),
-            Shape::Result(arms) => Val::Result(Err(self.boxed(&arms.err))),
-            Shape::Map(_) | Shape::Refused(_) => unreachable!("not rolled"),
-        }
-    }
-
-    fn boxed(&mut self, shape: &Option<Shape>) -> Option<Box<Val>> {
-        shape.as_ref().map(|shape| Box::new(self.val(shape)))
-    }
-}
-
 #[test]
 fn what_comes_out_goes_in_again_whatever_the_type() {
-    let mut dice = Dice(2026);
-    for round in 0..20_000 {
-        let shape = dice.shape(4);
-        let signature = Signature::new("f", vec![("v".to_owned(), shape.clone())], Some(shape.clone()));
-        let val = dice.val(&shape);
-        let packed = signature.lift(std::slice::from_ref(&val)).unwrap();
-        let back = signature
-            .lower(&packed, PLENTY)
-            .unwrap_or_else(|error| panic!("{round} {shape}: {error}"));
-        assert_eq!(back, [val], "{round} {shape} {packed:?}");
-        json::text(&shape, &packed)
-            .map(|text| serde_json::from_str::<serde_json::Value>(&text).expect(&text))
-            .unwrap();
+    let mut dice = Dice::new(2026);
+    for _ in 0..100_000 {
+        dice::there_and_back(&mut dice);
     }
 }
 
 #[test]
 fn wrong_values_are_errors_and_no_panics() {
-    let mut dice = Dice(7);
+    let mut dice = Dice::new(7);
     for _ in 0..20_000 {
-        let (one, other) = (dice.shape(3), dice.shape(3));
-        let source = Signature::new("f", vec![], Some(other.clone()));
-        let packed = source.lift(&[dice.val(&other)]).unwrap();
-        let signature = Signature::new("f", vec![("v".to_owned(), one.clone())], None);
-        if let Err(error) = signature.lower(&packed, 10_000) {
-            assert!(
-                [Kind::Invalid, Kind::LimitExceeded].contains(&error.kind()),
-                "{error:?}"
-            );
-        }
-        let _ = json::text(&one, &packed);
+        dice::misfit(&mut dice);
     }
 }
 
