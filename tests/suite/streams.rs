@@ -164,6 +164,30 @@ fn the_record_of_a_failure_says_what_came_before_and_who_was_told() {
 }
 
 #[test]
+fn the_configuration_says_how_records_look_unless_an_option_does() {
+    let folder = lua("return function() logger:debug('one') logger:info('two') logger:warn('three') end");
+    let messages = |words: &str| {
+        let outcome = folder.wippy(words).run().code(0);
+        let text = String::from_utf8(outcome.stderr).expect("text");
+        let lines = text.lines().map(|line| (line.starts_with('{'), line.contains("three")));
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(messages("run main"), [(false, false), (false, true)]);
+    folder.write(".wippy.yaml", "logger: { level: warn, encoding: json }\n");
+    assert_eq!(messages("run main"), [(true, true)]);
+    assert_eq!(messages("-v --log-format text run main").len(), 3);
+    assert_eq!(messages("--log-format text run main"), [(false, true)]);
+    assert!(messages("-s run main").is_empty());
+    folder.write(".wippy.yaml", "logger: { level: loud }\n");
+    folder
+        .wippy("check")
+        .run()
+        .code(3)
+        .stdout_has("invalid log level")
+        .stdout_has(".wippy.yaml:1:");
+}
+
+#[test]
 fn colour_only_where_it_is_welcome() {
     let folder = Folder::new();
     let escape = "\x1b[";

@@ -37,7 +37,9 @@ impl Driver {
         self.forget_received();
         self.context.close();
         (self.host_yield, self.preempted, self.guarded, self.cutting) = (false, false, false, false);
+        self.midway = false;
         self.pinned = 0;
+        self.memory.set_kept(0);
         self.collect_garbage();
         // SAFETY: the limit is lifted.
         unsafe { own::forget_pid(self.main_state) };
