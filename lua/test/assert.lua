@@ -2,7 +2,7 @@
 -- expected, actual)` and its many spellings are those of luassert. Both raise the same failure, which `pcall` sees as a
 -- table with `message`, `diff` and `__tostring`.
 
-local show, diff = ...
+local show, diff, doubles = ...
 
 local Failure = {}
 Failure.__index = Failure
@@ -428,6 +428,10 @@ local assert_object = setmetatable({}, {
 		return value
 	end,
 })
+
+-- `assert.spy(s).was.called_with(…)`.
+rawset(assert_object, "spy", doubles.questioner(fail))
+rawset(assert_object, "stub", assert_object.spy)
 
 -- luassert's name for a failure on purpose.
 rawset(assert_object, "fail", function(message)

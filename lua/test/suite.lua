@@ -3,7 +3,7 @@
 -- `native` is the half in Rust: `guard(ns, fn)` runs a function as a task of its own that nothing in it can keep from
 -- ending, `mark()` and `sweep(mark)` find what a test left behind, `emit(event)` tells the reporters.
 
-local native, Failure, show = ...
+local native, Failure, show, doubles = ...
 
 local suite = {}
 
@@ -304,9 +304,10 @@ local function run_test(test, options)
 	if test.pending or is_inside(test, "skip") then
 		return emit_test(test, "pending", { reason = test.pending or "not run" })
 	end
-	local mark, started = native.mark(), native.now()
+	local mark, started, replaced = native.mark(), native.now(), doubles.count()
 	local failure = run_steps(test, test.timeout or options.timeout)
 	local took = native.now() - started
+	doubles.revert_since(replaced)
 	local left = native.sweep(mark)
 	if failure and failure.pending then
 		return emit_test(test, "pending", { reason = failure.pending, left = left, took = took })
@@ -352,7 +353,7 @@ function run_block(block, options)
 			end
 		end)
 	end
-	local mark = native.mark()
+	local mark, replaced = native.mark(), doubles.count()
 	local failure = run_hooks(block, "before_all", options.timeout)
 	if failure then
 		fail_all(block, failure)
@@ -362,6 +363,7 @@ function run_block(block, options)
 		end
 	end
 	run_after_all(block, options)
+	doubles.revert_since(replaced)
 	local left = native.sweep(mark)
 	if #left > 0 then
 		native.emit({ type = "left", path = path_of(block), left = left })

@@ -12,6 +12,9 @@
 ---@field assert luassert
 ---@field describe TestBlock
 ---@field it TestCase
+---@field spy spylib
+---@field stub stublib
+---@field match matchlib
 test = {}
 
 ---Checks one value. The last argument of every check is a note for its message; what was checked is given back.
@@ -34,6 +37,72 @@ test = {}
 
 ---Checks a returned Error.
 ---@alias TestFailure fun(err: any, kind?: ErrorKind, note?: string): any
+
+---A clock that stands still; the test or block that asked for it lets it go on at its end.
+---@class TestClock
+---@field advance fun(self: TestClock, d: duration): TestClock lets time pass: what is due fires in order, and what it leads to has happened then
+---@field release fun(self: TestClock): TestClock time goes on by itself
+
+---A function that remembers how it was called. What it replaced is put back by `revert`, and at the end of the test or block.
+---@class Spy
+---@field calls table[] the arguments of each call, with `n`
+---@field returnvals table[] the results of each call, with `n`
+---@field called fun(self: Spy, times?: integer): boolean, integer whether it was, or as often as that; how often
+---@field called_with fun(self: Spy, ...: any): boolean
+---@field returned_with fun(self: Spy, ...: any): boolean
+---@field clear fun(self: Spy): Spy forgets the calls
+---@field revert fun(self: Spy): Spy puts back what it replaced
+---@overload fun(...: any): any, ...
+
+---A spy that stands in for a function.
+---@class Stub: Spy
+---@field returns fun(...: any): Stub what it gives
+---@field invokes fun(fn: function): Stub what it calls
+---@field by_default StubAnswer
+---@field on_call_with fun(...: any): StubAnswer for calls with these arguments
+
+---@class StubAnswer
+---@field returns fun(...: any): Stub
+---@field invokes fun(fn: function): Stub
+
+---@class spylib
+---@field new fun(fn: function): Spy a spy around a function
+---@field on fun(owner: table, key: any): Spy a spy around the function in a field, in its place
+---@field is_spy fun(v: any): boolean
+
+---`stub(owner, key, ...)` puts a stub into a field: it gives the values behind the key, or calls the function there.
+---@class stublib
+---@field new fun(owner?: table, key?: any, ...: any): Stub alone, or in a field
+---@overload fun(owner: table, key: any, ...: any): Stub
+
+---Stands for other values in `called_with`.
+---@class Matcher
+
+---@class matchlib
+---@field _ Matcher any value
+---@field is_nil fun(): Matcher
+---@field is_boolean fun(): Matcher
+---@field is_number fun(): Matcher
+---@field is_string fun(): Matcher
+---@field is_table fun(): Matcher
+---@field is_function fun(): Matcher
+---@field is_userdata fun(): Matcher
+---@field is_thread fun(): Matcher
+---@field is_true fun(): Matcher
+---@field is_false fun(): Matcher
+---@field matches fun(pattern: string): Matcher a text in which a Lua pattern is found
+
+---What is asked of a spy, with `was`, `has`, `not` before it as one likes: `assert.spy(s).was_not.called()`.
+---@class SpyAssert
+---@field was SpyAssert
+---@field was_not SpyAssert
+---@field called fun(times?: integer): Spy
+---@field called_with fun(...: any): Spy
+---@field returned_with fun(...: any): Spy
+---@field called_at_least fun(times: integer): Spy
+---@field called_at_most fun(times: integer): Spy
+---@field called_more_than fun(times: integer): Spy
+---@field called_less_than fun(times: integer): Spy
 
 ---A named block of tests. `describe.only`: nothing but it; `describe.skip`: not it.
 ---@class TestBlock
@@ -191,6 +260,8 @@ test = {}
 ---@field has_no luassert
 ---@field no luassert
 ---@field fail fun(message?: string) fails
+---@field spy fun(s: Spy): SpyAssert
+---@field stub fun(s: Spy): SpyAssert
 ---@field boolean TestOne a boolean
 ---@field is_boolean TestOne a boolean
 ---@field is_not_boolean TestOne not a boolean
@@ -323,6 +394,32 @@ it = nil
 
 ---@type TestCase
 spec = nil
+
+---@type spylib
+spy = nil
+
+---@type stublib
+stub = nil
+
+---@type matchlib
+match = nil
+
+---As `test.mock`.
+---@param owner table
+---@param as_stub? boolean
+---@return table owner
+function mock(owner, as_stub) end
+
+---Puts a spy, or a stub, in place of every function of a table.
+---@param owner table
+---@param as_stub? boolean stubs instead of spies
+---@return table owner
+function test.mock(owner, as_stub) end
+
+---Stops the time of the test file: its timers, timeouts and time limits wait for `clock:advance("1h")`. Deadlines of tests,
+---files and guests' own clocks stay in real time.
+---@return TestClock clock
+function test.clock() end
 
 ---A test beside which no other runs, unless it is `only` too.
 ---@param name string

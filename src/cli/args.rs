@@ -115,9 +115,9 @@ pub struct Globals {
     /// No log records but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub silent: bool,
-    /// How log records look on stderr
-    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT", global = true)]
-    pub log_format: LogFormat,
+    /// How log records look on stderr [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT", global = true)]
+    pub log_format: Option<LogFormat>,
     /// Colours
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN", global = true)]
     pub color: Color,

@@ -274,7 +274,7 @@ mod tests {
             text.starts_with("error[Internal]: \u{fffd}[31mé") && text.lines().count() == 22,
             "{text}"
         );
-        let expected = "é… (5909 more bytes)\n    at a.lua:1: in f (30 times)\n    at a.lua:2: in f\n";
+        let expected = "é… (5910 more bytes)\n    at a.lua:1: in f (30 times)\n    at a.lua:2: in f\n";
         assert!(
             text.contains(expected) && text.ends_with("    at a.lua:20: in f\n    and 19 more\n"),
             "{text}"

@@ -12,6 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use super::args::{Globals, LogFormat};
 use super::console::{Console, Paint};
+use super::open;
 use crate::json;
 use crate::log::{Level, Record, Sink};
 use crate::system::terminal::{Stream, Terminal};
@@ -35,14 +36,19 @@ struct State {
 
 impl ConsoleLog {
     pub fn new(console: &Console, globals: &Globals) -> ConsoleLog {
+        let configured = open::logger(globals);
         let lowest = match (globals.silent, globals.verbose) {
             (true, _) => Level::Error,
-            (false, 0) => Level::Info,
+            (false, 0) => configured.level.unwrap_or(Level::Info),
             _ => Level::Debug,
         };
+        let format = globals.log_format.unwrap_or(match configured.json {
+            Some(true) => LogFormat::Json,
+            _ => LogFormat::Text,
+        });
         ConsoleLog(Arc::new(State {
             terminal: console.terminal().clone(),
-            format: globals.log_format,
+            format,
             paint: console.paint(Stream::Err),
             lowest,
             hidden: AtomicBool::new(false),

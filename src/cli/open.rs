@@ -7,7 +7,7 @@ use super::failure::{Failure, code};
 use super::target;
 use crate::error::Error;
 use crate::id::EntryId;
-use crate::project::{self, Override, Project};
+use crate::project::{self, Logger, Override, Project};
 use crate::system;
 
 /// The project, which must be there.
@@ -42,6 +42,13 @@ pub fn find(globals: &Globals) -> Result<Option<Project>, Failure> {
 /// Exit 2 for a text that does not say which.
 pub fn overrides(globals: &Globals) -> Result<Vec<Override>, Failure> {
     globals.overrides.iter().map(|text| over(text)).collect()
+}
+
+/// How the project, if there is one, wants log records to be shown.
+pub fn logger(globals: &Globals) -> Logger {
+    // A folder that cannot be used is told of by whoever opens the project.
+    let folder = folder(globals).ok().flatten();
+    folder.map_or_else(Logger::default, |folder| Logger::of(&folder))
 }
 
 fn folder(globals: &Globals) -> Result<Option<PathBuf>, Failure> {

@@ -111,6 +111,11 @@ pub fn context(lua: &Lua) -> mlua::Result<Arc<StateContext>> {
     context.ok_or_else(|| raise(Error::internal("no process context")))
 }
 
+/// By how many nanoseconds the time of the calling process is ahead of the machine's: 0 unless a test has moved it.
+pub fn ahead(lua: &Lua) -> i64 {
+    context(lua).map_or(0, |context| context.process.kernel().ahead())
+}
+
 /// Raises unless the process that calls may do that.
 ///
 /// # Errors

@@ -381,6 +381,11 @@ impl Process {
             && self.mailbox().has_cancel()
     }
 
+    /// Whether it waits, and nothing has woken it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) == phase::IDLE
+    }
+
     pub fn state(&self) -> State {
         match self.phase.load(Ordering::SeqCst) {
             phase::ENDED => State::Exiting,

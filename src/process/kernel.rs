@@ -15,13 +15,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustc_hash::FxBuildHasher;
 use tokio::runtime::Handle;
 
+use super::clock::Clock;
 use super::control::{Identity, phase};
 use super::mailbox::{LinkDown, Refused};
 use super::names::Refusal;
 use super::pool::{Chain, Lease, Pool};
 use super::scheduler::{Scheduler, panicked};
 use super::ticker::{self, Ticked};
-use super::timer::{Clock, Timers};
+use super::timer::Timers;
 use super::{
     Body, Bound, Cause, Context, Event, EventKind, Exit, Host, HostSpec, Mailbox, Message, Names, Policy, Process,
     Program, Programs, Received, Start, Topic, Upgrade,
@@ -762,6 +763,7 @@ impl Kernel {
         if !process.settle() {
             return;
         }
+        let _acting = self.0.timers.acting();
         let number = process.pid().number();
         let (watchers, names) = process.relations().close();
         let exit = Arc::new(exit);

@@ -77,6 +77,7 @@
 pub mod acts;
 mod body;
 mod call;
+mod clock;
 mod context;
 mod control;
 mod host;
@@ -99,6 +100,7 @@ pub use body::{
     Upgrade, Wait,
 };
 pub use call::{Call, Place, Target, no_handler, parse_target};
+pub use clock::Clock;
 pub use context::{Actor, Context, Scope};
 pub use control::{Process, State};
 pub use host::{Host, HostSpec};
@@ -108,4 +110,3 @@ pub use names::Names;
 pub use options::Options;
 pub use policy::{Permission, Policy};
 pub use pool::{Pool, PoolOptions};
-pub use timer::Clock;

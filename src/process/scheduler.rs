@@ -540,14 +540,12 @@ fn run(kernel: &Kernel, index: usize, slot: Arc<Slot>) {
     }
 }
 
-fn fire(kernel: &Kernel) {
-    for (purpose, process) in kernel.timers().take_due() {
-        match purpose {
-            Purpose::Wake => process.wake(),
-            Purpose::Deadline => kernel.out_of_time(&process),
-            Purpose::Abandon => kernel.abandon(&process),
-        }
-    }
+pub(super) fn fire(kernel: &Kernel) {
+    kernel.timers().fire(|purpose, process| match purpose {
+        Purpose::Wake => process.wake(),
+        Purpose::Deadline => kernel.out_of_time(process),
+        Purpose::Abandon => kernel.abandon(process),
+    });
 }
 
 /// Steps one process, within its host's bound. False when the thread was relieved meanwhile: the worker is not its own

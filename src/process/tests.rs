@@ -8,6 +8,7 @@ mod model;
 mod soak;
 
 mod spawn;
+mod states;
 mod upgrade;
 
 use std::future::{Future, poll_fn};

@@ -6,62 +6,12 @@
 //! wakes its process once for nothing, which is cheaper than moving it at every receive with a timeout.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Process;
-
-/// Where the kernel's time comes from.
-#[derive(Clone)]
-pub struct Clock {
-    base: Instant,
-    /// Nanoseconds since `base`, when time stands still until it is advanced.
-    manual: Option<Arc<AtomicU64>>,
-}
-
-impl Clock {
-    /// The machine's monotonic clock.
-    pub fn real() -> Clock {
-        Clock {
-            base: Instant::now(),
-            manual: None,
-        }
-    }
-
-    /// A clock that moves only by [`Kernel::advance`](super::Kernel::advance).
-    pub fn manual() -> Clock {
-        Clock {
-            manual: Some(Arc::default()),
-            ..Clock::real()
-        }
-    }
-
-    pub fn now(&self) -> Instant {
-        match &self.manual {
-            None => Instant::now(),
-            Some(passed) => self.base + Duration::from_nanos(passed.load(Ordering::SeqCst)),
-        }
-    }
-
-    pub(super) fn is_manual(&self) -> bool {
-        self.manual.is_some()
-    }
-
-    pub(super) fn advance(&self, by: Duration) {
-        if let Some(passed) = &self.manual {
-            passed.fetch_add(nanos(by), Ordering::SeqCst);
-        }
-    }
-
-    fn since_base(&self, at: Instant) -> u64 {
-        nanos(at.saturating_duration_since(self.base))
-    }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX - 1)
-}
+use super::clock::Clock;
 
 /// What an entry is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +32,17 @@ pub(super) struct Timers {
     pub(super) clock: Clock,
     entries: Mutex<BTreeMap<Key, Arc<Process>>>,
     next: AtomicU64,
+    /// See [`Timers::acting`].
+    acting: AtomicUsize,
+}
+
+/// See [`Timers::acting`].
+pub(super) struct Acting<'a>(&'a AtomicUsize);
+
+impl Drop for Acting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What a process remembers of its entries, to find them again.
@@ -98,6 +59,7 @@ impl Timers {
             clock,
             entries: Mutex::default(),
             next: AtomicU64::new(NEVER),
+            acting: AtomicUsize::new(0),
         }
     }
 
@@ -163,7 +125,7 @@ impl Timers {
     }
 
     /// Takes what is due, earliest first.
-    pub(super) fn take_due(&self) -> Vec<(Purpose, Arc<Process>)> {
+    fn take_due(&self) -> Vec<(Purpose, Arc<Process>)> {
         let now = self.clock.now();
         let due: Vec<_> = {
             let mut entries = self.lock();
@@ -180,10 +142,34 @@ impl Timers {
             .collect()
     }
 
+    /// Does `act` to what is due, earliest first.
+    pub(super) fn fire(&self, mut act: impl FnMut(Purpose, &Arc<Process>)) {
+        let _acting = self.acting();
+        for (purpose, process) in self.take_due() {
+            act(purpose, &process);
+        }
+    }
+
+    /// To be held from the moment at which something can no longer be seen until those are woken whom it concerns.
+    pub(super) fn acting(&self) -> Acting<'_> {
+        self.acting.fetch_add(1, Ordering::SeqCst);
+        Acting(&self.acting)
+    }
+
+    /// Whether somebody is about to wake processes.
+    pub(super) fn is_acting(&self) -> bool {
+        self.acting.load(Ordering::SeqCst) > 0
+    }
+
+    /// When the nearest entry is due.
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        self.lock().first_key_value().map(|((at, ..), _)| *at)
+    }
+
     /// How long until the nearest entry; none when there is none, or when time stands still.
     pub(super) fn until_next(&self) -> Option<Duration> {
         let next = self.next.load(Ordering::SeqCst);
-        if next == NEVER || self.clock.is_manual() {
+        if next == NEVER || self.clock.is_stopped() {
             return None;
         }
         let now = self.clock.since_base(self.clock.now());

@@ -12,6 +12,7 @@ use super::kinds::join;
 use super::load::Origin;
 use super::place::Source;
 use super::yaml::{Map, Node};
+use crate::log::Level;
 use crate::value::Value;
 
 pub const LOCK: &str = "wippy.lock";
@@ -20,8 +21,8 @@ pub const CONFIG: &str = ".wippy.yaml";
 /// What `.wippy.yaml` says, with the defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    pub logger: Logger,
     /// The section as written, nil without one.
-    pub logger: Value,
     pub lua: Value,
     pub security: Value,
     /// How long a shutdown may take in all.
@@ -33,11 +34,43 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            logger: Value::Nil,
+            logger: Logger::default(),
             lua: Value::Nil,
             security: Value::Nil,
             shutdown_timeout: Duration::from_secs(30),
             max_memory: Limits::default().max_memory,
+        }
+    }
+}
+
+/// How log records are shown, unless the command line says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Logger {
+    /// Those below are not shown.
+    pub level: Option<Level>,
+    /// Each as a JSON object.
+    pub json: Option<bool>,
+}
+
+const LEVELS: [(&str, Level); 4] = [
+    ("debug", Level::Debug),
+    ("info", Level::Info),
+    ("warn", Level::Warn),
+    ("error", Level::Error),
+];
+
+const ENCODINGS: [(&str, bool); 2] = [("console", false), ("json", true)];
+
+impl Logger {
+    /// That of the project in a folder, which is the default for whatever is wrong: loading the project tells what.
+    pub fn of(folder: &Path) -> Logger {
+        Config::read(folder, &mut Vec::new()).logger
+    }
+
+    fn read(fields: &Fields<'_>) -> Logger {
+        Logger {
+            level: fields.word("level", &LEVELS, "invalid log level"),
+            json: fields.word("encoding", &ENCODINGS, "invalid log encoding"),
         }
     }
 }
@@ -55,7 +88,7 @@ impl Config {
         let mut config = Config::default();
         with_file(folder, CONFIG, found, |fields| {
             let section = |name: &str| fields.node(name).map_or(Value::Nil, Node::to_value);
-            config.logger = section("logger");
+            config.logger = Logger::read(&fields.map("logger"));
             config.lua = section("lua");
             config.security = section("security");
             if let Some(timeout) = fields.map("shutdown").duration("timeout") {

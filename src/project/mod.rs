@@ -26,7 +26,7 @@ mod registry;
 pub mod schema;
 pub mod yaml;
 
-pub use config::Config;
+pub use config::{Config, Logger};
 pub use diagnostic::{Code, Diagnostic, Place, Severity};
 pub use entry::*;
 pub use files::find;

@@ -8,6 +8,7 @@ use super::diagnostic::{Style, to_text};
 use super::*;
 use crate::error::Kind;
 use crate::id::EntryId;
+use crate::log::Level;
 use crate::system;
 use crate::value::Value;
 
@@ -784,7 +785,7 @@ fn configuration_sets_defaults_of_entries() {
     let (_temp, project) = project(&[
         (
             ".wippy.yaml",
-            "limits: {max_memory: 64MiB}\nshutdown: {timeout: 5s}\nlogger: {level: debug}\nsecurity: {strict: true}\n",
+            "limits: {max_memory: 64MiB}\nshutdown: {timeout: 5s}\nlogger: {level: debug, encoding: json}\nsecurity: {strict: true}\n",
         ),
         (
             "src/a.yaml",
@@ -793,7 +794,11 @@ fn configuration_sets_defaults_of_entries() {
     ]);
     assert_eq!(findings(&project), Vec::<String>::new());
     assert_eq!(project.config.shutdown_timeout.as_secs(), 5);
-    assert_eq!(project.config.logger.get("level"), Some(&Value::from("debug")));
+    let logger = Logger {
+        level: Some(Level::Debug),
+        json: Some(true),
+    };
+    assert_eq!((project.config.logger, Logger::of(&project.folder)), (logger, logger));
     for (name, expected) in [("app:m", 64 << 20), ("app:n", 0)] {
         let Spec::Lua(spec) = &project.registry.get(&id(name)).unwrap().spec else {
             panic!()

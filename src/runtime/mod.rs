@@ -51,6 +51,8 @@ pub struct Options {
     pub oneshot: bool,
     /// `shutdown.timeout`: how long a stop takes at most before everything is terminated.
     pub shutdown_timeout: Duration,
+    /// The time of its processes.
+    pub clock: Clock,
     /// Nothing will be started: folders are not opened, and none is made.
     pub dry: bool,
     /// The WASM entry that is wanted first: it is loaded while the rest is made.
@@ -67,6 +69,7 @@ impl Options {
             workers: 0,
             oneshot: false,
             shutdown_timeout: Duration::from_secs(30),
+            clock: Clock::real(),
             dry: false,
             first: None,
         }
@@ -121,7 +124,7 @@ impl Runtime {
             log: options.log,
             io: io.clone(),
             programs: engines.clone(),
-            clock: Clock::real(),
+            clock: options.clock,
         });
         kernel.on_tick(move || wasm.tick());
         if !options.dry {

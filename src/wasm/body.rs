@@ -23,7 +23,7 @@ use super::state::State;
 use super::value::Arguments;
 use super::wasi::Inputs;
 use crate::error::{Error, Result};
-use crate::process::{Body, Cause, Exit, Progress, Received, StepContext, Wait};
+use crate::process::{Body, Cause, Exit, Process, Progress, Received, StepContext, Wait};
 use crate::size;
 use crate::system::volume;
 use crate::value::Packed;
@@ -54,10 +54,6 @@ pub struct WasmBody {
     seed: Option<Seed>,
     gauge: Arc<Gauge>,
     inputs: Arc<Inputs>,
-    /// Bytes; 0: as much as it likes.
-    max_memory: u64,
-    /// What lies unread in its mailbox and counts as its memory.
-    kept: u64,
 }
 
 /// What the first step makes the instance from.
@@ -70,8 +66,6 @@ struct Seed {
 impl WasmBody {
     pub(super) fn new(program: Arc<WasmProgram>, call: Call, inputs: Arc<Inputs>, seat: Seat) -> WasmBody {
         WasmBody {
-            max_memory: program.spec().limits.max_memory,
-            kept: 0,
             running: None,
             seed: Some(Seed { program, call, seat }),
             gauge: Arc::default(),
@@ -111,7 +105,7 @@ impl Opening {
             prepared,
             inputs: self.inputs,
         };
-        Ok(run.finish(store, call, seat))
+        Ok(run.finish(Seated { store, _seat: seat }, call))
     }
 
     async fn compile_and_run(self) -> Exit {
@@ -152,6 +146,23 @@ impl Opening {
     }
 }
 
+impl WasmBody {
+    /// The end of a guest for which too much is kept: what it does not read of what it wanted to hear.
+    fn piled_up(&self, process: &Process) -> Option<Exit> {
+        let given = self.inputs.given();
+        if !given.reads_mail {
+            return None;
+        }
+        let kept = process.mailbox().held() as u64;
+        self.gauge.kept.store(kept, Ordering::Relaxed);
+        let is_over = kept > 0 && given.max_memory > 0 && self.gauge.held() > given.max_memory;
+        is_over.then(|| {
+            let stop = exceeded("max_memory", given.max_memory, size::format);
+            with_stderr(stop.exit().clone(), self.inputs.tail())
+        })
+    }
+}
+
 /// What a stream, a future or a task is in the engine's own table, at most.
 const ENTRIES: usize = 4;
 
@@ -178,25 +189,16 @@ impl Future for Yield {
     }
 }
 
-impl WasmBody {
-    /// The end of a guest that lets ends pile up which it wanted to hear of.
-    fn overfull(&mut self, cx: &StepContext<'_>) -> Option<Exit> {
-        self.kept = cx.process.mailbox().held() as u64;
-        let is_over = self.kept > 0 && self.max_memory > 0 && self.memory() > self.max_memory;
-        is_over.then(|| exceeded("max_memory", self.max_memory, size::format).exit().clone())
-    }
-}
-
 impl Body for WasmBody {
     fn step(&mut self, cx: &mut StepContext<'_>) -> Progress {
-        if let Some(exit) = self.overfull(cx) {
-            return Progress::Ended(exit);
-        }
         if let Some(seed) = self.seed.take() {
             match self.begin(seed) {
                 Ok(running) => self.running = Some(running),
                 Err(error) => return Progress::Ended(Exit::failed(error)),
             }
+        }
+        if let Some(exit) = self.piled_up(cx.process) {
+            return Progress::Ended(exit);
         }
         let Some(running) = &mut self.running else {
             return Progress::Ended(Exit::failed(Error::internal("stepped after its end")));
@@ -224,7 +226,7 @@ impl Body for WasmBody {
     }
 
     fn memory(&self) -> u64 {
-        self.gauge.memory.load(Ordering::Relaxed) + self.kept
+        self.gauge.held()
     }
 
     fn last_received(&self) -> Vec<Received> {
@@ -249,11 +251,19 @@ struct Run {
 /// Why a run has no result, and what was being done.
 type Fault = (wasmtime::Error, Phase);
 
+/// A store in its place. Fields go in this order, also when the run is dropped in its midst: a place that is given back
+/// before its store is gone would be taken twice.
+struct Seated {
+    store: Store<State>,
+    _seat: Seat,
+}
+
 impl Run {
-    async fn finish(self, mut store: Store<State>, call: Call, seat: Seat) -> Exit {
+    async fn finish(self, mut seated: Seated, call: Call) -> Exit {
+        let store = &mut seated.store;
         let result = match (&*self.prepared, call) {
             (Prepared::Component { pre, function }, Call::Component(args)) => {
-                self.component(&mut store, pre, function, &args).await
+                self.component(store, pre, function, &args).await
             }
             (
                 Prepared::Core {
@@ -262,12 +272,10 @@ impl Run {
                     initialize,
                 },
                 Call::Core(args),
-            ) => self.core(&mut store, pre, function, *initialize, &args).await,
+            ) => self.core(store, pre, function, *initialize, &args).await,
             _ => unreachable!("a program's code and its arguments are of one kind"),
         };
-        // The seat outlives the store.
-        drop(store);
-        drop(seat);
+        drop(seated);
         result.unwrap_or_else(|(error, phase)| translate(&error, phase, self.program.bounds(), self.inputs.tail()))
     }
 

@@ -21,6 +21,8 @@ const ELEMENT: usize = size_of::<usize>();
 pub struct Gauge {
     /// Bytes of memories and tables.
     pub memory: AtomicU64,
+    /// Bytes that others keep for the guest: ends that it wanted to hear of and has not read, its relations.
+    pub kept: AtomicU64,
     /// No tick has come since the step began: the guest has a whole slice before it.
     pub fresh: AtomicBool,
     /// The guest yielded because its slice was over.
@@ -31,6 +33,12 @@ pub struct Gauge {
 }
 
 impl Gauge {
+    /// What counts as its memory.
+    pub fn held(&self) -> u64 {
+        let memory = self.memory.load(Ordering::Relaxed);
+        memory.saturating_add(self.kept.load(Ordering::Relaxed))
+    }
+
     /// The messages that the guest took last.
     pub fn received(&self) -> MutexGuard<'_, Trail> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner)
@@ -63,7 +71,7 @@ impl Memory {
     fn grow(&mut self, current: usize, desired: usize, unit: usize) -> wasmtime::Result<bool> {
         let more = (desired.saturating_sub(current) as u64).saturating_mul(unit as u64);
         let total = self.gauge.memory.load(Ordering::Relaxed).saturating_add(more);
-        if self.allowed > 0 && total > self.allowed {
+        if self.allowed > 0 && self.gauge.held().saturating_add(more) > self.allowed {
             return Err(wasmtime::Error::new(exceeded("max_memory", self.allowed, size::format)));
         }
         self.gauge.memory.store(total, Ordering::Relaxed);

@@ -431,7 +431,9 @@ impl Program for Handle {
         let given = Given {
             args,
             system: program.shared.system.clone(),
+            reads_mail: program.actor,
             max_transfer: spec.limits.max_transfer,
+            max_memory: spec.limits.max_memory,
         };
         let inputs = Inputs::capture(program, &start.process, given)?;
         let dense = start.process.host().is_dense();

@@ -105,12 +105,16 @@ describe("funcs.call", function()
 		local before = funcs.call("fn:state", "count")
 		assert.is_true(before > 1)
 		local future = funcs.async("fn:state", "wait")
-		time.sleep("10ms")
-		for _, info in ipairs(process.list()) do
-			if info.entry == "fn:state" then
-				assert(process.terminate(info.pid))
+		local running
+		while not running do
+			time.sleep("1ms")
+			for _, info in ipairs(process.list()) do
+				if info.entry == "fn:state" and info.state == "waiting" then
+					running = info.pid
+				end
 			end
 		end
+		assert(process.terminate(running))
 		local err = future:response():receive()
 		assert.equal("process terminated", err:message())
 		assert.equal(1, (funcs.call("fn:state", "count")))

@@ -67,11 +67,11 @@ describe("payload", function()
 
 	it("does not cross processes", function()
 		process.send(process.pid(), "wrapped", payload.new(1))
-		local message = process.receive("1s")
+		local message = process.receive("20s")
 		assert.equal(1, message.values.n)
 		assert.is_nil(message.value)
 		process.send(process.pid(), "unwrapped", payload.new(1):data())
-		assert.equal(1, process.receive("1s").value)
+		assert.equal(1, process.receive("20s").value)
 	end)
 end)
 

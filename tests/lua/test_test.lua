@@ -188,7 +188,7 @@ describe("a test", function()
 	it("finds none of them in the next one", function()
 		assert.is_nil(process.receive(0))
 		process.send(process.pid(), "news", 3)
-		assert.equal(3, process.receive("1s").value)
+		assert.equal(3, process.receive("20s").value)
 	end)
 
 	it("declares folders, variables and hosts too", function()
@@ -207,7 +207,7 @@ describe("a test", function()
 		assert.has_error(function() test.entry({ name = "small", kind = "process.host" }) end, "host test:small is already running")
 	end)
 
-	it("may take longer when it says so", function() time.sleep("20ms") end, "1s")
+	it("may take longer when it says so", function() time.sleep("20ms") end, "20s")
 
 	pending("may be declared for later")
 	it("may have no body yet")

@@ -144,16 +144,13 @@ fn output_of_others_does_not_break_the_line() {
         "MESSAGE",
     );
     pty.line("process.spawn('./later.lua')", "NotFound");
-    folder.write(
-        "later.lua",
-        "require('time').sleep('500ms') require('logger'):info('from ' .. 'afar, later')",
-    );
+    let later = "local time, dir = require('time'), require('fs').get('repl:dir')\nwhile not dir:exists('go') do \
+                 time.sleep('1ms') end\nrequire('logger'):info('from ' .. 'afar, later')";
+    folder.write("later.lua", later);
     pty.line("process.spawn('./later.lua') ~= nil", "true");
-    pty.sees("> ")
-        .keys("20 + ")
-        .sees("from afar, later")
-        .keys("22\r")
-        .sees("42");
+    pty.sees("> ").keys("20 + ").sees("20 + ");
+    folder.write("go", "");
+    pty.sees("from afar, later").keys("22\r").sees("42");
     leave(pty);
 }
 

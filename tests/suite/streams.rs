@@ -109,7 +109,8 @@ fn a_process_that_fails_unobserved_leaves_a_record() {
     let folder = project(
         "  - name: child\n    kind: process.lua\n    source: return function() error('lost') end\n  - name: main\n    \
          kind: process.lua\n    meta: { command: { name: main } }\n    modules: [time]\n    source: |\n      return \
-         function()\n        process.spawn('app:child', 'app:processes')\n        time.sleep('200ms')\n      end\n",
+         function()\n        local pid = process.spawn('app:child', 'app:processes')\n        while process.info(pid) do \
+         time.sleep('1ms') end\n      end\n",
     );
     folder
         .wippy("run main")
@@ -160,6 +161,30 @@ fn the_record_of_a_failure_says_what_came_before_and_who_was_told() {
         .stderr_has("process failed")
         .stderr_has("told=[\"{")
         .stderr_has("t7 from {");
+}
+
+#[test]
+fn the_configuration_says_how_records_look_unless_an_option_does() {
+    let folder = lua("return function() logger:debug('one') logger:info('two') logger:warn('three') end");
+    let messages = |words: &str| {
+        let outcome = folder.wippy(words).run().code(0);
+        let text = String::from_utf8(outcome.stderr).expect("text");
+        let lines = text.lines().map(|line| (line.starts_with('{'), line.contains("three")));
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(messages("run main"), [(false, false), (false, true)]);
+    folder.write(".wippy.yaml", "logger: { level: warn, encoding: json }\n");
+    assert_eq!(messages("run main"), [(true, true)]);
+    assert_eq!(messages("-v --log-format text run main").len(), 3);
+    assert_eq!(messages("--log-format text run main"), [(false, true)]);
+    assert!(messages("-s run main").is_empty());
+    folder.write(".wippy.yaml", "logger: { level: loud }\n");
+    folder
+        .wippy("check")
+        .run()
+        .code(3)
+        .stdout_has("invalid log level")
+        .stdout_has(".wippy.yaml:1:");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `--watch`: what a change of files starts again, what it leaves alone, and how it ends. Every step waits for the line that says
 //! that the one before was seen.
 
+use std::io::Write;
+
 use crate::harness::{Folder, Outcome, Running};
 use crate::projects::{index, lua, project};
 
@@ -16,10 +18,19 @@ fn says(word: &str) -> String {
     format!("return function()\n  print('{word}', process.pid())\n  process.events():receive()\nend")
 }
 
+/// Writes a file as editors do, whole or not at all: half of one would be a change of its own.
+fn put(folder: &Folder, path: &str, text: impl AsRef<[u8]>) {
+    let path = folder.path().join(path);
+    std::fs::create_dir_all(path.parent().expect("a file in the folder")).expect("a writable folder");
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(text.as_ref()).expect("a writable file");
+    file.persist(path).expect("a rename");
+}
+
 fn two_services() -> Folder {
     let folder = project(&(service("one") + &service("two")));
-    folder.write("src/one.lua", says("one"));
-    folder.write("src/two.lua", says("two"));
+    put(&folder, "src/one.lua", says("one"));
+    put(&folder, "src/two.lua", says("two"));
     folder
 }
 
@@ -45,7 +56,7 @@ fn count(outcome: &Outcome, text: &str) -> usize {
 fn only_the_service_of_a_changed_file_is_started_again() {
     let folder = two_services();
     let mut running = services(&folder);
-    folder.write("src/one.lua", says("another"));
+    put(&folder, "src/one.lua", says("another"));
     running.until_error("another\t{app:processes|0x00003}");
     running.until_error(UP_TO_DATE);
     let outcome = interrupted(running).stderr_has(
@@ -72,20 +83,21 @@ fn a_file_that_is_renamed_into_place_is_a_change() {
 fn what_is_broken_is_shown_and_what_runs_goes_on() {
     let folder = two_services();
     let mut running = services(&folder);
-    folder.write("src/one.lua", "return function(");
+    put(&folder, "src/one.lua", "return function(");
     running.until_error("error[lua-syntax]");
     running.until_error("files changed, with errors; what runs goes on as it was");
     let index = folder.read("src/_index.yaml");
-    folder.write(
+    put(
+        &folder,
         "src/_index.yaml",
         index.replace("process: two_main", "process: [two_main"),
     );
     running.until_error("error[yaml-syntax]");
     running.until_errors("what runs goes on as it was", 2);
-    folder.write("src/_index.yaml", index);
+    put(&folder, "src/_index.yaml", index);
     // The first mistake is still there.
     running.until_errors("what runs goes on as it was", 3);
-    folder.write("src/one.lua", says("mended"));
+    put(&folder, "src/one.lua", says("mended"));
     running.until_error("mended\t{app:processes|0x00003}");
     running.until_error(UP_TO_DATE);
     let outcome = interrupted(running);
@@ -99,8 +111,8 @@ fn a_project_that_cannot_start_is_waited_for() {
     let mut running = folder.wippy("run --watch").start_open();
     running.until_error("nothing to start");
     running.until_error("nothing runs; waiting for a change");
-    folder.write("src/one.lua", says("one"));
-    folder.write("src/_index.yaml", index(&service("one")));
+    put(&folder, "src/one.lua", says("one"));
+    put(&folder, "src/_index.yaml", index(&service("one")));
     running.until_error("one\t{app:processes|0x00001}");
     running.until_error(WATCHING);
     interrupted(running);
@@ -109,10 +121,10 @@ fn a_project_that_cannot_start_is_waited_for() {
 #[test]
 fn a_service_that_could_not_start_starts_when_it_is_mended() {
     let folder = two_services();
-    folder.write("src/one.lua", "return function(");
+    put(&folder, "src/one.lua", "return function(");
     let mut running = services(&folder);
     running.until_error("app:one cannot be started");
-    folder.write("src/one.lua", says("mended"));
+    put(&folder, "src/one.lua", says("mended"));
     running.until_error("mended\t{app:processes|");
     running.until_error(UP_TO_DATE);
     let outcome = interrupted(running);
@@ -123,10 +135,10 @@ fn a_service_that_could_not_start_starts_when_it_is_mended() {
 fn services_come_and_go_with_their_entries() {
     let folder = two_services();
     let mut running = services(&folder);
-    folder.write("src/more/three.lua", says("three"));
+    put(&folder, "src/more/three.lua", says("three"));
     let more =
         format!("namespace: more\nentries:\n{}", service("three")).replace("host: processes", "host: app:processes");
-    folder.write("src/more/_index.yaml", more);
+    put(&folder, "src/more/_index.yaml", more);
     running.until_error("three\t{app:processes|0x00003}");
     running.until_error(UP_TO_DATE);
     std::fs::remove_dir_all(folder.path().join("src/more")).expect("a folder");
@@ -142,25 +154,27 @@ fn a_library_and_a_process_below_a_service_concern_it() {
                   library.lua\n    source: file://words.lua\n";
     let folder = project(&(service("one") + &service("two") + worker));
     let index = folder.read("src/_index.yaml");
-    folder.write(
+    put(
+        &folder,
         "src/_index.yaml",
         index.replace("file://two.lua", "file://two.lua\n    imports: { words: words }"),
     );
     let boss = "return function()\n  process.spawn('app:worker', 'app:processes')\n  process.events():receive()\nend";
-    folder.write("src/one.lua", boss);
-    folder.write(
+    put(&folder, "src/one.lua", boss);
+    put(
+        &folder,
         "src/two.lua",
         "return function() print(require('words')) process.events():receive() end",
     );
-    folder.write("src/worker.lua", says("worker"));
-    folder.write("src/words.lua", "return 'hello'");
+    put(&folder, "src/worker.lua", says("worker"));
+    put(&folder, "src/words.lua", "return 'hello'");
     let mut running = services(&folder);
     running.until_error("worker\t{app:processes|");
     running.until_error("hello");
-    folder.write("src/worker.lua", says("drone"));
+    put(&folder, "src/worker.lua", says("drone"));
     running.until_error("drone\t{app:processes|");
     running.until_error(UP_TO_DATE);
-    folder.write("src/words.lua", "return 'good morning'");
+    put(&folder, "src/words.lua", "return 'good morning'");
     running.until_error("good morning");
     running.until_errors(UP_TO_DATE, 2);
     interrupted(running)
@@ -174,7 +188,7 @@ fn a_changed_host_starts_everything_again() {
     let mut running = services(&folder);
     let index = folder.read("src/_index.yaml");
     let host = "kind: process.host\n    host: { mailbox_limit: 10 }";
-    folder.write("src/_index.yaml", index.replace("kind: process.host", host));
+    put(&folder, "src/_index.yaml", index.replace("kind: process.host", host));
     running.until_error("files changed; everything is started again");
     running.until_errors(WATCHING, 2);
     let outcome = interrupted(running);
@@ -188,12 +202,12 @@ fn what_concerns_nothing_and_what_lies_outside_starts_nothing() {
     let outside = Folder::new();
     let folder = two_services();
     let mut running = services(&folder);
-    outside.write("one.lua", "return function(");
-    folder.write("README.md", "news");
-    folder.write(".git/one.lua", "return function(");
-    folder.write("src/one.lua", says("one"));
+    put(&outside, "one.lua", "return function(");
+    put(&folder, "README.md", "news");
+    put(&folder, ".git/one.lua", "return function(");
+    put(&folder, "src/one.lua", says("one"));
     // The first change that counts is the last one.
-    folder.write("src/two.lua", says("another"));
+    put(&folder, "src/two.lua", says("another"));
     running.until_error("another\t");
     running.until_error(UP_TO_DATE);
     let outcome = interrupted(running);
@@ -205,13 +219,18 @@ fn a_program_is_started_again_while_it_runs_and_after_its_end() {
     let folder = lua("return function() print('first') process.events():receive() end");
     let mut running = folder.wippy("run --watch main").start_open();
     running.until("first\n");
-    folder.write("src/main.lua", "return function() print('second') return 7 end");
+    put(
+        &folder,
+        "src/main.lua",
+        "return function() print('second') return 7 end",
+    );
     running.until("second\n");
     running.until_error("ended; waiting for a change; stop with Ctrl-C code=7");
-    folder.write("src/main.lua", "return function() print('third' end");
+    put(&folder, "src/main.lua", "return function() print('third' end");
     running.until_error("error[lua-syntax]");
     running.until_errors("waiting for a change", 2);
-    folder.write(
+    put(
+        &folder,
         "src/main.lua",
         "return function() print('third') process.events():receive() end",
     );
@@ -231,7 +250,7 @@ fn a_script_is_watched_with_what_lies_beside_it() {
     let mut running = folder.wippy("run --watch main.lua").start_open();
     running.until("hello\n");
     running.until_error("waiting for a change");
-    folder.write("words.lua", "return 'good morning'");
+    put(&folder, "words.lua", "return 'good morning'");
     running.until("good morning\n");
     running.until_errors("waiting for a change", 2);
     interrupted(running);
@@ -257,15 +276,15 @@ fn only_the_changed_test_file_runs_again() {
     let mut running = tests(&folder, "");
     running.until("2 passed in 2 files");
     running.until_error(WAITING);
-    folder.write("tests/one_test.lua", "it('uno', function() end)");
+    put(&folder, "tests/one_test.lua", "it('uno', function() end)");
     running.until("✓ uno");
     running.until("1 passed in 1 file,");
     running.until_errors(WAITING, 2);
     // What others may need concerns all.
-    folder.write("tests/words.lua", "return { two = 'zwei' }");
+    put(&folder, "tests/words.lua", "return { two = 'zwei' }");
     running.until("1 passed, 1 failed in 2 files");
     running.until_errors(WAITING, 3);
-    folder.write("tests/words.lua", "return { two = 2 }");
+    put(&folder, "tests/words.lua", "return { two = 2 }");
     running.until_times("2 passed in 2 files", 2);
     running.until_errors(WAITING, 4);
     interrupted(running)
@@ -279,10 +298,10 @@ fn a_test_file_may_be_broken_come_and_go() {
     let mut running = tests(&folder, "");
     running.until("✗ the file itself");
     running.until_error(WAITING);
-    folder.write("tests/one_test.lua", "it('one', function() end)");
+    put(&folder, "tests/one_test.lua", "it('one', function() end)");
     running.until("✓ one");
     running.until_errors(WAITING, 2);
-    folder.write("tests/new/er/two_test.lua", "it('two', function() end)");
+    put(&folder, "tests/new/er/two_test.lua", "it('two', function() end)");
     running.until("✓ two");
     running.until_errors(WAITING, 3);
     std::fs::remove_dir_all(folder.path().join("tests/new")).expect("a folder");
@@ -302,7 +321,7 @@ fn a_run_that_is_outdated_ends_and_begins_anew() {
     )]);
     let mut running = tests(&folder, "");
     running.until("✓ begins");
-    folder.write("tests/one_test.lua", "it('ends', function() end)");
+    put(&folder, "tests/one_test.lua", "it('ends', function() end)");
     running.until("stopped before its end");
     running.until("✓ ends");
     running.until_error(WAITING);
@@ -312,21 +331,22 @@ fn a_run_that_is_outdated_ends_and_begins_anew() {
 #[test]
 fn tests_of_a_project_run_again_when_its_entries_change() {
     let folder = project("  - name: sum\n    kind: function.lua\n    source: file://sum.lua\n    method: main\n");
-    folder.write("src/sum.lua", "return function(a, b) return a * b end");
-    folder.write(
+    put(&folder, "src/sum.lua", "return function(a, b) return a * b end");
+    put(
+        &folder,
         "tests/sum_test.lua",
         "it('adds', function() assert.equal(5, (require('funcs').call('app:sum', 2, 3))) end)",
     );
     let mut running = folder.wippy("test --watch --format json").start_open();
     running.until("\"failed\":1");
     running.until_error(WAITING);
-    folder.write("src/sum.lua", "return function(a, b) return a + b end");
+    put(&folder, "src/sum.lua", "return function(a, b) return a + b end");
     running.until("\"passed\":1");
     running.until_errors(WAITING, 2);
     let index = folder.read("src/_index.yaml");
-    folder.write("src/_index.yaml", format!("{index}  - name: [\n"));
+    put(&folder, "src/_index.yaml", format!("{index}  - name: [\n"));
     running.until_errors(WAITING, 3);
-    folder.write("src/_index.yaml", index);
+    put(&folder, "src/_index.yaml", index);
     running.until_times("\"passed\":1", 2);
     running.until_errors(WAITING, 4);
     let outcome = interrupted(running);
@@ -342,6 +362,6 @@ fn tests_end_when_nobody_reads_them() {
     let mut running = tests(&folder, "");
     running.until_error(WAITING);
     running.hang_up();
-    folder.write("tests/one_test.lua", "it('two', function() end)");
+    put(&folder, "tests/one_test.lua", "it('two', function() end)");
     running.wait().code(0);
 }

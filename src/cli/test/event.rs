@@ -10,7 +10,6 @@ use crate::value::Value;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "few, and each is looked at once")]
 pub enum Event {
     Test(Report),
     /// Something to know about a file that belongs to no test.
@@ -76,6 +75,8 @@ pub struct Summary {
     pub failed: usize,
     pub pending: usize,
     pub listed: usize,
+    /// Of a random order.
+    pub seed: Option<u32>,
     pub took: Duration,
 }
 
@@ -290,6 +291,7 @@ pub mod samples {
                 failed: 2,
                 pending: 1,
                 listed: 0,
+                seed: None,
                 took: Duration::from_millis(1234),
             }),
         ]

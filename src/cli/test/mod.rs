@@ -69,6 +69,7 @@ fn setting(
         project: project.map(|project| project.folder.clone()),
         overrides: open::overrides(globals)?,
         options: options(args, timeout),
+        seed: seed(args),
         timeout,
         fail_fast: args.fail_fast,
         jobs: args.jobs.map(usize::from),
@@ -82,6 +83,7 @@ fn report(format: Format, jobs: Vec<Job>, setting: &Setting, console: &Console) 
     let mut reporter = report::reporter(format, console.paint(Stream::Out));
     let mut summary = Summary {
         files: jobs.len(),
+        seed: setting.seed,
         ..Summary::default()
     };
     let mut tell = |event: &Event| {

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::Log;
 use crate::lua::modules::test::Bench;
-use crate::process::{Exit, Process};
+use crate::process::{Clock, Exit, Process};
 use crate::project::{DirectorySpec, Entry, LuaKind, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
 use crate::race::{First, first};
 use crate::runtime::{Options, Runtime};
@@ -34,6 +34,7 @@ pub struct Setting {
     pub overrides: Vec<crate::project::Override>,
     /// For the half in Lua.
     pub options: Value,
+    pub seed: Option<u32>,
     /// Nanoseconds.
     pub timeout: i64,
     pub fail_fast: bool,
@@ -135,6 +136,7 @@ impl Session {
         let runtime = Runtime::boot(Options {
             log: Log::new(bench.records.clone()),
             shutdown_timeout: project.config.shutdown_timeout,
+            clock: Clock::stoppable(),
             ..Options::new(registry, bench.terminal.clone())
         })?;
         // Set once, here.

@@ -70,16 +70,18 @@ impl Watch {
     }
 
     /// Watches these folders in place of the former ones. What changed in folders that were watched already is not forgotten.
-    pub fn follow(&mut self, mut roots: Vec<Root>, console: &Console) {
+    /// False when they are the same.
+    pub fn follow(&mut self, mut roots: Vec<Root>, console: &Console) -> bool {
         roots.sort();
         roots.dedup();
         if roots == self.roots {
-            return;
+            return false;
         }
         self.roots = roots;
         let before = std::mem::take(&mut self.files);
         self.look(console);
         self.files.keep(&before);
+        true
     }
 
     /// Waits until files are others than before, and for [`QUIET`] nothing more has happened: their paths, sorted, files that

@@ -65,9 +65,15 @@ type Over = Option<Result<u8, Failure>>;
 impl Watcher<'_> {
     /// One run, and the wait for a change after it.
     async fn round(&mut self, make: &impl Fn() -> Result<Job, Failure>) -> Over {
-        let job = make();
-        if let Err(failure) = self.follow(job.as_ref().ok()) {
-            return Some(Err(failure));
+        // Before the job: a change between the two is found as one, and not lost.
+        self.project = match open::find(self.globals) {
+            Ok(project) => project,
+            Err(failure) => return Some(Err(failure)),
+        };
+        let mut job = make();
+        if self.follow(job.as_ref().ok()) {
+            // It was read before anybody watched.
+            job = make();
         }
         let booted = job.and_then(|job| Ok((run::boot(&job, self.globals, self.console)?, job)));
         let ended = match booted {
@@ -115,13 +121,11 @@ impl Watcher<'_> {
         }
     }
 
-    /// Watches the project, and the folder of a file that is run.
-    fn follow(&mut self, job: Option<&Job>) -> Result<(), Failure> {
-        self.project = open::find(self.globals)?;
+    /// Watches the project, and the folder of a file that is run. Whether these are others than before.
+    fn follow(&mut self, job: Option<&Job>) -> bool {
         let mut folders: Vec<Root> = self.project.iter().flat_map(roots).collect();
         folders.extend(job.into_iter().filter_map(own_folder));
-        self.watch.follow(folders, self.console);
-        Ok(())
+        self.watch.follow(folders, self.console)
     }
 
     /// A signal that has come.

@@ -60,6 +60,8 @@ struct Running {
     modules: HashSet<EntryId>,
     /// The last that was seen of the files is not what runs.
     is_behind: bool,
+    /// What was found wrong with it.
+    told: Vec<Diagnostic>,
 }
 
 /// What a change of files comes to.
@@ -99,6 +101,7 @@ impl Watcher<'_> {
             project,
             modules: HashSet::new(),
             is_behind: false,
+            told: Vec::new(),
         })
     }
 
@@ -238,9 +241,15 @@ impl Running {
         let is_config = project.config != self.project.config;
         let found = self.errors(&project, &changed);
         if !found.is_empty() {
+            let is_known = self.is_behind && found == self.told;
             self.is_behind = true;
-            return Change::Broken(found);
+            self.told.clone_from(&found);
+            return match is_known {
+                true => Change::Nothing,
+                false => Change::Broken(found),
+            };
         }
+        self.told.clear();
         if is_config || stands_on(&changed, &self.project.registry) {
             return Change::Everything;
         }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `"ok", …` | it returned |
 //! | `"error", value, frames` | it raised, or a coroutine that was spawned meanwhile did, or all coroutines are blocked |
-//! | `"timeout", nil, frames` | the time was up (nanoseconds; nil or 0: never) |
+//! | `"timeout", nil, frames` | the time was up (nanoseconds of the machine's time; nil or 0: never) |
 //! | `"interrupted", nil, frames` | [`Process::interrupt`](crate::process::Process::interrupt) was called, from whatever thread |
 //!
 //! `frames` are tables of `source`, `line`, `name`: where it was. A ward that has to end is **cut**: its task is
@@ -89,7 +89,7 @@ impl Driver {
             task.caller = Some(waiter);
         }
         if timeout > 0 {
-            self.arm(waiter, Duration::from_nanos(timeout.unsigned_abs()));
+            self.set_alarm(waiter, Duration::from_nanos(timeout.unsigned_abs()));
         }
     }
 
@@ -247,17 +247,6 @@ impl Driver {
         self.cutting
     }
 
-    fn is_overdue(&self) -> bool {
-        let now = self.process().kernel().now();
-        self.tasks.iter().flatten().any(|task| {
-            let wait = task
-                .wait
-                .as_ref()
-                .filter(|wait| matches!(wait.what, What::Guarded { .. }));
-            wait.and_then(|wait| wait.timer).is_some_and(|(at, _)| at <= now)
-        })
-    }
-
     /// The stack of the running task was unwound by [`Driver::must_cut`]: its guarded call ends now.
     pub(super) unsafe fn was_cut(&mut self, number: u32, thread: Lua) -> Resumed {
         self.cutting = false;
@@ -266,6 +255,7 @@ impl Driver {
         let is_ward = self.caller_of(number).is_some();
         self.lifted(|driver| {
             driver.heed_interrupt();
+            driver.ring_alarms();
             driver.fire_timers();
         });
         if !is_ward {

@@ -44,6 +44,7 @@
 //! code); `boot` (from chunks to main), `outcome` (from main's results to an exit), `reuse` (from one call of a function to
 //! the next).
 
+mod alarm;
 mod boot;
 mod bytecode;
 mod channel;
@@ -190,6 +191,7 @@ pub struct Driver {
     current: u32,
     tickets: u64,
     timers: timer::Timers,
+    alarms: Vec<alarm::Alarm>,
     mail: mailbox::Mail,
     channel_meta: *const std::ffi::c_void,
     case_meta: *const std::ffi::c_void,
@@ -256,6 +258,7 @@ impl Driver {
             current: 0,
             tickets: 0,
             timers: timer::Timers::default(),
+            alarms: Vec::new(),
             mail: mailbox::Mail::default(),
             channel_meta: std::ptr::null(),
             case_meta: std::ptr::null(),
@@ -538,6 +541,7 @@ impl Driver {
     /// Completes what has come meanwhile.
     fn collect(&mut self) {
         self.heed_interrupt();
+        self.ring_alarms();
         self.fire_timers();
         self.poll_calls();
         // SAFETY: nothing of the state runs; the limit is lifted.
@@ -679,7 +683,7 @@ impl Driver {
         }
         self.process().set_hears_cancel(self.mail.wants_events() || receives);
         Some(Progress::Waiting(
-            match calls || !self.begun.is_empty() || !self.timers.is_empty() {
+            match calls || !self.begun.is_empty() || !self.timers.is_empty() || !self.alarms.is_empty() {
                 true => Wait::Other,
                 false => Wait::Mailbox,
             },

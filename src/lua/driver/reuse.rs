@@ -30,13 +30,16 @@ impl Driver {
         self.free.clear();
         self.ready.clear();
         self.waiting = waiting::Calls::default();
+        self.alarms.clear();
         self.stop_calls(0);
         self.stop_timers(0);
         self.close_windows(0);
         self.forget_received();
         self.context.close();
         (self.host_yield, self.preempted, self.guarded, self.cutting) = (false, false, false, false);
+        self.midway = false;
         self.pinned = 0;
+        self.memory.set_kept(0);
         self.collect_garbage();
         // SAFETY: the limit is lifted.
         unsafe { own::forget_pid(self.main_state) };

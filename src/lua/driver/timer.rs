@@ -71,7 +71,7 @@ impl Timers {
 }
 
 /// A century: longer waits are as good as for ever, and `Instant` overflows somewhere.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(super) const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 impl Driver {
     /// Ends that wait after `delay`.
@@ -148,7 +148,6 @@ impl Driver {
             // SAFETY: a coroutine that waits in one of our functions has room for a value.
             unsafe { lua_pushnil(wait.l) };
         }
-        self.end_guard(waiter, c"timeout");
         self.complete(waiter);
     }
 
@@ -175,7 +174,8 @@ impl Driver {
         unsafe {
             lua_rawgeti(l, LUA_REGISTRYINDEX, anchor.into());
             let place = lua_gettop(l);
-            let value = time::time_value(self.mlua(), unix_nanoseconds());
+            let now_unix = unix_nanoseconds() + self.process().kernel().ahead();
+            let value = time::time_value(self.mlua(), now_unix);
             push_mlua(l, self, value);
             // A tick that finds the buffer full is dropped.
             self.try_send(l, channel, place, place + 1);

@@ -8,6 +8,7 @@ use mlua::{Lua, Table, Value};
 use super::time::layout::{MONTHS, WEEKDAYS};
 use super::time::moment::{Civil, Fields, Moment, Zone};
 use crate::lua::error::{bad_argument, mistake, type_name};
+use crate::lua::host::ahead;
 
 pub fn open(lua: &Lua) -> mlua::Result<Table> {
     let module = lua.create_table_with_capacity(0, 5)?;
@@ -26,8 +27,8 @@ fn clock() -> f64 {
     START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
 
-fn time(_: &Lua, table: Value) -> mlua::Result<i64> {
-    let now = Moment::now(Zone::Local);
+fn time(lua: &Lua, table: Value) -> mlua::Result<i64> {
+    let now = Moment::now(Zone::Local, ahead(lua));
     let table = match table {
         Value::Nil => return Ok(now.unix_seconds()),
         Value::Table(table) => table,
@@ -69,7 +70,7 @@ fn date(lua: &Lua, (format, at): (Value, Value)) -> mlua::Result<Value> {
         None => (Zone::Local, format.as_str()),
     };
     let moment = match &at {
-        Value::Nil => Moment::now(zone),
+        Value::Nil => Moment::now(zone, ahead(lua)),
         Value::Integer(seconds) => Moment::unix(*seconds, 0, zone),
         Value::Number(seconds) => Moment::unix(*seconds as i64, 0, zone),
         other => return Err(bad_argument(2, "date", "number", other)),

@@ -5,7 +5,9 @@
 //! what would need a bench fails as Unavailable. Nothing here knows what a report looks like.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
 use mlua::{Function, Lua, Table, UserData, UserDataRef, Value as LuaValue};
@@ -45,6 +47,7 @@ pub trait Bench: Send + Sync {
 
 const SHOW: Part = Part::show("test");
 const DIFF: Part = Part::new("test", "diff", include_str!("../../../lua/test/diff.lua"));
+const SPY: Part = Part::new("test", "spy", include_str!("../../../lua/test/spy.lua"));
 const ASSERT: Part = Part::new("test", "assert", include_str!("../../../lua/test/assert.lua"));
 const SUITE: Part = Part::new("test", "suite", include_str!("../../../lua/test/suite.lua"));
 const TEST: Part = Part::new("test", "test", include_str!("../../../lua/test.lua"));
@@ -64,12 +67,13 @@ pub fn open(lua: &Lua) -> mlua::Result<Table> {
 fn assemble(lua: &Lua, native: &Table) -> mlua::Result<Table> {
     let show = SHOW.run(lua, ())?;
     let diff = DIFF.run(lua, &show)?;
-    let asserts = ASSERT.run(lua, (&show, &diff))?;
+    let doubles = SPY.run(lua, (&diff, &show))?;
+    let asserts = ASSERT.run(lua, (&show, &diff, &doubles))?;
     let failure: Table = asserts.get("Failure")?;
-    let suite = SUITE.run(lua, (native, failure, &show))?;
+    let suite = SUITE.run(lua, (native, failure, &show, &doubles))?;
     let checks: Table = asserts.get("checks")?;
     let object: LuaValue = asserts.get("assert")?;
-    TEST.run(lua, (native, checks, object, suite))
+    TEST.run(lua, (native, checks, object, suite, doubles))
 }
 
 fn native(lua: &Lua) -> mlua::Result<Table> {
@@ -89,6 +93,9 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
     native.set("stopped", lua.create_function(stopped)?)?;
     native.set("mark", lua.create_function(mark)?)?;
     native.set("sweep", sweep(lua)?)?;
+    native.set("stop_clock", lua.create_function(stop_clock)?)?;
+    native.set("release_clock", lua.create_function(release_clock)?)?;
+    native.set("advance_clock", waiting(lua, advance_clock)?)?;
     native.set("entry", waiting(lua, entry)?)?;
     native.set("wat", waiting(lua, wat)?)?;
     native.set("wasm", waiting(lua, wasm)?)?;
@@ -141,6 +148,7 @@ struct Mark {
     arrivals: u64,
     /// Of the state.
     state: u64,
+    is_clock_stopped: bool,
 }
 
 impl Mark {
@@ -151,14 +159,18 @@ impl Mark {
             newest: newest.unwrap_or(0),
             arrivals: own.mailbox().arrivals(),
             state: driver::attached(lua).map_or(0, |driver| driver.mark()),
+            is_clock_stopped: own.kernel().is_clock_stopped(),
         }
     }
 
-    /// Ends what the state has begun since, and drops what came since from the process itself or from one that began since.
+    /// Ends what the state has begun since, lets a clock go on that was stopped since, and drops what came since from the process itself or from one that began since.
     /// What those send that were there before is not this test's alone.
     fn sweep(self, lua: &Lua, own: &Process) {
         if let Some(driver) = driver::attached(lua) {
             driver.sweep(self.state);
+        }
+        if !self.is_clock_stopped {
+            own.kernel().release_clock();
         }
         let unwanted = |from: &Pid| from.number() > self.newest || from == own.pid();
         own.mailbox().forget(self.arrivals, unwanted);
@@ -186,6 +198,54 @@ fn sweep(lua: &Lua) -> mlua::Result<Function> {
             lua.create_sequence_from(left)
         }))
     })
+}
+
+/// `stop_clock()`: the timers of the file stand still.
+fn stop_clock(lua: &Lua, (): ()) -> mlua::Result<()> {
+    match context(lua)?.process.kernel().stop_clock() {
+        true => Ok(()),
+        false => Err(raise(Error::unavailable("only a test file can stop its timers"))),
+    }
+}
+
+fn release_clock(lua: &Lua, (): ()) -> mlua::Result<()> {
+    context(lua)?.process.kernel().release_clock();
+    Ok(())
+}
+
+/// `advance_clock(duration)`: returns when everything has happened that is due by then.
+fn advance_clock(lua: &Lua, by: LuaValue) -> mlua::Result<Call> {
+    let nanoseconds = super::time::duration_argument(&by).map_err(raise)?;
+    let nanoseconds = u64::try_from(nanoseconds).map_err(|_| raise(Error::invalid("time goes forward only")))?;
+    let kernel = context(lua)?.process.kernel().clone();
+    if !kernel.is_clock_stopped() {
+        let error = Error::invalid("this clock has been released: the test or block that stopped it has ended");
+        return Err(raise(error));
+    }
+    let io = kernel.io().clone();
+    // Not as a part of the process's own step: it has to be seen waiting.
+    let passing = Passing(io.spawn(async move { kernel.pass(Duration::from_nanos(nanoseconds)).await }));
+    Ok(Call::wait(passing, |_, ()| Ok(())))
+}
+
+/// Time that passes as long as somebody waits for it.
+struct Passing(tokio::task::JoinHandle<()>);
+
+impl Future for Passing {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        match Pin::new(&mut self.0).poll(cx) {
+            Poll::Ready(Err(failure)) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
+            polled => polled.map(drop),
+        }
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 fn started_since(own: &Process, newest: u64) -> Vec<Arc<Process>> {

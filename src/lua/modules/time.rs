@@ -12,7 +12,7 @@ use self::moment::{Fields, Moment, Zone};
 use crate::duration;
 use crate::error::{Error, Result};
 use crate::lua::error::{bad_argument, mistake, type_name};
-use crate::lua::host::failure;
+use crate::lua::host::{ahead, failure};
 
 const DURATIONS: [(&str, i64); 6] = [
     ("NANOSECOND", 1),
@@ -73,7 +73,10 @@ pub fn open(lua: &Lua) -> mlua::Result<Table> {
     constants(&module)?;
     module.raw_set("utc", Location(Zone::Utc))?;
     module.raw_set("localtz", Location(Zone::Local))?;
-    module.raw_set("now", lua.create_function(|_, ()| Ok(Time(Moment::now(Zone::Local))))?)?;
+    module.raw_set(
+        "now",
+        lua.create_function(|lua, ()| Ok(Time(Moment::now(Zone::Local, ahead(lua)))))?,
+    )?;
     for (name, unit) in [
         ("milliseconds", duration::MILLISECOND),
         ("seconds", duration::SECOND),

@@ -76,6 +76,10 @@ pub struct Given {
     /// What the process was started with; empty for a guest that cannot ask.
     pub args: Packed,
     pub system: Arc<System>,
+    /// Whether it reads its mailbox.
+    pub reads_mail: bool,
     /// Bytes that one value may take; 0: no limit.
     pub max_transfer: u64,
+    /// Bytes that it may hold; 0: no limit.
+    pub max_memory: u64,
 }

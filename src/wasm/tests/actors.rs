@@ -523,6 +523,31 @@ fn a_policy_decides_about_guests_too() {
 }
 
 #[test]
+fn what_a_guest_wants_to_hear_and_does_not_read_counts_as_its_memory() {
+    let world = World::new();
+    let entry = guest_with("actor", "nap", |spec| {
+        spec.imports = owned(&GRANTS);
+        spec.limits.max_memory = 2 << 20;
+    });
+    let deaf = world.spawn_on(&world.host, entry, &ints(&[3_600_000]), &[]).unwrap();
+    let talker = Handle::of(world.program(guest("types", "make-string")).unwrap());
+    for _ in 0..3 {
+        let spawn = Spawn {
+            args: Packed::from_values(&ints(&[1 << 20])),
+            parent: Some(deaf.clone()),
+            ties: crate::process::Ties::MONITOR,
+            ..Spawn::new(talker.clone(), world.host.clone())
+        };
+        world.kernel.spawn(spawn).unwrap();
+    }
+    let exit = world.exit(&deaf);
+    assert_eq!(
+        (exit.cause, exit.error().unwrap().message()),
+        (Cause::Limit, "memory limit exceeded: 2MiB")
+    );
+}
+
+#[test]
 fn what_a_guest_receives_is_bounded_and_its_failure_names_the_messages() {
     let world = World::new();
     let entry = guest_with("actor", "collect", |spec| {

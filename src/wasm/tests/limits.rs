@@ -143,6 +143,43 @@ fn terminate_ends_a_thousand_spinning_guests() {
 }
 
 #[test]
+fn a_place_is_taken_again_only_when_its_store_is_gone() {
+    let settings = Settings {
+        max_instances: Some(1),
+        ..Settings::default()
+    };
+    let world = World::with(settings, b"");
+    // With so much memory a store is long on its way out.
+    let entry = Arc::new(guest("eater", "eat-then-spin"));
+    let program = world.wasm.program_blocking(&entry).unwrap();
+    let spawn = || {
+        let spawn = Spawn {
+            args: Packed::from_values(&ints(&[64])),
+            ..Spawn::new(Arc::new(Handle(program.clone())), world.host.clone())
+        };
+        world.kernel.spawn(spawn)
+    };
+    let began = Instant::now();
+    let mut ended = Vec::new();
+    while ended.len() < 10 {
+        assert!(began.elapsed() < WATCHDOG, "the place was never given back");
+        // While the one before is still on its way out there is no room.
+        let Ok(process) = spawn() else {
+            std::thread::yield_now();
+            continue;
+        };
+        while process.steps() < 40 && process.exit().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        world.kernel.terminate(process.pid()).ok();
+        ended.push(process);
+    }
+    for process in &ended {
+        assert_eq!(world.exit(process).cause, Cause::Terminated);
+    }
+}
+
+#[test]
 fn a_thousand_who_spawn_an_uncached_module_compile_it_once() {
     let world = World::new();
     let entry = |name: usize| {

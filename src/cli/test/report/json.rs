@@ -25,6 +25,7 @@ fn line(event: &Event) -> Value {
             "passed": summary.passed,
             "failed": summary.failed,
             "pending": summary.pending,
+            "seed": summary.seed,
             "seconds": summary.took.as_secs_f64(),
         }),
     }

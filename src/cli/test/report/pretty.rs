@@ -131,7 +131,11 @@ fn counts(summary: &Summary) -> String {
         }
     }
     let took = summary.took.as_secs_f64();
-    format!("{} in {} {files}, {took:.2} s", parts.join(", "), summary.files)
+    let order = summary
+        .seed
+        .map(|seed| format!(", --shuffle={seed}"))
+        .unwrap_or_default();
+    format!("{} in {} {files}, {took:.2} s{order}", parts.join(", "), summary.files)
 }
 
 /// What a person needs to find the fault.

@@ -26,8 +26,11 @@ impl Reporter for Tap {
                 let _ = writeln!(out, "{}", listing(file, path));
             }
             Event::Ended(summary) if summary.listed > 0 => {}
-            Event::Ended(_) => {
+            Event::Ended(summary) => {
                 self.start(out);
+                if let Some(seed) = summary.seed {
+                    comment(&format!("--shuffle={seed}"), out);
+                }
                 let _ = writeln!(out, "1..{}", self.count);
             }
         }

@@ -151,8 +151,9 @@ pub struct Civil {
 }
 
 impl Moment {
-    pub fn now(zone: Zone) -> Moment {
-        Moment::unix(0, Timestamp::now().as_nanosecond(), zone)
+    /// Now, or so many nanoseconds later.
+    pub fn now(zone: Zone, ahead: i64) -> Moment {
+        Moment::unix(0, Timestamp::now().as_nanosecond() + i128::from(ahead), zone)
     }
 
     /// That many seconds and nanoseconds (any number of them) after 1970-01-01 00:00:00 UTC.
