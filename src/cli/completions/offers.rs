@@ -134,7 +134,12 @@ impl<'a> Line<'a> {
     }
 
     fn positional(&self) -> Vec<Offer> {
-        let visible = self.command.get_subcommands().filter(|command| !command.is_hide_set());
+        // After a word that is no command no command follows.
+        let may_follow = self.words.is_empty();
+        let visible = self
+            .command
+            .get_subcommands()
+            .filter(|command| may_follow && !command.is_hide_set());
         let commands = visible.map(|command| Offer::new(command.get_name().to_owned(), command.get_about()));
         let values = self.command.get_positionals().flat_map(|arg| self.values(arg));
         let mut offers: Vec<Offer> = commands.chain(values).collect();
