@@ -2,7 +2,7 @@
 
 use crate::harness::Folder;
 use crate::projects::lua;
-use crate::pty::{CTRL_C, Pty};
+use crate::pty::Pty;
 
 /// What bash offers for the last of these words.
 fn offered(folder: &Folder, words: &[&str]) -> Vec<String> {
@@ -116,7 +116,10 @@ fn zsh_offers_the_same() {
     pty.sees("> ")
         .keys("wippy registry \t")
         .sees("Id, kind and file of every entry")
-        .keys(CTRL_C);
+        // The line again, below the list: from now on keys are read.
+        .sees("wippy registry")
+        .keys("list\r")
+        .sees("app:main");
     // Where wippy has nothing to offer the files are.
     folder.write("src/other.lua", "print('a file')");
     pty.line("wippy run src/oth\t", "\na file");
