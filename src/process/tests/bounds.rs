@@ -66,7 +66,7 @@ fn ends_that_nobody_reads_and_relations_are_held_by_who_wanted_them() {
     send(&owner, child.pid(), 1).unwrap();
     world.exit(&child);
     // Whoever watches is told after the end is known.
-    while owner.mailbox().len() == 0 {
+    while owner.mailbox().is_empty() {
         std::thread::yield_now();
     }
     assert!(owner.mailbox().held() > 5000);
