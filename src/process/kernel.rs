@@ -42,6 +42,9 @@ const GRACE: Duration = Duration::from_millis(50);
 /// Why a process is asked to end with its host.
 const STOPPING: &str = "scheduler shutdown";
 
+/// What the record of a failure says.
+pub const FAILED: &str = "process failed";
+
 const SHARDS: usize = 64;
 
 /// A handle to one kernel. Clones are the same kernel.
@@ -850,7 +853,7 @@ impl Kernel {
         if !self.0.log.enabled(level) {
             return;
         }
-        let mut record = Record::new(level, "process failed")
+        let mut record = Record::new(level, FAILED)
             .about(process.pid(), &process.entry())
             .because(error);
         if let Some(first) = error.details().filter(|_| exit.cause == Cause::LinkBroken) {

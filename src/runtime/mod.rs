@@ -24,7 +24,7 @@ use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
-use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
+use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn, acts};
 use crate::project::entry::Density;
 use crate::project::{Diagnostic, Entry, Registry, Spec};
 use crate::race::all;
@@ -223,7 +223,7 @@ impl Runtime {
     /// Starts a process with the words of a command line.
     ///
     /// # Errors
-    /// NotFound for an unknown host; what the host or the program says against it.
+    /// NotFound for an unknown host, that of a broken one; what the host or the program says against it.
     pub fn start(
         &self,
         program: Arc<dyn Program>,
@@ -231,8 +231,7 @@ impl Runtime {
         args: Packed,
         words: Vec<String>,
     ) -> Result<Arc<Process>> {
-        let host = self.kernel.host(host);
-        let host = host.ok_or_else(|| Error::not_found("host not found"))?;
+        let host = acts::host(&self.kernel, host)?;
         self.kernel.spawn(Spawn {
             args,
             words: words.into(),

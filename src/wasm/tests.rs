@@ -606,11 +606,13 @@ fn a_command_gets_words_environment_and_stdin() {
                 id: EntryId::new("app", "prefix"),
                 name: "P".into(),
                 required: true,
+                value: None,
             },
             WasiEnv {
                 id: EntryId::new("app", "absent"),
                 name: "A".into(),
                 required: false,
+                value: None,
             },
         ];
     });
@@ -684,6 +686,7 @@ fn a_required_variable_that_is_missing_refuses_the_start() {
             id: EntryId::new("app", "absent"),
             name: "A".into(),
             required: true,
+            value: None,
         }];
     });
     let error = world.spawn(entry, &[]).err().unwrap();

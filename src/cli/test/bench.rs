@@ -15,6 +15,7 @@ use crate::id::EntryId;
 use crate::json;
 use crate::log::{Level, Record, Sink};
 use crate::lua::modules::test::Bench;
+use crate::process::FAILED;
 use crate::project::{Override, Project};
 use crate::runtime::Declarations;
 use crate::system;
@@ -48,12 +49,21 @@ pub struct Records(Arc<Mutex<Vec<Record>>>);
 
 impl Sink for Records {
     fn record(&self, record: Record) {
+        if record.level < Level::Info && !is_crash(&record) {
+            return;
+        }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(record);
     }
 
-    fn enabled(&self, level: Level) -> bool {
-        level >= Level::Info
+    /// The record of a failure that somebody was told of is for debugging, and so is a failed test.
+    fn enabled(&self, _: Level) -> bool {
+        true
     }
+}
+
+/// Whether it tells of a process that failed, in words of the kernel's.
+fn is_crash(record: &Record) -> bool {
+    record.logger.is_empty() && record.message == FAILED && record.pid.is_some()
 }
 
 impl Records {
@@ -154,7 +164,9 @@ impl FileBench {
         let mut crashes = Vec::new();
         for record in self.records.take() {
             match record.level {
-                Level::Error => crashes.push(self.shortened(&record)),
+                // Whoever was told of it may have wanted it.
+                Level::Debug if report.status != Status::Failed => {}
+                Level::Error | Level::Debug => crashes.push(self.shortened(&record)),
                 _ => output.push_str(&format!("{}\n", self.shortened(&record))),
             }
         }

@@ -152,6 +152,7 @@ fn a_command_of_wasi_0_3_gets_words_environment_and_stdin() {
             id: EntryId::new("app", "prefix"),
             name: "P".into(),
             required: true,
+            value: None,
         }];
     });
     let (exit, out, err) = world.command(entry, &["--stderr", "careful"]);
