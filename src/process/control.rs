@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::task::Wake;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,6 +16,7 @@ use super::timer::Armed;
 use super::{Body, Context, Doing, Exit, Host, Kernel, Mailbox, Program, Start, Upgrade, Wait};
 use crate::error::Result;
 use crate::id::{EntryId, Pid};
+use crate::lock::lock;
 use crate::system::terminal::Terminal;
 
 /// A process. Lives as long as somebody holds it; whether its program still runs is another matter.
@@ -400,7 +401,7 @@ impl Process {
     /// What it is doing. Blocks until its step is over, if it is in one; so it must not be called from within.
     pub fn explain(&self) -> Vec<Doing> {
         let doing = {
-            let body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+            let body = lock(&self.body);
             body.as_ref().map(|body| body.explain()).unwrap_or_default()
         };
         if self.phase.load(Ordering::SeqCst) == phase::ENDED {
@@ -482,8 +483,4 @@ impl Wake for Process {
     fn wake_by_ref(self: &Arc<Self>) {
         Process::wake(self);
     }
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

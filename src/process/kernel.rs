@@ -9,7 +9,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustc_hash::FxBuildHasher;
@@ -29,6 +29,7 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::id::{ById, EntryId, Pid};
+use crate::lock::{lock, read, write};
 use crate::log::{Level, Log, Record};
 use crate::size;
 use crate::value::{Packed, Value};
@@ -238,7 +239,7 @@ impl Kernel {
 
     /// Has `hook` called at every beat while a worker is busy. It must be quick.
     pub fn on_tick(&self, hook: impl Fn() + Send + Sync + 'static) {
-        let mut hooks = self.0.tick_hooks.write().unwrap_or_else(PoisonError::into_inner);
+        let mut hooks = write(&self.0.tick_hooks);
         hooks.push(Arc::new(hook));
     }
 
@@ -257,7 +258,7 @@ impl Kernel {
     fn tick(&self, now: u64) -> bool {
         let busy = self.0.scheduler.tick(self, now);
         if busy {
-            let hooks = self.0.tick_hooks.read().unwrap_or_else(PoisonError::into_inner);
+            let hooks = read(&self.0.tick_hooks);
             hooks.iter().for_each(|hook| hook());
         }
         busy
@@ -271,7 +272,7 @@ impl Kernel {
     /// # Errors
     /// AlreadyExists when one of that id runs.
     pub fn add_host(&self, spec: HostSpec) -> Result<Arc<Host>> {
-        let mut hosts = self.0.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = write(&self.0.hosts);
         if hosts.contains_key(&spec.id) {
             return Err(Error::already_exists(format!("host {} is already running", spec.id)));
         }
@@ -281,7 +282,7 @@ impl Kernel {
     }
 
     pub fn host(&self, id: &EntryId) -> Option<Arc<Host>> {
-        let hosts = self.0.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let hosts = read(&self.0.hosts);
         hosts.get(id).cloned()
     }
 
@@ -291,7 +292,7 @@ impl Kernel {
     }
 
     pub fn hosts(&self) -> Vec<Arc<Host>> {
-        let hosts = self.0.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let hosts = read(&self.0.hosts);
         hosts.values().cloned().collect()
     }
 
@@ -310,7 +311,7 @@ impl Kernel {
             process.doom(Exit::terminated());
         }
         self.wait_until(host, |left| left.is_empty()).await;
-        let mut hosts = self.0.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = write(&self.0.hosts);
         hosts.retain(|_, other| !Arc::ptr_eq(other, host));
     }
 
@@ -463,7 +464,7 @@ impl Kernel {
             return Err(error.into());
         }
         // The body holds the process: from here on only its end takes it out again.
-        *process.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        *lock(&process.body) = Some(body);
         if spawn.program.max_execution().is_some() {
             self.set_deadline(&process);
         }
@@ -678,13 +679,13 @@ impl Kernel {
 
     fn shard(&self, number: u64) -> MutexGuard<'_, ByNumber> {
         let shard = &self.0.table[(number % SHARDS as u64) as usize];
-        shard.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&shard.0)
     }
 
     fn living(&self, wanted: impl Fn(&Process) -> bool) -> Vec<Arc<Process>> {
         let mut processes = Vec::new();
         for shard in &self.0.table {
-            let shard = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let shard = lock(&shard.0);
             processes.extend(shard.values().filter(|process| wanted(process)).cloned());
         }
         processes.sort_by_key(|process| process.pid().number());

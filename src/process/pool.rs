@@ -7,7 +7,7 @@
 //! Invariant: at most `size` places are taken at once. Only a call that a call of the same function waits for, directly or
 //! not, gets one beyond that when all are taken: it would wait for itself.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Body, Doing, Exit, Instance, Program, Progress, Received, Start, StepContext};
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
+use crate::lock::lock;
 use crate::project::PoolSpec;
 
 /// How long an instance of an elastic pool lies idle before it is dropped.
@@ -228,7 +229,7 @@ impl Pool {
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shelf)
     }
 }
 

@@ -22,7 +22,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Waker;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -32,6 +32,7 @@ use super::slice::Slot;
 use super::timer::Purpose;
 use super::{Exit, Kernel, Process, Progress, StepContext, ticker};
 use crate::error::Error;
+use crate::lock::lock;
 
 /// Beats for which woken processes may keep a preempted one waiting.
 const PREEMPTED_WAITS: u64 = 7;
@@ -623,8 +624,4 @@ pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("unknown panic");
     Error::internal(format!("internal fault of the runtime, please report it: {text}"))
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

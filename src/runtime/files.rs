@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::error::{Error, Result};
 use crate::id::EntryId;
+use crate::lock::lock;
 use crate::lua::LuaEngine;
 use crate::process::{Program, Resolved};
 use crate::project::{Entry, Spec, WasmSpec};
@@ -107,7 +108,7 @@ impl Files {
     /// The entry of a module, made the first time.
     fn entry(&self, folder: PathBuf, written: &str, name: &Name<'_>) -> Result<Arc<Entry>> {
         let key = (folder, written.to_owned());
-        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut modules = lock(&self.modules);
         if let Some(known) = modules.get(&key) {
             return Ok(known.clone());
         }

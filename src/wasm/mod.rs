@@ -40,7 +40,7 @@ mod wasi_0_3;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle as Tokio;
@@ -53,6 +53,7 @@ pub use program::WasmProgram;
 
 use crate::error::{Error, Result};
 use crate::id::ById;
+use crate::lock::lock;
 use crate::process::Resolved;
 use crate::project::entry::Entry;
 use crate::system::System;
@@ -234,8 +235,4 @@ impl Wasm {
         });
         result
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
