@@ -11,6 +11,8 @@ mod order;
 pub mod policy;
 mod service;
 pub mod strategy;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::future::pending;

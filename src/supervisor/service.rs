@@ -132,6 +132,9 @@ impl Service {
     pub async fn stop(&self) {
         // One that has ended already needs no order.
         let _ = self.orders.send(Order::Stop);
+        // Not by the task, which only one could wait for: whoever has stopped it before may have given up waiting.
+        let mut seen = self.seen.clone();
+        while seen.changed().await.is_ok() {}
         let task = lock(&self.task).take();
         if let Some(task) = task
             && let Err(failure) = task.await
