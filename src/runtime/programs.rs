@@ -25,7 +25,7 @@ type Calls = ById<Callable>;
 /// Both engines behind the kernel's trait.
 pub(super) struct Engines {
     /// Programs of files that no entry names.
-    files: Arc<Files>,
+    pub files: Arc<Files>,
     pub lua: Arc<LuaEngine>,
     pub wasm: Arc<Wasm>,
     known: RwLock<Known>,
@@ -107,7 +107,8 @@ impl Engines {
         called.iter().for_each(Callable::close);
     }
 
-    fn lua_program(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
+    /// The program of a Lua process, kept unless another entry has taken the place of this one meanwhile.
+    pub fn lua_program(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
         let made = self.lua.program(entry);
         let mut known = write(&self.known);
         match self.is_current(entry) {
