@@ -152,8 +152,6 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// A panic while one of these locks is held would have been ours, and what they guard is whole at every step.
-
 /// A volume as `fs.get` hands it out, with a working directory of its own.
 struct FsVolume {
     volume: Arc<Volume>,
