@@ -225,8 +225,6 @@ impl Drop for Terminal {
     }
 }
 
-/// A panic while one of these locks is held would have been ours; the data behind it is whole at every step.
-
 enum Sink {
     Standard,
     Captured([Vec<u8>; 2]),
