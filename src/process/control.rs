@@ -27,6 +27,10 @@ pub struct Process {
     pub(super) kernel: Kernel,
     /// A [`phase`].
     pub(super) phase: AtomicU8,
+    /// Its slice ended: it goes on behind those that were woken.
+    preempted: AtomicBool,
+    /// It has a place of its host, which was kept for it.
+    has_place: AtomicBool,
     /// What it waits for, while it waits: a [`Wait`] as number.
     waits_for: AtomicU8,
     steps: AtomicU64,
@@ -156,6 +160,8 @@ impl Process {
             program: Mutex::new(program),
             kernel,
             phase: AtomicU8::new(phase::NEW),
+            preempted: AtomicBool::new(false),
+            has_place: AtomicBool::new(false),
             waits_for: AtomicU8::new(Wait::Other as u8),
             steps: AtomicU64::new(0),
             memory: AtomicU64::new(0),
@@ -261,7 +267,7 @@ impl Process {
                 .phase
                 .compare_exchange_weak(seen, next, Ordering::SeqCst, Ordering::SeqCst)
             {
-                Ok(phase::IDLE) => return self.kernel.scheduler().woken(self.clone()),
+                Ok(phase::IDLE) => return self.kernel.scheduler().push(self.clone()),
                 Ok(_) => return,
                 Err(now) => seen = now,
             }
@@ -365,6 +371,24 @@ impl Process {
         };
         *lock(&self.body) = Some(upgrade.program.start(start)?);
         Ok(())
+    }
+
+    pub(super) fn set_preempted(&self, preempted: bool) {
+        self.preempted.store(preempted, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_preempted(&self) -> bool {
+        self.preempted.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a place of its host for it.
+    pub(super) fn give_place(&self) {
+        self.has_place.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether one was kept for it, which it takes.
+    pub(super) fn take_place(&self) -> bool {
+        self.has_place.swap(false, Ordering::SeqCst)
     }
 
     pub(super) fn set_wait(&self, wait: Wait) {

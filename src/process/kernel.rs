@@ -318,7 +318,11 @@ impl Kernel {
     /// Sends CANCEL to a process that would read it, and ends one that would not.
     pub fn ask_to_stop(&self, from: Option<&Pid>, process: &Arc<Process>, reason: &str) {
         if process.hears_cancel() {
-            self.push_event(process, EventKind::Cancel(reason.into()), from.cloned());
+            let pushed = process.mailbox().push_event(cancel(from, reason));
+            // One that has ended meanwhile needs no telling.
+            if pushed.is_ok() {
+                announce_cancel(process);
+            }
         } else {
             process.doom(Exit::terminated());
         }
@@ -583,7 +587,8 @@ impl Kernel {
     /// Links two processes: when one of them fails, the other ends too, or is told if it traps links. Once is enough.
     ///
     /// # Errors
-    /// Invalid for oneself; NotFound for a pid that does not live.
+    /// Invalid for oneself; NotFound for a pid that does not live; Unavailable and retryable when others have asked it for as
+    /// many links as its mailbox may hold messages.
     pub fn link(&self, process: &Arc<Process>, peer: &Pid) -> Result<()> {
         if process.pid() == peer {
             return Err(Error::invalid("a process cannot link to itself"));
@@ -641,13 +646,10 @@ impl Kernel {
     pub fn cancel(&self, from: Option<&Pid>, target: &Pid, reason: &str) -> Result<()> {
         let process = self.find(target).ok_or_else(|| not_found(target))?;
         let bound = process.host().mailbox;
-        let room = process.mailbox().has_room_for_cancel(reason, bound);
-        room.map_err(|refused| refusal(target, refused, bound))?;
-        if self.push_event(&process, EventKind::Cancel(reason.into()), from.cloned()) {
-            Ok(())
-        } else {
-            Err(not_found(target))
-        }
+        let pushed = process.mailbox().push_cancel(cancel(from, reason), bound);
+        pushed.map_err(|refused| refusal(target, refused, bound))?;
+        announce_cancel(&process);
+        Ok(())
     }
 
     /// Ends every process at once, then the workers. Must not be called from a process.
@@ -660,17 +662,6 @@ impl Kernel {
             self.finish(&process, Exit::terminated(), true);
         }
         self.0.programs.close();
-    }
-
-    fn push_event(&self, process: &Arc<Process>, kind: EventKind, from: Option<Pid>) -> bool {
-        let at = unix_seconds();
-        let cancels = matches!(kind, EventKind::Cancel(_));
-        let pushed = process.mailbox().push_event(Event { kind, from, at }).is_ok();
-        process.wake();
-        if cancels {
-            process.cancelled.notify_waiters();
-        }
-        pushed
     }
 
     fn find_number(&self, number: u64) -> Option<Arc<Process>> {
@@ -805,12 +796,7 @@ impl Kernel {
         if exit.error().is_none() {
             return mailbox.unlink(number);
         }
-        let event = || Event {
-            kind: EventKind::LinkDown(exit.clone()),
-            from: Some(ended.pid().clone()),
-            at: unix_seconds(),
-        };
-        match mailbox.push_link_down(number, event) {
+        match mailbox.push_link_down(ended.pid(), exit, unix_seconds(), peer.host().mailbox) {
             LinkDown::Told => peer.wake(),
             LinkDown::Ends => peer.doom(Exit::link_broken(ended.pid(), exit)),
             LinkDown::Unlinked => {}
@@ -923,17 +909,32 @@ fn tie(parent: &Arc<Process>, child: &Arc<Process>, ties: Ties) -> Result<()> {
     Ok(())
 }
 
-/// Makes both ends of a link.
-fn link(one: &Arc<Process>, two: &Arc<Process>) -> Result<()> {
-    let (mut of_one, mut of_two) = mailboxes(one, two);
-    for (process, mailbox) in [(one, &of_one), (two, &of_two)] {
-        if mailbox.is_closed() {
-            return Err(not_found(process.pid()));
-        }
+/// Makes both ends of a link that one process asks another one for.
+fn link(asks: &Arc<Process>, peer: &Arc<Process>) -> Result<()> {
+    let (mut of_asking, mut of_peer) = mailboxes(asks, peer);
+    if of_asking.is_closed() {
+        return Err(not_found(asks.pid()));
     }
-    of_one.link(two.pid().number());
-    of_two.link(one.pid().number());
+    let (number, bound) = (asks.pid().number(), peer.host().mailbox);
+    let linked = of_peer.link(number, false, bound);
+    linked.map_err(|refused| refusal(peer.pid(), refused, bound))?;
+    let linked = of_asking.link(peer.pid().number(), true, asks.host().mailbox);
+    debug_assert!(linked.is_ok(), "it is open, and what it asks for has no bound");
     Ok(())
+}
+
+fn cancel(from: Option<&Pid>, reason: &str) -> Event {
+    Event {
+        kind: EventKind::Cancel(reason.into()),
+        from: from.cloned(),
+        at: unix_seconds(),
+    }
+}
+
+/// A CANCEL was queued.
+fn announce_cancel(process: &Arc<Process>) {
+    process.wake();
+    process.cancelled.notify_waiters();
 }
 
 /// The mailboxes of two different processes; the older one's is locked first, wherever two are.
@@ -947,7 +948,7 @@ fn mailboxes<'a>(one: &'a Process, two: &'a Process) -> (MutexGuard<'a, Mailbox>
     }
 }
 
-/// What the sender of a message or a CANCEL is told.
+/// What the sender of a message or a CANCEL is told, and who asks for a link.
 fn refusal(to: &Pid, refused: Refused, bound: Bound) -> Error {
     match refused {
         Refused::Closed => not_found(to),

@@ -181,7 +181,8 @@ impl Pool {
     fn keep(self: &Arc<Self>, instance: Box<dyn Instance>) {
         let since = Instant::now();
         let mut shelf = self.shelf();
-        if shelf.closed {
+        // A call beyond the size had to make one of its own.
+        if shelf.closed || shelf.idle.len() >= self.options.size {
             drop(shelf);
             return drop(instance);
         }

@@ -62,6 +62,11 @@ impl Slot {
         SLOT.set(None);
     }
 
+    /// Whether there is no thread to signal: it has not begun, or has left.
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.thread).is_none()
+    }
+
     pub(super) fn set_relieved(&self, relieved: bool) {
         self.relieved.store(relieved, Ordering::SeqCst);
     }

@@ -5,10 +5,12 @@ mod calls;
 
 mod links;
 mod model;
+mod races;
 mod soak;
 
 mod spawn;
 mod states;
+mod turns;
 mod upgrade;
 
 use std::future::{Future, poll_fn};
@@ -108,6 +110,7 @@ fn each_guarantee_has_a_test_of_its_name() {
         include_str!("tests/calls.rs"),
         include_str!("tests/links.rs"),
         include_str!("tests/spawn.rs"),
+        include_str!("tests/turns.rs"),
         include_str!("tests/upgrade.rs"),
     ]
     .concat();
@@ -738,6 +741,42 @@ fn a_stop_of_a_host_does_not_wait_for_idle_orphans() {
 }
 
 #[test]
+fn a_stop_of_a_host_waits_for_who_may_still_answer() {
+    let world = World::unmanned(|host| host.stop_timeout = Duration::from_secs(3600));
+    let spawn = |program: Plain| {
+        let process = world.kernel.spawn(world.request(program)).unwrap();
+        process.set_hears_cancel(true);
+        process
+    };
+    let has_timer = spawn(Plain {
+        wait: Wait::Other,
+        ..World::program(|_, _| std::future::pending())
+    });
+    let has_read_it = spawn(World::program(|process, _| async move {
+        let taken = receive(&process).await;
+        assert!(matches!(taken, Taken::Event(event) if event.kind == EventKind::Cancel("scheduler shutdown".into())));
+        std::future::pending().await
+    }));
+    let step_all = || while world.kernel.scheduler().step_first(&world.kernel) {};
+    let _in_io = world.io.enter();
+    let mut cx = TaskContext::from_waker(std::task::Waker::noop());
+    let mut stop = std::pin::pin!(world.kernel.stop_host(&world.host));
+    let mut is_pending = || stop.as_mut().poll(&mut cx).is_pending();
+    step_all();
+    assert!(is_pending());
+    step_all();
+    assert!(is_pending() && has_timer.mailbox().has_cancel() && !has_read_it.mailbox().has_cancel());
+    assert!(
+        !has_timer.is_doomed() && !has_read_it.is_doomed(),
+        "both may end by themselves"
+    );
+    has_timer.doom(Exit::terminated());
+    has_read_it.doom(Exit::terminated());
+    step_all();
+    assert!(!is_pending());
+}
+
+#[test]
 fn a_stop_of_a_host_terminates_what_outlives_its_timeout() {
     let world = World::with(Clock::real(), |host| host.stop_timeout = Duration::from_millis(20));
     let stubborn = world.spawn(|process, _| async move {
@@ -751,91 +790,6 @@ fn a_stop_of_a_host_terminates_what_outlives_its_timeout() {
     }
     world.wait(world.kernel.stop_host(&world.host));
     assert_eq!(world.exit(&stubborn).cause, Cause::Terminated);
-}
-
-#[test]
-fn long_slices_do_not_starve_who_was_just_woken() {
-    let world = World::new();
-    let [slices, turns] = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
-    for _ in 0..4 {
-        let slices = slices.clone();
-        let program = Plain {
-            preempting: true,
-            ..World::program(move |_, _| {
-                let slices = slices.clone();
-                poll_fn(move |_| {
-                    std::thread::sleep(Duration::from_millis(4));
-                    slices.fetch_add(1, Ordering::SeqCst);
-                    Poll::Pending
-                })
-            })
-        };
-        world.kernel.spawn(world.request(program)).unwrap();
-    }
-    let counted = turns.clone();
-    world.spawn(move |process, _| {
-        let turns = counted.clone();
-        async move {
-            loop {
-                turns.fetch_add(1, Ordering::SeqCst);
-                yield_now(&process).await;
-            }
-        }
-    });
-    while slices.load(Ordering::SeqCst) < 100 {
-        std::thread::yield_now();
-    }
-    assert!(
-        turns.load(Ordering::SeqCst) > 20,
-        "{turns:?} turns beside {slices:?} slices"
-    );
-}
-
-#[test]
-fn a_woken_process_goes_before_preempted_ones_and_does_not_starve_them() {
-    let world = World::new();
-    let turns = Arc::new(AtomicUsize::new(0));
-    let stop = Arc::new(AtomicBool::new(false));
-    let hogs: Vec<_> = (0..4)
-        .map(|_| {
-            let (turns, stop) = (turns.clone(), stop.clone());
-            let program = Plain {
-                preempting: true,
-                ..World::program(move |_, _| {
-                    let (turns, stop) = (turns.clone(), stop.clone());
-                    poll_fn(move |_| {
-                        turns.fetch_add(1, Ordering::SeqCst);
-                        if stop.load(Ordering::SeqCst) {
-                            Poll::Ready(done())
-                        } else {
-                            Poll::Pending
-                        }
-                    })
-                })
-            };
-            world.kernel.spawn(world.request(program)).unwrap()
-        })
-        .collect();
-    let chatty = |stop: Arc<AtomicBool>| {
-        world.spawn(move |process, _| {
-            let stop = stop.clone();
-            async move {
-                while !stop.load(Ordering::SeqCst) {
-                    yield_now(&process).await;
-                }
-                done()
-            }
-        })
-    };
-    let chatters = [chatty(stop.clone()), chatty(stop.clone()), chatty(stop.clone())];
-    let before = turns.load(Ordering::SeqCst);
-    while turns.load(Ordering::SeqCst) < before + 100 {
-        std::thread::yield_now();
-    }
-    stop.store(true, Ordering::SeqCst);
-    for process in hogs.iter().chain(&chatters) {
-        assert_eq!(*world.exit(process), done());
-    }
 }
 
 /// A program whose bodies say when they are dropped; their main blocks the thread until the gate has something for it,
