@@ -75,7 +75,7 @@
 //! that come and go leave nothing behind (`tests/soak.rs`).
 //!
 //! Rooms: `acts` (what a program does to others), `body` (what an engine provides), `control` (one process), `mailbox`, `names`, `host`, `kernel` (what is done
-//! to processes), `call`, `pool` and `options` (processes that are calls), `scheduler` and `queue` (workers and whose turn it is), `timer`, `ticker` and
+//! to processes), `spawn` and `end` (how they come to be and end), `call`, `pool` and `options` (processes that are calls), `scheduler` and `queue` (workers and whose turn it is), `timer`, `ticker` and
 //! `slice` (the beat and preemption), `context` (what is inherited), `policy` (permissions).
 
 pub mod acts;
@@ -84,6 +84,7 @@ mod call;
 mod clock;
 mod context;
 mod control;
+mod end;
 mod host;
 mod kernel;
 mod mailbox;
@@ -94,6 +95,7 @@ mod pool;
 mod queue;
 mod scheduler;
 pub mod slice;
+mod spawn;
 mod ticker;
 mod timer;
 
@@ -108,10 +110,11 @@ pub use call::{Call, Place, Target, no_handler, parse_target};
 pub use clock::Clock;
 pub use context::{Actor, Context, Scope};
 pub use control::{Process, State};
-pub use host::{Host, HostSpec};
-pub use kernel::{Joined, Kernel, KernelOptions, Spawn, Ties};
+pub use host::{Host, HostSpec, LeftCall};
+pub use kernel::{Kernel, KernelOptions};
 pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic, Trail};
 pub use names::Names;
 pub use options::Options;
 pub use policy::{Permission, Policy};
 pub use pool::{Pool, PoolOptions};
+pub use spawn::{Joined, Spawn, Ties};
