@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use sha2::{Digest, Sha256};
 
@@ -13,6 +13,7 @@ use super::event::{Event, Report, Status};
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::json;
+use crate::lock::lock;
 use crate::log::{Level, Record, Sink};
 use crate::lua::modules::test::Bench;
 use crate::process::FAILED;
@@ -52,7 +53,7 @@ impl Sink for Records {
         if record.level < Level::Info && !is_crash(&record) {
             return;
         }
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+        lock(&self.0).push(record);
     }
 
     /// The record of a failure that somebody was told of is for debugging, and so is a failed test.
@@ -68,7 +69,7 @@ fn is_crash(record: &Record) -> bool {
 
 impl Records {
     fn take(&self) -> Vec<Record> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.0))
     }
 }
 
@@ -150,7 +151,7 @@ impl FileBench {
             self.stopped.store(true, Ordering::SeqCst);
         }
         // A receiver that has gone wants nothing more.
-        let _ = self.events.lock().unwrap_or_else(PoisonError::into_inner).send(event);
+        let _ = lock(&self.events).send(event);
     }
 
     /// What was written to a stream since it was last asked.
