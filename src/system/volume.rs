@@ -158,12 +158,7 @@ impl Volumes {
 
     /// Whether there is one of that id, open or broken.
     pub fn has(&self, id: &EntryId) -> bool {
-        self.entry(id).is_some()
-            || self
-                .open
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .contains_key(id)
+        self.entry(id).is_some() || read(&self.open).contains_key(id)
     }
 
     /// The volume of that id.

@@ -474,6 +474,6 @@ fn what_is_wrong_with_a_required_service_is_told_once() {
         .code(3)
         .stderr_has("the required service app:polite cannot be started");
     let text = String::from_utf8_lossy(&outcome.stderr);
-    assert_eq!(text.matches("has no field `hosts`").count(), 1, "{outcome}");
+    assert_eq!(text.matches("error[unknown-field]").count(), 1, "{outcome}");
     folder.wippy("-s run").run().code(3).stderr_has("has no field `hosts`");
 }

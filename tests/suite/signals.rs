@@ -25,6 +25,7 @@ fn a_hang_up_that_is_ignored_stops_nothing() {
     let mut running = folder.program("nohup", &["wippy", "run", "main"]).start_open();
     running.until("ready");
     running.signal("HUP");
+    drop(running.child.stdin.take());
     running.wait().code(7);
 }
 

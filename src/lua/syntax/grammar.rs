@@ -201,7 +201,7 @@ impl<'a> Parser<'a> {
         self.erased_end = self.before;
         if let Some(names) = &mut self.names {
             // A `typeof(x)` evaluates nothing.
-            names.values.retain(|value| value.start < start);
+            while names.values.pop_if(|value| value.start >= start).is_some() {}
         }
     }
 

@@ -306,6 +306,34 @@ mod tests {
     }
 
     #[test]
+    fn commands_are_lines_between_whole_programs() {
+        let table: &[(&str, &[(&str, usize, bool)])] = &[
+            ("", &[]),
+            ("x = 1\ny = 2", &[("x = 1\ny = 2", 0, false)]),
+            (":ps\nprint(1)\n", &[(":ps\n", 0, true), ("print(1)\n", 1, false)]),
+            ("\n x\n  :load a b", &[("\n x\n", 0, false), ("  :load a b", 2, true)]),
+            (":time(1)", &[(":time(1)", 0, true)]),
+            ("x = f\n:ps()", &[("x = f\n:ps()", 0, false)]),
+            ("x = f\n:ps 'a'", &[("x = f\n:ps 'a'", 0, false)]),
+            ("f(\n:ps\n)", &[("f(\n:ps\n)", 0, false)]),
+            ("x = [[\n:ps\n]]", &[("x = [[\n:ps\n]]", 0, false)]),
+            ("::here::", &[("::here::", 0, false)]),
+            ("x = = 1\n:ps", &[("x = = 1\n:ps", 0, false)]),
+            (
+                ":ps\n:ps\n\nx",
+                &[(":ps\n", 0, true), (":ps\n", 1, true), ("\nx", 2, false)],
+            ),
+        ];
+        for (text, expected) in table {
+            let found: Vec<_> = parts(text)
+                .iter()
+                .map(|part| (part.text, part.above, part.is_command))
+                .collect();
+            assert_eq!(found, *expected, "{text}");
+        }
+    }
+
+    #[test]
     fn top_level_locals_become_assignments() {
         let table = [
             ("local x = 1", "      x = 1"),
