@@ -19,6 +19,7 @@ use crate::lua::modules::json::validate::Schemas;
 use crate::lua::modules::repl::{self, Desk};
 use crate::lua::modules::supervisor::{self, Calls};
 use crate::lua::modules::test::Bench;
+use crate::lua::uses::Uses;
 use crate::process::{Body, Doing, Exit, Instance, Process, Program, Progress, Received, Start, StepContext};
 use crate::project::{Entry, Limits, LuaKind, LuaSpec, Registry, Spec};
 use crate::system::System;
@@ -30,6 +31,8 @@ pub struct LuaEngine {
     pub system: Arc<System>,
     /// The runner behind a test file, in a runtime that was made for one.
     pub bench: OnceLock<Arc<dyn Bench>>,
+    /// Where it is taken down what programs use, if somebody wants to know.
+    pub uses: Option<Arc<Uses>>,
     /// Who waits for a supervisor.
     pub calls: Arc<Calls>,
     /// For `json.validate`.
@@ -39,10 +42,16 @@ pub struct LuaEngine {
 
 impl LuaEngine {
     pub fn new(registry: Arc<Registry>, system: Arc<System>) -> Arc<LuaEngine> {
+        LuaEngine::noting(registry, system, None)
+    }
+
+    /// One that takes down what programs use.
+    pub fn noting(registry: Arc<Registry>, system: Arc<System>, uses: Option<Arc<Uses>>) -> Arc<LuaEngine> {
         Arc::new(LuaEngine {
             registry: RwLock::new(registry),
             system,
             bench: OnceLock::new(),
+            uses,
             calls: Arc::default(),
             schemas: Arc::default(),
             cache: Cache::default(),
@@ -241,11 +250,11 @@ impl LuaEngine {
         }))
     }
 
-    fn compile(&self, spec: &LuaSpec) -> Result<Chunk> {
+    fn compile(&self, entry: &Entry, spec: &LuaSpec) -> Result<Chunk> {
         self.cache.compile(&Source {
             text: &spec.source,
             chunk: &spec.chunk,
-            first_line: spec.first_line,
+            first_line: entry.first_line(),
         })
     }
 }
@@ -309,7 +318,7 @@ impl<'a> Build<'a> {
             imports.push((alias.clone(), self.library(id)?));
         }
         self.open.pop();
-        let chunk = self.engine.compile(spec)?;
+        let chunk = self.engine.compile(entry, spec)?;
         self.declared.extend(declared(spec));
         self.all |= self.declared.iter().any(|module| module.names_globals());
         self.add(&chunk, &imports);

@@ -24,6 +24,7 @@ use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
+use crate::lua::uses::Uses;
 use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
 use crate::project::entry::Density;
 use crate::project::{Diagnostic, Entry, Registry, Spec};
@@ -55,6 +56,8 @@ pub struct Options {
     pub clock: Clock,
     /// Nothing will be started: folders are not opened, and none is made.
     pub dry: bool,
+    /// Where it is taken down what programs use, if somebody wants to know.
+    pub uses: Option<Arc<Uses>>,
     /// The WASM entry that is wanted first: it is loaded while the rest is made.
     pub first: Option<Arc<Entry>>,
 }
@@ -71,6 +74,7 @@ impl Options {
             shutdown_timeout: Duration::from_secs(30),
             clock: Clock::real(),
             dry: false,
+            uses: None,
             first: None,
         }
     }
@@ -117,7 +121,7 @@ impl Runtime {
             // Whoever waits for it meets its error.
             io.spawn(async move { wasm.program(&first).await.map(drop) });
         }
-        let lua = LuaEngine::new(options.registry.clone(), options.system.clone());
+        let lua = LuaEngine::noting(options.registry.clone(), options.system.clone(), options.uses);
         let engines = Arc::new(Engines::new(lua, wasm.clone(), io.clone()));
         let kernel = Kernel::new(KernelOptions {
             workers: options.workers,
@@ -399,7 +403,6 @@ mod tests {
             kind: LuaKind::Process,
             source: source.into(),
             chunk: "main.lua".into(),
-            first_line: 1,
             method: "main".into(),
             modules: Vec::new(),
             imports: Vec::new(),

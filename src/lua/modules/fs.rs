@@ -22,6 +22,7 @@ use self::file::FsFile;
 use self::path::{Place, invalid};
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
+use crate::lua::LuaEngine;
 use crate::lua::error::bad_argument;
 use crate::lua::host::{Call, context, failure, false_failure, waiting};
 use crate::process::Permission;
@@ -55,6 +56,7 @@ fn get(lua: &Lua, id: Value) -> mlua::Result<MultiValue> {
         .map_err(|_| Error::not_found(format!("filesystem not found: {id}")))
         .and_then(|id| {
             context.authorize(Permission::FsGet, &id)?;
+            note(&context.engine, &id);
             context.engine.system.volumes.get(&id)
         });
     match found {
@@ -67,6 +69,15 @@ fn get(lua: &Lua, id: Value) -> mlua::Result<MultiValue> {
             success(lua, volume.into_lua(lua)?)
         }
         Err(error) => failure(lua, error.with_retryable(None)),
+    }
+}
+
+/// Takes down that a volume is used.
+fn note(engine: &LuaEngine, id: &EntryId) {
+    let Some(uses) = &engine.uses else { return };
+    uses.entry(id);
+    if let Some(Spec::Directory(volume)) = engine.registry().get(id).map(|entry| &entry.spec) {
+        uses.folder(&volume.path);
     }
 }
 
