@@ -4,9 +4,10 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::id::EntryId;
+use crate::lock::lock;
 use crate::project::{Entry, Registry, Spec};
 
 /// Taken down while a runtime runs.
@@ -60,7 +61,7 @@ impl Uses {
     }
 
     fn lock(&self) -> MutexGuard<'_, Used> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

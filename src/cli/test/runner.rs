@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::bench::{FileBench, Place};
@@ -14,6 +14,7 @@ use super::event::{Event, Failure, Report, Status};
 use super::stop::Stop;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
+use crate::lock::lock;
 use crate::log::Log;
 use crate::lua::modules::test::Bench;
 use crate::lua::uses::{Used, Uses};
@@ -52,7 +53,7 @@ pub struct Ledger(Mutex<HashMap<String, Used>>);
 
 impl Ledger {
     pub fn lock(&self) -> MutexGuard<'_, HashMap<String, Used>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -86,7 +87,7 @@ struct Queue {
 
 impl Queue {
     fn next(&self) -> Option<(Job, Sender<Event>)> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        lock(&self.work).pop()
     }
 
     fn work_off(&self, setting: &Setting) {
