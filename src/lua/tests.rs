@@ -59,6 +59,43 @@ fn a_value_too_large_to_be_copied_is_refused_wherever_it_grows() {
 }
 
 #[test]
+fn a_message_arrives_whole_where_the_stack_has_no_room_for_its_values() {
+    passes(
+        r##"
+        local many = {}
+        for i = 1, 400000 do many[i] = true end
+        local function deep(n, take)
+            local a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20
+            local b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19, b20
+            if n == 0 then return (take()) end
+            local got = deep(n - 1, take)
+            return got
+        end
+        local me = process.pid()
+        assert(process.send(me, "t", table.unpack(many)))
+        local m = deep(15000, function() return process.receive(0) end)
+        assert(m.value == true and m.values.n == 400000 and #m.values == 400000)
+        local topic = process.listen("listened")
+        assert(process.send(me, "listened", table.unpack(many)))
+        assert(#deep(15000, function() return topic:receive() end) == 400000)
+        "##,
+    );
+}
+
+#[test]
+fn arguments_that_no_stack_has_room_for_are_refused() {
+    let world = World::new();
+    let program = world.program("main", "return select('#', ...)");
+    let process = world.spawn(program, &vec![Value::Bool(true); 1_000_001]).unwrap();
+    let exit = world.end(&process);
+    let error = exit.error().unwrap();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::LimitExceeded, "too many arguments: 1000001")
+    );
+}
+
+#[test]
 fn an_uncaught_error_has_its_place() {
     let error = failure("local function f()\n error('boom')\nend\nf()");
     assert_eq!((error.kind(), error.retryable()), (Kind::Internal, None));
