@@ -402,6 +402,48 @@ mod tests {
     }
 
     #[test]
+    fn a_coroutine_that_was_cut_is_resumed_by_nobody() {
+        guarded(
+            r##"
+            local time = require("time")
+            local cut, late
+            local status = guard(5000000, function()
+                cut = coroutine.running()
+                process.receive()
+            end)
+            assert(status == "timeout")
+            local mark, sweep = getmetatable(require("test")).native.mark, getmetatable(require("test")).native.sweep
+            local since = mark()
+            late = coroutine.spawn(function() error("never") end)
+            sweep(since)
+            for _, co in ipairs({cut, late}) do
+                local ok, message = coroutine.resume(co)
+                assert(not ok and message == "cannot resume non-suspended coroutine", message)
+                assert(not pcall(coroutine.close, co) and coroutine.status(co) == "normal")
+            end
+            -- one that came to its end is dead, whatever it returned
+            local done = coroutine.spawn(function() return print, 1 end)
+            time.sleep("1ms")
+            assert(coroutine.status(done) == "dead" and not coroutine.resume(done))
+            "##,
+        );
+    }
+
+    #[test]
+    fn the_tostring_of_a_stray_error_keeps_nobody() {
+        guarded(
+            r##"
+            local time = require("time")
+            guard(0, function() end)
+            local shown = channel.new(1)
+            coroutine.spawn(error, setmetatable({}, {__tostring = function() shown:send(true) while true do end end}))
+            assert(shown:receive())
+            time.sleep("5ms")
+            "##,
+        );
+    }
+
+    #[test]
     fn an_error_beside_the_ward_is_its_error() {
         guarded(
             r##"

@@ -599,6 +599,10 @@ impl Driver {
             preempt::swap_current(thread);
             let status = lua_resume(thread, std::ptr::null_mut(), args, &mut results);
             preempt::swap_current(std::ptr::null_mut());
+            if status != LUA_YIELD {
+                // It is dead, and can be shown so.
+                Driver::hold(thread, false);
+            }
             status
         };
         if status == LUA_ERRMEM {
@@ -625,6 +629,8 @@ impl Driver {
                 LUA_OK if number == 0 => Resumed::Ended(self.returned(thread, results)),
                 LUA_OK => {
                     let goes = self.ward_returned(number, thread, results);
+                    // A coroutine with values on its stack would pass for one that has not begun.
+                    lua_settop(thread, 0);
                     self.cut(number);
                     goes.unwrap_or(Resumed::Goes)
                 }
@@ -657,11 +663,11 @@ impl Driver {
         }
     }
 
+    /// A coroutine that was cut before its end stays held: who still has it must not run what a task has left.
     unsafe fn remove_task(&mut self, number: u32) {
         if let Some(task) = self.tasks[number as usize].take() {
-            // SAFETY: the anchor is the task's own; the coroutine is dead and can be shown so.
+            // SAFETY: the anchor is the task's own.
             unsafe {
-                Driver::hold(task.thread, false);
                 luaL_unref(self.main_state, LUA_REGISTRYINDEX, task.anchor);
             }
             self.free.push(number);
