@@ -82,6 +82,7 @@ mod waiting;
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
+use std::marker::PhantomPinned;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -214,6 +215,9 @@ pub struct Driver {
     /// Files whose chunk runs, outermost first.
     loading: Vec<String>,
     waker: Waker,
+    /// While `&mut Driver` is used, calls into Lua come back and change it through the pointer in the extra space. A type
+    /// that may not move is not taken for the only way to what it holds.
+    _pinned: PhantomPinned,
 }
 
 // SAFETY: the state and everything that points into it are owned by the driver alone and used by one thread at a time;
@@ -274,6 +278,7 @@ impl Driver {
             last_host: None,
             loading: Vec::new(),
             waker: Waker::noop().clone(),
+            _pinned: PhantomPinned,
         });
         driver.memory.lift();
         // SAFETY: the box does not move; the state is closed by the driver's drop.
