@@ -104,6 +104,33 @@ fn an_uncaught_error_has_its_place() {
 }
 
 #[test]
+fn an_uncaught_table_is_shown_by_its_tostring() {
+    for (shower, message) in [
+        ("function(e) return 'shown ' .. e.code end", "shown 7"),
+        ("function() return 5 end", "5"),
+        ("function() return {} end", "table"),
+        ("function() error('no') end", "table"),
+        ("function() coroutine.yield() end", "table"),
+        ("function() require('time').sleep('1h') end", "table"),
+        ("function() channel.new():receive() end", "table"),
+        ("'no function'", "table"),
+        (
+            "function() coroutine.spawn(error) return coroutine.wrap(function() return 'x' end)() end",
+            "x",
+        ),
+    ] {
+        for raise in ["{}()", "coroutine.spawn({}) process.receive()"] {
+            let raise = raise.replace("{}", "raise");
+            let error = failure(&format!(
+                "local function raise()\n error(setmetatable({{code = 7}}, {{__tostring = {shower}}}))\nend\n{raise}"
+            ));
+            assert_eq!((error.kind(), error.message()), (Kind::Internal, message), "{shower}");
+            assert_eq!((error.retryable(), error.frames()[0].line), (None, 2), "{shower}");
+        }
+    }
+}
+
+#[test]
 fn an_error_in_a_spawned_coroutine_ends_the_process() {
     let error = failure("coroutine.spawn(function() error('inner') end) channel.new():receive()");
     assert!(error.message().contains("inner"), "{error}");
@@ -563,6 +590,7 @@ fn the_memory_limit_cannot_be_held_back() {
         "local s = 'x' while true do local ok = pcall(function() s = s .. s end) end",
         "local co = coroutine.wrap(function() local t = {} while true do t[#t + 1] = {} end end) while true do pcall(co) end",
         "local t = {} while true do t[#t + 1] = channel.new(1) t[#t]:send(('y'):rep(100)) end",
+        "error(setmetatable({}, {__tostring = function() local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end end}))",
     ] {
         let program = world.limited(text, 4 << 20);
         let process = world.spawn(program, &[]).unwrap();
@@ -574,6 +602,36 @@ fn the_memory_limit_cannot_be_held_back() {
         assert_eq!(error.retryable(), None);
         assert_eq!(error.details().unwrap().get("limit"), Some(&Value::from("max_memory")));
         assert_eq!(error.details().unwrap().get("allowed"), Some(&Value::Int(4 << 20)));
+    }
+}
+
+#[test]
+fn the_tostring_of_an_uncaught_error_is_interrupted_and_ends() {
+    hog("error(setmetatable({}, {__tostring = function() while true do end end}))");
+    hog("coroutine.spawn(error, setmetatable({}, {__tostring = function() while true do end end})) process.receive()");
+}
+
+#[test]
+fn the_halves_of_modules_in_lua_run_nothing_of_the_programs() {
+    for module in ["supervisor", "test"] {
+        for trap in [
+            "string, errors, setmetatable, ipairs = nil set(_G, {__index = spin})",
+            "getmetatable('').__index = spin",
+            "set(errors, {__index = spin}) errors.call_stack = nil errors.new = nil",
+            "ipairs, type, pairs = spin, spin, spin",
+        ] {
+            let world = World::new();
+            let text = format!(
+                "local require, set = require, setmetatable
+                local function spin() while true do end end
+                {trap}
+                require('{module}')
+                return 'alive'"
+            );
+            let process = world.spawn(world.program("main", &text), &[]).unwrap();
+            let exited = world.ends_within(&process, Duration::from_secs(20));
+            assert!(exited.is_some_and(|exit| exit.result.is_ok()), "{module}: {trap}");
+        }
     }
 }
 

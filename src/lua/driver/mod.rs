@@ -31,8 +31,8 @@
 //!
 //! What cannot wait, and says `cannot wait here: a C function is on the stack`: metamethods called by `ipairs`, `table.unpack`,
 //! `table.insert(t, v)` and `coroutine.close`, and `__tostring` called by host functions other than `tostring`, `print` and
-//! `string.format`. Nor can the handler of `xpcall`, which runs where the error is, with the frames still there: what wants to
-//! wait in it does so after `xpcall` has returned.
+//! `string.format`, or by the end of a process, while nothing else of it runs. Nor can the handler of `xpcall`, which runs where
+//! the error is, with the frames still there: what wants to wait in it does so after `xpcall` has returned.
 //!
 //! The raw Lua API is used in this room and in `lua::stack` alone. Invariants: nothing of Rust with a destructor lives
 //! across a call that raises or yields; data is pushed with the memory limit lifted or inside a protected call; the
@@ -91,7 +91,7 @@ pub use bytecode::{Bytecode, compile as compile_text};
 pub use guard::Mark;
 pub use memory::Weight;
 pub use require::{Visible, forgetting};
-pub use sandbox::Plan;
+pub use sandbox::{Plan, own_globals};
 pub use waiting::{Caller, attached, suspending};
 
 use crate::error::Error;
@@ -124,6 +124,8 @@ struct Task {
     woken: Option<Woken>,
     /// Who waits for its end, when it is the ward of a guarded call.
     caller: Option<Waiter>,
+    /// The error that it shows, and does nothing else.
+    shows: Option<outcome::Shown>,
     /// The ticket at which it was made.
     born: u64,
 }
@@ -182,6 +184,8 @@ pub struct Driver {
     pinned: u32,
     /// Bytes of the context that it was started with.
     inherited: usize,
+    /// The only task that still runs: it shows the error by which the process ends.
+    last: Option<u32>,
     /// Why it has to end, when the reason was found in here.
     fatal: Option<Exit>,
     /// What the process goes on as.
@@ -254,6 +258,7 @@ impl Driver {
             pinned: 0,
             inherited: context.process.context().weight(),
             context,
+            last: None,
             fatal: None,
             next: None,
             tasks: Vec::new(),
@@ -429,6 +434,7 @@ impl Driver {
             },
             woken: None,
             caller: None,
+            shows: None,
             born: self.tickets,
         };
         let number = match self.free.pop() {
@@ -452,7 +458,7 @@ impl Driver {
     /// The running task waits from now on; `l` is the coroutine that called. None where nothing can be suspended.
     unsafe fn begin_wait(&mut self, l: Lua, what: What) -> Option<Waiter> {
         // SAFETY: `l` runs.
-        if !unsafe { self.can_yield(l) } {
+        if self.last.is_some() || !unsafe { self.can_yield(l) } {
             return None;
         }
         self.tickets += 1;
@@ -469,6 +475,7 @@ impl Driver {
             match self.begin_wait(l, what) {
                 Some(waiter) => (Act::Park(continuation), Some(waiter)),
                 None if protect::in_handler(l) => (mistake(l, protect::HANDLER_WAITS), None),
+                None if self.last.is_some() => (mistake(l, "cannot wait here: the process is ending"), None),
                 None => (mistake(l, "cannot wait here: a C function is on the stack"), None),
             }
         }
@@ -559,6 +566,9 @@ impl Driver {
         self.midway = false;
         loop {
             while let Some(number) = self.ready.pop_front() {
+                if self.last.is_some_and(|last| last != number) {
+                    continue;
+                }
                 match self.resume(number) {
                     Resumed::Goes | Resumed::Waits => {}
                     Resumed::Preempted => {
@@ -621,8 +631,15 @@ impl Driver {
     }
 
     unsafe fn settle_task(&mut self, number: u32, thread: Lua, status: c_int, results: c_int) -> Resumed {
+        let is_over = status != LUA_YIELD || !self.host_yield;
         // SAFETY: as the caller says.
         unsafe {
+            if is_over
+                && !self.cutting
+                && let Some(shown) = self.task(number).and_then(|task| task.shows.take())
+            {
+                return self.shown(number, thread, status, shown);
+            }
             match status {
                 _ if self.cutting => self.was_cut(number, thread),
                 LUA_YIELD if self.preempted => Resumed::Preempted,
@@ -646,7 +663,7 @@ impl Driver {
                 _ => match self.ward_failed(number, thread, status) {
                     Some(resumed) => resumed,
                     None if self.is_over() => Resumed::Ended(self.reason()),
-                    None => Resumed::Ended(self.failed(thread)),
+                    None => self.failed(thread),
                 },
             }
         }
