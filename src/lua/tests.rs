@@ -506,6 +506,36 @@ fn names_and_monitors() {
 }
 
 #[test]
+fn the_schema_checks_of_one_process_do_not_keep_those_of_others() {
+    let world = World::new();
+    world.program(
+        "hog",
+        r##"
+        local json, time = require("json"), require("time")
+        local defs = {d31 = {type = "object"}}
+        for i = 1, 30 do
+            local next = {["$ref"] = "#/$defs/d" .. i + 1}
+            defs["d" .. i] = {anyOf = {next, next}}
+        end
+        local schema = json.encode({["$defs"] = defs, ["$ref"] = "#/$defs/d1"})
+        for i = 1, 40 do coroutine.spawn(json.validate, schema, i) end
+        time.sleep("1ms")
+        process.send((...), "all wait")
+        process.receive()
+        "##,
+    );
+    let exit = world.run(
+        r##"
+        local json = require("json")
+        assert(process.spawn("app:hog", "app:processes", process.pid()))
+        process.receive()
+        assert(json.validate({type = "number"}, 1))
+        "##,
+    );
+    assert!(exit.result.is_ok(), "{exit:?}");
+}
+
+#[test]
 fn terminating_oneself_does_not_return() {
     let world = World::new();
     world.program(
@@ -575,6 +605,36 @@ fn doomed_callbacks_end() {
 }
 
 #[test]
+fn the_tostring_of_an_uncaught_error_is_interrupted_and_ends() {
+    hog("error(setmetatable({}, {__tostring = function() while true do end end}))");
+    hog("coroutine.spawn(error, setmetatable({}, {__tostring = function() while true do end end})) process.receive()");
+}
+
+#[test]
+fn the_halves_of_modules_in_lua_run_nothing_of_the_programs() {
+    for module in ["supervisor", "test"] {
+        for trap in [
+            "string, errors, setmetatable, ipairs = nil set(_G, {__index = spin})",
+            "getmetatable('').__index = spin",
+            "set(errors, {__index = spin}) errors.call_stack = nil errors.new = nil",
+            "ipairs, type, pairs = spin, spin, spin",
+        ] {
+            let world = World::new();
+            let text = format!(
+                "local require, set = require, setmetatable
+                local function spin() while true do end end
+                {trap}
+                require('{module}')
+                return 'alive'"
+            );
+            let process = world.spawn(world.program("main", &text), &[]).unwrap();
+            let exited = world.ends_within(&process, Duration::from_secs(20));
+            assert!(exited.is_some_and(|exit| exit.result.is_ok()), "{module}: {trap}");
+        }
+    }
+}
+
+#[test]
 fn a_doomed_loop_that_cannot_be_suspended_ends() {
     hog(
         "local t = setmetatable({}, {__tostring = function() while true do end end}) while true do pcall(string.format, '%s', t) end",
@@ -602,36 +662,6 @@ fn the_memory_limit_cannot_be_held_back() {
         assert_eq!(error.retryable(), None);
         assert_eq!(error.details().unwrap().get("limit"), Some(&Value::from("max_memory")));
         assert_eq!(error.details().unwrap().get("allowed"), Some(&Value::Int(4 << 20)));
-    }
-}
-
-#[test]
-fn the_tostring_of_an_uncaught_error_is_interrupted_and_ends() {
-    hog("error(setmetatable({}, {__tostring = function() while true do end end}))");
-    hog("coroutine.spawn(error, setmetatable({}, {__tostring = function() while true do end end})) process.receive()");
-}
-
-#[test]
-fn the_halves_of_modules_in_lua_run_nothing_of_the_programs() {
-    for module in ["supervisor", "test"] {
-        for trap in [
-            "string, errors, setmetatable, ipairs = nil set(_G, {__index = spin})",
-            "getmetatable('').__index = spin",
-            "set(errors, {__index = spin}) errors.call_stack = nil errors.new = nil",
-            "ipairs, type, pairs = spin, spin, spin",
-        ] {
-            let world = World::new();
-            let text = format!(
-                "local require, set = require, setmetatable
-                local function spin() while true do end end
-                {trap}
-                require('{module}')
-                return 'alive'"
-            );
-            let process = world.spawn(world.program("main", &text), &[]).unwrap();
-            let exited = world.ends_within(&process, Duration::from_secs(20));
-            assert!(exited.is_some_and(|exit| exit.result.is_ok()), "{module}: {trap}");
-        }
     }
 }
 
