@@ -7,8 +7,9 @@
 //! Everything here runs inside `raw::host` or `Driver::lifted`: nothing raises but for a stack that is too deep, which is
 //! checked for.
 
-use std::collections::HashMap;
 use std::ffi::c_int;
+
+use rustc_hash::FxHashMap;
 
 use super::driver::Driver;
 use super::driver::raw::*;
@@ -283,14 +284,14 @@ impl Packing {
 #[derive(Default)]
 struct Seen {
     few: Vec<(*const std::ffi::c_void, TableMark)>,
-    many: HashMap<*const std::ffi::c_void, TableMark>,
+    many: FxHashMap<*const std::ffi::c_void, TableMark>,
 }
 
 impl Seen {
     fn clear(&mut self) {
         self.few.clear();
         if !self.many.is_empty() {
-            self.many = HashMap::new();
+            self.many = FxHashMap::default();
         }
     }
 
