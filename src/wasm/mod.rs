@@ -41,8 +41,8 @@ mod wasi_0_3;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle as Tokio;
 
@@ -54,6 +54,7 @@ pub use program::WasmProgram;
 
 use crate::error::{Error, Result};
 use crate::id::ById;
+use crate::lock::lock;
 use crate::process::Resolved;
 use crate::project::entry::Entry;
 use crate::system::System;
@@ -185,6 +186,17 @@ impl Wasm {
         }
     }
 
+    /// Keeps nothing of an entry that nobody will ask for again.
+    pub fn forget(&self, entry: &Arc<Entry>) {
+        let mut entries = lock(&self.entries);
+        if entries
+            .get(&entry.id)
+            .is_some_and(|slot| Arc::ptr_eq(&slot.entry, entry))
+        {
+            entries.remove(&entry.id);
+        }
+    }
+
     /// What was loaded last, unless the file has changed.
     fn current(&self, slot: &Slot) -> Option<Result<Arc<WasmProgram>>> {
         let mut loaded = lock(&slot.loaded);
@@ -223,7 +235,7 @@ impl Wasm {
     }
 
     fn read_and_load(&self, slot: &Slot) -> Result<Arc<WasmProgram>> {
-        let writes = writes();
+        let (writes, began) = (writes(), SystemTime::now());
         let bytes = self.source(&slot.entry)?;
         let known = lock(&slot.loaded).take().and_then(|known| known.result.ok());
         let result = match known.filter(|program| program.sha256() == module::sha256(&bytes.bytes)) {
@@ -231,7 +243,7 @@ impl Wasm {
             None => load(&slot.entry, &bytes, &self.shared).map(Arc::new),
         };
         *lock(&slot.loaded) = Some(Loaded {
-            young: bytes.stamp.is_young(),
+            young: bytes.stamp.is_young(began),
             stamp: bytes.stamp,
             checked: Instant::now(),
             writes,
@@ -239,8 +251,4 @@ impl Wasm {
         });
         result
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
