@@ -312,7 +312,6 @@ impl<'a> Build<'a> {
         self.open.pop();
         let chunk = self.engine.compile(spec)?;
         self.declared.extend(declared(spec));
-        self.all |= self.declared.iter().any(|module| module.names_globals());
         self.add(&chunk, &imports);
         Ok(imports)
     }
@@ -332,11 +331,6 @@ impl<'a> Build<'a> {
         let chunk = self.engine.cache.compile(source)?;
         // A file that it requires may name what it does not.
         self.all |= chunk.words.contains("require");
-        let is_named = |module: &Module| chunk.words.contains(module.name());
-        self.all |= self
-            .declared
-            .iter()
-            .any(|module| module.names_globals() && is_named(module));
         self.add(&chunk, &[]);
         Ok(())
     }

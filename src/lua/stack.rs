@@ -5,7 +5,8 @@
 //! metatable and gets it again on the other side.
 //!
 //! Everything here runs inside `raw::host` or `Driver::lifted`: nothing raises but for a stack that is too deep, which is
-//! checked for.
+//! checked for. A message can have more values than the stack of who receives it has room for: only who needs all of them
+//! on the stack calls [`push`], and asks whether they are there.
 
 use std::ffi::c_int;
 
@@ -312,32 +313,66 @@ impl Seen {
     }
 }
 
-/// Pushes all values. What the stack has no room for is cut off as nil.
+/// Pushes all values and says how many; none, and nothing is pushed, when the stack has no room for all of them.
 ///
 /// # Safety
 /// The memory limit is lifted.
-pub unsafe fn push(l: Lua, driver: &mut Driver, packed: &Packed) {
+#[must_use = "the values may not be there"]
+pub unsafe fn push(l: Lua, driver: &mut Driver, packed: &Packed) -> Option<c_int> {
+    let count = c_int::try_from(packed.len()).ok()?;
+    // SAFETY: as stated; there is room for what is pushed.
+    unsafe {
+        if lua_checkstack(l, count.saturating_add(SLOTS)) == 0 {
+            return None;
+        }
+        push_each(l, driver, packed, packed.len(), |_| {});
+    }
+    Some(count)
+}
+
+/// Pushes the first value, nil for none.
+///
+/// # Safety
+/// The memory limit is lifted; there is room for three values, as in every C function.
+pub unsafe fn push_first(l: Lua, driver: &mut Driver, packed: &Packed) {
     // SAFETY: as stated.
     unsafe {
-        let Ok(count) = c_int::try_from(packed.len()) else {
-            return;
-        };
-        if lua_checkstack(l, count.saturating_add(SLOTS)) == 0 {
-            return;
+        match packed.is_empty() {
+            true => lua_pushnil(l),
+            false => push_each(l, driver, packed, 1, |_| {}),
         }
-        let mut reader = packed.reader();
-        if packed.is_shared() {
+    }
+}
+
+/// Makes the values the items of the array on top, from 1 on. However many they are, the stack holds one at a time.
+///
+/// # Safety
+/// As for [`push_first`].
+pub unsafe fn fill_array(l: Lua, driver: &mut Driver, packed: &Packed) {
+    // SAFETY: as stated; storing takes the value off the stack again.
+    unsafe {
+        let array = lua_gettop(l);
+        push_each(l, driver, packed, packed.len(), |index| lua_rawseti(l, array, index));
+    }
+}
+
+/// Pushes that many of the values, one after the other, calling `then` with the position of each when it is on top. A table
+/// that lies deeper than the stack has room for becomes nil.
+unsafe fn push_each(l: Lua, driver: &mut Driver, packed: &Packed, count: usize, mut then: impl FnMut(i64)) {
+    let mut reader = packed.reader();
+    // SAFETY: as the callers say.
+    unsafe {
+        let made = packed.is_shared().then(|| {
             // Tables that were made, by their marks, lie below the values.
             lua_createtable(l, 0, 0);
-            let made = lua_gettop(l);
-            for _ in 0..count {
-                push_one(l, driver, &mut reader, Some(made));
-            }
+            lua_gettop(l)
+        });
+        for index in 1..=count {
+            push_one(l, driver, &mut reader, made);
+            then(index as i64);
+        }
+        if let Some(made) = made {
             lua_remove(l, made);
-        } else {
-            for _ in 0..count {
-                push_one(l, driver, &mut reader, None);
-            }
         }
     }
 }

@@ -9,6 +9,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
+use std::marker::PhantomPinned;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,8 +17,8 @@ use super::preempt;
 use super::slab::{self, Slab};
 use crate::allocator::Allocator;
 
-/// What Lua's values need (`LUAI_MAXALIGN`).
-const ALIGN: usize = 8;
+/// What Lua's values need (`LUAI_MAXALIGN`), and what a userdata can count on.
+pub const ALIGN: usize = 8;
 
 /// Bytes of a slot of a stack.
 const SLOT: usize = 16;
@@ -46,6 +47,8 @@ pub struct Memory {
     slab: Slab,
     /// The state is being closed: the slab goes as a whole.
     closing: bool,
+    /// As in the driver: [`allocate`] has a pointer of its own.
+    _pinned: PhantomPinned,
 }
 
 /// What an object of the state holds outside of it: counts like the state's own memory until it is dropped.
