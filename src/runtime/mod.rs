@@ -14,11 +14,13 @@ mod session;
 mod testing;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::allocator::huge_pages;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
@@ -102,6 +104,19 @@ pub struct Runtime {
     threads: Option<tokio::runtime::Runtime>,
 }
 
+/// Beats of work after which the program is no longer starting.
+const STARTED: u64 = 20;
+
+/// Does something once, at that beat.
+fn after_beats(beats: u64, act: impl Fn() + Send + Sync) -> impl Fn() + Send + Sync {
+    let passed = AtomicU64::new(0);
+    move || {
+        if passed.load(Ordering::Relaxed) < beats && passed.fetch_add(1, Ordering::Relaxed) + 1 == beats {
+            act();
+        }
+    }
+}
+
 impl Runtime {
     /// Makes engines, kernel and hosts. Nothing runs yet.
     ///
@@ -131,6 +146,7 @@ impl Runtime {
             clock: options.clock,
         });
         kernel.on_tick(move || wasm.tick());
+        kernel.on_tick(after_beats(STARTED, || huge_pages(true)));
         if !options.dry {
             options.system.volumes.open_all();
         }
