@@ -81,7 +81,7 @@ fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .prefix(".wippy-")
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    file.as_file_mut().write_all(bytes)?;
     file.persist_noclobber(path)?;
     Ok(())
 }

@@ -26,19 +26,28 @@ fn missing() -> Failure {
 /// The project, if there is one.
 ///
 /// # Errors
-/// Exit 3 when the folder that was named does not exist, or there is no project whose fields could be set, exit 4 for a field that is set of an entry that does not.
+/// Exit 3 when the folder that was named does not exist, or there is no project whose fields could be set; exit 4 for a field
+/// that is set of an entry that does not exist.
 pub fn find(globals: &Globals) -> Result<Option<Project>, Failure> {
-    let overrides = overrides(globals)?;
-    let project = folder(globals)?.map(|folder| system::load(&folder, &overrides));
-    if project.is_none() && !overrides.is_empty() {
+    let project = load(globals)?;
+    if project.is_none() && !globals.overrides.is_empty() {
         return Err(missing());
     }
     if let Some(project) = &project {
-        overrides
+        overrides(globals)?
             .iter()
             .try_for_each(|change| target::any(project, &change.id).map(drop))?;
     }
     Ok(project)
+}
+
+/// The project, if there is one, whether it has the entries that the command line names or not.
+///
+/// # Errors
+/// Exit 3 when the folder that was named does not exist.
+pub fn load(globals: &Globals) -> Result<Option<Project>, Failure> {
+    let overrides = overrides(globals)?;
+    Ok(folder(globals)?.map(|folder| system::load(&folder, &overrides)))
 }
 
 /// What the command line says about fields of entries.

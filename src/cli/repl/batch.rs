@@ -66,7 +66,7 @@ fn piped() -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| unreadable("stdin is not UTF-8 text"))
 }
 
-pub fn unreadable(message: &str) -> Failure {
+fn unreadable(message: &str) -> Failure {
     Failure::new(code::PROJECT, Error::invalid(message))
 }
 
@@ -97,7 +97,7 @@ pub fn run(world: &World, texts: Vec<Text>, console: &Console) -> Result<u8, Fai
         reach: world.reach.clone(),
     });
     world.runtime.block_on(async {
-        let mut signals = Signals::listen().map_err(|error| unreadable(&error.to_string()))?;
+        let mut signals = Signals::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))?;
         beside(&world.runtime, &mut signals).await?;
         let process = world.start(desk)?;
         let (exit, stopped) = attend(&world.runtime, &process, &mut signals, console).await;
