@@ -73,8 +73,8 @@ fn a_missing_one_is_added() {
     folder.wippy("hash").run().code(0);
     folder.wippy("run main 6 7").run().code(0).stdout("42\n");
     // Beside other fields there is no line for it.
-    let flow = format!("  - {{name: flow, kind: process.wasm, method: compute, fs: modules, path: guest.wasm}}\n");
-    folder.write("src/_index.yaml", folder.read("src/_index.yaml") + &flow);
+    let flow = "  - {name: flow, kind: process.wasm, method: compute, fs: modules, path: guest.wasm}\n";
+    folder.write("src/_index.yaml", folder.read("src/_index.yaml") + flow);
     folder
         .wippy("hash --write app:flow")
         .run()

@@ -307,7 +307,8 @@ mod tests {
 
     #[test]
     fn commands_are_lines_between_whole_programs() {
-        let table: &[(&str, &[(&str, usize, bool)])] = &[
+        type Expected = &'static [(&'static str, usize, bool)];
+        let table: &[(&str, Expected)] = &[
             ("", &[]),
             ("x = 1\ny = 2", &[("x = 1\ny = 2", 0, false)]),
             (":ps\nprint(1)\n", &[(":ps\n", 0, true), ("print(1)\n", 1, false)]),
