@@ -195,6 +195,23 @@ pub struct LuaSpec {
     pub pool: Option<PoolSpec>,
 }
 
+impl LuaSpec {
+    /// A process from its source alone, as a test or a bench makes one.
+    pub fn process(source: &str) -> LuaSpec {
+        LuaSpec {
+            kind: LuaKind::Process,
+            source: source.into(),
+            chunk: "main.lua".to_owned(),
+            first_line: 1,
+            method: "main".to_owned(),
+            modules: Vec::new(),
+            imports: Vec::new(),
+            limits: Limits::default(),
+            pool: None,
+        }
+    }
+}
+
 /// Where the bytes of a WASM entry come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WasmSource {

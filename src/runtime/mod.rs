@@ -391,21 +391,9 @@ fn settings(registry: &Registry, oneshot: bool) -> Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::LuaKind;
-    use crate::project::{Limits, LuaSpec, TerminalHostSpec};
+    use crate::project::{LuaSpec, TerminalHostSpec};
 
     fn registry(source: &str) -> Arc<Registry> {
-        let lua = LuaSpec {
-            kind: LuaKind::Process,
-            source: source.into(),
-            chunk: "main.lua".into(),
-            first_line: 1,
-            method: "main".into(),
-            modules: Vec::new(),
-            imports: Vec::new(),
-            limits: Limits::default(),
-            pool: None,
-        };
         let made = |name: &str, kind: &str, spec| Entry::made(EntryId::new("app", name), kind, spec);
         let entries = [
             made(
@@ -413,7 +401,7 @@ mod tests {
                 "terminal.host",
                 Spec::TerminalHost(TerminalHostSpec::default()),
             ),
-            made("main", "process.lua", Spec::Lua(lua)),
+            made("main", "process.lua", Spec::Lua(LuaSpec::process(source))),
         ];
         Arc::new(Registry::default().with(entries))
     }

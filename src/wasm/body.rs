@@ -23,10 +23,10 @@ use super::state::State;
 use super::value::Arguments;
 use super::wasi::Inputs;
 use crate::error::{Error, Result};
-use crate::process::{Body, Cause, Exit, Process, Progress, Received, StepContext, Wait};
+use crate::process::{Body, Cause, Evidence, Exit, Process, Progress, StepContext, Wait};
 use crate::size;
 use crate::system::volume;
-use crate::value::Packed;
+use crate::value::{Packed, Value};
 
 type Running = Pin<Box<dyn Future<Output = Exit> + Send>>;
 
@@ -40,7 +40,7 @@ impl Call {
     /// # Errors
     /// As [`Signature::lower`](super::value::Signature::lower).
     pub(super) fn lower(program: &WasmProgram, args: &Packed) -> Result<Call> {
-        let allowed = program.spec().limits.max_transfer;
+        let allowed = program.max_transfer();
         match program.is_component() {
             true => program.signature.prepare(args, allowed).map(Call::Component),
             false => program.signature.lower_core(args, allowed).map(Call::Core),
@@ -50,6 +50,7 @@ impl Call {
 
 /// The running side of a WASM process.
 pub struct WasmBody {
+    program: Arc<WasmProgram>,
     running: Option<Running>,
     seed: Option<Seed>,
     gauge: Arc<Gauge>,
@@ -66,6 +67,7 @@ struct Seed {
 impl WasmBody {
     pub(super) fn new(program: Arc<WasmProgram>, call: Call, inputs: Arc<Inputs>, seat: Seat) -> WasmBody {
         WasmBody {
+            program: program.clone(),
             running: None,
             seed: Some(Seed { program, call, seat }),
             gauge: Arc::default(),
@@ -137,11 +139,7 @@ impl Opening {
                 .set_fuel(limits.max_fuel)
                 .map_err(|error| Error::internal(error.to_string()))?;
         }
-        if let Ok(bytes) = usize::try_from(limits.max_transfer)
-            && bytes > 0
-        {
-            store.set_hostcall_fuel(bytes);
-        }
+        store.set_hostcall_fuel(usize::try_from(program.max_transfer()).unwrap_or(usize::MAX));
         Ok(store)
     }
 }
@@ -229,8 +227,25 @@ impl Body for WasmBody {
         self.gauge.held()
     }
 
-    fn last_received(&self) -> Vec<Received> {
-        self.gauge.received().to_vec()
+    fn evidence(&self, cause: Cause) -> Evidence {
+        let mut fields = Vec::new();
+        // Whoever was ended from outside is not to blame.
+        if !matches!(cause, Cause::Terminated | Cause::LinkBroken) {
+            let (stderr, arguments) = (self.inputs.tail(), self.inputs.arguments());
+            if !stderr.is_empty() {
+                fields.push(("stderr", Value::Str(stderr)));
+            }
+            if !arguments.is_empty() {
+                fields.push(("arguments", Value::array(arguments)));
+            }
+        }
+        if matches!(cause, Cause::Failed | Cause::Trap | Cause::Limit | Cause::TimeLimit) {
+            fields.push(("limits", self.program.limits_in_force()));
+        }
+        Evidence {
+            received: self.gauge.received().to_vec(),
+            fields,
+        }
     }
 
     fn doomed(&mut self, exit: Exit) -> Exit {

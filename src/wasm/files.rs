@@ -20,6 +20,45 @@ use wiggle::GuestMemory;
 use super::linker::PREVIEW_1;
 use super::state::State;
 
+/// What the flags of a call mean, in the types that the bindings of the caller's version of WASI have for them.
+macro_rules! wanted {
+    ($lookup:expr, $open:expr, $flags:expr) => {
+        Wanted {
+            follow: $lookup.contains(PathFlags::SYMLINK_FOLLOW),
+            create: $open.contains(OpenFlags::CREATE),
+            exclusive: $open.contains(OpenFlags::EXCLUSIVE),
+            truncate: $open.contains(OpenFlags::TRUNCATE),
+            folder: $open.contains(OpenFlags::DIRECTORY),
+            read: $flags.contains(DescriptorFlags::READ),
+            write: $flags.contains(DescriptorFlags::WRITE),
+            synced: $flags.intersects(
+                DescriptorFlags::FILE_INTEGRITY_SYNC
+                    | DescriptorFlags::DATA_INTEGRITY_SYNC
+                    | DescriptorFlags::REQUESTED_WRITE_SYNC,
+            ),
+        }
+    };
+}
+pub(super) use wanted;
+
+/// What a refusal is called by the bindings of a version.
+macro_rules! refusals {
+    ($code:ident) => {
+        impl From<Refused> for $code {
+            fn from(refused: Refused) -> $code {
+                match refused {
+                    Refused::Unsupported => $code::Unsupported,
+                    Refused::Invalid => $code::Invalid,
+                    Refused::NotPermitted => $code::NotPermitted,
+                    Refused::NotDirectory => $code::NotDirectory,
+                    Refused::Failed(error) => $code::from(error),
+                }
+            }
+        }
+    };
+}
+pub(super) use refusals;
+
 type Parameters = (Resource<Descriptor>, PathFlags, String, OpenFlags, DescriptorFlags);
 type Opened = (Result<Resource<Descriptor>, ErrorCode>,);
 
@@ -39,20 +78,7 @@ async fn open_at(
     mut store: StoreContextMut<'_, State>,
     (folder, lookup, path, open, flags): Parameters,
 ) -> wasmtime::Result<Opened> {
-    let wanted = Wanted {
-        follow: lookup.contains(PathFlags::SYMLINK_FOLLOW),
-        create: open.contains(OpenFlags::CREATE),
-        exclusive: open.contains(OpenFlags::EXCLUSIVE),
-        truncate: open.contains(OpenFlags::TRUNCATE),
-        folder: open.contains(OpenFlags::DIRECTORY),
-        read: flags.contains(DescriptorFlags::READ),
-        write: flags.contains(DescriptorFlags::WRITE),
-        synced: flags.intersects(
-            DescriptorFlags::FILE_INTEGRITY_SYNC
-                | DescriptorFlags::DATA_INTEGRITY_SYNC
-                | DescriptorFlags::REQUESTED_WRITE_SYNC,
-        ),
-    };
+    let wanted = wanted!(lookup, open, flags);
     let folder = store.data().table.get(&folder)?.clone();
     let descriptor = match wanted.open(folder, path).await {
         Ok(descriptor) => descriptor,
@@ -96,17 +122,7 @@ impl From<io::Error> for Refused {
     }
 }
 
-impl From<Refused> for ErrorCode {
-    fn from(refused: Refused) -> ErrorCode {
-        match refused {
-            Refused::Unsupported => ErrorCode::Unsupported,
-            Refused::Invalid => ErrorCode::Invalid,
-            Refused::NotPermitted => ErrorCode::NotPermitted,
-            Refused::NotDirectory => ErrorCode::NotDirectory,
-            Refused::Failed(error) => ErrorCode::from(error),
-        }
-    }
-}
+refusals!(ErrorCode);
 
 impl Wanted {
     /// Opens what stands under `path` in a folder.
@@ -194,9 +210,10 @@ const TOO_MANY: i32 = 33;
 const NAME_TOO_LONG: i32 = 37;
 /// A path beyond this is refused before it is copied.
 const LONGEST_PATH: usize = 4096;
-/// Size of preview 1's `filestat`, and where in it the file type stands.
-const STAT: usize = 64;
+/// Size of preview 1's `filestat`, and where in it the file's type and size stand.
+pub const STAT: usize = 64;
 const FILE_TYPE: usize = 16;
+pub const STAT_SIZE: usize = 32;
 
 /// Puts a look at the file before preview 1's `path_open`, whose own open blocks. Between the look and the open another
 /// program could put a FIFO in the file's place; guests cannot make any.

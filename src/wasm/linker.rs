@@ -12,11 +12,8 @@ use std::sync::OnceLock;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{self, Component, HasData, LinkerInstance, ResourceTable, ResourceType};
 use wasmtime::{Engine, ExternType, Module};
-use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings as wasi;
-use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 
 use super::actor;
 use super::engine::Alloc;
@@ -197,6 +194,35 @@ impl Linkers {
     }
 }
 
+/// Adds the interfaces that WASI 0.2 and 0.3 have in common, from the bindings of either.
+macro_rules! link_common {
+    ($linker:expr, $bindings:ident) => {{
+        use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+        use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+        use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
+        use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
+        use $bindings::{cli, clocks, filesystem, random};
+        let l = $linker;
+        clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+        random::random::add_to_linker::<State, WasiRandom>(l, State::random)?;
+        random::insecure::add_to_linker::<State, WasiRandom>(l, State::random)?;
+        random::insecure_seed::add_to_linker::<State, WasiRandom>(l, State::random)?;
+        filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+        filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+        cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    }};
+}
+pub(super) use link_common;
+
 struct Io;
 
 impl HasData for Io {
@@ -210,15 +236,10 @@ fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Res
     wasi::io::poll::add_to_linker::<State, Io>(l, |state| &mut state.table)?;
     wasi::io::streams::add_to_linker::<State, Io>(l, |state| &mut state.table)?;
     wasi::clocks::wall_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
-    wasi::clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
-    wasi::random::random::add_to_linker::<State, WasiRandom>(l, State::random)?;
-    wasi::random::insecure::add_to_linker::<State, WasiRandom>(l, State::random)?;
-    wasi::random::insecure_seed::add_to_linker::<State, WasiRandom>(l, State::random)?;
-    wasi::filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
-    wasi::filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+    link_common!(&mut *l, wasi);
     super::files::guard(l, LINKED)?;
+    super::listing::guard(l, LINKED)?;
     super::random::guard(l, LINKED)?;
-    link_cli(l)?;
     if sockets {
         super::sockets::link(l)?;
     }
@@ -228,24 +249,12 @@ fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Res
     Ok(linker)
 }
 
-fn link_cli(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
-    wasi::cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)
-}
-
 fn module_linker(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {
     let mut linker = wasmtime::Linker::new(engine);
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::preview_1)?;
     linker.allow_shadowing(true);
     super::files::guard_preview_1(&mut linker)?;
+    super::listing::guard_preview_1(&mut linker)?;
     super::random::guard_preview_1(&mut linker)?;
     linker.func_wrap(PREVIEW_1, "sock_accept", |_: i32, _: i32, _: i32| NOTSUP)?;
     linker.func_wrap(

@@ -21,7 +21,7 @@ use crate::id::EntryId;
 use crate::log::{Level, Log, Record, Sink};
 use crate::process::{Cause, Clock, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Programs, Spawn};
 use crate::project::Registry;
-use crate::project::entry::{Mount, Spec, StorageSpec, VariableSpec, WasiEnv, WasmSource, WasmSpec};
+use crate::project::entry::{Limits, Mount, Spec, StorageSpec, VariableSpec, WasiEnv, WasmSource, WasmSpec};
 use crate::system::Volume;
 use crate::system::terminal::Terminal;
 use crate::value::{Packed, Value};
@@ -597,30 +597,31 @@ fn a_full_house_refuses_the_next_spawn_and_disturbs_nobody() {
 
 #[test]
 fn a_command_gets_words_environment_and_stdin() {
-    let world = World::with(Settings::default(), b"typed\n");
-    let entry = guest_with("command", "run", |spec| {
-        spec.imports = owned(&["wasi:cli"]);
-        spec.args = owned(&["fixed"]);
-        spec.env = vec![
-            WasiEnv {
-                id: EntryId::new("app", "prefix"),
-                name: "P".into(),
-                required: true,
-            },
-            WasiEnv {
-                id: EntryId::new("app", "absent"),
-                name: "A".into(),
-                required: false,
-            },
-        ];
-    });
-    let (exit, out, err) = world.command(entry, &["--stderr", "careful"]);
-    assert_eq!(value(&exit), Value::Nil);
-    assert_eq!(
-        out,
-        "arg 0: guest\narg 1: fixed\narg 2: --stderr\narg 3: careful\nP=> \ntyped\n"
-    );
-    assert_eq!(err, "careful\n");
+    for (name, cwd) in [("command", ""), ("command3", "cwd: /work\n")] {
+        let world = World::with(Settings::default(), b"typed\n");
+        let entry = guest_with(name, "run", |spec| {
+            spec.imports = owned(&["wasi:cli"]);
+            spec.args = owned(&["fixed"]);
+            spec.cwd = "/work".to_owned();
+            spec.env = vec![
+                WasiEnv {
+                    id: EntryId::new("app", "prefix"),
+                    name: "P".into(),
+                    required: true,
+                },
+                WasiEnv {
+                    id: EntryId::new("app", "absent"),
+                    name: "A".into(),
+                    required: false,
+                },
+            ];
+        });
+        let (exit, out, err) = world.command(entry, &["--stderr", "careful"]);
+        assert_eq!(value(&exit), Value::Nil, "{name}");
+        let args = "arg 0: guest\narg 1: fixed\narg 2: --stderr\narg 3: careful\n";
+        assert_eq!(out, format!("{args}{cwd}P=> \ntyped\n"), "{name}");
+        assert_eq!(err, "careful\n", "{name}");
+    }
 }
 
 #[test]
@@ -653,26 +654,37 @@ fn exit_codes_of_components() {
 
 #[test]
 fn without_the_grant_a_command_sees_nothing_and_writes_to_the_log() {
-    let world = World::with(Settings::default(), b"typed\n");
-    let (exit, out, err) = world.command(guest("command", "run"), &["--stderr", "careful"]);
-    assert_eq!(value(&exit), Value::Nil);
-    assert_eq!((out.as_str(), err.as_str()), ("", ""));
-    assert!(lock(&world.records).is_empty());
-    let entry = guest_with("command", "run", |spec| {
-        spec.imports = owned(&["wasi:cli"]);
-        spec.args = owned(&["--stderr", "one\ntwo"]);
-    });
-    let exit = world.run(entry, &[]);
-    assert_eq!(value(&exit), Value::Nil);
-    let records = lock(&world.records);
-    let lines: Vec<(Level, &str)> = records
-        .iter()
-        .map(|record| (record.level, record.message.as_str()))
-        .collect();
-    assert!(lines.contains(&(Level::Info, "arg 0: guest")), "{lines:?}");
-    assert_eq!(&lines[lines.len() - 2..], [(Level::Warn, "one"), (Level::Warn, "two")]);
-    assert_eq!(records[0].fields, [("stream".to_owned(), Value::from("stdout"))]);
-    assert!(records[0].pid.is_some() && records[0].entry.is_some());
+    for name in ["command", "command3"] {
+        let world = World::with(Settings::default(), b"typed\n");
+        let (exit, out, err) = world.command(guest(name, "run"), &["--stderr", "careful"]);
+        assert_eq!(value(&exit), Value::Nil, "{name}");
+        assert_eq!((out.as_str(), err.as_str()), ("", ""), "{name}");
+        assert!(lock(&world.records).is_empty(), "{name}");
+        let entry = guest_with(name, "run", |spec| {
+            spec.imports = owned(&["wasi:cli"]);
+            spec.args = owned(&["--stderr", "one\ntwo"]);
+        });
+        let exit = world.run(entry, &[]);
+        assert_eq!(value(&exit), Value::Nil, "{name}");
+        let records = lock(&world.records);
+        let lines: Vec<(Level, &str)> = records
+            .iter()
+            .map(|record| (record.level, record.message.as_str()))
+            .collect();
+        assert!(lines.contains(&(Level::Info, "arg 0: guest")), "{name}: {lines:?}");
+        let errors: Vec<&str> = lines
+            .iter()
+            .filter(|(level, _)| *level == Level::Warn)
+            .map(|line| line.1)
+            .collect();
+        assert_eq!(errors, ["one", "two"], "{name}: {lines:?}");
+        assert_eq!(
+            records[0].fields,
+            [("stream".to_owned(), Value::from("stdout"))],
+            "{name}"
+        );
+        assert!(records[0].pid.is_some() && records[0].entry.is_some(), "{name}");
+    }
 }
 
 #[test]
@@ -704,6 +716,48 @@ fn a_trap_carries_the_last_of_stderr() {
     assert_eq!(error.message(), "wasm trap: unreachable");
     let stderr = error.details().unwrap().get("stderr").unwrap().as_str().unwrap();
     assert!(stderr.contains("about to trap"), "{stderr}");
+}
+
+#[test]
+fn the_record_of_a_failure_has_last_output_arguments_and_limits() {
+    let world = World::new();
+    let fields = |entry: Entry, args: &[Value]| {
+        lock(&world.records).clear();
+        world.failure(entry, args);
+        let records = lock(&world.records);
+        let record = records.iter().find(|record| record.message == "process failed");
+        let field = |name: &str| {
+            let mut fields = record.expect("it is logged").fields.iter();
+            fields
+                .find(|(own, _)| own == name)
+                .map(|(_, value)| crate::json::compact(value))
+        };
+        ["stderr", "arguments", "limits"].map(field)
+    };
+    let limits = |rest: &str| Some(format!(r#"{{"max_memory":"1GiB",{rest}"max_handles":10000}}"#));
+    let defaults = limits(r#""max_stack":"128KiB","max_transfer":"128MiB","#);
+    let of_trap = fields(guest("trapper", "divide"), &ints(&[7, 0]));
+    assert_eq!(of_trap, [None, Some("[7,0]".to_owned()), defaults]);
+    let command = guest_with("command", "run", |spec| {
+        spec.imports = owned(&["wasi:cli"]);
+        spec.args = owned(&["--trap"]);
+        spec.limits = Limits {
+            max_execution_ms: 600_000,
+            max_memory: 0,
+            max_fuel: 1 << 40,
+            max_transfer: 0,
+            max_handles: 0,
+        };
+    });
+    let [stderr, arguments, limits] = fields(command, &[]);
+    assert_eq!(stderr.as_deref(), Some(r#""about to trap\n""#));
+    assert_eq!(arguments.as_deref(), Some(r#"["guest","--trap"]"#));
+    let expected = r#"{"max_execution_ms":600000,"max_fuel":1099511627776,"max_stack":"128KiB"}"#;
+    assert_eq!(limits.as_deref(), Some(expected));
+    let small = guest_with("types", "echo-string", |spec| spec.limits.max_memory = 2 << 20);
+    let [_, arguments, _] = fields(small, &[Value::from("x".repeat(10_000_000))]);
+    let expected = format!("[\"{}… (10000000 bytes)\"]", "x".repeat(128));
+    assert_eq!(arguments, Some(expected));
 }
 
 #[test]

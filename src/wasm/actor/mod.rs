@@ -21,7 +21,7 @@ use super::export::unversioned;
 use super::grants::{Grant, Grants};
 use super::state::State;
 use crate::system::System;
-use crate::value::Packed;
+use crate::value::{Packed, Value};
 use bindings::wippy::runtime;
 
 mod bindings {
@@ -73,12 +73,14 @@ impl runtime::types::Host for State {}
 
 /// What these functions need to know beside the process.
 pub struct Given {
-    /// What the process was started with; empty for a guest that cannot ask.
+    /// What the process was started with; empty for a guest that cannot ask, if it is large.
     pub args: Packed,
+    /// What a report shows of arguments that are not kept.
+    pub brief: Vec<Value>,
     pub system: Arc<System>,
     /// Whether it reads its mailbox.
     pub reads_mail: bool,
-    /// Bytes that one value may take; 0: no limit.
+    /// Bytes that one value may take.
     pub max_transfer: u64,
     /// Bytes that it may hold; 0: no limit.
     pub max_memory: u64,
