@@ -15,7 +15,7 @@ use wippy::error::Result;
 use wippy::id::EntryId;
 use wippy::process::{HostSpec, Process, Program, Resolved};
 use wippy::project::Registry;
-use wippy::project::entry::{Entry, LuaSpec, ProcessHostSpec, Spec, WasmSpec};
+use wippy::project::entry::{Entry, LuaKind, LuaSpec, ProcessHostSpec, Spec, WasmSpec};
 use wippy::runtime::{Options, Runtime};
 use wippy::system::terminal::Terminal;
 use wippy::system::{System, Volume};
@@ -262,7 +262,11 @@ fn runtime(main: &str, workers: usize, guests: impl IntoIterator<Item = Entry>) 
     let host = Spec::ProcessHost(ProcessHostSpec::default());
     let made = [
         Entry::made(id("host"), "process.host", host),
-        Entry::made(id("main"), "process.lua", Spec::Lua(LuaSpec::process(main))),
+        Entry::made(
+            id("main"),
+            "process.lua",
+            Spec::Lua(LuaSpec::of_source(LuaKind::Process, main)),
+        ),
     ];
     let registry = Arc::new(Registry::default().with(made.into_iter().chain(guests)));
     let options = Options {

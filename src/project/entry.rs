@@ -196,10 +196,10 @@ pub struct LuaSpec {
 }
 
 impl LuaSpec {
-    /// A process from its source alone, as a test or a bench makes one.
-    pub fn process(source: &str) -> LuaSpec {
+    /// A program from its source alone, as tests and benches make one: its `main`, without modules, under the usual limits.
+    pub fn of_source(kind: LuaKind, source: &str) -> LuaSpec {
         LuaSpec {
-            kind: LuaKind::Process,
+            kind,
             source: source.into(),
             chunk: "main.lua".to_owned(),
             first_line: 1,

@@ -6,6 +6,8 @@ use super::{Item, Packed, Reader, Table, TableHead, Value};
 const VALUES: usize = 32;
 /// Bytes of a text that are shown.
 const TEXT: usize = 128;
+/// Bytes that the mark of a cut text takes at most.
+const MARK: usize = 32;
 /// Tables in tables that are shown.
 const DEPTH: u32 = 4;
 
@@ -22,10 +24,11 @@ struct Brief {
 }
 
 impl Brief {
+    /// A single value more than goes is shown too: what was cut before is not cut again.
     fn values(&mut self, reader: &mut Reader<'_>, count: usize, depth: u32) -> Vec<Value> {
         let mut shown = Vec::new();
         for at in 0..count {
-            if self.left == 0 {
+            if self.left == 0 && at + 1 < count {
                 shown.push(Value::from(format!("… ({} more)", count - at)));
                 break;
             }
@@ -58,10 +61,11 @@ impl Brief {
 
     fn table(&mut self, head: TableHead, content: &mut Reader<'_>, depth: u32) -> Value {
         let array = self.values(content, head.array as usize, depth);
+        // An array that was cut was not read to its end.
+        let is_cut = array.len() < head.array as usize;
         let mut pairs = Vec::new();
         for at in 0..head.pairs {
-            // An array that was cut leaves none either.
-            if self.left == 0 {
+            if is_cut || (self.left == 0 && at + 1 < head.pairs) {
                 pairs.push((Value::from("…"), Value::from(format!("{} more", head.pairs - at))));
                 break;
             }
@@ -77,7 +81,7 @@ impl Brief {
 }
 
 fn cut(bytes: &[u8]) -> Value {
-    if bytes.len() <= TEXT {
+    if bytes.len() <= TEXT + MARK {
         return Value::str(bytes);
     }
     let text = String::from_utf8_lossy(&bytes[..TEXT]);
@@ -93,7 +97,10 @@ mod tests {
     use crate::json;
 
     fn brief(values: &[Value]) -> String {
-        json::compact(&Value::array(Packed::from_values(values).brief()))
+        let once = Packed::from_values(values).brief();
+        let twice = Packed::from_values(&once).brief();
+        assert_eq!(twice, once, "what was cut before is not cut again");
+        json::compact(&Value::array(once))
     }
 
     #[test]
@@ -125,7 +132,7 @@ mod tests {
         assert!(brief(&many).ends_with(",31,\"… (68 more)\"]"));
         let keys: Vec<String> = (0..100).map(|at| format!("k{at}")).collect();
         let object = Value::map(keys.iter().map(|key| (key, Value::Int(1))));
-        assert!(brief(&[object, Value::Int(1)]).ends_with("\"k15\":1,\"…\":\"84 more\"},\"… (1 more)\"]"));
+        assert!(brief(&[object, Value::Int(1)]).ends_with("\"k15\":1,\"…\":\"84 more\"},1]"));
         let deep = (0..50).fold(Value::Int(1), |inner, _| Value::array([inner]));
         assert_eq!(brief(&[deep, Value::Int(2)]), "[[[[[\"…\"]]]],2]");
         let wide = (0..3).fold(Value::from("x".repeat(1_000)), |inner, _| {
