@@ -86,7 +86,7 @@ fn cut(bytes: &[u8]) -> Value {
     }
     let text = String::from_utf8_lossy(&bytes[..TEXT]);
     // The character that was cut, if one was.
-    let whole = text.trim_end_matches('\u{fffd}');
+    let whole = text[..text.floor_char_boundary(TEXT)].trim_end_matches('\u{fffd}');
     Value::from(format!("{whole}… ({} bytes)", bytes.len()))
 }
 
@@ -126,6 +126,7 @@ mod tests {
         assert_eq!(text, format!("[\"{}… (2000 bytes)\",7]", "ä".repeat(TEXT / 2)));
         let odd = brief(&[Value::from(format!("a{}", "ä".repeat(1_000)))]);
         assert_eq!(odd, format!("[\"a{}… (2001 bytes)\"]", "ä".repeat(TEXT / 2 - 1)));
+        assert_eq!(brief(&[Value::Str(vec![0xff; 1_000])]), "[\"… (1000 bytes)\"]");
         let numbers = |count: i64| Value::array((1..=count).map(Value::Int));
         assert!(brief(&[numbers(1_000)]).ends_with(",31,\"… (969 more)\"]]"));
         let many: Vec<Value> = (0..100).map(Value::Int).collect();
