@@ -25,7 +25,7 @@ use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
 use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
-use crate::project::entry::Density;
+use crate::project::entry::{Density, ProcessHostSpec};
 use crate::project::{Diagnostic, Entry, Registry, Spec};
 use crate::race::all;
 use crate::supervisor::{Supervisor, Unstarted};
@@ -371,21 +371,26 @@ fn code_cache(log: &Log) -> Option<Cache> {
     Cache::of_user().map_err(unusable).ok()
 }
 
-/// Engine-wide settings: of all hosts, the largest wish counts.
+/// Engine-wide settings: of all hosts, the largest wish counts, and the default where none has one.
 fn settings(registry: &Registry, oneshot: bool) -> Settings {
-    let hosts = registry.iter().filter_map(|entry| match &entry.spec {
-        Spec::ProcessHost(spec) => Some(spec),
-        _ => None,
-    });
+    let hosts = || {
+        registry.iter().filter_map(|entry| match &entry.spec {
+            Spec::ProcessHost(spec) => Some(spec),
+            _ => None,
+        })
+    };
+    let largest = |wish: fn(&ProcessHostSpec) -> Option<u64>| {
+        let largest = hosts().filter_map(wish).max();
+        largest.map(|wish| usize::try_from(wish).unwrap_or(usize::MAX))
+    };
     let defaults = Settings::default();
-    hosts.fold(Settings { oneshot, ..defaults }, |settings, host| Settings {
-        max_instances: host.max_instances.map(|max| max as usize).max(settings.max_instances),
-        dense: settings.dense || host.density == Some(Density::Dense),
-        max_stack: host
-            .max_stack
-            .map_or(settings.max_stack, |max| settings.max_stack.max(max as usize)),
-        ..settings
-    })
+    Settings {
+        max_instances: largest(|host| host.max_instances),
+        dense: hosts().any(|host| host.density == Some(Density::Dense)),
+        max_stack: largest(|host| host.max_stack).unwrap_or(defaults.max_stack),
+        oneshot,
+        ..defaults
+    }
 }
 
 #[cfg(test)]
@@ -425,6 +430,30 @@ mod tests {
             ..Options::new(registry(source), terminal.clone())
         };
         (Runtime::boot(options).unwrap(), terminal)
+    }
+
+    #[test]
+    fn the_largest_wish_of_the_hosts_counts_even_below_the_default() {
+        let of = |hosts: &[(Option<u64>, Option<u64>)]| {
+            let host = |(at, (max_stack, max_instances)): (usize, &(Option<u64>, Option<u64>))| {
+                let spec = ProcessHostSpec {
+                    max_stack: *max_stack,
+                    max_instances: *max_instances,
+                    ..ProcessHostSpec::default()
+                };
+                let id = EntryId::new("app", &format!("host{at}"));
+                Entry::made(id, "process.host", Spec::ProcessHost(spec))
+            };
+            let settings = settings(&Registry::default().with(hosts.iter().enumerate().map(host)), false);
+            (settings.max_stack, settings.max_instances)
+        };
+        assert_eq!(of(&[]), (128 << 10, None));
+        assert_eq!(of(&[(Some(64 << 10), Some(5))]), (64 << 10, Some(5)));
+        assert_eq!(of(&[(None, None), (Some(64 << 10), None)]), (64 << 10, None));
+        assert_eq!(
+            of(&[(Some(1 << 20), Some(3)), (Some(64 << 10), Some(5))]),
+            (1 << 20, Some(5))
+        );
     }
 
     fn start(runtime: &Runtime) -> Arc<Process> {
