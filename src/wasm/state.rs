@@ -9,6 +9,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::actor::Given;
+use super::files::Modes;
 use super::http::Http;
 use super::limits::Memory;
 use super::network::Network;
@@ -71,6 +72,11 @@ impl State {
     /// The process that the guest is.
     pub fn process(&self) -> &Arc<Process> {
         self.inputs.process()
+    }
+
+    /// Permissions of the files and folders that the guest makes.
+    pub fn modes(&self) -> Modes {
+        self.inputs.modes()
     }
 
     /// What the guest may reach of the network.

@@ -6,15 +6,6 @@ fn hoarder(method: &str, change: impl FnOnce(&mut WasmSpec)) -> Entry {
     guest_with("hoarder", method, change)
 }
 
-/// A core module from its text, in the data folder.
-fn core(world: &World, text: &str, change: impl FnOnce(&mut WasmSpec)) -> Entry {
-    let bytes = wat::parse_str(text).unwrap();
-    std::fs::write(world.data.path().join("core.wasm"), &bytes).unwrap();
-    let mut spec = wasm_spec("data", "core.wasm", format!("sha256:{}", sha256(&bytes)), "f");
-    change(&mut spec);
-    made(spec)
-}
-
 #[track_caller]
 fn is_limit(exit: &Exit, limit: &str, allowed: i64) {
     let error = exit.error().expect("it is too much");
