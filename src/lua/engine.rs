@@ -19,7 +19,7 @@ use crate::lua::modules::json::validate::Schemas;
 use crate::lua::modules::repl::{self, Desk};
 use crate::lua::modules::supervisor::{self, Calls};
 use crate::lua::modules::test::Bench;
-use crate::process::{Body, Doing, Exit, Instance, Process, Program, Progress, Received, Start, StepContext};
+use crate::process::{Body, Declined, Doing, Exit, Instance, Process, Program, Progress, Received, Start, StepContext};
 use crate::project::{Entry, Limits, LuaKind, LuaSpec, Registry, Spec};
 use crate::system::System;
 use crate::value::Packed;
@@ -480,9 +480,9 @@ impl Body for LuaBody {
 struct LuaInstance(Box<Driver>);
 
 impl Instance for LuaInstance {
-    fn start(self: Box<Self>, start: Start) -> Box<dyn Body> {
+    fn start(self: Box<Self>, _: &dyn Program, start: Start) -> std::result::Result<Box<dyn Body>, Declined> {
         let mut driver = self.0;
         driver.begin(start.process, start.args);
-        Box::new(LuaBody::Running(driver))
+        Ok(Box::new(LuaBody::Running(driver)))
     }
 }

@@ -56,6 +56,11 @@ pub trait Program: Send + Sync {
     /// The entry's kind as written in YAML, `process.lua` for one.
     fn kind(&self) -> &'static str;
 
+    /// Tells apart what an entry was loaded as at different times: an instance serves only the program that it was made from.
+    fn identity(&self) -> usize {
+        0
+    }
+
     /// How long a process of it may live, waiting included. The kernel ends it at that time.
     fn max_execution(&self) -> Option<Duration>;
 
@@ -127,9 +132,15 @@ pub trait Body: Send {
 
 /// The state of a function between two calls: belongs to no process, runs nothing.
 pub trait Instance: Send {
-    /// Begins another call.
-    fn start(self: Box<Self>, start: Start) -> Box<dyn Body>;
+    /// Begins another call, in what it is or, if it is not what `program` would make, in a new one.
+    ///
+    /// # Errors
+    /// As [`Program::start`], with what can still serve another call.
+    fn start(self: Box<Self>, program: &dyn Program, start: Start) -> std::result::Result<Box<dyn Body>, Declined>;
 }
+
+/// Why a call was not begun, and the instance, if another call may have it.
+pub type Declined = (Error, Option<Box<dyn Instance>>);
 
 /// What a step may use.
 pub struct StepContext<'a> {

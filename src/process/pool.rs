@@ -294,11 +294,19 @@ impl Lease {
     /// # Errors
     /// What [`Program::start`] refuses.
     pub(super) fn start(mut self, program: &dyn Program, start: Start) -> Result<Box<dyn Body>> {
-        let body = match self.instance.take() {
-            Some(instance) => instance.start(start),
-            None => program.start(start)?,
+        let Some(instance) = self.instance.take() else {
+            let body = program.start(start)?;
+            return Ok(self.held_by(body));
         };
-        Ok(self.held_by(body))
+        match instance.start(program, start) {
+            Ok(body) => Ok(self.held_by(body)),
+            Err((error, instance)) => {
+                if let Some(instance) = instance {
+                    self.pool.keep(instance);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// The body that gets an instance ready.

@@ -30,13 +30,7 @@ impl Callable {
                 Some(engines.lua.program(entry)),
             ),
             Spec::Wasm(spec) if entry.kind.starts_with("function.") => {
-                // A guest's instance serves one call.
-                let options = PoolOptions {
-                    reuse: false,
-                    warm: 0,
-                    ..pool_options(spec.pool)
-                };
-                (Place::Pool(Pool::new(options, io.clone())), None)
+                (Place::Pool(Pool::new(pool_options(spec.pool), io.clone())), None)
             }
             Spec::Lua(_) | Spec::Wasm(_) => {
                 let host = entry.default_host().ok_or_else(|| no_handler(&entry.id))?;
@@ -75,10 +69,21 @@ impl Callable {
         }
     }
 
-    /// Makes the instances that its pool wants at boot.
-    fn warm(&self, kernel: &Kernel) {
-        if let (Place::Pool(pool), Some(Ok(program))) = (&self.place, &self.program) {
-            kernel.warm(pool, program);
+    /// Makes the instances that its pool wants at boot; those of a module when that is loaded.
+    fn warm(&self, engines: &Engines, kernel: &Kernel) {
+        let Place::Pool(pool) = &self.place else { return };
+        match self.target(engines).program {
+            Resolved::Ready(Ok(program)) => kernel.warm(pool, &program),
+            // A broken function says so when it is called.
+            Resolved::Ready(Err(_)) => {}
+            Resolved::Pending(loading) => {
+                let (pool, kernel) = (pool.clone(), kernel.clone());
+                kernel.io().clone().spawn(async move {
+                    if let Ok(program) = loading.await {
+                        kernel.warm(&pool, &program);
+                    }
+                });
+            }
         }
     }
 }
@@ -87,12 +92,19 @@ fn pool_options(spec: Option<PoolSpec>) -> PoolOptions {
     PoolOptions::from(spec.unwrap_or_default())
 }
 
-/// Makes the instances that functions want at boot. A broken function says so when it is called.
+/// Makes the instances that functions want at boot.
 pub(super) fn warm(engines: &Engines, kernel: &Kernel) {
-    let wants = |entry: &&Arc<Entry>| matches!(&entry.spec, Spec::Lua(spec) if pool_options(spec.pool).warm > 0);
+    let wants = |entry: &&Arc<Entry>| {
+        let spec = match &entry.spec {
+            Spec::Lua(spec) => spec.pool,
+            Spec::Wasm(spec) => spec.pool,
+            _ => None,
+        };
+        pool_options(spec).warm > 0
+    };
     for entry in engines.lua.registry().iter().filter(wants) {
         if let Ok(callable) = engines.callable(&entry.id) {
-            callable.warm(kernel);
+            callable.warm(engines, kernel);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! `grants` and `linker` decide what stands behind its imports, `program` keeps all of that for its processes. The way of
 //! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
 //! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name;
-//! `actor` is what the runtime itself offers to it.
+//! `actor` is what the runtime itself offers to it, `serving` what a function's instance is between two calls.
 //! What a guest reaches of the network goes through `network`, by `sockets` and `lookup` or by `http` and `tls`.
 //! `inspect` looks at a module without running it.
 
@@ -28,6 +28,7 @@ mod network;
 mod program;
 mod random;
 mod sections;
+mod serving;
 mod slab;
 mod sockets;
 mod state;
@@ -62,6 +63,7 @@ use linker::Linkers;
 use module::{Artifacts, Source, Stamp};
 use network::Outside;
 use program::{Handle, load, spec};
+use serving::Shelf;
 
 /// How long a file that no program here can have written to is believed not to have changed since it was last looked at.
 const FRESH: Duration = Duration::from_millis(1);
@@ -79,6 +81,8 @@ struct Shared {
     system: Arc<System>,
     io: Tokio,
     outside: Arc<Outside>,
+    /// Instances of functions between two calls.
+    shelf: Arc<Shelf>,
 }
 
 /// One entry: what was loaded last, and when its file was looked at.
@@ -110,6 +114,7 @@ impl Wasm {
                 system,
                 io,
                 outside: Arc::default(),
+                shelf: Arc::default(),
             }),
             entries: Mutex::default(),
         })

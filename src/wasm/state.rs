@@ -16,6 +16,7 @@ use super::network::Network;
 use super::wasi::Inputs;
 use crate::error::Result;
 use crate::process::Process;
+use crate::value::Packed;
 
 /// The data of a store.
 pub struct State {
@@ -70,8 +71,13 @@ impl State {
     }
 
     /// The process that the guest is.
-    pub fn process(&self) -> &Arc<Process> {
-        self.inputs.process()
+    pub fn process(&self) -> Arc<Process> {
+        self.inputs.serving().process()
+    }
+
+    /// What that process was started with.
+    pub fn started_with(&self) -> Packed {
+        self.inputs.serving().args()
     }
 
     /// Permissions of the files and folders that the guest makes.

@@ -6,6 +6,7 @@ mod concurrent;
 mod dense;
 mod limits;
 mod network;
+mod pools;
 
 use std::collections::HashMap;
 use std::path::Path;

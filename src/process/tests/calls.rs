@@ -101,9 +101,9 @@ impl Body for Counting {
 }
 
 impl Instance for Counting {
-    fn start(mut self: Box<Self>, start: Start) -> Box<dyn Body> {
+    fn start(mut self: Box<Self>, _: &dyn Program, start: Start) -> std::result::Result<Box<dyn Body>, Declined> {
         self.begin(start);
-        self
+        Ok(self)
     }
 }
 
