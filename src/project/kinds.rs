@@ -583,6 +583,8 @@ impl Decoder<'_> {
 
     fn default_host(&mut self) {
         let meta = self.fields.map("meta");
+        // Says so when it is no text.
+        meta.text("default_host");
         let options = match meta.node("options") {
             Some(Node::Map(_)) => Some(meta.map("options")),
             _ => None,

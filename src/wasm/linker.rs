@@ -233,6 +233,7 @@ fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Res
     wasi::filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
     super::files::guard(l, LINKED)?;
     super::random::guard(l, LINKED)?;
+    super::timers::guard(l, LINKED)?;
     link_cli(l)?;
     if sockets {
         super::sockets::link(l)?;

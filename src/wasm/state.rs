@@ -22,6 +22,8 @@ use crate::value::Packed;
 pub struct State {
     pub table: ResourceTable,
     pub memory: Memory,
+    /// As many clones of it live as timers do.
+    pub timers: Arc<()>,
     inputs: Arc<Inputs>,
     handles: usize,
     wasi: Option<Box<WasiCtx>>,
@@ -41,6 +43,7 @@ impl State {
         State {
             table,
             memory,
+            timers: Arc::default(),
             inputs,
             handles,
             wasi: None,
