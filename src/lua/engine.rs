@@ -6,11 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
+use crate::lock::{read, write};
 use crate::lua::compile::{Cache, Chunk, Source};
 use crate::lua::driver::{Boot, Driver, Image, Main, Plan, Stage, Visible};
 use crate::lua::host::StateContext;
@@ -51,18 +52,18 @@ impl LuaEngine {
 
     /// The entries as they are now.
     pub fn registry(&self) -> Arc<Registry> {
-        self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.registry).clone()
     }
 
     /// Adds an entry that no project holds, or replaces one.
     pub fn declare(&self, entry: Arc<Entry>) {
-        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = write(&self.registry);
         *registry = Arc::new(Registry::new(registry.iter().cloned().chain([entry])));
     }
 
     /// Takes other entries in place of all there are.
     pub fn replace(&self, registry: Arc<Registry>) {
-        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = registry;
+        *write(&self.registry) = registry;
     }
 
     /// Makes the program of an entry.

@@ -185,6 +185,19 @@ pub enum Wait {
     Other,
 }
 
+/// Bytes of an error's message that are kept of one that has no room.
+const FEW_WORDS: usize = 200;
+
+/// Bytes of an error beyond which it is not carried on by processes that end with the one that failed.
+const LARGE: usize = 64 << 10;
+
+/// Kind and the beginning of the message.
+fn in_few_words(error: &Error) -> Error {
+    let message = error.message();
+    let beginning = &message[..message.floor_char_boundary(FEW_WORDS)];
+    Error::new(error.kind(), beginning).with_retryable(error.retryable())
+}
+
 /// How a process ended, and with what.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exit {
@@ -219,6 +232,15 @@ impl Exit {
         self.result.as_ref().map_or_else(Error::weight, Packed::size)
     }
 
+    /// The same end without what can be large.
+    pub(super) fn in_few_words(&self) -> Exit {
+        let result = self.result.as_ref();
+        Exit {
+            cause: self.cause,
+            result: result.map(|_| Packed::empty()).map_err(in_few_words),
+        }
+    }
+
     pub fn returned(result: Packed) -> Exit {
         Exit {
             cause: Cause::Returned,
@@ -250,7 +272,14 @@ impl Exit {
             (Cause::LinkBroken, Some(earlier)) => earlier.details().cloned(),
             (_, Some(error)) => Some(Value::map([
                 ("pid", Value::from(peer.to_string())),
-                ("error", Value::Error(error.clone())),
+                // Whoever hears of this end has not asked for that one.
+                (
+                    "error",
+                    Value::Error(match error.weight() > LARGE {
+                        true => in_few_words(error),
+                        false => error.clone(),
+                    }),
+                ),
             ])),
             (_, None) => None,
         };

@@ -122,10 +122,37 @@ impl Engines {
         registry.get(id).ok_or_else(|| no_handler(id))?;
         let entry = registry.usable(id)?;
         let made = Callable::of(self, &entry, &self.io)?;
+        Ok(self.remember(&entry, made))
+    }
+
+    /// Keeps what was made of an entry, unless another one has taken its place meanwhile.
+    fn remember(&self, entry: &Arc<Entry>, made: Callable) -> Callable {
         let mut calls = self.calls_mut();
-        match self.is_current(&entry) {
-            true => Ok(calls.entry(id.clone()).or_insert(made).clone()),
-            false => Ok(made),
+        match self.is_current(entry) {
+            true => calls.entry(entry.id.clone()).or_insert(made).clone(),
+            false => made,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::runtime::tests::{boot_with, lua, registry_of};
+
+    #[test]
+    fn what_is_called_after_a_reload_is_not_what_was_looked_up_before_it() {
+        let function = |source| registry_of([lua("f", LuaKind::Function, source)]);
+        let (runtime, _) = boot_with(function("return function() return 'old' end"));
+        let (engines, id) = (&runtime.engines, EntryId::new("app", "f"));
+        let before = runtime.registry().usable(&id).unwrap();
+        let made = Callable::of(engines, &before, &engines.io).unwrap();
+        let new = function("return function() return 'new' end");
+        runtime.replace(new, &HashSet::from([id.clone()])).unwrap();
+        assert!(Arc::ptr_eq(&engines.remember(&before, made).entry, &before));
+        let now = runtime.registry().usable(&id).unwrap();
+        assert!(Arc::ptr_eq(&engines.callable(&id).unwrap().entry, &now));
     }
 }

@@ -42,8 +42,8 @@ mod wasi_0_3;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle as Tokio;
 
@@ -55,6 +55,7 @@ pub use program::WasmProgram;
 
 use crate::error::{Error, Result};
 use crate::id::ById;
+use crate::lock::lock;
 use crate::process::Resolved;
 use crate::project::entry::Entry;
 use crate::system::System;
@@ -186,6 +187,17 @@ impl Wasm {
         }
     }
 
+    /// Keeps nothing of an entry that nobody will ask for again.
+    pub fn forget(&self, entry: &Arc<Entry>) {
+        let mut entries = lock(&self.entries);
+        if entries
+            .get(&entry.id)
+            .is_some_and(|slot| Arc::ptr_eq(&slot.entry, entry))
+        {
+            entries.remove(&entry.id);
+        }
+    }
+
     /// What was loaded last, unless the file has changed.
     fn current(&self, slot: &Slot) -> Option<Result<Arc<WasmProgram>>> {
         let mut loaded = lock(&slot.loaded);
@@ -224,7 +236,7 @@ impl Wasm {
     }
 
     fn read_and_load(&self, slot: &Slot) -> Result<Arc<WasmProgram>> {
-        let writes = writes();
+        let (writes, began) = (writes(), SystemTime::now());
         let bytes = self.source(&slot.entry)?;
         let known = lock(&slot.loaded).take().and_then(|known| known.result.ok());
         let result = match known.filter(|program| program.sha256() == module::sha256(&bytes.bytes)) {
@@ -232,7 +244,7 @@ impl Wasm {
             None => load(&slot.entry, &bytes, &self.shared).map(Arc::new),
         };
         *lock(&slot.loaded) = Some(Loaded {
-            young: bytes.stamp.is_young(),
+            young: bytes.stamp.is_young(began),
             stamp: bytes.stamp,
             checked: Instant::now(),
             writes,
@@ -240,8 +252,4 @@ impl Wasm {
         });
         result
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

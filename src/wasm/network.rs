@@ -9,13 +9,14 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::Semaphore;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::serving::Serving;
 use super::tls::Tls;
+use crate::lock::lock;
 use crate::log::{Level, Record};
 use crate::project::network::{AllowList, Host};
 
@@ -215,6 +216,6 @@ impl Network {
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,6 +25,7 @@ use super::program::WasmProgram;
 use super::serving::Serving;
 use super::stdio::{Reader, Writer};
 use crate::error::{Error, Kind, Result};
+use crate::lock::lock;
 use crate::log::{Level, Log, Record};
 use crate::process::Process;
 use crate::project::entry::{Mount, WasiEnv, WasmSpec};
@@ -522,10 +523,6 @@ fn failed(error: io::Error) -> StreamError {
         io::ErrorKind::BrokenPipe => StreamError::Closed,
         _ => StreamError::LastOperationFailed(error.into()),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

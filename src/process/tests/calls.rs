@@ -303,6 +303,24 @@ fn a_closed_pool_keeps_nothing() {
 }
 
 #[test]
+fn an_instance_beyond_the_size_of_the_pool_is_not_kept() {
+    let function = Function::new(1, None);
+    let outer = Arc::new(Chain::new(function.program.entry.clone(), None));
+    let inner = Chain::new(function.program.entry.clone(), Some(outer.clone()));
+    let bodies = [&*outer, &inner].map(|chain| {
+        let lease = function.world.wait(function.pool.lease(chain)).unwrap();
+        let start = Start {
+            process: function.caller.clone(),
+            args: Packed::from_value(&Value::Int(Order::Count as i64)),
+        };
+        lease.start(&*function.program, start).unwrap()
+    });
+    assert_eq!(function.living(), 2, "the inner one would wait for itself");
+    drop(bodies);
+    assert_eq!((function.living(), function.pool.idle()), (1, 1));
+}
+
+#[test]
 fn a_stopped_functions_host_says_that_the_pool_is_not_up() {
     let function = Function::new(1, None);
     let kernel = function.world.kernel.clone();
