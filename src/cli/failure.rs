@@ -11,7 +11,7 @@ use crate::error::{Error, Frame, Kind};
 use crate::id::{EntryId, Pid};
 use crate::process::Cause;
 use crate::project::Registry;
-use crate::project::diagnostic::{Code, Diagnostic, Style, to_text};
+use crate::project::diagnostic::{Code, Diagnostic, Style, harmless, to_text};
 use crate::value::Value;
 
 /// Exit codes with a name; a guest's own code and a Lua main's number are the others.
@@ -65,6 +65,11 @@ impl Failure {
             code,
             report: Box::default(),
         }
+    }
+
+    /// Something that the operating system does not let us do.
+    pub fn refused(what: &str, error: &std::io::Error) -> Failure {
+        Failure::new(code::FAILED, Error::internal(format!("{what}: {error}")))
     }
 
     pub fn usage(message: impl Into<String>) -> Failure {
@@ -179,15 +184,8 @@ fn head(error: &Error, process: Option<&(EntryId, Pid)>, paint: Paint) -> String
 
 /// A message of the program's: no control character reaches the terminal, and no endless text.
 fn shown(message: &str) -> String {
-    let visible = |c: char| {
-        if c.is_control() && !matches!(c, '\n' | '\t') {
-            '\u{fffd}'
-        } else {
-            c
-        }
-    };
     let end = message.floor_char_boundary(LONGEST);
-    let text: String = message[..end].chars().map(visible).collect();
+    let text = harmless(&message[..end]);
     match message.len() - end {
         0 => text,
         left => format!("{text}… ({left} more bytes)"),

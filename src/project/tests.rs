@@ -793,7 +793,7 @@ fn configuration_sets_defaults_of_entries() {
     let (_temp, project) = project(&[
         (
             ".wippy.yaml",
-            "limits: {max_memory: 64MiB}\nshutdown: {timeout: 5s}\nlogger: {level: debug, encoding: json}\nsecurity: {strict: true}\n",
+            "limits: {max_memory: 64MiB}\nshutdown: {timeout: 5s}\nlogger: {level: debug, encoding: json}\nother: {strict: true}\n",
         ),
         (
             "src/a.yaml",

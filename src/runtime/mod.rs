@@ -14,16 +14,19 @@ mod session;
 mod testing;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::allocator::huge_pages;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
+use crate::lua::uses::Uses;
 use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
 use crate::project::entry::{Density, ProcessHostSpec};
 use crate::project::{Diagnostic, Entry, Registry, Spec};
@@ -55,6 +58,8 @@ pub struct Options {
     pub clock: Clock,
     /// Nothing will be started: folders are not opened, and none is made.
     pub dry: bool,
+    /// Where it is taken down what programs use, if somebody wants to know.
+    pub uses: Option<Arc<Uses>>,
     /// The WASM entry that is wanted first: it is loaded while the rest is made.
     pub first: Option<Arc<Entry>>,
 }
@@ -71,6 +76,7 @@ impl Options {
             shutdown_timeout: Duration::from_secs(30),
             clock: Clock::real(),
             dry: false,
+            uses: None,
             first: None,
         }
     }
@@ -98,6 +104,19 @@ pub struct Runtime {
     threads: Option<tokio::runtime::Runtime>,
 }
 
+/// Beats of work after which the program is no longer starting.
+const STARTED: u64 = 20;
+
+/// Does something once, at that beat.
+fn after_beats(beats: u64, act: impl Fn() + Send + Sync) -> impl Fn() + Send + Sync {
+    let passed = AtomicU64::new(0);
+    move || {
+        if passed.load(Ordering::Relaxed) < beats && passed.fetch_add(1, Ordering::Relaxed) + 1 == beats {
+            act();
+        }
+    }
+}
+
 impl Runtime {
     /// Makes engines, kernel and hosts. Nothing runs yet.
     ///
@@ -117,7 +136,7 @@ impl Runtime {
             // Whoever waits for it meets its error.
             io.spawn(async move { wasm.program(&first).await.map(drop) });
         }
-        let lua = LuaEngine::new(options.registry.clone(), options.system.clone());
+        let lua = LuaEngine::noting(options.registry.clone(), options.system.clone(), options.uses);
         let engines = Arc::new(Engines::new(lua, wasm.clone(), io.clone()));
         let kernel = Kernel::new(KernelOptions {
             workers: options.workers,
@@ -127,6 +146,7 @@ impl Runtime {
             clock: options.clock,
         });
         kernel.on_tick(move || wasm.tick());
+        kernel.on_tick(after_beats(STARTED, || huge_pages(true)));
         if !options.dry {
             options.system.volumes.open_all();
         }
