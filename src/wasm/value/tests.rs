@@ -255,7 +255,7 @@ fn what_does_not_fit_is_named() {
         (
             "u64",
             "18446744073709551616.0",
-            "argument 1: expected u64 (0..18446744073709551615), got 1.8446744073709552e+19",
+            "argument 1: expected u64 (0..18446744073709551615), got 1.8446744073709552e19",
         ),
         ("u32", "1.5", "argument 1: expected u32, got 1.5"),
         ("u32", "\"1\"", "argument 1: expected u32, got string"),
