@@ -293,7 +293,8 @@ fn run(runtime: &Runtime, argument: usize) {
 /// A thousand records of four fields from a Lua table through a guest and back into one.
 fn records() {
     const ROUNDS: usize = 50;
-    const MAIN: &str = "return function(rounds)
+    const MAIN: &str = "local funcs = require('funcs')
+    return function(rounds)
       local users = {}
       for id = 1, 1000 do
         users[id] = { id = id, name = 'user' .. id, tags = { 'a', 'b', 'c' }, active = id % 2 == 0 }

@@ -409,8 +409,9 @@ pub struct ProcessHostSpec {
     pub mailbox_bytes: usize,
     /// None when unset.
     pub density: Option<Density>,
+    /// None when unset or 0.
     pub max_instances: Option<u64>,
-    /// Bytes; none when unset, the default is 128 KiB.
+    /// Bytes; none when unset or 0, the default is 128 KiB.
     pub max_stack: Option<u64>,
 }
 

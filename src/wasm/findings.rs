@@ -14,30 +14,29 @@ use crate::value::Value;
 /// Warnings about the grants of an entry.
 pub fn findings(entry: &Entry, program: &WasmProgram) -> Vec<Diagnostic> {
     let written = &program.spec().imports;
+    let missing = missing(program);
+    let (unused, used): (Vec<&str>, Vec<&str>) = written
+        .iter()
+        .map(|name| name.trim())
+        .partition(|name| is_unused(program, name));
+    // Whichever of them is read first, the line repairs all.
+    let line = imports_line(used.into_iter().chain(missing.iter().map(|(_, grant)| grant.name())));
     let mut found = Vec::new();
-    for (what, grant) in missing(program) {
-        let line = imports_line(written.iter().map(|name| name.trim()).chain([grant.name()]));
-        found.push(finding(
-            entry,
-            Code::MissingGrant,
-            format!("{what} without the grant {grant}"),
-            line,
-        ));
+    for (what, grant) in &missing {
+        let message = format!("{what} without the grant {grant}");
+        found.push(finding(entry, Code::MissingGrant, message, line.clone()));
     }
-    for import in program.imports() {
-        if import.callable && program.provision(import) == Provision::Missing(None) && !is_preview_1(import) {
-            let message = format!(
-                "{} is imported, and no grant provides it: calling it ends the run",
-                import.name
-            );
-            found.push(finding(entry, Code::MissingGrant, message, String::new()));
-        }
+    let unprovided = program.imports().iter().filter(|import| {
+        import.callable && program.provision(import) == Provision::Missing(None) && !is_preview_1(import)
+    });
+    let unprovided = unprovided.map(|import| &import.name);
+    for name in unprovided.chain(program.unknown_functions()) {
+        let message = format!("{name} is imported, and no grant provides it: calling it ends the run");
+        found.push(finding(entry, Code::MissingGrant, message, String::new()));
     }
-    for unused in written.iter().filter(|name| is_unused(program, name)) {
-        let others = written.iter().filter(|name| *name != unused);
-        let message = format!("the grant {} is not used by the module", unused.trim());
-        let line = imports_line(others.map(|name| name.trim()));
-        found.push(finding(entry, Code::UnusedGrant, message, line));
+    for unused in unused {
+        let message = format!("the grant {unused} is not used by the module");
+        found.push(finding(entry, Code::UnusedGrant, message, line.clone()));
     }
     found
 }
@@ -131,6 +130,8 @@ fn is_unused(program: &WasmProgram, written: &str) -> bool {
             Grant::Cli | Grant::Filesystem | Grant::Clocks | Grant::Random | Grant::Io | Grant::Wasi1,
             Some(Grant::Wasi1),
         ) => true,
+        // A component gets the same topics by that name.
+        (Grant::Wasi1, Some(Grant::Cli | Grant::Filesystem | Grant::Clocks | Grant::Random)) => true,
         (grant, import) => Some(grant) == import,
     })
 }

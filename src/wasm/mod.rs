@@ -35,6 +35,7 @@ mod slab;
 mod sockets;
 mod state;
 mod stdio;
+mod timers;
 mod tls;
 pub mod value;
 mod wasi;

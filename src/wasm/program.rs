@@ -17,7 +17,7 @@ use super::error::Bounds;
 use super::export::{self, Export, Name};
 use super::grants::{Grant, Grants};
 use super::interface::Interface;
-use super::linker::{self, Import, Importer};
+use super::linker::{self, Import, Importer, Linked};
 use super::module::{Artifact, Code, Header, Kept, Source, Stamp, sha256, verify};
 use super::network::Reach;
 use super::sections;
@@ -52,6 +52,8 @@ pub struct WasmProgram {
     name: Name,
     exports: Vec<Export>,
     imports: Vec<Import>,
+    /// Known when it is linked.
+    unknown: OnceLock<Vec<String>>,
     sha256: String,
     /// Keeps the compiled code known to other entries that use the same file.
     kept: Kept,
@@ -107,16 +109,21 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
     let Settled { kept, home, code } = compiled(shared, source, &sha256, flavor(spec, header, source))?;
     let exports = export::list(&shared.engines.engine(home)?, &code);
     let chosen = export::find(&exports, &spec.method)?.clone();
+    let signature = chosen.signature(&chosen.called(&spec.method), spec.wit.as_deref())?;
+    if let (Header::Core, Some(text)) = (header, &spec.wit) {
+        export::check_wit(&exports, text)?;
+    }
     let imports = linker::imports(&code);
     let is_process = |import: &Import| import.callable && import.grant == Some(Grant::Process);
     let program = WasmProgram {
         actor: grants.has(Grant::Process) && imports.iter().any(is_process),
-        signature: chosen.signature(&chosen.called(&spec.method), spec.wit.as_deref())?,
+        signature,
         command: chosen.command,
         name: chosen.name,
         entry: entry.clone(),
         shared: shared.clone(),
         imports,
+        unknown: OnceLock::new(),
         prepared: Default::default(),
         reach: reach(spec, grants, shared),
         later: Default::default(),
@@ -272,6 +279,11 @@ impl WasmProgram {
 
     pub fn imports(&self) -> &[Import] {
         &self.imports
+    }
+
+    /// Functions of interfaces that are linked, which this version does not have.
+    pub(super) fn unknown_functions(&self) -> &[String] {
+        self.unknown.get().map_or(&[], Vec::as_slice)
     }
 
     /// What becomes of one of its imports.
@@ -457,14 +469,16 @@ impl WasmProgram {
         let linkers = &self.shared.linkers;
         let prepared = match code {
             Code::Component(component) => {
-                let linker = linkers.component(alloc, component, importer)?;
+                let Linked { linker, unknown } = linkers.component(alloc, component, importer)?;
+                self.unknown.get_or_init(|| unknown);
                 Prepared::Component {
                     pre: linker.instantiate_pre(component).map_err(unlinked)?,
                     function: self.index(component)?,
                 }
             }
             Code::Core(module) => {
-                let linker = linkers.module(alloc, module, importer)?;
+                let Linked { linker, unknown } = linkers.module(alloc, module, importer)?;
+                self.unknown.get_or_init(|| unknown);
                 Prepared::Core {
                     pre: linker.instantiate_pre(module).map_err(unlinked)?,
                     function: self.name.to_string(),

@@ -248,6 +248,15 @@ fn guest_with(name: &str, method: &str, change: impl FnOnce(&mut WasmSpec)) -> E
     made(spec)
 }
 
+/// A core module from its text, in the data folder.
+fn core(world: &World, text: &str, change: impl FnOnce(&mut WasmSpec)) -> Entry {
+    let bytes = wat::parse_str(text).unwrap();
+    std::fs::write(world.data.path().join("core.wasm"), &bytes).unwrap();
+    let mut spec = wasm_spec("data", "core.wasm", format!("sha256:{}", sha256(&bytes)), "f");
+    change(&mut spec);
+    made(spec)
+}
+
 fn guest(name: &str, method: &str) -> Entry {
     guest_with(name, method, |_| {})
 }
@@ -340,6 +349,16 @@ fn core_modules_take_their_signature_from_wit_or_from_themselves() {
         spec.wit = Some("add: func(a: s64) -> s32;".into())
     });
     assert_eq!(world.program(wrong).err().unwrap().kind(), Kind::Invalid);
+    let empty = guest_with("core", "add", |spec| spec.wit = Some(" ".into()));
+    assert_eq!(world.value(empty, &ints(&[-1, 3])), Value::Int(2));
+    let wrong_elsewhere = guest_with("core", "add", |spec| {
+        spec.wit = Some("add: func(a: s8, b: u8) -> s32; nothing: func() -> s32;".into())
+    });
+    let error = world.program(wrong_elsewhere).err().unwrap();
+    assert!(
+        error.message().starts_with("wit does not fit the module: nothing"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -497,6 +516,50 @@ fn traps_have_names_and_frames() {
         "{frames:?}"
     );
     assert_eq!(world.wasm.engines().living(), 0);
+}
+
+#[test]
+fn a_trap_while_the_instance_is_made_is_a_failed_instantiation() {
+    let world = World::new();
+    let trapping = "(func $boom unreachable)";
+    for (fields, name, frame) in [
+        (
+            "(memory 1) (data (i32.const 65536) \"x\")",
+            "memory-out-of-bounds",
+            None,
+        ),
+        (
+            "(table 1 funcref) (elem (i32.const 1) $boom)",
+            "table-out-of-bounds",
+            None,
+        ),
+        ("(start $boom)", "unreachable", Some("boom")),
+        (
+            "(func (export \"_initialize\") call $boom)",
+            "unreachable",
+            Some("boom"),
+        ),
+    ] {
+        let text = format!("(module {trapping} {fields} (func (export \"f\")))");
+        let exit = world.run(core(&world, &text, |_| {}), &[]);
+        let error = exit.error().expect(fields);
+        assert_eq!(
+            error.message(),
+            format!("failed to instantiate wasm module: wasm trap: {name}")
+        );
+        assert_eq!((exit.cause, error.kind()), (Cause::Trap, Kind::Internal), "{fields}");
+        assert_eq!(error.details().unwrap().get("trap"), Some(&Value::from(name)));
+        assert_eq!(error.frames().first().map(|frame| frame.name.as_str()), frame);
+    }
+}
+
+#[test]
+fn a_function_with_a_short_name_is_not_taken_for_an_encoded_type() {
+    let world = World::new();
+    let text = "(module (func $i unreachable) (func $f (export \"f\") call $i))";
+    let error = world.failure(core(&world, text, |_| {}), &[]);
+    let names: Vec<&str> = error.frames().iter().map(|frame| frame.name.as_str()).collect();
+    assert_eq!(names, ["i", "f"]);
 }
 
 #[test]
@@ -674,6 +737,27 @@ fn a_preview_1_command_does_the_same_and_keeps_its_exit_code() {
 }
 
 #[test]
+fn every_exit_code_of_preview_1_is_kept() {
+    let world = World::new();
+    let exits = |code: i32| {
+        let text = format!(
+            "(module (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))
+               (func (export \"f\") (call $exit (i32.const {code}))))"
+        );
+        world.run(core(&world, &text, |_| {}), &[])
+    };
+    for code in [125, 126, 255, 256, -1] {
+        let exit = exits(code);
+        assert_eq!(exit.cause, Cause::Code(code));
+        let error = exit.error().unwrap();
+        assert_eq!(error.message(), format!("exit status {code}"));
+        let details = error.details().unwrap();
+        assert_eq!(details.get("exit_code"), Some(&Value::Int(i64::from(code))));
+    }
+    assert_eq!(value(&exits(0)), Value::Nil);
+}
+
+#[test]
 fn exit_codes_of_components() {
     let world = World::new();
     for (name, method, args, code) in [
@@ -842,6 +926,12 @@ fn only_functions_can_be_stubs() {
         let error = world.program(guest(name, "fine")).err().unwrap();
         assert_eq!((error.kind(), error.message()), (Kind::Invalid, message));
     }
+    let text = "(component (import \"acme:db/all@1.0.0\" (instance (export \"inner\" (instance
+                  (export \"m\" (core module))))))
+                  (core module $m (func (export \"f\"))) (core instance $i (instantiate $m))
+                  (func (export \"f\") (canon lift (core func $i \"f\"))))";
+    let error = world.program(core(&world, text, |_| {})).err().unwrap();
+    assert_eq!(error.message(), "unsupported import: acme:db/all.inner.m (module)");
 }
 
 #[test]
@@ -931,6 +1021,62 @@ fn nothing_outside_a_mount_is_reached_and_no_fifo_opened() {
 }
 
 #[test]
+fn what_a_guest_makes_has_the_permissions_that_its_volumes_allow() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new();
+    let id = EntryId::new("app", "private");
+    let spec = Spec::Directory(crate::project::DirectorySpec {
+        path: world.data.path().to_owned(),
+        written: ".".to_owned(),
+        auto_init: false,
+        mode: 0o700,
+    });
+    let volumes = &world.wasm.shared.system.volumes;
+    volumes.declare(&Arc::new(Entry::made(id.clone(), "fs.directory", spec)));
+    let run = |mut entry: Entry, private: bool| {
+        if let Spec::Wasm(spec) = &mut entry.spec
+            && private
+        {
+            spec.mounts[0].fs = id.clone();
+        }
+        let (exit, out, err) = world.command(entry, &[]);
+        assert_eq!(value(&exit), Value::Nil, "{out} {err}");
+    };
+    let mode = |name: &str| {
+        let found = std::fs::metadata(world.data.path().join(name)).unwrap();
+        found.permissions().mode() & 0o777
+    };
+    for (name, method) in [("fsprobe", "run"), ("fsprobe-p1", "_start")] {
+        let made = |what: &str, word: &str| probe(name, method, false, &[what, &format!("/data/{name}-{word}"), "x"]);
+        run(made("write", "file"), true);
+        run(made("mkdir", "folder"), true);
+        // One that is there already keeps what it has.
+        std::fs::write(world.data.path().join(format!("{name}-old")), "").unwrap();
+        let before = mode(&format!("{name}-old"));
+        run(made("write", "old"), true);
+        let modes = ["file", "folder", "old"].map(|word| mode(&format!("{name}-{word}")));
+        assert_eq!(modes, [0o600, 0o700, before], "{name}");
+        run(made("write", "open"), false);
+        assert_eq!(mode(&format!("{name}-open")), before & 0o644, "{name}");
+    }
+    let mut later = guest_with("command3", "run", |spec| {
+        spec.imports = owned(&["wasi:cli", "wasi:filesystem"]);
+        spec.mounts = vec![mount("/data", false)];
+        spec.args = owned(&["--no-stdin", "--write", "/data/later", "x"]);
+    });
+    if let Spec::Wasm(spec) = &mut later.spec {
+        // Of several volumes the strictest counts.
+        spec.mounts.push(Mount {
+            fs: id.clone(),
+            guest: "/private".into(),
+            read_only: false,
+        });
+    }
+    run(later, false);
+    assert_eq!(mode("later"), 0o600);
+}
+
+#[test]
 fn a_missing_mount_refuses_the_start() {
     let world = World::new();
     let entry = guest_with("fsprobe", "run", |spec| {
@@ -971,6 +1117,81 @@ fn missing_and_unused_grants_are_found() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("missing-grant a command can neither"), "{found:?}");
     assert!(said(granted("p1", "_start", &["wasi1"])).is_empty());
+}
+
+#[test]
+fn a_grant_by_another_name_is_used_and_all_findings_propose_one_line() {
+    let world = World::new();
+    let found = |entry: Entry| {
+        let entry = Arc::new(entry);
+        let program = world.wasm.program_blocking(&entry).unwrap();
+        findings(&entry, &program)
+    };
+    assert!(found(granted("command", "run", &["wasi1"])).is_empty());
+    assert!(found(granted("environ", "args", &["wasi1"])).is_empty());
+    let found = found(granted(
+        "needs-sockets",
+        "call-it",
+        &["wasi:http", " wasi:random", "funcs"],
+    ));
+    assert_eq!(found.len(), 4, "{found:?}");
+    for finding in found {
+        assert_eq!(finding.help.as_deref(), Some("imports: [wasi:sockets]"), "{finding:?}");
+    }
+}
+
+#[test]
+fn check_finds_stubs_in_known_interfaces_and_in_instances_of_instances() {
+    let world = World::new();
+    let said = |text: &str| {
+        let entry = Arc::new(core(&world, text, |_| {}));
+        let program = world.wasm.program_blocking(&entry).unwrap();
+        let found = findings(&entry, &program);
+        found.iter().map(|found| found.message.clone()).collect::<Vec<_>>()
+    };
+    let component = |imports: &str| {
+        let module = "(core module $m (func (export \"f\"))) (core instance $i (instantiate $m))";
+        format!("(component {imports} {module} (func (export \"f\") (canon lift (core func $i \"f\"))))")
+    };
+    let all = "is imported, and no grant provides it: calling it ends the run";
+    assert_eq!(
+        said(
+            "(module (import \"wasi_snapshot_preview1\" \"fd_close\" (func (param i32) (result i32)))
+               (import \"wasi_snapshot_preview1\" \"fd_fly\" (func)) (func (export \"f\")))"
+        ),
+        [format!("wasi_snapshot_preview1.fd_fly {all}")]
+    );
+    assert_eq!(
+        said(&component(
+            "(import \"wasi:random/random@0.2.3\" (instance
+               (export \"get-random-u64\" (func (result u64))) (export \"get-dice\" (func (result u8)))))"
+        )),
+        [format!("wasi:random/random.get-dice {all}")]
+    );
+    assert_eq!(
+        said(&component(
+            "(import \"acme:db/all\" (instance (export \"inner\" (instance (export \"g\" (func))))))"
+        )),
+        [format!("acme:db/all {all}")]
+    );
+}
+
+#[test]
+fn what_has_no_effect_without_its_grant_refuses_no_start() {
+    let world = World::new();
+    let entry = guest_with("environ", "env", |spec| {
+        spec.env = vec![WasiEnv {
+            id: EntryId::new("app", "absent"),
+            name: "A".into(),
+            required: true,
+        }];
+        spec.mounts = vec![Mount {
+            fs: EntryId::new("app", "gone"),
+            guest: "/x".into(),
+            read_only: false,
+        }];
+    });
+    assert_eq!(world.value(entry, &[]), Value::array([]));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use wasmtime_wasi::p3::bindings as wasi;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 use super::export::unversioned;
-use super::files::{Refused, Wanted, refusals, wanted};
+use super::files::{Refused, Wanted, create_folder, refusals, wanted};
 use super::linker::link_common;
 use super::lookup::look_up;
 use super::state::State;
@@ -80,21 +80,42 @@ async fn resolve(state: &Accessor<State>, name: &str) -> Result<Vec<IpAddress>, 
 type Parameters = (Resource<Descriptor>, PathFlags, String, OpenFlags, DescriptorFlags);
 type Opened = (Result<Resource<Descriptor>, ErrorCode>,);
 
-/// Puts our `open-at`, which opens only regular files and folders, in the place of WASI's.
+/// Puts our `open-at`, which opens only regular files and folders, and our `create-directory-at`, which knows of
+/// permissions, in the place of WASI's.
 fn guard(l: &mut Linker<State>) -> wasmtime::Result<()> {
     l.allow_shadowing(true);
-    l.instance(&format!("wasi:filesystem/types@{LINKED}"))?
-        .func_wrap_concurrent("[method]descriptor.open-at", |state, parameters| {
-            Box::pin(open_at(state, parameters))
-        })?;
+    let mut types = l.instance(&format!("wasi:filesystem/types@{LINKED}"))?;
+    types.func_wrap_concurrent("[method]descriptor.open-at", |state, parameters| {
+        Box::pin(open_at(state, parameters))
+    })?;
+    types.func_wrap_concurrent("[method]descriptor.create-directory-at", |state, parameters| {
+        Box::pin(create_directory_at(state, parameters))
+    })?;
     l.allow_shadowing(false);
     Ok(())
 }
 
+async fn create_directory_at(
+    state: &Accessor<State>,
+    (folder, path): (Resource<Descriptor>, String),
+) -> wasmtime::Result<(Result<(), ErrorCode>,)> {
+    let (folder, mode) = state.with(|mut store| {
+        let state = store.get();
+        let folder = state.table.get(&folder).cloned()?;
+        Ok::<_, wasmtime::Error>((folder, state.modes().folder))
+    })?;
+    let made = create_folder(folder, path, mode).await;
+    Ok((made.map_err(ErrorCode::from),))
+}
+
 async fn open_at(state: &Accessor<State>, (folder, lookup, path, open, flags): Parameters) -> wasmtime::Result<Opened> {
     let wanted = wanted!(lookup, open, flags);
-    let folder = state.with(|mut store| store.get().table.get(&folder).cloned())?;
-    let descriptor = match wanted.open(folder, path).await {
+    let (folder, mode) = state.with(|mut store| {
+        let state = store.get();
+        let folder = state.table.get(&folder).cloned()?;
+        Ok::<_, wasmtime::Error>((folder, state.modes().file))
+    })?;
+    let descriptor = match wanted.open(folder, path, mode).await {
         Ok(descriptor) => descriptor,
         Err(refused) => return Ok((Err(refused.into()),)),
     };
