@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind};
 use crate::id::EntryId;
-use crate::value::Value;
+use crate::value::{Table, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -297,13 +297,19 @@ pub fn refusal(id: &EntryId, diagnostics: &[Diagnostic]) -> Option<Error> {
     ))
 }
 
-/// An error with what was found as its `details.diagnostics`, unless it has details or nothing was found.
+/// An error with what was found as its `details.diagnostics`, beside its other details, unless it has them or nothing was found.
 pub fn explained(error: Error, diagnostics: &[Diagnostic]) -> Error {
-    if error.details().is_some() || diagnostics.is_empty() {
+    let mut details = match error.details() {
+        None => Table::default(),
+        Some(Value::Table(details)) if details.get("diagnostics").is_none() => (**details).clone(),
+        Some(_) => return error,
+    };
+    if diagnostics.is_empty() {
         return error;
     }
     let all = Value::array(diagnostics.iter().map(Diagnostic::to_value));
-    error.with_details(Value::map([("diagnostics", all)]))
+    details.pairs.push((Value::from("diagnostics"), all));
+    error.with_details(Value::Table(Box::new(details)))
 }
 
 /// Whether an error was [`explained`] by what was found in another entry than that one.
