@@ -9,7 +9,7 @@ use std::io;
 use cap_fs_ext::OpenOptionsFollowExt;
 use cap_std::fs::{OpenOptions, OpenOptionsExt};
 use wasmtime::component::{Linker, Resource, ResourceTableError};
-use wasmtime::{AsContextMut, Caller, Extern, StoreContextMut};
+use wasmtime::{AsContextMut, Caller, Extern, StoreContextMut, Trap};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, File};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{WasiSnapshotPreview1, path_filestat_get, path_open};
@@ -17,7 +17,6 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorFlags, ErrorCode,
 use wasmtime_wasi::{FsPerms, OpenMode};
 use wiggle::GuestMemory;
 
-use super::linker::PREVIEW_1;
 use super::state::State;
 
 type Parameters = (Resource<Descriptor>, PathFlags, String, OpenFlags, DescriptorFlags);
@@ -187,9 +186,8 @@ fn mode(read: bool, write: bool) -> OpenMode {
 /// The parameters of preview 1's `path_open`, the pointer to the result last.
 type OpenParameters = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
 
-/// `perm`, `fault`, `mfile` and `nametoolong` of preview 1's `errno`.
+/// `perm`, `mfile` and `nametoolong` of preview 1's `errno`.
 const PERM: i32 = 63;
-const FAULT: i32 = 21;
 const TOO_MANY: i32 = 33;
 const NAME_TOO_LONG: i32 = 37;
 /// A path beyond this is refused before it is copied.
@@ -199,9 +197,9 @@ const STAT: usize = 64;
 const FILE_TYPE: usize = 16;
 
 /// Puts a look at the file before preview 1's `path_open`, whose own open blocks. Between the look and the open another
-/// program could put a FIFO in the file's place; guests cannot make any.
-pub fn guard_preview_1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(PREVIEW_1, "path_open", |caller, parameters| {
+/// program could put a FIFO in the file's place; guests cannot make any. What came before preview 1 has the same function.
+pub fn guard_core(linker: &mut wasmtime::Linker<State>, module: &str) -> wasmtime::Result<()> {
+    linker.func_wrap_async(module, "path_open", |caller, parameters| {
         Box::new(open_preview_1(caller, parameters))
     })?;
     Ok(())
@@ -220,7 +218,7 @@ async fn open_preview_1(mut caller: Caller<'_, State>, parameters: OpenParameter
         return Ok(NAME_TOO_LONG);
     }
     let Some(name) = memory.get(start..start.saturating_add(length_bytes)) else {
-        return Ok(FAULT);
+        return Err(Trap::MemoryOutOfBounds.into());
     };
     context.set_hostcall_fuel(fuel);
     if !can_be_opened(context, folder, lookup, name).await {

@@ -34,6 +34,8 @@ use crate::process::Exit;
 const LINKED: &str = "0.2.12";
 /// The module name of preview 1.
 pub(super) const PREVIEW_1: &str = "wasi_snapshot_preview1";
+/// The module name of what came before it, which the oldest modules import.
+pub(super) const PREVIEW_0: &str = "wasi_unstable";
 /// `notsup` of preview 1's `errno`.
 const NOTSUP: i32 = 58;
 
@@ -244,17 +246,18 @@ fn link_cli(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
 fn module_linker(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {
     let mut linker = wasmtime::Linker::new(engine);
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::preview_1)?;
+    wasmtime_wasi::p0::add_to_linker_async(&mut linker, State::preview_1)?;
     linker.allow_shadowing(true);
-    super::files::guard_preview_1(&mut linker)?;
-    super::random::guard_preview_1(&mut linker)?;
     linker.func_wrap(PREVIEW_1, "sock_accept", |_: i32, _: i32, _: i32| NOTSUP)?;
-    linker.func_wrap(
-        PREVIEW_1,
-        "sock_recv",
-        |_: i32, _: i32, _: i32, _: i32, _: i32, _: i32| NOTSUP,
-    )?;
-    linker.func_wrap(PREVIEW_1, "sock_send", |_: i32, _: i32, _: i32, _: i32, _: i32| NOTSUP)?;
-    linker.func_wrap(PREVIEW_1, "sock_shutdown", |_: i32, _: i32| NOTSUP)?;
+    for module in [PREVIEW_1, PREVIEW_0] {
+        super::files::guard_core(&mut linker, module)?;
+        super::random::guard_core(&mut linker, module)?;
+        linker.func_wrap(module, "sock_recv", |_: i32, _: i32, _: i32, _: i32, _: i32, _: i32| {
+            NOTSUP
+        })?;
+        linker.func_wrap(module, "sock_send", |_: i32, _: i32, _: i32, _: i32, _: i32| NOTSUP)?;
+        linker.func_wrap(module, "sock_shutdown", |_: i32, _: i32| NOTSUP)?;
+    }
     linker.allow_shadowing(false);
     Ok(linker)
 }
@@ -385,7 +388,7 @@ fn add_module_stubs(linker: &mut wasmtime::Linker<State>, module: &Module, impor
         let added = linker.func_new(import.module(), import.name(), ty, move |_, _, _| {
             Err(wasmtime::Error::new(stop.clone()))
         });
-        // Preview 1 is defined already, and so is an import that stands there twice.
+        // WASI is defined already, and so is an import that stands there twice.
         drop(added);
     }
     Ok(())
@@ -452,15 +455,15 @@ fn component_imports(component: &Component) -> Vec<Import> {
 fn module_imports(module: &Module) -> Vec<Import> {
     let mut found: Vec<Import> = Vec::new();
     for import in module.imports() {
-        let preview_1 = import.module() == PREVIEW_1;
-        let name = match preview_1 {
-            true => PREVIEW_1.to_owned(),
+        let wasi = matches!(import.module(), PREVIEW_1 | PREVIEW_0);
+        let name = match wasi {
+            true => import.module().to_owned(),
             false => import_name(Some(import.module()), import.name()),
         };
         if found.iter().all(|known| known.name != name) {
             found.push(Import {
                 name,
-                grant: preview_1.then_some(Grant::Wasi1),
+                grant: wasi.then_some(Grant::Wasi1),
                 callable: matches!(import.ty(), ExternType::Func(_)),
                 unsupported: not_a_function(&import.ty()),
             });
