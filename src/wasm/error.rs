@@ -126,8 +126,11 @@ fn limit(error: &wasmtime::Error, bounds: Bounds) -> Option<Stop> {
 
 /// What a pointer into nowhere is that the guest gave to a function of preview 1: the same as if it had used it itself.
 fn bad_pointer(error: &wasmtime::Error) -> Option<Trap> {
-    let pointer = error.chain().find_map(|cause| cause.downcast_ref::<GuestError>())?;
-    matches!(pointer, GuestError::PtrOutOfBounds(_) | GuestError::PtrOverflow).then_some(Trap::MemoryOutOfBounds)
+    let mut guest = error.downcast_ref::<GuestError>()?;
+    while let GuestError::InFunc { err, .. } = guest {
+        guest = err;
+    }
+    matches!(guest, GuestError::PtrOutOfBounds(_) | GuestError::PtrOverflow).then_some(Trap::MemoryOutOfBounds)
 }
 
 fn trapped(trap: Trap, error: &wasmtime::Error, stderr: Vec<u8>) -> Exit {
