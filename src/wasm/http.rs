@@ -328,6 +328,32 @@ impl Body for Incoming {
 mod tests {
     use super::*;
 
+    /// A body that turns out to be shorter than announced.
+    struct Short;
+
+    impl Body for Short {
+        type Data = Bytes;
+        type Error = Error;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+            Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(5)))))
+        }
+    }
+
+    #[test]
+    fn a_body_of_another_length_than_announced_is_named() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let (near, _far) = tokio::io::duplex(1024);
+        let request = Request::post("http://example.org/").header("content-length", "11");
+        let request = request.body(Short.boxed_unsync()).unwrap();
+        let answer = runtime.block_on(exchange(near, request, RequestOptions::default()));
+        let error = answer.err();
+        assert!(matches!(error, Some(Error::HttpRequestBodySize(Some(5)))), "{error:?}");
+    }
+
     #[test]
     fn an_empty_path_is_sent_as_a_slash() {
         for (path, sent) in [
