@@ -59,11 +59,75 @@ fn a_value_too_large_to_be_copied_is_refused_wherever_it_grows() {
 }
 
 #[test]
+fn a_message_arrives_whole_where_the_stack_has_no_room_for_its_values() {
+    passes(
+        r##"
+        local many = {}
+        for i = 1, 400000 do many[i] = true end
+        local function deep(n, take)
+            local a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20
+            local b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19, b20
+            if n == 0 then return (take()) end
+            local got = deep(n - 1, take)
+            return got
+        end
+        local me = process.pid()
+        assert(process.send(me, "t", table.unpack(many)))
+        local m = deep(15000, function() return process.receive(0) end)
+        assert(m.value == true and m.values.n == 400000 and #m.values == 400000)
+        local topic = process.listen("listened")
+        assert(process.send(me, "listened", table.unpack(many)))
+        assert(#deep(15000, function() return topic:receive() end) == 400000)
+        "##,
+    );
+}
+
+#[test]
+fn arguments_that_no_stack_has_room_for_are_refused() {
+    let world = World::new();
+    let program = world.program("main", "return select('#', ...)");
+    let process = world.spawn(program, &vec![Value::Bool(true); 1_000_001]).unwrap();
+    let exit = world.end(&process);
+    let error = exit.error().unwrap();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::LimitExceeded, "too many arguments: 1000001")
+    );
+}
+
+#[test]
 fn an_uncaught_error_has_its_place() {
     let error = failure("local function f()\n error('boom')\nend\nf()");
     assert_eq!((error.kind(), error.retryable()), (Kind::Internal, None));
     assert_eq!(error.message(), "main.lua:2: boom");
     assert_eq!(error.frames()[0].line, 2);
+}
+
+#[test]
+fn an_uncaught_table_is_shown_by_its_tostring() {
+    for (shower, message) in [
+        ("function(e) return 'shown ' .. e.code end", "shown 7"),
+        ("function() return 5 end", "5"),
+        ("function() return {} end", "table"),
+        ("function() error('no') end", "table"),
+        ("function() coroutine.yield() end", "table"),
+        ("function() require('time').sleep('1h') end", "table"),
+        ("function() channel.new():receive() end", "table"),
+        ("'no function'", "table"),
+        (
+            "function() coroutine.spawn(error) return coroutine.wrap(function() return 'x' end)() end",
+            "x",
+        ),
+    ] {
+        for raise in ["{}()", "coroutine.spawn({}) process.receive()"] {
+            let raise = raise.replace("{}", "raise");
+            let error = failure(&format!(
+                "local function raise()\n error(setmetatable({{code = 7}}, {{__tostring = {shower}}}))\nend\n{raise}"
+            ));
+            assert_eq!((error.kind(), error.message()), (Kind::Internal, message), "{shower}");
+            assert_eq!((error.retryable(), error.frames()[0].line), (None, 2), "{shower}");
+        }
+    }
 }
 
 #[test]
@@ -442,6 +506,36 @@ fn names_and_monitors() {
 }
 
 #[test]
+fn the_schema_checks_of_one_process_do_not_keep_those_of_others() {
+    let world = World::new();
+    world.program(
+        "hog",
+        r##"
+        local json, time = require("json"), require("time")
+        local defs = {d31 = {type = "object"}}
+        for i = 1, 30 do
+            local next = {["$ref"] = "#/$defs/d" .. i + 1}
+            defs["d" .. i] = {anyOf = {next, next}}
+        end
+        local schema = json.encode({["$defs"] = defs, ["$ref"] = "#/$defs/d1"})
+        for i = 1, 40 do coroutine.spawn(json.validate, schema, i) end
+        time.sleep("1ms")
+        process.send((...), "all wait")
+        process.receive()
+        "##,
+    );
+    let exit = world.run(
+        r##"
+        local json = require("json")
+        assert(process.spawn("app:hog", "app:processes", process.pid()))
+        process.receive()
+        assert(json.validate({type = "number"}, 1))
+        "##,
+    );
+    assert!(exit.result.is_ok(), "{exit:?}");
+}
+
+#[test]
 fn terminating_oneself_does_not_return() {
     let world = World::new();
     world.program(
@@ -511,6 +605,36 @@ fn doomed_callbacks_end() {
 }
 
 #[test]
+fn the_tostring_of_an_uncaught_error_is_interrupted_and_ends() {
+    hog("error(setmetatable({}, {__tostring = function() while true do end end}))");
+    hog("coroutine.spawn(error, setmetatable({}, {__tostring = function() while true do end end})) process.receive()");
+}
+
+#[test]
+fn the_halves_of_modules_in_lua_run_nothing_of_the_programs() {
+    for module in ["supervisor", "test"] {
+        for trap in [
+            "string, errors, setmetatable, ipairs = nil set(_G, {__index = spin})",
+            "getmetatable('').__index = spin",
+            "set(errors, {__index = spin}) errors.call_stack = nil errors.new = nil",
+            "ipairs, type, pairs = spin, spin, spin",
+        ] {
+            let world = World::new();
+            let text = format!(
+                "local require, set = require, setmetatable
+                local function spin() while true do end end
+                {trap}
+                require('{module}')
+                return 'alive'"
+            );
+            let process = world.spawn(world.program("main", &text), &[]).unwrap();
+            let exited = world.ends_within(&process, Duration::from_secs(20));
+            assert!(exited.is_some_and(|exit| exit.result.is_ok()), "{module}: {trap}");
+        }
+    }
+}
+
+#[test]
 fn a_doomed_loop_that_cannot_be_suspended_ends() {
     hog(
         "local t = setmetatable({}, {__tostring = function() while true do end end}) while true do pcall(string.format, '%s', t) end",
@@ -526,6 +650,7 @@ fn the_memory_limit_cannot_be_held_back() {
         "local s = 'x' while true do local ok = pcall(function() s = s .. s end) end",
         "local co = coroutine.wrap(function() local t = {} while true do t[#t + 1] = {} end end) while true do pcall(co) end",
         "local t = {} while true do t[#t + 1] = channel.new(1) t[#t]:send(('y'):rep(100)) end",
+        "error(setmetatable({}, {__tostring = function() local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end end}))",
     ] {
         let program = world.limited(text, 4 << 20);
         let process = world.spawn(program, &[]).unwrap();
