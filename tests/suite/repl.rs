@@ -253,7 +253,7 @@ fn tab_completes_the_methods_of_objects() {
         ("channel.new(1)", "case_rec", "() ~= nil"),
         ("time.parse_duration('90m')", "minu", "() == 90"),
         ("time.now()", "unix_n", "() > 0"),
-        ("fs.get('script:dir')", "isd", "('/')"),
+        ("fs.get('repl:dir')", "isd", "('/')"),
         ("errors.new('no')", "mess", "() == 'no'"),
         ("logger", "nam", "('x') ~= nil"),
     ] {
