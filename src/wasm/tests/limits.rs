@@ -131,7 +131,11 @@ fn terminate_ends_a_thousand_spinning_guests() {
     for process in &spinning {
         assert_eq!(world.exit(process).cause, Cause::Terminated);
     }
-    assert_eq!(world.wasm.engines().living(), 0);
+    // An end is told after a while even if its body is not gone yet; its place is given back with the body.
+    while world.wasm.engines().living() > 0 {
+        assert!(began.elapsed() < WATCHDOG, "some place was never given back");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[test]
