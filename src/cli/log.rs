@@ -15,6 +15,7 @@ use super::console::{Console, Paint};
 use super::open;
 use crate::json;
 use crate::log::{Level, Record, Sink};
+use crate::project::diagnostic::harmless;
 use crate::system::terminal::{Stream, Terminal};
 
 /// Longer lines are split, so that one record cannot hold up the others.
@@ -97,7 +98,7 @@ fn text(record: &Record, paint: Paint) -> String {
         line.push_str(&format!(" {}:", record.logger));
     }
     line.push(' ');
-    line.push_str(&record.message);
+    line.push_str(&harmless(&record.message));
     for (name, value) in &record.fields {
         line.push_str(&format!(" {}{}", paint.dim(&format!("{name}=")), json::compact(value)));
     }
@@ -172,6 +173,7 @@ fn json_line(record: &Record) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::console::PLAIN;
 
     #[test]
     fn long_lines_are_split_and_none_is_lost() {
@@ -179,6 +181,12 @@ mod tests {
         let lines = split(&text);
         assert!(lines.lines().all(|line| line.len() <= LONGEST_LINE));
         assert_eq!(lines.lines().collect::<String>(), text);
+    }
+
+    #[test]
+    fn a_message_cannot_draw_on_the_terminal() {
+        let line = text(&Record::new(Level::Info, "one\ntwo\x1b[2J\r"), PLAIN);
+        assert!(line.ends_with(" one\ntwo\u{fffd}[2J\u{fffd}\n"), "{line:?}");
     }
 
     #[test]

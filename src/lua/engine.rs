@@ -251,11 +251,11 @@ impl LuaEngine {
         }))
     }
 
-    fn compile(&self, spec: &LuaSpec) -> Result<Chunk> {
+    fn compile(&self, entry: &Entry, spec: &LuaSpec) -> Result<Chunk> {
         self.cache.compile(&Source {
             text: &spec.source,
             chunk: &spec.chunk,
-            first_line: spec.first_line,
+            first_line: entry.first_line(),
         })
     }
 }
@@ -319,7 +319,7 @@ impl<'a> Build<'a> {
             imports.push((alias.clone(), self.library(id)?));
         }
         self.open.pop();
-        let chunk = self.engine.compile(spec)?;
+        let chunk = self.engine.compile(entry, spec)?;
         self.declared.extend(declared(spec));
         self.add(&chunk, &imports);
         Ok(imports)

@@ -166,7 +166,7 @@ impl Decoder<'_> {
     fn lua(&mut self, kind: LuaKind) -> LuaSpec {
         let fields = self.fields;
         let source = fields.required("source");
-        let (chunk, first_line) = self.chunk();
+        let chunk = self.chunk();
         let method = match kind {
             LuaKind::Library => "".into(),
             LuaKind::Function => fields.required("method"),
@@ -184,7 +184,6 @@ impl Decoder<'_> {
             kind,
             source,
             chunk,
-            first_line,
             method: method.to_string(),
             modules,
             imports,
@@ -193,17 +192,12 @@ impl Decoder<'_> {
         }
     }
 
-    /// What the chunk is called and the line at which it starts.
-    fn chunk(&self) -> (String, u32) {
-        if let Some(file) = &self.around.source_file {
-            return (file.clone(), 1);
+    /// What the chunk is called: the file in which the source stands.
+    fn chunk(&self) -> String {
+        match &self.around.source_file {
+            Some(file) => file.clone(),
+            None => self.fields.reader.origin.source.file.to_string(),
         }
-        let origin = self.fields.reader.origin;
-        let steps = origin.path_to(&self.fields.steps("source"));
-        (
-            origin.source.file.to_string(),
-            origin.source.first_line(origin.document, &steps),
-        )
     }
 
     fn modules(&self) -> Vec<String> {

@@ -49,22 +49,19 @@ fn is_of_another(error: &Error) -> bool {
 /// The syntax error of a source, at its line in the `.lua` or the YAML file; of an entry with other errors too.
 fn lua(entry: &Entry) -> Option<Diagnostic> {
     let spec = entry.lua()?;
-    let source = Source {
+    let mut source = Source {
         text: &spec.source,
         chunk: &spec.chunk,
-        first_line: spec.first_line,
+        first_line: 1,
     };
     // Only a fault needs its line, which Lua finds by going through all the lines above.
-    compile(&Source {
-        first_line: 1,
-        ..source.clone()
-    })
-    .err()?;
+    compile(&source).err()?;
+    source.first_line = entry.first_line();
     let found = syntax(&compile(&source).err()?, &source).about(&entry.id);
     // Inline source is shown as it stands in the YAML file, with its indentation.
     let place = found.place.as_ref().and_then(|place| entry.place_in_source(place));
     Some(match place {
-        Some(place) if spec.first_line > 1 => found.at(place),
+        Some(place) if source.first_line > 1 => found.at(place),
         _ => found,
     })
 }

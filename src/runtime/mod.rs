@@ -422,7 +422,6 @@ mod tests {
             kind,
             source: source.into(),
             chunk: "main.lua".into(),
-            first_line: 1,
             method: "main".into(),
             modules: vec!["funcs".into()],
             imports: Vec::new(),

@@ -62,6 +62,7 @@ cases! {
         ["warning[unknown-kind]: unknown kind `registry.xxx"];
     ten_thousand_entries_are_checked: check(&many()) => 0, ["10002 entries checked: 0 errors"];
     ten_thousand_entries_are_loaded: many().wippy("run c7777").run() => 0, ["number 7777"];
+    a_chain_of_twenty_thousand_imports: check(&chain()) => 0, ["20002 entries checked: 0 errors"];
     a_lock_file_that_is_broken: check(&file("wippy.lock", "{")) => 3, ["error[yaml-syntax]", "wippy.lock"];
     a_configuration_that_is_broken: check(&file(".wippy.yaml", "a: [")) => 3, ["error[yaml-syntax]", ".wippy.yaml"];
 
@@ -213,6 +214,18 @@ fn linked(to: &str, path: &str) -> Folder {
     let folder = project("");
     symlink(to, folder.path().join(path)).expect("a symlink");
     folder
+}
+
+/// Libraries each of which imports the next one.
+fn chain() -> Folder {
+    let library = |number: u32| {
+        format!(
+            "  - name: l{number}\n    kind: library.lua\n    source: return {number}\n    imports: {{ next{number}: l{} }}\n",
+            (number + 1).min(19_999)
+        )
+    };
+    let last = "  - name: l19999\n    kind: library.lua\n    source: return 0\n";
+    project(&((0..19_999).map(library).collect::<String>() + last))
 }
 
 fn many() -> Folder {

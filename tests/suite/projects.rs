@@ -225,3 +225,19 @@ fn ten_thousand_entries_are_checked() {
     let outcome = outcome.stderr_has("10000 entries checked: 1 error, 0 warnings");
     outcome.stdout_has("src/_index.yaml:39999:14");
 }
+
+#[test]
+fn what_could_not_be_read_is_told_beside_what_is_shown() {
+    let folder = lua("return function() end");
+    folder.write("src/broken.yaml", "namespace: more\nentries: [\n");
+    folder.write("tests/a_test.lua", "it('passes', function() end)");
+    for words in ["run list", "registry list", "hash", "test", "types"] {
+        folder
+            .wippy(words)
+            .run()
+            .code(0)
+            .stderr_has("error[yaml-syntax]")
+            .stderr_has("src/broken.yaml:");
+    }
+    folder.wippy("-s run list").run().code(0).quiet();
+}
