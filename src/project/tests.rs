@@ -1043,7 +1043,7 @@ fn every_entry_of_a_large_ring_is_an_error_and_what_leads_into_it_is_not() {
     assert_eq!(found.len(), 150);
     assert_eq!(
         found[149],
-        "error cycle src/a.yaml:152:65 import cycle of 150 entries: app:l149"
+        "error cycle src/a.yaml:152:62 import cycle of 150 entries: app:l149"
     );
 }
 

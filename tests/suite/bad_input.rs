@@ -62,7 +62,7 @@ cases! {
         ["warning[unknown-kind]: unknown kind `registry.xxx"];
     ten_thousand_entries_are_checked: check(&many()) => 0, ["10002 entries checked: 0 errors"];
     ten_thousand_entries_are_loaded: many().wippy("run c7777").run() => 0, ["number 7777"];
-    a_chain_of_twenty_thousand_imports: check(&chain()) => 0, ["20002 entries checked: 0 errors"];
+    a_chain_of_twenty_thousand_imports: check(&chain(20_000)) => 0, ["20003 entries checked: 0 errors"];
     a_lock_file_that_is_broken: check(&file("wippy.lock", "{")) => 3, ["error[yaml-syntax]", "wippy.lock"];
     a_configuration_that_is_broken: check(&file(".wippy.yaml", "a: [")) => 3, ["error[yaml-syntax]", ".wippy.yaml"];
 
@@ -216,16 +216,19 @@ fn linked(to: &str, path: &str) -> Folder {
     folder
 }
 
-/// Libraries each of which imports the next one.
-fn chain() -> Folder {
+/// A command, and that many libraries, each of which imports the next one.
+fn chain(count: u32) -> Folder {
     let library = |number: u32| {
-        format!(
-            "  - name: l{number}\n    kind: library.lua\n    source: return {number}\n    imports: {{ next{number}: l{} }}\n",
-            (number + 1).min(19_999)
-        )
+        let next = number + 1;
+        let imports = match next < count {
+            true => format!("    imports: {{ next{number}: l{next} }}\n"),
+            false => String::new(),
+        };
+        format!("  - name: l{number}\n    kind: library.lua\n    source: return {number}\n{imports}")
     };
-    let last = "  - name: l19999\n    kind: library.lua\n    source: return 0\n";
-    project(&((0..19_999).map(library).collect::<String>() + last))
+    let main = "  - name: main\n    kind: process.lua\n    meta: { command: { name: main } }\n    imports: { first: l0 }\n    \
+                source: return function() print('the first of', require('first')) end\n";
+    project(&((0..count).map(library).collect::<String>() + main))
 }
 
 fn many() -> Folder {
