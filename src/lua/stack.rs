@@ -8,8 +8,9 @@
 //! checked for. A message can have more values than the stack of who receives it has room for: only who needs all of them
 //! on the stack calls [`push`], and asks whether they are there.
 
-use std::collections::HashMap;
 use std::ffi::c_int;
+
+use rustc_hash::FxHashMap;
 
 use super::driver::Driver;
 use super::driver::raw::*;
@@ -66,6 +67,12 @@ pub struct Scratch {
 /// The most data that one value may be: positions in it are 32 bits wide. Tests have less to fill.
 const MOST: usize = if cfg!(test) { 64 << 20 } else { 1 << 30 };
 
+#[cold]
+fn too_large() -> Error {
+    let most = size::format(MOST as u64);
+    Error::invalid(format!("value is too large to be copied: more than {most}"))
+}
+
 struct Packing {
     l: Lua,
     packer: Packer,
@@ -80,8 +87,6 @@ struct Level {
     length: i64,
     array: i64,
     pairs: u32,
-    /// The array part is done.
-    in_pairs: bool,
     /// The table is a key; its value waits below it.
     is_key: bool,
 }
@@ -128,14 +133,12 @@ impl Packing {
         Ok(())
     }
 
+    #[inline]
     fn has_room_for(&self, more: usize) -> Result<()> {
-        if self.packer.size().saturating_add(more) <= MOST {
-            return Ok(());
+        match self.packer.size().saturating_add(more) <= MOST {
+            true => Ok(()),
+            false => Err(too_large()),
         }
-        Err(Error::invalid(format!(
-            "value is too large to be copied: more than {}",
-            size::format(MOST as u64)
-        )))
     }
 
     unsafe fn error_at(&self, driver: &mut Driver, index: c_int) -> Option<Error> {
@@ -172,7 +175,6 @@ impl Packing {
                 length: lua_rawlen(l, -1) as i64,
                 array: 0,
                 pairs: 0,
-                in_pairs: false,
                 is_key,
             });
             lua_pushnil(l);
@@ -186,20 +188,14 @@ impl Packing {
         // SAFETY: each level has its table and key on top when it is its turn; `lua_next` gets a key it gave before.
         unsafe {
             while let Some(level) = self.open.last_mut() {
-                if level.in_pairs || level.array < level.length {
-                    if level.in_pairs {
-                        if lua_next(l, -2) == 0 {
-                            self.leave(driver)?;
-                        } else {
-                            self.pair(driver)?;
-                        }
-                    } else {
-                        level.array += 1;
-                        let kind = lua_rawgeti(l, -2, level.array);
-                        self.item(driver, kind)?;
-                    }
+                if level.array < level.length {
+                    level.array += 1;
+                    let kind = lua_rawgeti(l, -2, level.array);
+                    self.item(driver, kind)?;
+                } else if lua_next(l, -2) == 0 {
+                    self.leave(driver)?;
                 } else {
-                    level.in_pairs = true;
+                    self.pair(driver)?;
                 }
             }
         }
@@ -227,7 +223,8 @@ impl Packing {
         // SAFETY: key and value are on top.
         unsafe {
             let (key, value) = (lua_type(l, -2), lua_type(l, -1));
-            if self.is_array_key() || !self.crosses(driver, -1, value) || !self.crosses(driver, -2, key) {
+            let is_array_key = key == LUA_TNUMBER && self.is_array_key();
+            if is_array_key || !self.crosses(driver, -1, value) || !self.crosses(driver, -2, key) {
                 lua_pop(l, 1);
                 return Ok(());
             }
@@ -284,14 +281,14 @@ impl Packing {
 #[derive(Default)]
 struct Seen {
     few: Vec<(*const std::ffi::c_void, TableMark)>,
-    many: HashMap<*const std::ffi::c_void, TableMark>,
+    many: FxHashMap<*const std::ffi::c_void, TableMark>,
 }
 
 impl Seen {
     fn clear(&mut self) {
         self.few.clear();
         if !self.many.is_empty() {
-            self.many = HashMap::new();
+            self.many = FxHashMap::default();
         }
     }
 

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::lua::compile::{self, Source};
 use crate::lua::modules::Module;
 use crate::lua::modules::repl::Desk;
+use crate::lua::uses::Uses;
 use crate::project::modules::NOT_PROVIDED;
 
 /// What a process may require beside the global tables.
@@ -189,9 +190,12 @@ impl Driver {
             }
             let folders = folders.to_vec();
             let wanted = name.to_owned();
+            let uses = self.context.engine.uses.clone();
             let io = self.process().kernel().io().clone();
             let work = async move {
-                let read = io.spawn_blocking(move || find(&wanted, &folders)).await;
+                let read = io
+                    .spawn_blocking(move || find(&wanted, &folders, uses.as_deref()))
+                    .await;
                 Woken::Text(read.unwrap_or_else(|failure| Err(Error::internal(failure.to_string()))))
             };
             let act = self.wait_for(l, Box::pin(work), found);
@@ -229,7 +233,7 @@ fn absent(name: &str) -> Error {
 }
 
 /// Reads and compiles `dir/name.lua`, else `dir/name/init.lua`, below the first folder that has one.
-fn find(name: &str, folders: &[PathBuf]) -> Result<Found> {
+fn find(name: &str, folders: &[PathBuf], uses: Option<&Uses>) -> Result<Found> {
     let parts: Vec<&str> = name.split('.').collect();
     let plain = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
     if !parts.iter().all(plain) {
@@ -242,10 +246,14 @@ fn find(name: &str, folders: &[PathBuf]) -> Result<Found> {
             continue;
         };
         for file in [format!("{path}.lua"), format!("{path}/init.lua")] {
+            let place = folder.join(&file);
+            if let Some(uses) = uses {
+                uses.file(&place);
+            }
             if let Ok(text) = dir.read_to_string(&file) {
                 return compiled(&file, &text);
             }
-            let place = folder.join(&file).display().to_string();
+            let place = place.display().to_string();
             // A script beside the project's files has one folder for both.
             if !tried.contains(&place) {
                 tried.push(place);

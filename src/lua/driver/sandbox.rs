@@ -408,7 +408,7 @@ pub struct Originals {
 pub fn originals() -> &'static Originals {
     static ORIGINALS: OnceLock<Originals> = OnceLock::new();
     ORIGINALS.get_or_init(|| {
-        let mut memory = Box::new(Memory::default());
+        let mut memory = Box::new(Memory::new(0));
         // SAFETY: the state lives only here, without a limit, and runs no code of anybody's.
         unsafe {
             let l = lua_newstate(allocate, (&raw mut *memory).cast());

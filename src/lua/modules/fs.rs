@@ -24,6 +24,7 @@ use self::path::{Place, invalid};
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
 use crate::lock::lock;
+use crate::lua::LuaEngine;
 use crate::lua::driver::Weight;
 use crate::lua::error::bad_argument;
 use crate::lua::host::{Call, context, failure, false_failure, waiting, weigh};
@@ -60,6 +61,7 @@ fn get(lua: &Lua, id: Value) -> mlua::Result<MultiValue> {
         .map_err(|_| Error::not_found(format!("filesystem not found: {id}")))
         .and_then(|id| {
             context.authorize(Permission::FsGet, &id)?;
+            note(&context.engine, &id);
             context.engine.system.volumes.get(&id)
         });
     match found {
@@ -72,6 +74,15 @@ fn get(lua: &Lua, id: Value) -> mlua::Result<MultiValue> {
             success(lua, volume.into_lua(lua)?)
         }
         Err(error) => failure(lua, error.with_retryable(None)),
+    }
+}
+
+/// Takes down that a volume is used.
+fn note(engine: &LuaEngine, id: &EntryId) {
+    let Some(uses) = &engine.uses else { return };
+    uses.entry(id);
+    if let Some(Spec::Directory(volume)) = engine.registry().get(id).map(|entry| &entry.spec) {
+        uses.folder(&volume.path);
     }
 }
 
