@@ -89,10 +89,18 @@ impl Failure {
         }
     }
 
+    /// What could not be started: the project is to blame where its diagnostics say so.
+    pub fn start(error: Error) -> Failure {
+        let is_found = error
+            .details()
+            .is_some_and(|details| details.get("diagnostics").is_some());
+        Failure::new(if is_found { code::PROJECT } else { code::FAILED }, error)
+    }
+
     /// A process that ended otherwise than well. A guest that chose its exit code has said what it had to say.
     pub fn process(entry: &EntryId, pid: &Pid, cause: Cause, error: &Error) -> Failure {
         let code = match cause {
-            Cause::Code(code) => return Failure::silent(u8::try_from(code).unwrap_or(code::FAILED)),
+            Cause::Code(code) => return Failure::silent(low_byte(code)),
             Cause::TimeLimit => code::TIME,
             Cause::Limit => code::LIMIT,
             Cause::Trap => code::TRAP,
@@ -158,6 +166,14 @@ impl Failure {
             let _ = writeln!(text, "{}", format!("{lead}{line}").trim_end());
         }
         text
+    }
+}
+
+/// What the operating system keeps of a guest's exit code; one that is not 0 stays so.
+fn low_byte(exit: i32) -> u8 {
+    match exit.to_le_bytes()[0] {
+        0 if exit != 0 => code::FAILED,
+        byte => byte,
     }
 }
 
@@ -290,7 +306,10 @@ mod tests {
             (Cause::Limit, 137),
             (Cause::Trap, 134),
             (Cause::Code(7), 7),
-            (Cause::Code(700), 1),
+            (Cause::Code(255), 255),
+            (Cause::Code(700), 188),
+            (Cause::Code(-1), 255),
+            (Cause::Code(512), 1),
         ] {
             assert_eq!(Failure::process(&entry, &pid, cause, &Error::internal("x")).code, code);
         }

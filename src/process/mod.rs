@@ -103,13 +103,14 @@ mod timer;
 mod tests;
 
 pub use body::{
-    Body, Cause, Declined, Doing, Exit, Instance, Loading, Program, Programs, Progress, Received, Resolved, Start,
-    StepContext, Upgrade, Wait,
+    Body, Cause, Declined, Doing, Evidence, Exit, Instance, Loading, Program, Programs, Progress, Received, Resolved,
+    Start, StepContext, Upgrade, Wait,
 };
 pub use call::{Call, Place, Target, no_handler, parse_target};
 pub use clock::Clock;
 pub use context::{Actor, Context, Scope};
 pub use control::{Process, State};
+pub use end::FAILED;
 pub use host::{Host, HostSpec, LeftCall};
 pub use kernel::{Kernel, KernelOptions};
 pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic, Trail};

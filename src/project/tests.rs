@@ -144,6 +144,14 @@ fn every_finding_about_an_entry_has_its_text_and_place() {
             &["error unknown-field src/a.yaml:9:5 `process.wasm` has no field `max_memory` (on the wrong level: did you mean `limits.max_memory`?)"],
         ),
         (
+            with("default_host: h"),
+            &["error unknown-field src/a.yaml:9:5 `process.wasm` has no field `default_host` (on the wrong level: did you mean `meta.default_host`?)"],
+        ),
+        (
+            with("metod: x"),
+            &["error unknown-field src/a.yaml:9:5 `process.wasm` has no field `metod` (`method` is there already: a second spelling of it?)"],
+        ),
+        (
             with("mounts: []"),
             &["error unknown-field src/a.yaml:9:5 `process.wasm` has no field `mounts` (on the wrong level: did you mean `wasi.mounts`?)"],
         ),

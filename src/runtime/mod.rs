@@ -27,8 +27,8 @@ use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
 use crate::lua::uses::Uses;
-use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
-use crate::project::entry::Density;
+use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn, acts};
+use crate::project::entry::{Density, ProcessHostSpec};
 use crate::project::{Diagnostic, Entry, Registry, Spec};
 use crate::race::all;
 use crate::supervisor::{Supervisor, Unstarted};
@@ -243,7 +243,7 @@ impl Runtime {
     /// Starts a process with the words of a command line.
     ///
     /// # Errors
-    /// NotFound for an unknown host; what the host or the program says against it.
+    /// NotFound for an unknown host, that of a broken one; what the host or the program says against it.
     pub fn start(
         &self,
         program: Arc<dyn Program>,
@@ -251,8 +251,7 @@ impl Runtime {
         args: Packed,
         words: Vec<String>,
     ) -> Result<Arc<Process>> {
-        let host = self.kernel.host(host);
-        let host = host.ok_or_else(|| Error::not_found("host not found"))?;
+        let host = acts::host(&self.kernel, host)?;
         self.kernel.spawn(Spawn {
             args,
             words: words.into(),
@@ -391,21 +390,26 @@ fn code_cache(log: &Log) -> Option<Cache> {
     Cache::of_user().map_err(unusable).ok()
 }
 
-/// Engine-wide settings: of all hosts, the largest wish counts.
+/// Engine-wide settings: of all hosts, the largest wish counts, and the default where none has one.
 fn settings(registry: &Registry, oneshot: bool) -> Settings {
-    let hosts = registry.iter().filter_map(|entry| match &entry.spec {
-        Spec::ProcessHost(spec) => Some(spec),
-        _ => None,
-    });
+    let hosts = || {
+        registry.iter().filter_map(|entry| match &entry.spec {
+            Spec::ProcessHost(spec) => Some(spec),
+            _ => None,
+        })
+    };
+    let largest = |wish: fn(&ProcessHostSpec) -> Option<u64>| {
+        let largest = hosts().filter_map(wish).max();
+        largest.map(|wish| usize::try_from(wish).unwrap_or(usize::MAX))
+    };
     let defaults = Settings::default();
-    hosts.fold(Settings { oneshot, ..defaults }, |settings, host| Settings {
-        max_instances: host.max_instances.map(|max| max as usize).max(settings.max_instances),
-        dense: settings.dense || host.density == Some(Density::Dense),
-        max_stack: host
-            .max_stack
-            .map_or(settings.max_stack, |max| settings.max_stack.max(max as usize)),
-        ..settings
-    })
+    Settings {
+        max_instances: largest(|host| host.max_instances),
+        dense: hosts().any(|host| host.density == Some(Density::Dense)),
+        max_stack: largest(|host| host.max_stack).unwrap_or(defaults.max_stack),
+        oneshot,
+        ..defaults
+    }
 }
 
 #[cfg(test)]
@@ -415,18 +419,12 @@ mod tests {
 
     use super::*;
     use crate::project::LuaKind;
-    use crate::project::{Limits, LuaSpec, ProcessHostSpec, TerminalHostSpec};
+    use crate::project::{LuaSpec, ProcessHostSpec, TerminalHostSpec};
 
     pub(super) fn lua(name: &str, kind: LuaKind, source: &str) -> Entry {
         let spec = LuaSpec {
-            kind,
-            source: source.into(),
-            chunk: "main.lua".into(),
-            method: "main".into(),
             modules: vec!["funcs".into()],
-            imports: Vec::new(),
-            limits: Limits::default(),
-            pool: None,
+            ..LuaSpec::of_source(kind, source)
         };
         let of = match kind {
             LuaKind::Function => "function.lua",
@@ -457,6 +455,30 @@ mod tests {
             ..Options::new(registry, terminal.clone())
         };
         (Runtime::boot(options).unwrap(), terminal)
+    }
+
+    #[test]
+    fn the_largest_wish_of_the_hosts_counts_even_below_the_default() {
+        let of = |hosts: &[(Option<u64>, Option<u64>)]| {
+            let host = |(at, (max_stack, max_instances)): (usize, &(Option<u64>, Option<u64>))| {
+                let spec = ProcessHostSpec {
+                    max_stack: *max_stack,
+                    max_instances: *max_instances,
+                    ..ProcessHostSpec::default()
+                };
+                let id = EntryId::new("app", &format!("host{at}"));
+                Entry::made(id, "process.host", Spec::ProcessHost(spec))
+            };
+            let settings = settings(&Registry::default().with(hosts.iter().enumerate().map(host)), false);
+            (settings.max_stack, settings.max_instances)
+        };
+        assert_eq!(of(&[]), (128 << 10, None));
+        assert_eq!(of(&[(Some(64 << 10), Some(5))]), (64 << 10, Some(5)));
+        assert_eq!(of(&[(None, None), (Some(64 << 10), None)]), (64 << 10, None));
+        assert_eq!(
+            of(&[(Some(1 << 20), Some(3)), (Some(64 << 10), Some(5))]),
+            (1 << 20, Some(5))
+        );
     }
 
     fn start(runtime: &Runtime) -> Arc<Process> {

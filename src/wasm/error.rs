@@ -9,6 +9,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{FrameInfo, FrameSymbol, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::FieldMapError;
+use wiggle::GuestError;
 
 use super::http;
 use super::limits::exceeded;
@@ -69,8 +70,8 @@ pub fn translate(error: &wasmtime::Error, phase: Phase, bounds: Bounds, stderr: 
     if let Some(stop) = limit(error, bounds) {
         return with_stderr(stop.exit().clone(), stderr);
     }
-    if let Some(trap) = error.downcast_ref::<Trap>() {
-        return trapped(*trap, error, stderr);
+    if let Some(trap) = error.downcast_ref::<Trap>().copied().or_else(|| bad_pointer(error)) {
+        return trapped(trap, error, phase, stderr);
     }
     if error.is::<PoolConcurrencyLimitError>() {
         let error = Error::unavailable(format!(
@@ -123,14 +124,27 @@ fn limit(error: &wasmtime::Error, bounds: Bounds) -> Option<Stop> {
         .then(|| exceeded("max_transfer", bounds.max_transfer, size::format))
 }
 
-fn trapped(trap: Trap, error: &wasmtime::Error, stderr: Vec<u8>) -> Exit {
+/// What a pointer into nowhere is that the guest gave to a function of preview 1: the same as if it had used it itself.
+fn bad_pointer(error: &wasmtime::Error) -> Option<Trap> {
+    let mut guest = error.downcast_ref::<GuestError>()?;
+    while let GuestError::InFunc { err, .. } = guest {
+        guest = err;
+    }
+    matches!(guest, GuestError::PtrOutOfBounds(_) | GuestError::PtrOverflow).then_some(Trap::MemoryOutOfBounds)
+}
+
+fn trapped(trap: Trap, error: &wasmtime::Error, phase: Phase, stderr: Vec<u8>) -> Exit {
     let name = trap_name(trap);
+    let message = match phase {
+        Phase::Instantiating => format!("failed to instantiate wasm module: wasm trap: {name}"),
+        Phase::Calling => format!("wasm trap: {name}"),
+    };
     let details = Value::map([
         ("trap", Value::from(name.as_str())),
         ("frames", frames(error)),
         ("stderr", Value::Str(stderr)),
     ]);
-    let error = Error::internal(format!("wasm trap: {name}"))
+    let error = Error::internal(message)
         .with_retryable(None)
         .with_details(details)
         .with_frames(stack(error));
@@ -177,6 +191,7 @@ impl Place {
             None => format!("func[{}]", frame.func_index()),
             Some(name) => {
                 let prefix = format!("{}!", module.unwrap_or("<unknown>"));
+                let shown = shown.filter(|_| is_mangled(name));
                 let shown = shown.map(|shown| shown.strip_prefix(&prefix).unwrap_or(shown));
                 without_hash(shown.unwrap_or(name)).to_owned()
             }
@@ -229,6 +244,13 @@ fn demangled(line: &str) -> Option<&str> {
     let (number, rest) = line.trim_start().split_once(": ")?;
     number.parse::<u32>().ok()?;
     Some(rest.split_once(" - ").map_or(rest, |(_, name)| name))
+}
+
+/// Whether a compiler encoded a path in the name. wasmtime takes every name for an encoded one, a function `f` for the type
+/// `float`.
+fn is_mangled(name: &str) -> bool {
+    let letters = name.trim_start_matches('_');
+    letters.len() < name.len() && letters.starts_with(['Z', 'R'])
 }
 
 /// A name of Rust without the hash of its crate: `::h` and 16 digits.
@@ -299,6 +321,22 @@ mod tests {
         }
         assert_eq!(without_hash("app::run::h0123456789abcdef"), "app::run");
         assert_eq!(without_hash("app::here"), "app::here");
+    }
+
+    #[test]
+    fn only_names_with_the_mark_of_an_encoding_are_shown_decoded() {
+        for (name, mangled) in [
+            ("_ZN3app3runEv", true),
+            ("__ZN3app3runEv", true),
+            ("_RNvC3app3run", true),
+            ("f", false),
+            ("i", false),
+            ("Z1f", false),
+            ("_start", false),
+            ("__wasm_call_ctors", false),
+        ] {
+            assert_eq!(is_mangled(name), mangled, "{name}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name;
 //! `actor` is what the runtime itself offers to it, `serving` what a function's instance is between two calls.
 //! What a guest reaches of the network goes through `network`, by `sockets` and `lookup` or by `http` and `tls`.
-//! `inspect` looks at a module without running it.
+//! `inspect` looks at a module without running it, `interface` tells what has changed in it.
 
 mod actor;
 mod body;
@@ -20,8 +20,10 @@ mod findings;
 pub mod grants;
 mod http;
 pub mod inspect;
+mod interface;
 mod limits;
 mod linker;
+mod listing;
 mod lookup;
 pub mod module;
 mod network;
@@ -33,6 +35,7 @@ mod slab;
 mod sockets;
 mod state;
 mod stdio;
+mod timers;
 mod tls;
 pub mod value;
 mod wasi;
@@ -56,6 +59,7 @@ use crate::error::{Error, Result};
 use crate::id::ById;
 use crate::lock::lock;
 use crate::process::Resolved;
+use crate::project::diagnostic::explained;
 use crate::project::entry::Entry;
 use crate::system::System;
 use crate::system::volume::writes;
@@ -236,11 +240,15 @@ impl Wasm {
 
     fn read_and_load(&self, slot: &Slot) -> Result<Arc<WasmProgram>> {
         let (writes, began) = (writes(), SystemTime::now());
-        let bytes = self.source(&slot.entry)?;
+        let in_entry = |error: Error| {
+            let found = findings::refused(&slot.entry, &error);
+            explained(error, &[found])
+        };
+        let bytes = self.source(&slot.entry).map_err(in_entry)?;
         let known = lock(&slot.loaded).take().and_then(|known| known.result.ok());
         let result = match known.filter(|program| program.sha256() == module::sha256(&bytes.bytes)) {
             Some(program) => Ok(program),
-            None => load(&slot.entry, &bytes, &self.shared).map(Arc::new),
+            None => load(&slot.entry, &bytes, &self.shared).map(Arc::new).map_err(in_entry),
         };
         *lock(&slot.loaded) = Some(Loaded {
             young: bytes.stamp.is_young(began),
