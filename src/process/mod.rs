@@ -104,7 +104,7 @@ pub use clock::Clock;
 pub use context::{Actor, Context, Scope};
 pub use control::{Process, State};
 pub use host::{Host, HostSpec};
-pub use kernel::{Joined, Kernel, KernelOptions, Spawn, Ties};
+pub use kernel::{Joined, Kernel, KernelOptions, Spawn, Ties, unresolved};
 pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic, Trail};
 pub use names::Names;
 pub use options::Options;

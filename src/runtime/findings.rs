@@ -50,7 +50,7 @@ fn is_of_another(error: &Error) -> bool {
 fn lua(entry: &Entry) -> Option<Diagnostic> {
     let spec = entry.lua()?;
     let source = Source {
-        text: &spec.source,
+        text: spec.source.as_bytes(),
         chunk: &spec.chunk,
         first_line: spec.first_line,
     };
@@ -75,10 +75,11 @@ pub(super) fn syntax(error: &Error, source: &Source<'_>) -> Diagnostic {
     let lead = format!("{}:{line}: ", source.chunk);
     let message = error.message().strip_prefix(&lead).unwrap_or(error.message());
     let text = without_mark(source.text);
-    let text = if text.starts_with('\x1b') { "" } else { text };
+    let text = if text.starts_with(b"\x1b") { b"" } else { text };
     let own_line = line.saturating_sub(source.first_line);
-    let shown = text.lines().nth(own_line as usize).unwrap_or_default();
-    let place = match stop(text.as_bytes()).filter(|stop| stop.line == own_line + 1) {
+    let shown = String::from_utf8_lossy(text);
+    let shown = shown.lines().nth(own_line as usize).unwrap_or_default();
+    let place = match stop(text).filter(|stop| stop.line == own_line + 1) {
         Some(stop) => Place::in_line(source.chunk, shown, line, stop.column, stop.length),
         None => Place::whole_line(source.chunk, shown, line.max(1)),
     };

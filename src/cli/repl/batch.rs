@@ -38,7 +38,8 @@ pub fn texts(args: &Repl) -> Result<Vec<Text>, Failure> {
     let mut texts = Vec::new();
     if let Some(file) = &args.file {
         let name = file.display().to_string();
-        let text = script::read(file, &name)?;
+        let text = String::from_utf8(script::read(file, &name)?);
+        let text = text.map_err(|_| unreadable(&format!("{name} is not UTF-8 text")))?;
         texts.push(Text { text, name });
     }
     texts.extend(args.eval.iter().map(|code| Text {
@@ -74,12 +75,12 @@ fn check(text: &Text) -> Result<(), Failure> {
     }
     let program = input::as_expression(&text.text).unwrap_or_else(|| text.text.clone());
     let source = Source {
-        text: &program,
+        text: program.as_bytes(),
         chunk: &text.name,
         first_line: 1,
     };
     compile(&source).map(drop).map_err(|error| {
-        let found = Runtime::script_finding(&error, Path::new(&text.name), &text.text);
+        let found = Runtime::script_finding(&error, Path::new(&text.name), text.text.as_bytes());
         Failure::entry(error, &[found])
     })
 }

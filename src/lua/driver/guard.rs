@@ -277,7 +277,6 @@ impl Driver {
             };
             self.withdraw(waiter, wait);
         }
-        self.ready.retain(|ready| *ready != number);
         // SAFETY: nobody resumes it any more.
         unsafe { self.remove_task(number) };
     }
