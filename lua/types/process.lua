@@ -176,7 +176,7 @@ function process.unmonitor(dest) end
 ---When one of the two fails, the other ends too, or reads LINK_DOWN if it traps links.
 ---@param dest Pid|string
 ---@return true? ok
----@return Error? err Internal: no such process; NotFound: no such name
+---@return Error? err Internal: no such process, or (retryable) one that others have linked to too often; NotFound: no such name
 function process.link(dest) end
 
 ---Takes a link back.

@@ -6,11 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
+use crate::lock::{read, write};
 use crate::lua::compile::{Cache, Chunk, Source};
 use crate::lua::driver::{Boot, Driver, Image, Main, Plan, Stage, Visible};
 use crate::lua::host::StateContext;
@@ -19,7 +20,7 @@ use crate::lua::modules::json::validate::Schemas;
 use crate::lua::modules::repl::{self, Desk};
 use crate::lua::modules::supervisor::{self, Calls};
 use crate::lua::modules::test::Bench;
-use crate::process::{Body, Doing, Exit, Instance, Process, Program, Progress, Received, Start, StepContext};
+use crate::process::{Body, Declined, Doing, Exit, Instance, Process, Program, Progress, Received, Start, StepContext};
 use crate::project::{Entry, Limits, LuaKind, LuaSpec, Registry, Spec};
 use crate::system::System;
 use crate::value::Packed;
@@ -51,18 +52,18 @@ impl LuaEngine {
 
     /// The entries as they are now.
     pub fn registry(&self) -> Arc<Registry> {
-        self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.registry).clone()
     }
 
     /// Adds an entry that no project holds, or replaces one.
     pub fn declare(&self, entry: Arc<Entry>) {
-        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = write(&self.registry);
         *registry = Arc::new(Registry::new(registry.iter().cloned().chain([entry])));
     }
 
     /// Takes other entries in place of all there are.
     pub fn replace(&self, registry: Arc<Registry>) {
-        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = registry;
+        *write(&self.registry) = registry;
     }
 
     /// Makes the program of an entry.
@@ -485,9 +486,9 @@ impl Body for LuaBody {
 struct LuaInstance(Box<Driver>);
 
 impl Instance for LuaInstance {
-    fn start(self: Box<Self>, start: Start) -> Box<dyn Body> {
+    fn start(self: Box<Self>, _: &dyn Program, start: Start) -> std::result::Result<Box<dyn Body>, Declined> {
         let mut driver = self.0;
         driver.begin(start.process, start.args);
-        Box::new(LuaBody::Running(driver))
+        Ok(Box::new(LuaBody::Running(driver)))
     }
 }

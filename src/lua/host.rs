@@ -7,12 +7,13 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use mlua::{FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, MultiValue, Value};
 
 use crate::error::{Error, Result};
 use crate::id::EntryId;
+use crate::lock::lock;
 use crate::lua::driver::{self, Visible, Weight};
 use crate::lua::engine::LuaEngine;
 use crate::lua::error;
@@ -46,7 +47,7 @@ impl StateContext {
 
     /// Has the end of the process or call close it, if Lua code did not.
     pub fn closes(&self, resource: Weak<dyn Resource>) {
-        let mut resources = self.resources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut resources = lock(&self.resources);
         if resources.len() == resources.capacity() {
             resources.retain(|resource| resource.strong_count() > 0);
         }
@@ -55,7 +56,7 @@ impl StateContext {
 
     /// Closes what is still open, off the workers.
     pub fn close(&self) {
-        let resources = std::mem::take(&mut *self.resources.lock().unwrap_or_else(PoisonError::into_inner));
+        let resources = std::mem::take(&mut *lock(&self.resources));
         let open: Vec<_> = resources.iter().filter_map(Weak::upgrade).collect();
         if !open.is_empty() {
             let io = self.process.kernel().io();

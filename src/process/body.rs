@@ -56,6 +56,11 @@ pub trait Program: Send + Sync {
     /// The entry's kind as written in YAML, `process.lua` for one.
     fn kind(&self) -> &'static str;
 
+    /// Tells apart what an entry was loaded as at different times: an instance serves only the program that it was made from.
+    fn identity(&self) -> usize {
+        0
+    }
+
     /// How long a process of it may live, waiting included. The kernel ends it at that time.
     fn max_execution(&self) -> Option<Duration>;
 
@@ -127,9 +132,15 @@ pub trait Body: Send {
 
 /// The state of a function between two calls: belongs to no process, runs nothing.
 pub trait Instance: Send {
-    /// Begins another call.
-    fn start(self: Box<Self>, start: Start) -> Box<dyn Body>;
+    /// Begins another call, in what it is or, if it is not what `program` would make, in a new one.
+    ///
+    /// # Errors
+    /// As [`Program::start`], with what can still serve another call.
+    fn start(self: Box<Self>, program: &dyn Program, start: Start) -> std::result::Result<Box<dyn Body>, Declined>;
 }
+
+/// Why a call was not begun, and the instance, if another call may have it.
+pub type Declined = (Error, Option<Box<dyn Instance>>);
 
 /// What a step may use.
 pub struct StepContext<'a> {
@@ -174,6 +185,19 @@ pub enum Wait {
     Other,
 }
 
+/// Bytes of an error's message that are kept of one that has no room.
+const FEW_WORDS: usize = 200;
+
+/// Bytes of an error beyond which it is not carried on by processes that end with the one that failed.
+const LARGE: usize = 64 << 10;
+
+/// Kind and the beginning of the message.
+fn in_few_words(error: &Error) -> Error {
+    let message = error.message();
+    let beginning = &message[..message.floor_char_boundary(FEW_WORDS)];
+    Error::new(error.kind(), beginning).with_retryable(error.retryable())
+}
+
 /// How a process ended, and with what.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exit {
@@ -208,6 +232,15 @@ impl Exit {
         self.result.as_ref().map_or_else(Error::weight, Packed::size)
     }
 
+    /// The same end without what can be large.
+    pub(super) fn in_few_words(&self) -> Exit {
+        let result = self.result.as_ref();
+        Exit {
+            cause: self.cause,
+            result: result.map(|_| Packed::empty()).map_err(in_few_words),
+        }
+    }
+
     pub fn returned(result: Packed) -> Exit {
         Exit {
             cause: Cause::Returned,
@@ -239,7 +272,14 @@ impl Exit {
             (Cause::LinkBroken, Some(earlier)) => earlier.details().cloned(),
             (_, Some(error)) => Some(Value::map([
                 ("pid", Value::from(peer.to_string())),
-                ("error", Value::Error(error.clone())),
+                // Whoever hears of this end has not asked for that one.
+                (
+                    "error",
+                    Value::Error(match error.weight() > LARGE {
+                        true => in_few_words(error),
+                        false => error.clone(),
+                    }),
+                ),
             ])),
             (_, None) => None,
         };

@@ -7,10 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::kernel::Spawn;
 use super::options::{Options, Retry};
 use super::pool::{Chain, Lease, Pool};
-use super::{Context, Process, Program, Resolved, acts};
+use super::{Context, Process, Program, Resolved, Spawn, acts};
 use crate::duration;
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;

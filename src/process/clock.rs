@@ -4,11 +4,12 @@
 //! was done before. Only waiting for the kernel's timers takes such time; files, guests' own clocks and calls that wait for
 //! them go on in the machine's.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::scheduler::fire;
 use super::{Kernel, Process};
+use crate::lock::lock;
 
 /// Where the kernel's time comes from.
 #[derive(Clone)]
@@ -106,10 +107,6 @@ impl Clock {
     pub(super) fn since_base(&self, at: Instant) -> u64 {
         nanos(at.saturating_duration_since(self.base))
     }
-}
-
-fn lock(stand: &Mutex<Stand>) -> MutexGuard<'_, Stand> {
-    stand.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn nanos(duration: Duration) -> u64 {

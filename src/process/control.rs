@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::task::Wake;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,6 +16,7 @@ use super::timer::Armed;
 use super::{Body, Context, Doing, Exit, Host, Kernel, Mailbox, Program, Start, Upgrade, Wait};
 use crate::error::Result;
 use crate::id::{EntryId, Pid};
+use crate::lock::lock;
 use crate::system::terminal::Terminal;
 
 /// A process. Lives as long as somebody holds it; whether its program still runs is another matter.
@@ -26,6 +27,10 @@ pub struct Process {
     pub(super) kernel: Kernel,
     /// A [`phase`].
     pub(super) phase: AtomicU8,
+    /// Its slice ended: it goes on behind those that were woken.
+    preempted: AtomicBool,
+    /// It has a place of its host, which was kept for it.
+    has_place: AtomicBool,
     /// What it waits for, while it waits: a [`Wait`] as number.
     waits_for: AtomicU8,
     steps: AtomicU64,
@@ -155,6 +160,8 @@ impl Process {
             program: Mutex::new(program),
             kernel,
             phase: AtomicU8::new(phase::NEW),
+            preempted: AtomicBool::new(false),
+            has_place: AtomicBool::new(false),
             waits_for: AtomicU8::new(Wait::Other as u8),
             steps: AtomicU64::new(0),
             memory: AtomicU64::new(0),
@@ -260,7 +267,7 @@ impl Process {
                 .phase
                 .compare_exchange_weak(seen, next, Ordering::SeqCst, Ordering::SeqCst)
             {
-                Ok(phase::IDLE) => return self.kernel.scheduler().woken(self.clone()),
+                Ok(phase::IDLE) => return self.kernel.scheduler().push(self.clone()),
                 Ok(_) => return,
                 Err(now) => seen = now,
             }
@@ -366,6 +373,24 @@ impl Process {
         Ok(())
     }
 
+    pub(super) fn set_preempted(&self, preempted: bool) {
+        self.preempted.store(preempted, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_preempted(&self) -> bool {
+        self.preempted.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a place of its host for it.
+    pub(super) fn give_place(&self) {
+        self.has_place.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether one was kept for it, which it takes.
+    pub(super) fn take_place(&self) -> bool {
+        self.has_place.swap(false, Ordering::SeqCst)
+    }
+
     pub(super) fn set_wait(&self, wait: Wait) {
         self.waits_for.store(wait as u8, Ordering::SeqCst);
     }
@@ -400,7 +425,7 @@ impl Process {
     /// What it is doing. Blocks until its step is over, if it is in one; so it must not be called from within.
     pub fn explain(&self) -> Vec<Doing> {
         let doing = {
-            let body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+            let body = lock(&self.body);
             body.as_ref().map(|body| body.explain()).unwrap_or_default()
         };
         if self.phase.load(Ordering::SeqCst) == phase::ENDED {
@@ -482,8 +507,4 @@ impl Wake for Process {
     fn wake_by_ref(self: &Arc<Self>) {
         Process::wake(self);
     }
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

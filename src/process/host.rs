@@ -1,17 +1,18 @@
 //! Hosts: where processes live. A host bounds how many of its processes run at once, how full their mailboxes get, and
 //! how long it waits for them when it stops. A terminal host takes one process at a time and lends it the terminal.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::Process;
 use super::mailbox::Bound;
+use super::queue::Queue;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
+use crate::lock::lock;
 use crate::system::terminal::Terminal;
 
 /// What a host is made from.
@@ -71,6 +72,22 @@ pub struct Host {
     /// Told when a process of it ends or begins to wait, while it stops.
     pub(super) changed: Notify,
     inner: Mutex<Inner>,
+    /// Calls that their callers have left behind: how many, and their bytes.
+    left: Mutex<(usize, usize)>,
+}
+
+/// The room of a call that its caller has left behind. Dropping it gives the room back.
+pub struct LeftCall {
+    host: Arc<Host>,
+    bytes: usize,
+}
+
+impl Drop for LeftCall {
+    fn drop(&mut self) {
+        let mut left = lock(&self.host.left);
+        left.0 -= 1;
+        left.1 -= self.bytes;
+    }
 }
 
 #[derive(Default)]
@@ -78,7 +95,7 @@ struct Inner {
     alive: usize,
     running: usize,
     /// Ready, but the host's bound is reached.
-    held_back: VecDeque<Arc<Process>>,
+    held_back: Queue,
 }
 
 impl Host {
@@ -95,6 +112,7 @@ impl Host {
             stopping: AtomicBool::new(false),
             changed: Notify::new(),
             inner: Mutex::default(),
+            left: Mutex::default(),
         }
     }
 
@@ -152,9 +170,22 @@ impl Host {
         self.changed.notify_waiters();
     }
 
+    /// Room for a call that goes on without its caller, which has returned. Nobody answers for it any more, so what all
+    /// processes of the host leave behind is no more than one mailbox of it may hold; none beyond that.
+    pub fn leave_call(self: &Arc<Self>, bytes: usize) -> Option<LeftCall> {
+        let mut left = lock(&self.left);
+        self.mailbox.check(left.0, left.1, bytes).ok()?;
+        left.0 += 1;
+        left.1 += bytes;
+        Some(LeftCall {
+            host: self.clone(),
+            bytes,
+        })
+    }
+
     /// Takes one of the host's places, or keeps the process until one is free.
-    pub(super) fn enter(&self, process: &Arc<Process>) -> bool {
-        if self.workers == 0 {
+    pub(super) fn enter(&self, process: &Arc<Process>, now: u64) -> bool {
+        if self.workers == 0 || process.take_place() {
             return true;
         }
         let mut inner = self.lock();
@@ -162,22 +193,27 @@ impl Host {
         if free {
             inner.running += 1;
         } else {
-            inner.held_back.push_back(process.clone());
+            inner.held_back.push(process.clone(), now);
         }
         free
     }
 
-    /// Gives the place back; the process that may go on instead.
-    pub(super) fn leave(&self) -> Option<Arc<Process>> {
+    /// Gives the place back, or hands it on: the process that may go on instead. It keeps the place until it does, or
+    /// whoever is quicker would send it back to where it was.
+    pub(super) fn leave(&self, now: u64) -> Option<Arc<Process>> {
         if self.workers == 0 {
             return None;
         }
         let mut inner = self.lock();
-        inner.running -= 1;
-        inner.held_back.pop_front()
+        let next = inner.held_back.pop(false, now);
+        match &next {
+            Some(next) => next.give_place(),
+            None => inner.running -= 1,
+        }
+        next
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }

@@ -6,9 +6,13 @@
 //! effect under the same lock, so no event of a relation can be seen after the relation was undone. Waking the owner is
 //! left to [`Process`](super::Process), keeping both ends of a link in step to [`Kernel`](super::Kernel).
 //!
+//! Ends are never dropped, so somebody has to answer for the room that unread ones take. Those that the process wanted to
+//! hear of are [held](Mailbox::held) by it. A LINK_DOWN of a link that the other side asked for is not: there is a bound
+//! for the number of such links and events together, and one that has no room left comes in few words.
+//!
 //! Invariant: every queued item is in exactly one lane, and lanes are sorted by arrival.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::{Exit, Received};
@@ -94,7 +98,10 @@ pub struct Bound {
 
 impl Bound {
     /// Whether an item of that size goes to so many of so many bytes.
-    fn check(self, count: usize, bytes: usize, size: usize) -> Result<(), Refused> {
+    ///
+    /// # Errors
+    /// Full or TooLarge.
+    pub(super) fn check(self, count: usize, bytes: usize, size: usize) -> Result<(), Refused> {
         if size > self.bytes {
             return Err(Refused::TooLarge(size));
         }
@@ -129,8 +136,8 @@ pub struct Mailbox {
     closed: bool,
     /// Numbers of the processes whose EXIT is still owed to this one.
     watching: HashSet<u64>,
-    /// Numbers of the processes that it is linked to, which know it the same way.
-    links: BTreeSet<u64>,
+    /// Numbers of the processes that it is linked to, which know it the same way; whether it asked for the link itself.
+    links: BTreeMap<u64, bool>,
     trap_links: bool,
 }
 
@@ -207,15 +214,15 @@ impl Mailbox {
 
     /// The oldest event.
     pub fn take_event(&mut self) -> Option<Event> {
-        let (_, event) = self.events.pop_front()?;
-        self.held.remove(&event);
+        let (arrival, event) = self.events.pop_front()?;
+        self.held.remove(arrival, &event);
         Some(event)
     }
 
     /// About how many bytes the process has others keep for it: ends that it wanted to hear of and has not read, and whom
-    /// it monitors and is linked to. Messages have a bound of their own.
+    /// it monitors and asked to be linked to. Messages have a bound of their own.
     pub fn held(&self) -> usize {
-        self.held.bytes + (self.watching.len() + self.links.len()) * OVERHEAD
+        self.held.bytes + (self.watching.len() + self.links.len() - self.held.strangers) * OVERHEAD
     }
 
     /// Drops events that are unwanted.
@@ -224,7 +231,7 @@ impl Mailbox {
         self.events.retain(|(arrival, event)| {
             let unwanted = unwanted(*arrival, event);
             if unwanted {
-                held.remove(event);
+                held.remove(*arrival, event);
             }
             !unwanted
         });
@@ -300,7 +307,7 @@ impl Mailbox {
 
     /// The processes it is linked to, oldest first.
     pub fn links(&self) -> impl Iterator<Item = u64> {
-        self.links.iter().copied()
+        self.links.keys().copied()
     }
 
     pub fn has_links(&self) -> bool {
@@ -344,9 +351,15 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Whether somebody may cancel the process once more.
-    pub(super) fn has_room_for_cancel(&self, reason: &str, bound: Bound) -> Result<(), Refused> {
-        bound.check(self.held.cancels, self.held.reasons, reason.len() + OVERHEAD)
+    /// Queues a CANCEL, if somebody may cancel the process once more.
+    pub(super) fn push_cancel(&mut self, event: Event, bound: Bound) -> Result<(), Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        if let EventKind::Cancel(reason) = &event.kind {
+            bound.check(self.held.cancels, self.held.reasons, reason.len() + OVERHEAD)?;
+        }
+        self.push_event(event)
     }
 
     /// Queues the EXIT of a monitored process; false when the relation is gone.
@@ -370,27 +383,71 @@ impl Mailbox {
         }
     }
 
-    /// Notes this end of a link.
-    pub(super) fn link(&mut self, peer: u64) {
-        self.links.insert(peer);
+    /// Notes this end of a link; `asked`: the process itself wants it.
+    ///
+    /// # Errors
+    /// Full when as many links that others asked for, and ends of such, lie there as the mailbox may hold messages.
+    pub(super) fn link(&mut self, peer: u64, asked: bool, bound: Bound) -> Result<(), Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        match self.links.get_mut(&peer) {
+            Some(before) if asked && !*before => {
+                *before = true;
+                self.held.strangers -= 1;
+            }
+            Some(_) => {}
+            None if asked => {
+                self.links.insert(peer, true);
+            }
+            None if self.held.strangers + self.held.strange.len() < bound.messages.max(1) => {
+                self.links.insert(peer, false);
+                self.held.strangers += 1;
+            }
+            None => return Err(Refused::Full),
+        }
+        Ok(())
+    }
+
+    /// Takes a peer off the links; whether the process had asked for it, if it was one.
+    fn remove_link(&mut self, peer: u64) -> Option<bool> {
+        let asked = self.links.remove(&peer)?;
+        self.held.strangers -= usize::from(!asked);
+        Some(asked)
     }
 
     /// Undoes this end of a link: a LINK_DOWN that lies unread is withdrawn too.
     pub(super) fn unlink(&mut self, peer: u64) {
-        if !self.links.remove(&peer) {
+        if self.remove_link(peer).is_none() {
             self.withdraw(|_, event| matches!(event.kind, EventKind::LinkDown(_)) && event.is_from(peer));
         }
     }
 
-    /// A linked process has failed.
-    pub(super) fn push_link_down(&mut self, peer: u64, event: impl FnOnce() -> Event) -> LinkDown {
-        if !self.links.remove(&peer) {
+    /// A linked process has failed so.
+    pub(super) fn push_link_down(&mut self, peer: &Pid, exit: &Arc<Exit>, at: i64, bound: Bound) -> LinkDown {
+        let Some(asked) = self.remove_link(peer.number()) else {
             return LinkDown::Unlinked;
-        }
+        };
         if !self.trap_links {
             return LinkDown::Ends;
         }
-        self.push_event(event()).map_or(LinkDown::Unlinked, |()| LinkDown::Told)
+        let room = bound.bytes.saturating_sub(self.held.strange_bytes);
+        let exit = match asked || exit.weight() + OVERHEAD <= room {
+            true => exit.clone(),
+            false => Arc::new(exit.in_few_words()),
+        };
+        let event = Event {
+            kind: EventKind::LinkDown(exit),
+            from: Some(peer.clone()),
+            at,
+        };
+        let arrival = self.arrival();
+        match asked {
+            true => self.held.add(&event),
+            false => self.held.add_strange(arrival, &event),
+        }
+        self.events.push_back((arrival, event));
+        LinkDown::Told
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -401,7 +458,7 @@ impl Mailbox {
     pub(super) fn close(&mut self) -> Closed {
         let closed = Closed {
             watching: std::mem::take(&mut self.watching),
-            links: std::mem::take(&mut self.links),
+            links: std::mem::take(&mut self.links).into_keys().collect(),
         };
         *self = Mailbox {
             closed: true,
@@ -429,6 +486,11 @@ struct Held {
     /// Bytes of the CANCELs, which have a bound, and of the others.
     reasons: usize,
     bytes: usize,
+    /// Links that others asked for.
+    strangers: usize,
+    /// Arrivals of the LINK_DOWNs of such links, and the bytes of these.
+    strange: BTreeSet<u64>,
+    strange_bytes: usize,
 }
 
 impl Held {
@@ -442,11 +504,21 @@ impl Held {
         }
     }
 
-    fn remove(&mut self, event: &Event) {
+    fn add_strange(&mut self, arrival: u64, event: &Event) {
+        if let EventKind::LinkDown(exit) = &event.kind {
+            self.strange.insert(arrival);
+            self.strange_bytes += exit.weight() + OVERHEAD;
+        }
+    }
+
+    fn remove(&mut self, arrival: u64, event: &Event) {
         match &event.kind {
             EventKind::Cancel(reason) => {
                 self.cancels -= 1;
                 self.reasons -= reason.len() + OVERHEAD;
+            }
+            EventKind::LinkDown(exit) if self.strange.remove(&arrival) => {
+                self.strange_bytes -= exit.weight() + OVERHEAD;
             }
             EventKind::Exit(exit) | EventKind::LinkDown(exit) => self.bytes -= exit.weight() + OVERHEAD,
         }

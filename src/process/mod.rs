@@ -56,22 +56,26 @@
 //! - A host takes no more processes than it has room for.
 //! - A terminal host takes one process at a time.
 //! - A stop of a host does not wait for idle orphans.
+//! - A stop of a host waits for who may still answer.
 //! - A stop of a host terminates what outlives its timeout.
 //! - A step that cannot be interrupted holds up nobody else.
 //! - A woken process goes before preempted ones and does not starve them.
+//! - What a host holds back goes on in the order of its turns.
 //!
 //! What one process may pile up
 //!
 //! - A message larger than the whole mailbox is refused for good.
 //! - Cancels that nobody reads have a bound and those of a stop have not.
 //! - Ends that nobody reads and relations are held by who wanted them.
+//! - Links that others ask for have a bound and cost nothing.
+//! - Calls that returned processes leave behind have a bound.
 //! - Names have a length and a number at most.
 //!
 //! All of it together is held against a small model under random interleavings (`tests/model.rs`), and a million processes
 //! that come and go leave nothing behind (`tests/soak.rs`).
 //!
 //! Rooms: `acts` (what a program does to others), `body` (what an engine provides), `control` (one process), `mailbox`, `names`, `host`, `kernel` (what is done
-//! to processes), `call`, `pool` and `options` (processes that are calls), `scheduler` (workers), `timer`, `ticker` and
+//! to processes), `spawn` and `end` (how they come to be and end), `call`, `pool` and `options` (processes that are calls), `scheduler` and `queue` (workers and whose turn it is), `timer`, `ticker` and
 //! `slice` (the beat and preemption), `context` (what is inherited), `policy` (permissions).
 
 pub mod acts;
@@ -80,6 +84,7 @@ mod call;
 mod clock;
 mod context;
 mod control;
+mod end;
 mod host;
 mod kernel;
 mod mailbox;
@@ -87,8 +92,10 @@ mod names;
 mod options;
 mod policy;
 mod pool;
+mod queue;
 mod scheduler;
 pub mod slice;
+mod spawn;
 mod ticker;
 mod timer;
 
@@ -96,17 +103,18 @@ mod timer;
 mod tests;
 
 pub use body::{
-    Body, Cause, Doing, Exit, Instance, Loading, Program, Programs, Progress, Received, Resolved, Start, StepContext,
-    Upgrade, Wait,
+    Body, Cause, Declined, Doing, Exit, Instance, Loading, Program, Programs, Progress, Received, Resolved, Start,
+    StepContext, Upgrade, Wait,
 };
 pub use call::{Call, Place, Target, no_handler, parse_target};
 pub use clock::Clock;
 pub use context::{Actor, Context, Scope};
 pub use control::{Process, State};
-pub use host::{Host, HostSpec};
-pub use kernel::{Joined, Kernel, KernelOptions, Spawn, Ties, unresolved};
+pub use host::{Host, HostSpec, LeftCall};
+pub use kernel::{Kernel, KernelOptions, unresolved};
 pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic, Trail};
 pub use names::Names;
 pub use options::Options;
 pub use policy::{Permission, Policy};
 pub use pool::{Pool, PoolOptions};
+pub use spawn::{Joined, Spawn, Ties};

@@ -4,11 +4,12 @@
 //! outlive its process: [`Names::register`] finds the relations closed when the process ends at the same moment.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::Process;
 use crate::error::{Error, Kind, Result};
 use crate::id::Pid;
+use crate::lock::lock;
 
 /// Bytes that a name may have.
 const LONGEST: usize = 1024;
@@ -85,7 +86,7 @@ impl Names {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Pid>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

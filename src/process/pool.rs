@@ -7,7 +7,7 @@
 //! Invariant: at most `size` places are taken at once. Only a call that a call of the same function waits for, directly or
 //! not, gets one beyond that when all are taken: it would wait for itself.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Body, Doing, Exit, Instance, Program, Progress, Received, Start, StepContext};
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
+use crate::lock::lock;
 use crate::project::PoolSpec;
 
 /// How long an instance of an elastic pool lies idle before it is dropped.
@@ -180,7 +181,8 @@ impl Pool {
     fn keep(self: &Arc<Self>, instance: Box<dyn Instance>) {
         let since = Instant::now();
         let mut shelf = self.shelf();
-        if shelf.closed {
+        // A call beyond the size had to make one of its own.
+        if shelf.closed || shelf.idle.len() >= self.options.size {
             drop(shelf);
             return drop(instance);
         }
@@ -228,7 +230,7 @@ impl Pool {
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shelf)
     }
 }
 
@@ -294,11 +296,19 @@ impl Lease {
     /// # Errors
     /// What [`Program::start`] refuses.
     pub(super) fn start(mut self, program: &dyn Program, start: Start) -> Result<Box<dyn Body>> {
-        let body = match self.instance.take() {
-            Some(instance) => instance.start(start),
-            None => program.start(start)?,
+        let Some(instance) = self.instance.take() else {
+            let body = program.start(start)?;
+            return Ok(self.held_by(body));
         };
-        Ok(self.held_by(body))
+        match instance.start(program, start) {
+            Ok(body) => Ok(self.held_by(body)),
+            Err((error, instance)) => {
+                if let Some(instance) = instance {
+                    self.pool.keep(instance);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// The body that gets an instance ready.

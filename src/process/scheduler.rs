@@ -1,9 +1,7 @@
 //! Which process runs when, and on which worker.
 //!
-//! Workers are OS threads of our own. Each has a ready queue of three lanes: processes that were just woken, processes that
-//! have never run, and processes whose slice ended. Woken and new ones take turns and go first, so that whoever spawns
-//! without end holds up nobody who has a message; a preempted one waits at most seven beats of the tick for them. A worker
-//! wakes and feeds its own neighbours' chatter itself (a message over threads costs more than a step), and calls an idle
+//! Workers are OS threads of our own. Each has a ready queue (`queue`), in which those that were just woken or have never
+//! run go before those whose slice ended. A worker wakes and feeds its own neighbours' chatter itself (a message over threads costs more than a step), and calls an idle
 //! neighbour only when more than one process waits behind the one it runs. Before it goes on with preempted ones, it helps
 //! a neighbour who has a backlog of the others.
 //!
@@ -22,19 +20,18 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Waker;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::control::phase;
+use super::queue::Queue;
 use super::slice::Slot;
 use super::timer::Purpose;
 use super::{Exit, Kernel, Process, Progress, StepContext, ticker};
 use crate::error::Error;
-
-/// Beats for which woken processes may keep a preempted one waiting.
-const PREEMPTED_WAITS: u64 = 7;
+use crate::lock::lock;
 
 /// Woken and new processes that a worker must have for its neighbours to help though they have preempted ones to run.
 const BACKLOG: usize = 8;
@@ -85,17 +82,6 @@ struct Worker {
 struct Seat {
     slot: Arc<Slot>,
     thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Queue {
-    woken: VecDeque<Arc<Process>>,
-    new: VecDeque<Arc<Process>>,
-    preempted: VecDeque<Arc<Process>>,
-    /// It is the turn of a new one.
-    new_first: bool,
-    /// The beat in which a preempted one was last taken, or came back when there was none.
-    preempted_at: u64,
 }
 
 /// Which worker of which scheduler the current thread is.
@@ -189,11 +175,6 @@ impl Scheduler {
         }
     }
 
-    /// Queues a process that has just left IDLE.
-    pub(super) fn woken(&self, process: Arc<Process>) {
-        self.push(process, true);
-    }
-
     /// The nearest timer moved forward: a parked worker has to look at it.
     pub(super) fn timers_changed(&self) {
         if self.here().is_none() {
@@ -229,7 +210,7 @@ impl Scheduler {
     }
 
     /// Has a new thread take over from one whose step, begun in that beat, does not end.
-    fn relieve(&self, kernel: &Kernel, index: usize, since: u64) {
+    pub(super) fn relieve(&self, kernel: &Kernel, index: usize, since: u64) {
         let worker = &self.workers[index];
         let slot = lock(&worker.seat).slot.clone();
         // Held to the end: the old thread looks for its slot here when it leaves.
@@ -241,7 +222,10 @@ impl Scheduler {
         slot.set_relieved(true);
         match self.man(kernel, index) {
             Ok(()) => {
-                relieved.push(slot);
+                // When an earlier try had no thread to give, the old one may have left meanwhile.
+                if !slot.is_empty() {
+                    relieved.push(slot);
+                }
                 self.leave();
             }
             // The next beat tries again. Until then neighbours take what waits behind that step.
@@ -253,22 +237,18 @@ impl Scheduler {
     }
 
     /// Queues a process: with the worker of this thread, or for whoever comes first.
-    fn push(&self, process: Arc<Process>, woken: bool) {
-        let Some(index) = self.here() else {
-            return self.push_common(process);
-        };
+    pub(super) fn push(&self, process: Arc<Process>) {
+        match self.here() {
+            Some(index) => self.push_own(index, process),
+            None => self.push_common(process),
+        }
+    }
+
+    /// Queues a process with the worker that this thread was a moment ago.
+    pub(super) fn push_own(&self, index: usize, process: Arc<Process>) {
         let worker = &self.workers[index];
         let mut queue = lock(&worker.queue);
-        if !woken {
-            if queue.preempted.is_empty() {
-                queue.preempted_at = ticker::now();
-            }
-            queue.preempted.push_back(process);
-        } else if process.steps() == 0 {
-            queue.new.push_back(process);
-        } else {
-            queue.woken.push_back(process);
-        }
+        queue.push(process, ticker::now());
         let len = queue.len();
         worker.publish(&queue);
         drop(queue);
@@ -308,7 +288,7 @@ impl Scheduler {
             return None;
         }
         let mut queue = lock(&worker.queue);
-        let process = queue.pop(only_urgent);
+        let process = queue.pop(only_urgent, ticker::now());
         worker.publish(&queue);
         process
     }
@@ -345,9 +325,7 @@ impl Scheduler {
             let first = taken.pop_first();
             if first.is_some() {
                 let mut own = lock(&self.workers[thief].queue);
-                own.woken.append(&mut taken.woken);
-                own.new.append(&mut taken.new);
-                own.preempted.append(&mut taken.preempted);
+                own.append(taken);
                 self.workers[thief].publish(&own);
                 return first;
             }
@@ -407,6 +385,32 @@ impl Scheduler {
     }
 }
 
+/// Step by step.
+#[cfg(test)]
+impl Scheduler {
+    /// Has a thread that does this serve a worker.
+    pub(super) fn seat(&self, index: usize, serve: impl FnOnce() + Send + 'static) {
+        lock(&self.workers[index].seat).thread = Some(thread::spawn(serve));
+    }
+
+    /// Counts a thread that serves a worker.
+    pub(super) fn count_serving(&self) {
+        *lock(&self.serving) += 1;
+    }
+
+    pub(super) fn relieved(&self) -> usize {
+        lock(&self.relieved).len()
+    }
+
+    pub(super) fn set_busy_since(&self, index: usize, beat: u64) {
+        self.workers[index].busy_since.store(beat, Ordering::SeqCst);
+    }
+
+    pub(super) fn busy_since(&self, index: usize) -> u64 {
+        self.workers[index].busy_since.load(Ordering::SeqCst)
+    }
+}
+
 impl Worker {
     fn unpark(&self) {
         if let Some(thread) = &lock(&self.seat).thread {
@@ -449,63 +453,6 @@ impl Worker {
             _ => true,
         }
     }
-}
-
-impl Queue {
-    fn len(&self) -> usize {
-        self.urgent() + self.preempted.len()
-    }
-
-    fn urgent(&self) -> usize {
-        self.woken.len() + self.new.len()
-    }
-
-    fn pop(&mut self, only_urgent: bool) -> Option<Arc<Process>> {
-        let overdue = !self.preempted.is_empty() && ticker::now() >= self.preempted_at + PREEMPTED_WAITS;
-        if !overdue && let Some(process) = self.pop_urgent() {
-            return Some(process);
-        }
-        if overdue || !only_urgent {
-            self.preempted_at = ticker::now();
-            return self.preempted.pop_front();
-        }
-        None
-    }
-
-    fn pop_urgent(&mut self) -> Option<Arc<Process>> {
-        self.new_first = !self.new_first;
-        let (first, second) = match self.new_first {
-            true => (&mut self.new, &mut self.woken),
-            false => (&mut self.woken, &mut self.new),
-        };
-        first.pop_front().or_else(|| second.pop_front())
-    }
-
-    /// The older half of each lane.
-    fn split(&mut self) -> Queue {
-        Queue {
-            preempted: older_half(&mut self.preempted),
-            ..self.split_urgent()
-        }
-    }
-
-    /// The older half of those that go first.
-    fn split_urgent(&mut self) -> Queue {
-        Queue {
-            woken: older_half(&mut self.woken),
-            new: older_half(&mut self.new),
-            ..Queue::default()
-        }
-    }
-
-    fn pop_first(&mut self) -> Option<Arc<Process>> {
-        self.pop_urgent().or_else(|| self.preempted.pop_front())
-    }
-}
-
-fn older_half(lane: &mut VecDeque<Arc<Process>>) -> VecDeque<Arc<Process>> {
-    let rest = lane.split_off(lane.len().div_ceil(2));
-    std::mem::replace(lane, rest)
 }
 
 fn run(kernel: &Kernel, index: usize, slot: Arc<Slot>) {
@@ -552,20 +499,21 @@ pub(super) fn fire(kernel: &Kernel) {
 /// any more.
 fn serve(kernel: &Kernel, worker: &Worker, process: Arc<Process>) -> bool {
     let host = process.host();
-    if !host.enter(&process) {
+    let since = ticker::now();
+    if !host.enter(&process, since) {
         return true;
     }
-    let since = ticker::now();
     worker.busy_since.store(since, Ordering::SeqCst);
     step(kernel, &process);
     let own = worker.give_up(since);
-    if let Some(next) = host.leave() {
-        kernel.scheduler().push(next, true);
+    if let Some(next) = host.leave(ticker::now()) {
+        kernel.scheduler().push(next);
     }
     own
 }
 
 fn step(kernel: &Kernel, process: &Arc<Process>) {
+    process.set_preempted(false);
     process.phase.store(phase::RUNNING, Ordering::SeqCst);
     let progress = match process.reason() {
         Some(_) => None,
@@ -575,18 +523,19 @@ fn step(kernel: &Kernel, process: &Arc<Process>) {
         (_, Some(reason)) => kernel.finish(process, reason.clone(), true),
         (Some(Progress::Ended(exit)), None) => kernel.finish(process, exit, false),
         (Some(Progress::Upgraded(upgrade)), None) => match kernel.upgrade(process, upgrade) {
-            Ok(()) => requeue(kernel, process, true),
+            Ok(()) => requeue(kernel, process, false),
             Err(error) => kernel.finish(process, Exit::failed(error), false),
         },
         (Some(Progress::Waiting(wait)), None) => rest(kernel, process, wait),
-        (Some(Progress::Preempted) | None, None) => requeue(kernel, process, false),
+        (Some(Progress::Preempted) | None, None) => requeue(kernel, process, true),
     }
 }
 
-/// Has it stepped again, first of all if it is urgent.
-fn requeue(kernel: &Kernel, process: &Arc<Process>, urgent: bool) {
+/// Has it stepped again, behind those that were woken if its slice was over.
+fn requeue(kernel: &Kernel, process: &Arc<Process>, preempted: bool) {
+    process.set_preempted(preempted);
     process.phase.store(phase::QUEUED, Ordering::SeqCst);
-    kernel.scheduler().push(process.clone(), urgent);
+    kernel.scheduler().push(process.clone());
 }
 
 fn step_body(process: &Arc<Process>) -> Progress {
@@ -609,7 +558,7 @@ fn rest(kernel: &Kernel, process: &Arc<Process>, wait: super::Wait) {
         .phase
         .compare_exchange(phase::RUNNING, phase::IDLE, Ordering::SeqCst, Ordering::SeqCst);
     if idle.is_err() {
-        requeue(kernel, process, true);
+        requeue(kernel, process, false);
     } else if process.host().is_stopping() {
         process.host().changed.notify_waiters();
     }
@@ -623,8 +572,4 @@ pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("unknown panic");
     Error::internal(format!("internal fault of the runtime, please report it: {text}"))
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,9 +6,10 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::ticker;
+use crate::lock::lock;
 
 /// Beats that a bracket may last: one full millisecond and what was left of the beat in which it began.
 const SLICE: u64 = 2;
@@ -51,14 +52,19 @@ impl Slot {
     pub(super) fn enter(self: &Arc<Self>) {
         // SAFETY: pthread_self has no preconditions.
         let thread = unsafe { libc::pthread_self() };
-        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        *lock(&self.thread) = Some(thread);
         SLOT.set(Some(self.clone()));
     }
 
     /// Must be called by the thread before it ends.
     pub(super) fn leave(&self) {
-        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.thread) = None;
         SLOT.set(None);
+    }
+
+    /// Whether there is no thread to signal: it has not begun, or has left.
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.thread).is_none()
     }
 
     pub(super) fn set_relieved(&self, relieved: bool) {
@@ -76,7 +82,7 @@ impl Slot {
         if since == 0 || now < since + SLICE {
             return;
         }
-        if let Some(thread) = *self.thread.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(thread) = *lock(&self.thread) {
             // SAFETY: the thread is alive: it clears its slot under this lock before it ends.
             unsafe { libc::pthread_kill(thread, libc::SIGURG) };
         }

@@ -2,13 +2,15 @@
 
 mod bounds;
 mod calls;
-
+mod hosts;
 mod links;
 mod model;
+mod races;
 mod soak;
-
 mod spawn;
 mod states;
+mod steps;
+mod turns;
 mod upgrade;
 
 use std::future::{Future, poll_fn};
@@ -106,8 +108,11 @@ fn each_guarantee_has_a_test_of_its_name() {
         include_str!("tests.rs"),
         include_str!("tests/bounds.rs"),
         include_str!("tests/calls.rs"),
+        include_str!("tests/hosts.rs"),
         include_str!("tests/links.rs"),
         include_str!("tests/spawn.rs"),
+        include_str!("tests/steps.rs"),
+        include_str!("tests/turns.rs"),
         include_str!("tests/upgrade.rs"),
     ]
     .concat();
@@ -668,328 +673,6 @@ fn a_cancel_is_queued_and_can_be_ignored() {
 }
 
 #[test]
-fn a_host_runs_no_more_of_its_processes_at_once_than_its_bound() {
-    let world = World::with(Clock::real(), |host| host.workers = 1);
-    let running = Arc::new(AtomicUsize::new(0));
-    let processes: Vec<_> = (0..20)
-        .map(|_| {
-            let running = running.clone();
-            world.spawn(move |process, _| {
-                let running = running.clone();
-                async move {
-                    for _ in 0..50 {
-                        assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "alone");
-                        std::thread::yield_now();
-                        running.fetch_sub(1, Ordering::SeqCst);
-                        yield_now(&process).await;
-                    }
-                    done()
-                }
-            })
-        })
-        .collect();
-    for process in processes {
-        assert_eq!(*world.exit(&process), done());
-    }
-}
-
-#[test]
-fn a_terminal_host_takes_one_process_at_a_time() {
-    let world = World::with(Clock::real(), |host| {
-        host.terminal = Some(Terminal::captured(Vec::new()))
-    });
-    let first = world.sleeper();
-    let busy = world
-        .kernel
-        .spawn(world.request(World::program(|_, _| async { done() })));
-    let busy = busy.err().expect("refused");
-    assert_eq!(
-        (busy.kind(), busy.message()),
-        (Kind::Unavailable, "terminal host is busy")
-    );
-    world.kernel.terminate(first.pid()).unwrap();
-    world.exit(&first);
-    world.spawn(|_, _| async { done() });
-}
-
-#[test]
-fn a_stop_of_a_host_does_not_wait_for_idle_orphans() {
-    let world = World::with(Clock::real(), |host| host.stop_timeout = Duration::from_secs(3600));
-    let orphan = world.sleeper();
-    orphan.set_hears_cancel(true);
-    let deaf = world.sleeper();
-    let polite = world.spawn(|process, _| async move {
-        process.set_hears_cancel(true);
-        receive(&process).await;
-        done()
-    });
-    while polite.steps() == 0 || orphan.steps() == 0 {
-        std::thread::yield_now();
-    }
-    world.wait(world.kernel.stop_host(&world.host));
-    assert_eq!(world.exit(&polite).cause, Cause::Returned);
-    for process in [orphan, deaf] {
-        assert_eq!(world.exit(&process).cause, Cause::Terminated);
-    }
-    let refused = world
-        .kernel
-        .spawn(world.request(World::program(|_, _| async { done() })));
-    assert_eq!(refused.err().expect("refused").kind(), Kind::Unavailable);
-}
-
-#[test]
-fn a_stop_of_a_host_terminates_what_outlives_its_timeout() {
-    let world = World::with(Clock::real(), |host| host.stop_timeout = Duration::from_millis(20));
-    let stubborn = world.spawn(|process, _| async move {
-        process.set_hears_cancel(true);
-        loop {
-            receive(&process).await;
-        }
-    });
-    while stubborn.steps() == 0 {
-        std::thread::yield_now();
-    }
-    world.wait(world.kernel.stop_host(&world.host));
-    assert_eq!(world.exit(&stubborn).cause, Cause::Terminated);
-}
-
-#[test]
-fn long_slices_do_not_starve_who_was_just_woken() {
-    let world = World::new();
-    let [slices, turns] = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
-    for _ in 0..4 {
-        let slices = slices.clone();
-        let program = Plain {
-            preempting: true,
-            ..World::program(move |_, _| {
-                let slices = slices.clone();
-                poll_fn(move |_| {
-                    std::thread::sleep(Duration::from_millis(4));
-                    slices.fetch_add(1, Ordering::SeqCst);
-                    Poll::Pending
-                })
-            })
-        };
-        world.kernel.spawn(world.request(program)).unwrap();
-    }
-    let counted = turns.clone();
-    world.spawn(move |process, _| {
-        let turns = counted.clone();
-        async move {
-            loop {
-                turns.fetch_add(1, Ordering::SeqCst);
-                yield_now(&process).await;
-            }
-        }
-    });
-    while slices.load(Ordering::SeqCst) < 100 {
-        std::thread::yield_now();
-    }
-    assert!(
-        turns.load(Ordering::SeqCst) > 20,
-        "{turns:?} turns beside {slices:?} slices"
-    );
-}
-
-#[test]
-fn a_woken_process_goes_before_preempted_ones_and_does_not_starve_them() {
-    let world = World::new();
-    let turns = Arc::new(AtomicUsize::new(0));
-    let stop = Arc::new(AtomicBool::new(false));
-    let hogs: Vec<_> = (0..4)
-        .map(|_| {
-            let (turns, stop) = (turns.clone(), stop.clone());
-            let program = Plain {
-                preempting: true,
-                ..World::program(move |_, _| {
-                    let (turns, stop) = (turns.clone(), stop.clone());
-                    poll_fn(move |_| {
-                        turns.fetch_add(1, Ordering::SeqCst);
-                        if stop.load(Ordering::SeqCst) {
-                            Poll::Ready(done())
-                        } else {
-                            Poll::Pending
-                        }
-                    })
-                })
-            };
-            world.kernel.spawn(world.request(program)).unwrap()
-        })
-        .collect();
-    let chatty = |stop: Arc<AtomicBool>| {
-        world.spawn(move |process, _| {
-            let stop = stop.clone();
-            async move {
-                while !stop.load(Ordering::SeqCst) {
-                    yield_now(&process).await;
-                }
-                done()
-            }
-        })
-    };
-    let chatters = [chatty(stop.clone()), chatty(stop.clone()), chatty(stop.clone())];
-    let before = turns.load(Ordering::SeqCst);
-    while turns.load(Ordering::SeqCst) < before + 100 {
-        std::thread::yield_now();
-    }
-    stop.store(true, Ordering::SeqCst);
-    for process in hogs.iter().chain(&chatters) {
-        assert_eq!(*world.exit(process), done());
-    }
-}
-
-/// A program whose bodies say when they are dropped; their main blocks the thread until the gate has something for it,
-/// then rests once.
-struct Blocking {
-    entry: EntryId,
-    gate: Arc<Mutex<std::sync::mpsc::Receiver<()>>>,
-    closed: Arc<AtomicBool>,
-}
-
-impl Blocking {
-    /// The program, what opens its gate, and whether its body was dropped.
-    fn new() -> (Blocking, std::sync::mpsc::Sender<()>, Arc<AtomicBool>) {
-        let (open, gate) = std::sync::mpsc::channel();
-        let closed = Arc::new(AtomicBool::new(false));
-        let program = Blocking {
-            entry: EntryId::new("test", "blocking"),
-            gate: Arc::new(Mutex::new(gate)),
-            closed: closed.clone(),
-        };
-        (program, open, closed)
-    }
-}
-
-impl Program for Blocking {
-    fn entry(&self) -> &EntryId {
-        &self.entry
-    }
-
-    fn kind(&self) -> &'static str {
-        "process.test"
-    }
-
-    fn max_execution(&self) -> Option<Duration> {
-        None
-    }
-
-    fn start(&self, start: Start) -> Result<Box<dyn Body>> {
-        let (gate, process) = (self.gate.clone(), start.process);
-        Ok(Box::new(PlainBody {
-            main: Box::pin(async move {
-                gate.lock().unwrap().recv().unwrap();
-                yield_now(&process).await;
-                done()
-            }),
-            wait: Wait::Other,
-            preempting: false,
-            closed: Some(self.closed.clone()),
-        }))
-    }
-}
-
-impl World {
-    fn spawn_blocking(&self, program: Blocking) -> Arc<Process> {
-        let mut request = self.request(World::program(|_, _| async { done() }));
-        request.program = Arc::new(program);
-        let process = self.kernel.spawn(request).unwrap();
-        while process.state() != State::Running {
-            std::thread::yield_now();
-        }
-        process
-    }
-}
-
-#[test]
-fn the_beat_goes_on_for_a_step_that_lost_its_worker() {
-    let world = World::new();
-    let beats = Arc::new(AtomicU64::new(0));
-    let counted = beats.clone();
-    world.kernel.on_tick(move || {
-        counted.fetch_add(1, Ordering::SeqCst);
-    });
-    let (program, open, _) = Blocking::new();
-    let process = world.spawn_blocking(program);
-    // Long after both workers are idle again: whoever waits for its slice to end is signalled at a beat.
-    let patience = Instant::now() + Duration::from_secs(60);
-    while beats.load(Ordering::SeqCst) < 20 * super::scheduler::RELIEF {
-        assert!(Instant::now() < patience, "no beats any more");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    open.send(()).unwrap();
-    assert_eq!(*world.exit(&process), done());
-}
-
-#[test]
-fn a_body_is_closed_before_its_exit_is_seen() {
-    let world = World::new();
-    let (program, open, closed) = Blocking::new();
-    open.send(()).unwrap();
-    let mut request = world.request(World::program(|_, _| async { done() }));
-    request.program = Arc::new(program);
-    let process = world.kernel.spawn(request).unwrap();
-    world.exit(&process);
-    assert!(closed.load(Ordering::SeqCst));
-}
-
-#[test]
-fn a_process_that_waits_for_its_turn_ends_when_it_is_told_to() {
-    let world = World::with(Clock::real(), |host| host.workers = 1);
-    let (program, open, _) = Blocking::new();
-    let blocked = world.spawn_blocking(program);
-    let waiting = world.sleeper();
-    world.kernel.terminate(waiting.pid()).unwrap();
-    assert_eq!(world.exit(&waiting).cause, Cause::Terminated);
-    assert_eq!(blocked.state(), State::Running, "its turn never came");
-    open.send(()).unwrap();
-    assert_eq!(*world.exit(&blocked), done());
-}
-
-#[test]
-fn a_step_that_cannot_be_interrupted_holds_up_nobody_else() {
-    let world = World::new();
-    let blocked: Vec<_> = (0..4)
-        .map(|_| {
-            let (program, open, _) = Blocking::new();
-            (world.spawn_blocking(program), open)
-        })
-        .collect();
-    // There are two workers.
-    assert_eq!(world.run(|_| async { 7 }), 7);
-    for (process, open) in blocked {
-        open.send(()).unwrap();
-        assert_eq!(world.exit(&process).cause, Cause::Returned);
-    }
-    assert_eq!(world.run(|_| async { 8 }), 8);
-}
-
-#[test]
-fn terminate_is_told_in_time_though_the_step_cannot_be_interrupted() {
-    let world = World::new();
-    let (program, open, closed) = Blocking::new();
-    let process = world.spawn_blocking(program);
-    let pid = process.pid().clone();
-    let (_, exit) = {
-        let pid = pid.clone();
-        world.run(move |watcher| {
-            let pid = pid.clone();
-            async move {
-                watcher.kernel().monitor(&watcher, &pid).unwrap();
-                watcher.kernel().terminate(&pid).unwrap();
-                exit_of(receive(&watcher).await)
-            }
-        })
-    };
-    assert_eq!(exit.cause, Cause::Terminated);
-    assert!(world.kernel.find(&pid).is_none() && !closed.load(Ordering::SeqCst));
-    open.send(()).unwrap();
-    while !closed.load(Ordering::SeqCst) {
-        std::thread::yield_now();
-    }
-    assert_eq!(process.exit().unwrap().cause, Cause::Terminated, "the first end stays");
-}
-
-#[test]
 fn two_kernels_live_side_by_side() {
     let (one, two) = (World::new(), World::new());
     let first = one.sleeper();
@@ -997,24 +680,4 @@ fn two_kernels_live_side_by_side() {
     drop(two);
     assert!(one.kernel.find(first.pid()).is_some());
     assert_eq!(one.run(|_| async { 3 }), 3);
-}
-
-#[test]
-fn a_step_that_does_not_return_does_not_keep_the_kernel_from_closing() {
-    let world = World::new();
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let (entered, inside) = std::sync::mpsc::channel();
-    let stuck = Mutex::new(Some((entered, released)));
-    let process = world.spawn(move |_, _| {
-        let (entered, released) = stuck.lock().unwrap().take().expect("it runs once");
-        async move {
-            entered.send(()).unwrap();
-            released.recv().unwrap_err();
-            done()
-        }
-    });
-    inside.recv().unwrap();
-    world.kernel.close();
-    assert_eq!(*world.exit(&process), Exit::terminated());
-    drop(release);
 }

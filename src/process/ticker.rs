@@ -5,9 +5,11 @@
 //! kernels are idle. What the signal (SIGURG) does is up to whoever installed its handler (`lua::driver`).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Mutex, OnceLock, Weak};
 use std::thread::{self, Thread};
 use std::time::Duration;
+
+use crate::lock::lock;
 
 /// One beat.
 pub const TICK: Duration = Duration::from_millis(1);
@@ -107,8 +109,4 @@ fn sleep(ticker: &Ticker) {
     while ticker.asleep.load(Ordering::SeqCst) {
         thread::park();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,11 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::Process;
 use super::clock::Clock;
+use crate::lock::lock;
 
 /// What an entry is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,10 +87,14 @@ impl Timers {
         at.is_some_and(|at| self.insert(process, Purpose::Deadline, at))
     }
 
-    /// Gives up waiting for the end of the process at that time. True when the nearest time of all moved forward.
+    /// Gives up waiting for the end of the process at that time, if it is not to be at another one already. True when the nearest time of all moved forward.
     pub(super) fn abandon(&self, process: &Arc<Process>, at: Instant) -> bool {
-        if process.armed().abandon.replace(at).is_some() {
-            return false;
+        {
+            let mut armed = process.armed();
+            if armed.abandon.is_some() {
+                return false;
+            }
+            armed.abandon = Some(at);
         }
         self.insert(process, Purpose::Abandon, at)
     }
@@ -184,7 +189,7 @@ impl Timers {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Process>>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.entries)
     }
 }
 

@@ -30,13 +30,7 @@ impl Callable {
                 Some(engines.lua.program(entry)),
             ),
             Spec::Wasm(spec) if entry.kind.starts_with("function.") => {
-                // A guest's instance serves one call.
-                let options = PoolOptions {
-                    reuse: false,
-                    warm: 0,
-                    ..pool_options(spec.pool)
-                };
-                (Place::Pool(Pool::new(options, io.clone())), None)
+                (Place::Pool(Pool::new(pool_options(spec.pool), io.clone())), None)
             }
             Spec::Lua(_) | Spec::Wasm(_) => {
                 let host = entry.default_host().ok_or_else(|| no_handler(&entry.id))?;
@@ -75,10 +69,21 @@ impl Callable {
         }
     }
 
-    /// Makes the instances that its pool wants at boot.
-    fn warm(&self, kernel: &Kernel) {
-        if let (Place::Pool(pool), Some(Ok(program))) = (&self.place, &self.program) {
-            kernel.warm(pool, program);
+    /// Makes the instances that its pool wants at boot; those of a module when that is loaded.
+    fn warm(&self, engines: &Engines, kernel: &Kernel) {
+        let Place::Pool(pool) = &self.place else { return };
+        match self.target(engines).program {
+            Resolved::Ready(Ok(program)) => kernel.warm(pool, &program),
+            // A broken function says so when it is called.
+            Resolved::Ready(Err(_)) => {}
+            Resolved::Pending(loading) => {
+                let (pool, kernel) = (pool.clone(), kernel.clone());
+                kernel.io().clone().spawn(async move {
+                    if let Ok(program) = loading.await {
+                        kernel.warm(&pool, &program);
+                    }
+                });
+            }
         }
     }
 }
@@ -87,12 +92,19 @@ fn pool_options(spec: Option<PoolSpec>) -> PoolOptions {
     PoolOptions::from(spec.unwrap_or_default())
 }
 
-/// Makes the instances that functions want at boot. A broken function says so when it is called.
+/// Makes the instances that functions want at boot.
 pub(super) fn warm(engines: &Engines, kernel: &Kernel) {
-    let wants = |entry: &&Arc<Entry>| matches!(&entry.spec, Spec::Lua(spec) if pool_options(spec.pool).warm > 0);
+    let wants = |entry: &&Arc<Entry>| {
+        let spec = match &entry.spec {
+            Spec::Lua(spec) => spec.pool,
+            Spec::Wasm(spec) => spec.pool,
+            _ => None,
+        };
+        pool_options(spec).warm > 0
+    };
     for entry in engines.lua.registry().iter().filter(wants) {
         if let Ok(callable) = engines.callable(&entry.id) {
-            callable.warm(kernel);
+            callable.warm(engines, kernel);
         }
     }
 }
@@ -110,10 +122,37 @@ impl Engines {
         registry.get(id).ok_or_else(|| no_handler(id))?;
         let entry = registry.usable(id)?;
         let made = Callable::of(self, &entry, &self.io)?;
+        Ok(self.remember(&entry, made))
+    }
+
+    /// Keeps what was made of an entry, unless another one has taken its place meanwhile.
+    fn remember(&self, entry: &Arc<Entry>, made: Callable) -> Callable {
         let mut calls = self.calls_mut();
-        match self.is_current(&entry) {
-            true => Ok(calls.entry(id.clone()).or_insert(made).clone()),
-            false => Ok(made),
+        match self.is_current(entry) {
+            true => calls.entry(entry.id.clone()).or_insert(made).clone(),
+            false => made,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::runtime::tests::{boot_with, lua, registry_of};
+
+    #[test]
+    fn what_is_called_after_a_reload_is_not_what_was_looked_up_before_it() {
+        let function = |source| registry_of([lua("f", LuaKind::Function, source)]);
+        let (runtime, _) = boot_with(function("return function() return 'old' end"));
+        let (engines, id) = (&runtime.engines, EntryId::new("app", "f"));
+        let before = runtime.registry().usable(&id).unwrap();
+        let made = Callable::of(engines, &before, &engines.io).unwrap();
+        let new = function("return function() return 'new' end");
+        runtime.replace(new, &HashSet::from([id.clone()])).unwrap();
+        assert!(Arc::ptr_eq(&engines.remember(&before, made).entry, &before));
+        let now = runtime.registry().usable(&id).unwrap();
+        assert!(Arc::ptr_eq(&engines.callable(&id).unwrap().entry, &now));
     }
 }

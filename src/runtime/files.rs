@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::error::{Error, Result};
 use crate::id::EntryId;
+use crate::lock::lock;
 use crate::lua::LuaEngine;
 use crate::process::{Program, Resolved};
 use crate::project::{Entry, Spec, WasmSpec};
@@ -95,8 +96,13 @@ impl Files {
     }
 
     fn module(&self, folder: PathBuf, written: &str, name: &Name<'_>) -> Result<Arc<dyn Program>> {
-        let entry = self.entry(folder, written, name)?;
-        self.wasm.program_blocking(&entry)?;
+        let entry = self.entry(&folder, written, name)?;
+        if let Err(error) = self.wasm.program_blocking(&entry) {
+            // Whoever asks for ever new names that do not exist leaves nothing behind.
+            lock(&self.modules).remove(&(folder, written.to_owned()));
+            self.wasm.forget(&entry);
+            return Err(error);
+        }
         match self.wasm.resolve(&entry) {
             Resolved::Ready(program) => program,
             Resolved::Pending(loading) => self.io.block_on(loading),
@@ -104,9 +110,9 @@ impl Files {
     }
 
     /// The entry of a module, made the first time.
-    fn entry(&self, folder: PathBuf, written: &str, name: &Name<'_>) -> Result<Arc<Entry>> {
-        let key = (folder, written.to_owned());
-        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+    fn entry(&self, folder: &Path, written: &str, name: &Name<'_>) -> Result<Arc<Entry>> {
+        let key = (folder.to_owned(), written.to_owned());
+        let mut modules = lock(&self.modules);
         if let Some(known) = modules.get(&key) {
             return Ok(known.clone());
         }
@@ -140,6 +146,23 @@ fn read(folder: &Path, name: &Name<'_>) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
+    use crate::runtime::tests::{boot_with, registry_of};
+
+    #[test]
+    fn names_that_do_not_exist_leave_nothing_behind() {
+        let (runtime, _) = boot_with(registry_of([]));
+        let (files, folder) = (&runtime.engines.files, tempfile::tempdir().unwrap());
+        for number in 0..3 {
+            let Resolved::Pending(loading) = files.resolve(&[folder.path().to_owned()], &format!("./{number}.wasm"))
+            else {
+                panic!("a file is read elsewhere");
+            };
+            let error = runtime.block_on(loading).err().unwrap();
+            assert_eq!(error.kind(), Kind::NotFound, "{error}");
+        }
+        assert!(lock(&files.modules).is_empty());
+    }
 
     #[test]
     fn a_name_may_have_a_method() {

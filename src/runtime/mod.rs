@@ -390,46 +390,63 @@ fn settings(registry: &Registry, oneshot: bool) -> Settings {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::time::Instant;
+
     use super::*;
     use crate::project::LuaKind;
-    use crate::project::{Limits, LuaSpec, TerminalHostSpec};
+    use crate::project::{Limits, LuaSpec, ProcessHostSpec, TerminalHostSpec};
 
-    fn registry(source: &str) -> Arc<Registry> {
-        let lua = LuaSpec {
-            kind: LuaKind::Process,
+    pub(super) fn lua(name: &str, kind: LuaKind, source: &str) -> Entry {
+        let spec = LuaSpec {
+            kind,
             source: source.into(),
             chunk: "main.lua".into(),
             first_line: 1,
             method: "main".into(),
-            modules: Vec::new(),
+            modules: vec!["funcs".into()],
             imports: Vec::new(),
             limits: Limits::default(),
             pool: None,
         };
-        let made = |name: &str, kind: &str, spec| Entry::made(EntryId::new("app", name), kind, spec);
-        let entries = [
-            made(
-                "terminal",
-                "terminal.host",
-                Spec::TerminalHost(TerminalHostSpec::default()),
-            ),
-            made("main", "process.lua", Spec::Lua(lua)),
-        ];
-        Arc::new(Registry::default().with(entries))
+        let of = match kind {
+            LuaKind::Function => "function.lua",
+            _ => "process.lua",
+        };
+        Entry::made(EntryId::new("app", name), of, Spec::Lua(spec))
+    }
+
+    /// These entries beside a terminal host.
+    pub(super) fn registry_of(entries: impl IntoIterator<Item = Entry>) -> Arc<Registry> {
+        let spec = Spec::TerminalHost(TerminalHostSpec::default());
+        let host = Entry::made(EntryId::new("app", "terminal"), "terminal.host", spec);
+        Arc::new(Registry::default().with(entries.into_iter().chain([host])))
+    }
+
+    fn registry(source: &str) -> Arc<Registry> {
+        registry_of([lua("main", LuaKind::Process, source)])
     }
 
     fn boot(source: &str) -> (Runtime, Arc<Terminal>) {
+        boot_with(registry(source))
+    }
+
+    pub(super) fn boot_with(registry: Arc<Registry>) -> (Runtime, Arc<Terminal>) {
         let terminal = Terminal::captured(Vec::new());
         let options = Options {
             workers: 1,
-            ..Options::new(registry(source), terminal.clone())
+            ..Options::new(registry, terminal.clone())
         };
         (Runtime::boot(options).unwrap(), terminal)
     }
 
     fn start(runtime: &Runtime) -> Arc<Process> {
+        start_on(runtime, "terminal")
+    }
+
+    fn start_on(runtime: &Runtime, host: &str) -> Arc<Process> {
         let program = runtime.block_on(runtime.program(&EntryId::new("app", "main"))).unwrap();
-        let host = EntryId::new("app", "terminal");
+        let host = EntryId::new("app", host);
         runtime.start(program, &host, Packed::empty(), Vec::new()).unwrap()
     }
 
@@ -453,6 +470,41 @@ mod tests {
         two.block_on(two.stop());
         assert_eq!(first.output(), second.output());
         assert!(!first.output().is_empty());
+    }
+
+    #[test]
+    fn what_starts_after_a_reload_is_not_what_was_looked_up_before_it() {
+        let (runtime, _) = boot("return function() return 'old' end");
+        let main = EntryId::new("app", "main");
+        let before = runtime.registry().usable(&main).unwrap();
+        let new = registry("return function() return 'new' end");
+        runtime.replace(new, &HashSet::from([main])).unwrap();
+        // A spawn that had found its entry before goes on with it; the next one does not.
+        runtime.engines.lua_program(&before).unwrap();
+        let exit = runtime.block_on(start(&runtime).exited());
+        assert_eq!(exit.result.as_ref().unwrap().to_value().unwrap(), "new".into());
+    }
+
+    #[test]
+    fn calls_that_a_returned_process_leaves_behind_go_on_as_far_as_there_is_room() {
+        let source = "return function() for _ = 1, 3 do require('funcs').async('app:f') end end";
+        let spec = ProcessHostSpec {
+            mailbox_limit: 1,
+            ..ProcessHostSpec::default()
+        };
+        let entries = [
+            lua("main", LuaKind::Process, source),
+            lua("f", LuaKind::Function, "return function() process.receive() end"),
+            Entry::made(EntryId::new("app", "small"), "process.host", Spec::ProcessHost(spec)),
+        ];
+        let (runtime, _) = boot_with(registry_of(entries));
+        let exit = runtime.block_on(start_on(&runtime, "small").exited());
+        assert!(exit.error().is_none(), "{exit:?}");
+        let patience = Instant::now() + Duration::from_secs(60);
+        while runtime.kernel().processes().len() != 1 {
+            assert!(Instant::now() < patience, "more calls than there is room for");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     #[test]

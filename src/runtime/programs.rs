@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::runtime::Handle;
 
@@ -13,6 +13,7 @@ use super::calls::Callable;
 use super::files::Files;
 use crate::error::{Error, Result};
 use crate::id::{ById, EntryId};
+use crate::lock::{read, write};
 use crate::lua::LuaEngine;
 use crate::process::{Program, Programs, Resolved, Target};
 use crate::project::{Entry, LuaKind, Registry, Spec};
@@ -24,7 +25,7 @@ type Calls = ById<Callable>;
 /// Both engines behind the kernel's trait.
 pub(super) struct Engines {
     /// Programs of files that no entry names.
-    files: Arc<Files>,
+    pub files: Arc<Files>,
     pub lua: Arc<LuaEngine>,
     pub wasm: Arc<Wasm>,
     known: RwLock<Known>,
@@ -51,11 +52,11 @@ impl Engines {
     }
 
     pub fn calls(&self) -> RwLockReadGuard<'_, Calls> {
-        self.calls.read().unwrap_or_else(PoisonError::into_inner)
+        read(&self.calls)
     }
 
     pub fn calls_mut(&self) -> RwLockWriteGuard<'_, Calls> {
-        self.calls.write().unwrap_or_else(PoisonError::into_inner)
+        write(&self.calls)
     }
 
     /// The WASM program of an entry; none for an entry of another kind.
@@ -68,7 +69,7 @@ impl Engines {
     }
 
     fn find(&self, id: &EntryId) -> Result<Resolved> {
-        if let Some(result) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+        if let Some(result) = read(&self.known).get(id) {
             return Ok(Resolved::Ready(result.clone()));
         }
         let entry = self.lua.registry().usable(id)?;
@@ -84,7 +85,7 @@ impl Engines {
 
     /// Makes an entry known, in place of one with its id.
     pub fn declare(&self, entry: Arc<Entry>) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = write(&self.known);
         known.remove(&entry.id);
         let called = self.calls_mut().remove(&entry.id);
         self.lua.declare(entry);
@@ -97,7 +98,7 @@ impl Engines {
     /// made anew when it is asked for.
     pub fn replace(&self, registry: Arc<Registry>, changed: &HashSet<EntryId>) {
         let stale = registry.reaching(changed);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = write(&self.known);
         known.retain(|id, _| !stale.contains(id));
         let mut calls = self.calls_mut();
         let called: Vec<Callable> = stale.iter().filter_map(|id| calls.remove(id)).collect();
@@ -106,9 +107,10 @@ impl Engines {
         called.iter().for_each(Callable::close);
     }
 
-    fn lua_program(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
+    /// The program of a Lua process, kept unless another entry has taken the place of this one meanwhile.
+    pub fn lua_program(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
         let made = self.lua.program(entry);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = write(&self.known);
         match self.is_current(entry) {
             true => known.entry(entry.id.clone()).or_insert(made).clone(),
             false => made,

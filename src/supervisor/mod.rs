@@ -11,15 +11,18 @@ mod order;
 pub mod policy;
 mod service;
 pub mod strategy;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::future::pending;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::id::EntryId;
+use crate::lock::{read, write};
 use crate::log::Level;
 use crate::process::Kernel;
 use crate::project::{Entry, Registry, Spec};
@@ -82,11 +85,11 @@ impl Supervisor {
     }
 
     fn levels(&self) -> Levels {
-        self.levels.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.levels).clone()
     }
 
     fn set(&self, levels: Levels) {
-        *self.levels.write().unwrap_or_else(PoisonError::into_inner) = levels;
+        *write(&self.levels) = levels;
     }
 
     /// Whether that host or service is one of them.

@@ -173,6 +173,23 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_has_not_changed_stays_though_what_it_requires_does_not() {
+        let elsewhere = ServiceSpec {
+            process: id("main"),
+            host: id("elsewhere"),
+            input: Vec::new(),
+        };
+        let entries = vec![
+            entry("first", true, &[], Spec::Service(elsewhere)),
+            host(&["first"]),
+            service("last", true, &[]),
+        ];
+        let planned = levels(&Registry::default().with(entries), |_| true);
+        let staying = staying(&planned, &HashSet::from([id("first")]));
+        assert_eq!(staying, HashSet::from([id("host"), id("last")]));
+    }
+
+    #[test]
     fn a_requirement_that_is_no_service_orders_nothing() {
         let inert = Entry::made(id("note"), "registry.entry", Spec::Registry);
         assert_eq!(

@@ -5,7 +5,7 @@
 
 use std::future::{pending, ready};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -17,6 +17,7 @@ use crate::backoff::luck;
 use crate::duration;
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
+use crate::lock::lock;
 use crate::log::{Level, Record};
 use crate::process::{Actor, Context, Exit, Host, Kernel, Process, Program, Resolved, Spawn};
 use crate::project::{Entry, Lifecycle, ServiceSpec};
@@ -131,7 +132,10 @@ impl Service {
     pub async fn stop(&self) {
         // One that has ended already needs no order.
         let _ = self.orders.send(Order::Stop);
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Not by the task, which only one could wait for: whoever has stopped it before may have given up waiting.
+        let mut seen = self.seen.clone();
+        while seen.changed().await.is_ok() {}
+        let task = lock(&self.task).take();
         if let Some(task) = task
             && let Err(failure) = task.await
             && failure.is_panic()
@@ -142,7 +146,7 @@ impl Service {
 
     /// Gives it up: it is neither restarted nor asked to stop any more.
     pub fn abandon(&self) {
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = lock(&self.task).take();
         if let Some(task) = task {
             task.abort();
         }

@@ -9,10 +9,11 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
 use crate::id::EntryId;
+use crate::lock::lock;
 use crate::project::diagnostic::refusal;
 use crate::project::{Entry, FileStorageSpec, Spec, StorageSpec, VariableSpec};
 
@@ -241,11 +242,6 @@ fn not_found(key: &str) -> Error {
 /// The key in the storage: the public name, or the entry's own name without one.
 fn storage_key<'a>(id: &'a EntryId, spec: &'a VariableSpec) -> &'a str {
     spec.name.as_deref().unwrap_or_else(|| id.name())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The maps are whole between any two statements, so a panic elsewhere leaves nothing half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Storage {

@@ -8,8 +8,9 @@ pub use env::Env;
 pub use volume::{Volume, Volumes};
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
+use crate::lock::{read, write};
 use crate::project::{self, Entry, Override, Project, Registry};
 
 /// Loads a project, with the variables it declares at hand for its `${env:…}`.
@@ -42,12 +43,12 @@ impl System {
     }
 
     pub fn env(&self) -> RwLockReadGuard<'_, Env> {
-        self.env.read().unwrap_or_else(PoisonError::into_inner)
+        read(&self.env)
     }
 
     /// Makes a folder or an `env.*` entry known, in place of one with its id; other kinds are nothing to this room.
     pub fn declare(&self, entry: &Arc<Entry>) {
         self.volumes.declare(entry);
-        self.env.write().unwrap_or_else(PoisonError::into_inner).declare(entry);
+        write(&self.env).declare(entry);
     }
 }

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::lock::lock;
+
 /// Bytes that may wait for the writer thread, per stream.
 const QUEUE: usize = 64 << 10;
 /// How much one read of stdin takes.
@@ -221,11 +223,6 @@ impl Drop for Terminal {
         self.output.close();
         self.input.close();
     }
-}
-
-/// A panic while one of these locks is held would have been ours; the data behind it is whole at every step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 enum Sink {

@@ -8,13 +8,14 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use crate::error::{Error, Result};
 use crate::id::{ById, EntryId};
+use crate::lock::{read, write};
 use crate::project::{DirectorySpec, Entry, Registry, Spec, check, diagnostic};
 
 /// See [`writes`].
@@ -133,20 +134,20 @@ impl Volumes {
         if entry.kind != KIND {
             return;
         }
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = write(&self.entries);
         entries.insert(entry.id.clone(), entry.clone());
-        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let mut open = write(&self.open);
         open.remove(&entry.id);
     }
 
     fn entry(&self, id: &EntryId) -> Option<Arc<Entry>> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = read(&self.entries);
         entries.get(id).cloned()
     }
 
     /// Opens every folder that can be opened; the error of another one comes from [`Volumes::get`].
     pub fn open_all(&self) {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = read(&self.entries);
         let ids: Vec<EntryId> = entries.keys().cloned().collect();
         drop(entries);
         for id in ids {
@@ -160,7 +161,7 @@ impl Volumes {
     /// # Errors
     /// NotFound `filesystem not found: <id>`, or the entry's own error.
     pub fn get(&self, id: &EntryId) -> Result<Arc<Volume>> {
-        if let Some(volume) = self.open.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+        if let Some(volume) = read(&self.open).get(id) {
             return Ok(volume.clone());
         }
         let missing = || Error::not_found(format!("filesystem not found: {id}"));
@@ -172,14 +173,14 @@ impl Volumes {
             return Err(missing());
         };
         let volume = Arc::new(Volume::open(&entry, spec)?);
-        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let mut open = write(&self.open);
         Ok(open.entry(id.clone()).or_insert(volume).clone())
     }
 
     /// Adds a volume that no entry declares, such as `script:dir`. One of the same id is replaced.
     pub fn add(&self, volume: Volume) -> Arc<Volume> {
         let volume = Arc::new(volume);
-        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let mut open = write(&self.open);
         open.insert(volume.id.clone(), volume.clone());
         volume
     }

@@ -1,5 +1,6 @@
 //! The life of one guest: the instance is made in the first step, the guest runs until it waits, its slice is over or
-//! its method returns; dropping the body drops the store and with it everything the guest held.
+//! its method returns; dropping the body drops the store and with it everything the guest held. The instance of a function
+//! may be kept for the next call ([`Instance`]), unless the call failed otherwise than by an error that it returned.
 //!
 //! A step polls one future that owns the store. The epoch's tick reaches a busy guest in its own code and makes it yield
 //! through that future, without a wake: the kernel decides when it goes on.
@@ -12,23 +13,30 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use wasmtime::component::{self, ComponentExportIndex};
+use wasmtime::component;
 use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
 use super::engine::Seat;
 use super::error::{Phase, translate, with_stderr};
 use super::limits::{Gauge, Memory, exceeded};
 use super::program::{Prepared, WasmProgram};
+use super::serving::Ticket;
 use super::state::State;
 use super::value::Arguments;
 use super::wasi::Inputs;
 use crate::error::{Error, Result};
-use crate::process::{Body, Cause, Exit, Process, Progress, Received, StepContext, Wait};
+use crate::process::{
+    Body, Cause, Declined, Exit, Instance, Process, Program, Progress, Received, Start, StepContext, Trail, Wait,
+};
+use crate::project::entry::WasmSpec;
 use crate::size;
 use crate::system::volume;
 use crate::value::Packed;
 
-type Running = Pin<Box<dyn Future<Output = Exit> + Send>>;
+type Running = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// How a call ended, and the instance if it can serve another.
+type Done = (Exit, Option<Guest>);
 
 /// The arguments of the call, lowered when the process starts.
 pub(super) enum Call {
@@ -50,24 +58,31 @@ impl Call {
 
 /// The running side of a WASM process.
 pub struct WasmBody {
+    program: Arc<WasmProgram>,
     running: Option<Running>,
     seed: Option<Seed>,
+    /// What is left after the call.
+    guest: Option<Guest>,
     gauge: Arc<Gauge>,
     inputs: Arc<Inputs>,
 }
 
-/// What the first step makes the instance from.
-struct Seed {
-    program: Arc<WasmProgram>,
-    call: Call,
-    seat: Seat,
+/// What the first step begins with.
+enum Seed {
+    /// A place for a new instance, and the first call in it if there is one.
+    New(Seat, Option<Call>),
+    /// An instance that has served a call before.
+    Kept(Guest, Call),
 }
 
 impl WasmBody {
-    pub(super) fn new(program: Arc<WasmProgram>, call: Call, inputs: Arc<Inputs>, seat: Seat) -> WasmBody {
+    /// Without a call the instance is only made.
+    pub(super) fn new(program: Arc<WasmProgram>, call: Option<Call>, inputs: Arc<Inputs>, seat: Seat) -> WasmBody {
         WasmBody {
+            program,
             running: None,
-            seed: Some(Seed { program, call, seat }),
+            seed: Some(Seed::New(seat, call)),
+            guest: None,
             gauge: Arc::default(),
             inputs,
         }
@@ -75,13 +90,24 @@ impl WasmBody {
 
     /// Init: everything up to the first poll.
     fn begin(&mut self, seed: Seed) -> Result<Running> {
+        let run = Run {
+            program: self.program.clone(),
+            inputs: self.inputs.clone(),
+        };
+        let (seat, call) = match seed {
+            Seed::New(seat, call) => (seat, call),
+            Seed::Kept(mut guest, call) => {
+                refuel(&mut guest.seated.store, self.program.spec())?;
+                return Ok(Box::pin(run.call(guest, call)));
+            }
+        };
         let opening = Opening {
             gauge: self.gauge.clone(),
-            inputs: self.inputs.clone(),
-            seed,
+            run,
+            seat,
+            call,
         };
-        let Seed { program, seat, .. } = &opening.seed;
-        match program.prepared(seat.alloc()) {
+        match self.program.prepared(opening.seat.alloc()) {
             Some(prepared) => Ok(Box::pin(opening.run(prepared?)?)),
             None => Ok(Box::pin(opening.compile_and_run())),
         }
@@ -91,37 +117,35 @@ impl WasmBody {
 /// A guest about to be made.
 struct Opening {
     gauge: Arc<Gauge>,
-    inputs: Arc<Inputs>,
-    seed: Seed,
+    run: Run,
+    seat: Seat,
+    call: Option<Call>,
 }
 
 impl Opening {
     /// Makes the store and gives the run in it.
-    fn run(self, prepared: Arc<Prepared>) -> Result<impl Future<Output = Exit> + Send + use<>> {
+    fn run(self, prepared: Arc<Prepared>) -> Result<impl Future<Output = Done> + Send + use<>> {
         let store = self.store(&prepared)?;
-        let Seed { program, call, seat } = self.seed;
-        let run = Run {
-            program,
-            prepared,
-            inputs: self.inputs,
+        let seated = Seated {
+            store,
+            _seat: self.seat,
         };
-        Ok(run.finish(Seated { store, _seat: seat }, call))
+        Ok(self.run.first(prepared, seated, self.call))
     }
 
-    async fn compile_and_run(self) -> Exit {
-        let Seed { program, seat, .. } = &self.seed;
-        let prepared = program.compiled_later(seat.alloc()).await;
+    async fn compile_and_run(self) -> Done {
+        let prepared = self.run.program.compiled_later(self.seat.alloc()).await;
         match prepared.and_then(|prepared| self.run(prepared)) {
             Ok(run) => run.await,
-            Err(error) => Exit::failed(error),
+            Err(error) => (Exit::failed(error), None),
         }
     }
 
     fn store(&self, prepared: &Prepared) -> Result<Store<State>> {
-        let program = &self.seed.program;
+        let Run { program, inputs } = &self.run;
         let limits = &program.spec().limits;
         let memory = Memory::new(limits.max_memory, self.gauge.clone());
-        let mut state = State::new(self.inputs.clone(), memory, limits.max_handles);
+        let mut state = State::new(inputs.clone(), memory, limits.max_handles);
         state.prepare(!program.is_component())?;
         let handles = state.handles();
         let mut store = Store::new(prepared.engine(), state);
@@ -131,12 +155,7 @@ impl Opening {
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| Ok(on_tick(store.data().memory.gauge())));
-        if limits.max_fuel > 0 {
-            // The engine of an entry with this limit counts fuel, so setting it cannot fail.
-            store
-                .set_fuel(limits.max_fuel)
-                .map_err(|error| Error::internal(error.to_string()))?;
-        }
+        refuel(&mut store, program.spec())?;
         if let Ok(bytes) = usize::try_from(limits.max_transfer)
             && bytes > 0
         {
@@ -160,6 +179,15 @@ impl WasmBody {
             let stop = exceeded("max_memory", given.max_memory, size::format);
             with_stderr(stop.exit().clone(), self.inputs.tail())
         })
+    }
+}
+
+/// Gives a call all of its fuel.
+fn refuel(store: &mut Store<State>, spec: &WasmSpec) -> Result<()> {
+    match spec.limits.max_fuel {
+        0 => Ok(()),
+        // The engine of an entry with this limit counts fuel, so setting it cannot fail.
+        fuel => store.set_fuel(fuel).map_err(|error| Error::internal(error.to_string())),
     }
 }
 
@@ -215,8 +243,9 @@ impl Body for WasmBody {
             volume::written();
         }
         match polled {
-            Poll::Ready(exit) => {
+            Poll::Ready((exit, guest)) => {
                 self.running = None;
+                self.guest = guest;
                 Progress::Ended(exit)
             }
             Poll::Pending if self.gauge.preempted.swap(false, Ordering::Relaxed) => Progress::Preempted,
@@ -239,13 +268,73 @@ impl Body for WasmBody {
             _ => exit,
         }
     }
+
+    fn recycle(self: Box<Self>) -> Option<Box<dyn Instance>> {
+        let guest = self.guest?;
+        self.inputs.end_call();
+        Some(Box::new(Idle {
+            ticket: self.program.shared.shelf.keep(guest),
+            program: self.program,
+            gauge: self.gauge,
+            inputs: self.inputs,
+        }))
+    }
 }
 
-/// One call in one instance.
+/// The instance of a function between two calls.
+struct Idle {
+    program: Arc<WasmProgram>,
+    ticket: Ticket,
+    gauge: Arc<Gauge>,
+    inputs: Arc<Inputs>,
+}
+
+impl Instance for Idle {
+    fn start(self: Box<Self>, program: &dyn Program, start: Start) -> std::result::Result<Box<dyn Body>, Declined> {
+        if program.identity() != Arc::as_ptr(&self.program).addr() {
+            // The file has changed since.
+            return program.start(start).map_err(|error| (error, None));
+        }
+        let call = match self.program.call(&start.args) {
+            Ok(call) => call,
+            Err(error) => return Err((error, Some(self))),
+        };
+        let Some(guest) = self.ticket.take() else {
+            return program.start(start).map_err(|error| (error, None));
+        };
+        start.process.set_hears_cancel(self.program.is_actor());
+        self.inputs
+            .serving()
+            .serve(start.process, self.program.kept(start.args));
+        *self.gauge.received() = Trail::default();
+        self.gauge.kept.store(0, Ordering::Relaxed);
+        Ok(Box::new(WasmBody {
+            program: self.program,
+            running: None,
+            seed: Some(Seed::Kept(guest, call)),
+            guest: None,
+            gauge: self.gauge,
+            inputs: self.inputs,
+        }))
+    }
+}
+
+/// The calls of one instance.
 struct Run {
     program: Arc<WasmProgram>,
-    prepared: Arc<Prepared>,
     inputs: Arc<Inputs>,
+}
+
+/// An instance that can be called: what `method` means, in a store in its place.
+pub(super) struct Guest {
+    function: Function,
+    seated: Seated,
+}
+
+#[derive(Clone, Copy)]
+enum Function {
+    Component(component::Func),
+    Core(wasmtime::Func),
 }
 
 /// Why a run has no result, and what was being done.
@@ -259,42 +348,51 @@ struct Seated {
 }
 
 impl Run {
-    async fn finish(self, mut seated: Seated, call: Call) -> Exit {
-        let store = &mut seated.store;
-        let result = match (&*self.prepared, call) {
-            (Prepared::Component { pre, function }, Call::Component(args)) => {
-                self.component(store, pre, function, &args).await
+    /// Makes the instance, and the first call in it.
+    async fn first(self, prepared: Arc<Prepared>, mut seated: Seated, call: Option<Call>) -> Done {
+        match instantiate(&prepared, &mut seated.store).await {
+            Ok(function) => match call {
+                Some(call) => self.call(Guest { function, seated }, call).await,
+                None => (Exit::returned(Packed::empty()), Some(Guest { function, seated })),
+            },
+            Err(fault) => {
+                drop(seated);
+                (self.failed(&fault), None)
             }
-            (
-                Prepared::Core {
-                    pre,
-                    function,
-                    initialize,
-                },
-                Call::Core(args),
-            ) => self.core(store, pre, function, *initialize, &args).await,
+        }
+    }
+
+    async fn call(self, mut guest: Guest, call: Call) -> Done {
+        match self.called(&mut guest, call).await {
+            Ok(exit) => (exit, self.program.keeps_instances().then_some(guest)),
+            Err(fault) => {
+                drop(guest);
+                (self.failed(&fault), None)
+            }
+        }
+    }
+
+    fn failed(&self, (error, phase): &Fault) -> Exit {
+        translate(error, *phase, self.program.bounds(), self.inputs.tail())
+    }
+
+    async fn called(&self, guest: &mut Guest, call: Call) -> Result<Exit, Fault> {
+        let store = &mut guest.seated.store;
+        match (guest.function, call) {
+            (Function::Component(function), Call::Component(args)) => self.component(store, &function, &args).await,
+            (Function::Core(function), Call::Core(args)) => self.core(store, &function, &args).await,
             _ => unreachable!("a program's code and its arguments are of one kind"),
-        };
-        drop(seated);
-        result.unwrap_or_else(|(error, phase)| translate(&error, phase, self.program.bounds(), self.inputs.tail()))
+        }
     }
 
     async fn component(
         &self,
         store: &mut Store<State>,
-        pre: &component::InstancePre<State>,
-        function: &ComponentExportIndex,
+        function: &component::Func,
         args: &Arguments,
     ) -> Result<Exit, Fault> {
-        let instance = pre
-            .instantiate_async(store.as_context_mut())
-            .await
-            .map_err(instantiating)?;
-        let function = instance
-            .get_func(store.as_context_mut(), function)
-            .ok_or_else(|| calling(wasmtime::Error::msg("the method is not a function")))?;
         let signature = &self.program.signature;
-        let returned = signature.call(&function, store.as_context_mut(), args).await;
+        let returned = signature.call(function, store.as_context_mut(), args).await;
         let returned = returned.map_err(calling)?;
         if !self.program.is_process() {
             return Ok(ended(returned.lift(signature)));
@@ -305,30 +403,12 @@ impl Run {
         Ok(ended(returned.outcome(signature)))
     }
 
-    /// A reactor is initialized once, before its first call.
-    async fn initialize(&self, store: &mut Store<State>, instance: &wasmtime::Instance) -> wasmtime::Result<()> {
-        let function = instance.get_typed_func::<(), ()>(store.as_context_mut(), "_initialize")?;
-        function.call_async(store.as_context_mut(), ()).await
-    }
-
     async fn core(
         &self,
         store: &mut Store<State>,
-        pre: &wasmtime::InstancePre<State>,
-        function: &str,
-        initialize: bool,
+        function: &wasmtime::Func,
         args: &[wasmtime::Val],
     ) -> Result<Exit, Fault> {
-        let instance = pre
-            .instantiate_async(store.as_context_mut())
-            .await
-            .map_err(instantiating)?;
-        if initialize {
-            self.initialize(store, &instance).await.map_err(instantiating)?;
-        }
-        let function = instance
-            .get_func(store.as_context_mut(), function)
-            .ok_or_else(|| calling(wasmtime::Error::msg("the method is not a function")))?;
         let count = function.ty(&mut *store).results().len();
         let mut results = vec![wasmtime::Val::I32(0); count];
         function
@@ -340,6 +420,37 @@ impl Run {
             false => self.program.signature.lift_core(&results),
         }))
     }
+}
+
+/// Makes the instance and finds its function. A reactor is initialized, once.
+async fn instantiate(prepared: &Prepared, store: &mut Store<State>) -> Result<Function, Fault> {
+    let missing = || calling(wasmtime::Error::msg("the method is not a function"));
+    match prepared {
+        Prepared::Component { pre, function } => {
+            let instance = pre.instantiate_async(store.as_context_mut()).await;
+            let instance = instance.map_err(instantiating)?;
+            let function = instance.get_func(store.as_context_mut(), function);
+            function.map(Function::Component).ok_or_else(missing)
+        }
+        Prepared::Core {
+            pre,
+            function,
+            initialize,
+        } => {
+            let instance = pre.instantiate_async(store.as_context_mut()).await;
+            let instance = instance.map_err(instantiating)?;
+            if *initialize {
+                self::initialize(store, &instance).await.map_err(instantiating)?;
+            }
+            let function = instance.get_func(store.as_context_mut(), function);
+            function.map(Function::Core).ok_or_else(missing)
+        }
+    }
+}
+
+async fn initialize(store: &mut Store<State>, instance: &wasmtime::Instance) -> wasmtime::Result<()> {
+    let function = instance.get_typed_func::<(), ()>(store.as_context_mut(), "_initialize")?;
+    function.call_async(store.as_context_mut(), ()).await
 }
 
 fn ended(result: Result<Packed>) -> Exit {

@@ -12,7 +12,7 @@
 //! Invariant: an instance is only made by whoever holds a [`Seat`], and gives the seat back after its store is gone.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::runtime::Handle;
 use wasmtime::{
@@ -23,6 +23,7 @@ use super::cache::Cache;
 use super::capacity::{Capacity, Layout, Permit};
 use super::slab::{Memories, Stacks};
 use crate::error::{Error, Result};
+use crate::lock::lock;
 use crate::log::Log;
 
 /// What is set for all guests of a runtime.
@@ -416,10 +417,6 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.made.used.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@
 //! stack are wasmtime's, and `error` gives them their names.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use wasmtime::ResourceLimiter;
 
 use super::error::Stop;
+use crate::lock::lock;
 use crate::process::{Cause, Exit, Trail};
 use crate::size;
 
@@ -41,7 +42,7 @@ impl Gauge {
 
     /// The messages that the guest took last.
     pub fn received(&self) -> MutexGuard<'_, Trail> {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.received)
     }
 }
 

@@ -4,7 +4,7 @@
 //! `grants` and `linker` decide what stands behind its imports, `program` keeps all of that for its processes. The way of
 //! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
 //! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name;
-//! `actor` is what the runtime itself offers to it.
+//! `actor` is what the runtime itself offers to it, `serving` what a function's instance is between two calls.
 //! What a guest reaches of the network goes through `network`, by `sockets` and `lookup` or by `http` and `tls`.
 //! `inspect` looks at a module without running it.
 
@@ -28,6 +28,7 @@ mod network;
 mod program;
 mod random;
 mod sections;
+mod serving;
 mod slab;
 mod sockets;
 mod state;
@@ -40,8 +41,8 @@ mod wasi_0_3;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle as Tokio;
 
@@ -53,6 +54,7 @@ pub use program::WasmProgram;
 
 use crate::error::{Error, Result};
 use crate::id::ById;
+use crate::lock::lock;
 use crate::process::Resolved;
 use crate::project::entry::Entry;
 use crate::system::System;
@@ -62,6 +64,7 @@ use linker::Linkers;
 use module::{Artifacts, Source, Stamp};
 use network::Outside;
 use program::{Handle, load, spec};
+use serving::Shelf;
 
 /// How long a file that no program here can have written to is believed not to have changed since it was last looked at.
 const FRESH: Duration = Duration::from_millis(1);
@@ -79,6 +82,8 @@ struct Shared {
     system: Arc<System>,
     io: Tokio,
     outside: Arc<Outside>,
+    /// Instances of functions between two calls.
+    shelf: Arc<Shelf>,
 }
 
 /// One entry: what was loaded last, and when its file was looked at.
@@ -110,6 +115,7 @@ impl Wasm {
                 system,
                 io,
                 outside: Arc::default(),
+                shelf: Arc::default(),
             }),
             entries: Mutex::default(),
         })
@@ -180,6 +186,17 @@ impl Wasm {
         }
     }
 
+    /// Keeps nothing of an entry that nobody will ask for again.
+    pub fn forget(&self, entry: &Arc<Entry>) {
+        let mut entries = lock(&self.entries);
+        if entries
+            .get(&entry.id)
+            .is_some_and(|slot| Arc::ptr_eq(&slot.entry, entry))
+        {
+            entries.remove(&entry.id);
+        }
+    }
+
     /// What was loaded last, unless the file has changed.
     fn current(&self, slot: &Slot) -> Option<Result<Arc<WasmProgram>>> {
         let mut loaded = lock(&slot.loaded);
@@ -218,7 +235,7 @@ impl Wasm {
     }
 
     fn read_and_load(&self, slot: &Slot) -> Result<Arc<WasmProgram>> {
-        let writes = writes();
+        let (writes, began) = (writes(), SystemTime::now());
         let bytes = self.source(&slot.entry)?;
         let known = lock(&slot.loaded).take().and_then(|known| known.result.ok());
         let result = match known.filter(|program| program.sha256() == module::sha256(&bytes.bytes)) {
@@ -226,7 +243,7 @@ impl Wasm {
             None => load(&slot.entry, &bytes, &self.shared).map(Arc::new),
         };
         *lock(&slot.loaded) = Some(Loaded {
-            young: bytes.stamp.is_young(),
+            young: bytes.stamp.is_young(began),
             stamp: bytes.stamp,
             checked: Instant::now(),
             writes,
@@ -234,8 +251,4 @@ impl Wasm {
         });
         result
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

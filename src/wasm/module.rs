@@ -68,10 +68,11 @@ impl Stamp {
 }
 
 impl Stamp {
-    /// Whether the file was written within a step of its file system's clock: a stamp cannot tell it from a later write.
-    pub fn is_young(&self) -> bool {
+    /// Whether the file was written within a step of its file system's clock before that moment, or after it: a stamp
+    /// cannot tell it from a later write.
+    pub fn is_young(&self, then: SystemTime) -> bool {
         match self {
-            Stamp::File { modified: Some(at), .. } => at.elapsed().is_ok_and(|age| age < CLOCK_STEP),
+            Stamp::File { modified: Some(at), .. } => then.duration_since(*at).map_or(true, |age| age < CLOCK_STEP),
             Stamp::File { modified: None, .. } | Stamp::Text => false,
         }
     }

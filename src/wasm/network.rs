@@ -9,14 +9,15 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::Semaphore;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
+use super::serving::Serving;
 use super::tls::Tls;
+use crate::lock::lock;
 use crate::log::{Level, Record};
-use crate::process::Process;
 use crate::project::network::{AllowList, Host};
 
 /// Look-ups hold a thread each until the system's resolver answers: so many at once in the whole program, and of one run.
@@ -52,7 +53,7 @@ pub struct Reach {
 /// What one run may reach.
 pub struct Network {
     reach: Arc<Reach>,
-    process: Arc<Process>,
+    serving: Arc<Serving>,
     lookups: Arc<Semaphore>,
     known: Mutex<Known>,
 }
@@ -66,10 +67,10 @@ struct Known {
 }
 
 impl Network {
-    pub fn new(reach: Arc<Reach>, process: Arc<Process>) -> Network {
+    pub fn new(reach: Arc<Reach>, serving: Arc<Serving>) -> Network {
         Network {
             reach,
-            process,
+            serving,
             lookups: Arc::new(Semaphore::new(LOOKUPS_OF_ONE)),
             known: Mutex::default(),
         }
@@ -209,11 +210,12 @@ impl Network {
             true => "this run's further troubles with the network are not logged".to_owned(),
             false => text(),
         };
-        let record = Record::new(Level::Warn, text).about(self.process.pid(), &self.process.entry());
-        self.process.kernel().log().record(record);
+        let process = self.serving.process();
+        let record = Record::new(Level::Warn, text).about(process.pid(), &process.entry());
+        process.kernel().log().record(record);
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }

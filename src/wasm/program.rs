@@ -12,7 +12,7 @@ use wasmtime::{Engine, Module};
 
 use super::actor::Given;
 use super::body::{Call, WasmBody};
-use super::engine::{Alloc, Flavor};
+use super::engine::{Alloc, Flavor, Seat};
 use super::error::Bounds;
 use super::export::{self, Export, Name};
 use super::grants::{Grant, Grants};
@@ -24,9 +24,9 @@ use super::state::State;
 use super::value::Signature;
 use super::wasi::Inputs;
 use super::{Shared, linker::Provision};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
-use crate::process::{Body, Program, Start};
+use crate::process::{Body, Process, Program, Start};
 use crate::project::entry::{Entry, Spec, Transport, WasmSource, WasmSpec};
 use crate::project::network::AllowList;
 use crate::value::Packed;
@@ -259,6 +259,61 @@ impl WasmProgram {
         }
     }
 
+    /// A call with these arguments.
+    ///
+    /// # Errors
+    /// As [`Program::start`].
+    pub(super) fn call(&self, args: &Packed) -> Result<Call> {
+        if self.spec().transport == Transport::WasiHttp {
+            return Err(Error::unavailable(format!(
+                "{}: transport wasi-http needs an HTTP endpoint, which this version of wippy does not have",
+                self.entry.id
+            )));
+        }
+        self.lower(args)
+    }
+
+    /// What of the arguments of a call is kept: nobody but an actor asks for them again, and they may be large.
+    pub(super) fn kept(&self, args: Packed) -> Packed {
+        if self.actor { args } else { Packed::empty() }
+    }
+
+    /// The body of a new instance, and of a call in it if there is one.
+    fn make(self: &Arc<Self>, call: Option<Call>, process: Arc<Process>, args: Packed) -> Result<Box<dyn Body>> {
+        let limits = &self.spec().limits;
+        let given = Given {
+            system: self.shared.system.clone(),
+            reads_mail: self.actor,
+            max_transfer: limits.max_transfer,
+            max_memory: limits.max_memory,
+        };
+        let inputs = Inputs::capture(self, &process, args, given)?;
+        let seat = self.seat(process.host().is_dense())?;
+        process.set_hears_cancel(self.actor);
+        Ok(Box::new(WasmBody::new(self.clone(), call, Arc::new(inputs), seat)))
+    }
+
+    /// A place for a new instance. Idle ones make room for it.
+    fn seat(&self, dense: bool) -> Result<Seat> {
+        loop {
+            match self.shared.engines.admit(self.home, dense) {
+                Err(error) if error.kind() == Kind::Unavailable && self.shared.shelf.make_room() => {}
+                seat => return seat,
+            }
+        }
+    }
+
+    /// Whether an instance can serve another call. That of a command has ended with its call; tasks of the component
+    /// model's concurrency may outlive a call, and must not run in the next one's name.
+    pub(super) fn keeps_instances(&self) -> bool {
+        !self.is_process() && !self.command && !self.home.flavor().concurrent
+    }
+
+    /// Whether it reads its mailbox.
+    pub(super) fn is_actor(&self) -> bool {
+        self.actor
+    }
+
     pub(super) fn grants(&self) -> Grants {
         self.grants
     }
@@ -416,29 +471,19 @@ impl Program for Handle {
         self.0.spec().limits.max_execution()
     }
 
-    fn start(&self, start: Start) -> Result<Box<dyn Body>> {
-        let program = &self.0;
-        let spec = program.spec();
-        if spec.transport == Transport::WasiHttp {
-            return Err(Error::unavailable(format!(
-                "{}: transport wasi-http needs an HTTP endpoint, which this version of wippy does not have",
-                program.entry.id
-            )));
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    fn warm(&self, process: Arc<Process>) -> Result<Box<dyn Body>> {
+        if !self.0.keeps_instances() {
+            return Err(Error::unavailable(format!("{} keeps no instances", self.0.entry.id)));
         }
-        let call = program.lower(&start.args)?;
-        // Nobody else asks for them again, and they may be large.
-        let args = if program.actor { start.args } else { Packed::empty() };
-        let given = Given {
-            args,
-            system: program.shared.system.clone(),
-            reads_mail: program.actor,
-            max_transfer: spec.limits.max_transfer,
-            max_memory: spec.limits.max_memory,
-        };
-        let inputs = Inputs::capture(program, &start.process, given)?;
-        let dense = start.process.host().is_dense();
-        let seat = program.shared.engines.admit(program.home, dense)?;
-        start.process.set_hears_cancel(program.actor);
-        Ok(Box::new(WasmBody::new(program.clone(), call, Arc::new(inputs), seat)))
+        self.0.make(None, process, Packed::empty())
+    }
+
+    fn start(&self, start: Start) -> Result<Box<dyn Body>> {
+        let call = self.0.call(&start.args)?;
+        self.0.make(Some(call), start.process, self.0.kept(start.args))
     }
 }

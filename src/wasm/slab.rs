@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType, StackCreator, StackMemory};
 
 use super::capacity::{Capacity, Layout, Permit};
 use super::error::Stop;
+use crate::lock::lock;
 use crate::process::Exit;
 
 /// Blocks of one mapping at least, so that mappings do not grow with the guests.
@@ -96,7 +97,7 @@ impl Slab {
     }
 
     fn classes(&self) -> MutexGuard<'_, BTreeMap<usize, Class>> {
-        self.classes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.classes)
     }
 
     /// A block of that many bytes, which must be whole pages.

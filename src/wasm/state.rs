@@ -15,6 +15,7 @@ use super::network::Network;
 use super::wasi::Inputs;
 use crate::error::Result;
 use crate::process::Process;
+use crate::value::Packed;
 
 /// The data of a store.
 pub struct State {
@@ -69,8 +70,13 @@ impl State {
     }
 
     /// The process that the guest is.
-    pub fn process(&self) -> &Arc<Process> {
-        self.inputs.process()
+    pub fn process(&self) -> Arc<Process> {
+        self.inputs.serving().process()
+    }
+
+    /// What that process was started with.
+    pub fn started_with(&self) -> Packed {
+        self.inputs.serving().args()
     }
 
     /// What the guest may reach of the network.

@@ -6,6 +6,7 @@ mod concurrent;
 mod dense;
 mod limits;
 mod network;
+mod pools;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -391,6 +392,41 @@ fn a_changed_file_is_loaded_again_and_verified_again() {
     std::thread::sleep(FRESH * 2);
     let error = world.wasm.program_blocking(&entry).err().unwrap();
     assert!(error.message().starts_with("hash verification failed"), "{error}");
+}
+
+#[test]
+fn a_module_written_twice_within_one_step_of_the_clock_is_read_twice() {
+    let world = World::new();
+    let path = world.data.path().join("m.wasm");
+    let module = std::fs::read(fixtures().join("compute.wasm")).unwrap();
+    // Long after it is read, so that no machine is too slow for it.
+    let at = SystemTime::now() + Duration::from_secs(3600);
+    // The same length, the same time, the same file: only the bytes differ.
+    let write = |mark: u8| {
+        let bytes = [&module[..], &[0, 3, 1, b'n', mark]].concat();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(at).unwrap();
+        format!("sha256:{}", sha256(&bytes))
+    };
+    let entry = Arc::new(made(wasm_spec("data", "m.wasm", write(b'a'), "compute")));
+    world.wasm.program_blocking(&entry).unwrap();
+    write(b'b');
+    std::thread::sleep(FRESH * 2);
+    let error = world.wasm.program_blocking(&entry).err().expect("it was read again");
+    assert!(error.message().starts_with("hash verification failed"), "{error}");
+}
+
+#[test]
+fn a_stamp_is_old_a_step_of_the_clock_after_the_write() {
+    let written = SystemTime::now();
+    let stamp = Stamp::File {
+        size: 1,
+        modified: Some(written),
+        inode: (1, 1),
+    };
+    let step = Duration::from_millis(20);
+    assert!(stamp.is_young(written - step) && stamp.is_young(written) && !stamp.is_young(written + step));
 }
 
 #[test]

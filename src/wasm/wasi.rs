@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,14 +21,17 @@ use super::actor::Given;
 use super::grants::Grant;
 use super::network::{Network, Reach};
 use super::program::WasmProgram;
+use super::serving::Serving;
 use super::stdio::{Reader, Writer};
 use crate::error::{Error, Kind, Result};
+use crate::lock::lock;
 use crate::log::{Level, Log, Record};
 use crate::process::Process;
 use crate::project::entry::{Mount, WasiEnv, WasmSpec};
 use crate::system::System;
 use crate::system::terminal::{Stream, Terminal};
 use crate::system::volume::Volume;
+use crate::value::Packed;
 
 /// Bytes of stderr kept for the report of a crash.
 const TAIL: usize = 4 << 10;
@@ -49,8 +52,10 @@ pub struct Inputs {
     sockets: bool,
     /// Made when the guest first asks for it.
     network: OnceLock<Arc<Network>>,
-    process: Arc<Process>,
+    serving: Arc<Serving>,
     given: Given,
+    /// Its output in lines, without a terminal: made when it first writes.
+    lines: [OnceLock<Arc<Lines>>; 2],
     /// Made when stderr is.
     tail: OnceLock<Arc<Tail>>,
 }
@@ -72,7 +77,7 @@ impl Inputs {
     ///
     /// # Errors
     /// NotFound for a required variable or a volume that is missing.
-    pub fn capture(program: &WasmProgram, process: &Arc<Process>, given: Given) -> Result<Inputs> {
+    pub fn capture(program: &WasmProgram, process: &Arc<Process>, args: Packed, given: Given) -> Result<Inputs> {
         let (spec, grants) = (program.spec(), program.grants());
         let env = environment(&spec.env, &given.system)?;
         let mounts = mounts(&spec.mounts, &given.system)?;
@@ -95,20 +100,33 @@ impl Inputs {
             reach: program.reach().cloned(),
             sockets: grants.has(Grant::Sockets),
             network: OnceLock::new(),
-            process: process.clone(),
+            serving: Arc::new(Serving::new(process.clone(), args)),
             given,
+            lines: Default::default(),
             tail: OnceLock::new(),
         })
     }
 
-    pub fn process(&self) -> &Arc<Process> {
-        &self.process
+    /// Whom the guest runs for.
+    pub fn serving(&self) -> &Serving {
+        &self.serving
+    }
+
+    /// A call is over: what it wrote without ending the line is written, and what it said last forgotten.
+    pub fn end_call(&self) {
+        self.lines
+            .iter()
+            .filter_map(OnceLock::get)
+            .for_each(|lines| lines.flush());
+        if let Some(tail) = self.tail.get() {
+            tail.clear();
+        }
     }
 
     /// What the guest may reach; nothing without a grant.
     pub fn network(&self) -> Arc<Network> {
         let reach = || self.reach.clone().unwrap_or_default();
-        let network = || Arc::new(Network::new(reach(), self.process.clone()));
+        let network = || Arc::new(Network::new(reach(), self.serving.clone()));
         self.network.get_or_init(network).clone()
     }
 
@@ -181,7 +199,11 @@ impl Inputs {
     fn output(&self, stream: Stream) -> Output {
         let sink = match &self.terminal {
             Some(terminal) => Sink::Terminal(terminal.clone(), stream),
-            None => Sink::Log(Arc::new(Lines::new(&self.process, stream))),
+            None => Sink::Log(
+                self.lines[stream as usize]
+                    .get_or_init(|| Arc::new(Lines::new(&self.serving, stream)))
+                    .clone(),
+            ),
         };
         Output {
             sink,
@@ -266,6 +288,10 @@ impl Tail {
         tail.extend(kept);
     }
 
+    fn clear(&self) {
+        lock(&self.0).clear();
+    }
+
     /// The text, from its first whole character on.
     pub fn text(&self) -> Vec<u8> {
         let mut tail = lock(&self.0);
@@ -281,16 +307,16 @@ impl Tail {
 /// Collects output into lines, each a log record about its process.
 struct Lines {
     log: Log,
-    process: Arc<Process>,
+    serving: Arc<Serving>,
     stream: Stream,
     rest: Mutex<Vec<u8>>,
 }
 
 impl Lines {
-    fn new(process: &Arc<Process>, stream: Stream) -> Lines {
+    fn new(serving: &Arc<Serving>, stream: Stream) -> Lines {
         Lines {
-            log: process.kernel().log().clone(),
-            process: process.clone(),
+            log: serving.process().kernel().log().clone(),
+            serving: serving.clone(),
             stream,
             rest: Mutex::default(),
         }
@@ -312,6 +338,14 @@ impl Lines {
         }
     }
 
+    /// Records what did not end in a newline.
+    fn flush(&self) {
+        let rest = std::mem::take(&mut *lock(&self.rest));
+        if !rest.is_empty() {
+            self.record(&rest);
+        }
+    }
+
     fn record(&self, line: &[u8]) {
         let (level, stream) = match self.stream {
             Stream::Out => (Level::Info, "stdout"),
@@ -319,7 +353,8 @@ impl Lines {
         };
         if self.log.enabled(level) {
             let text = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
-            let record = Record::new(level, text).about(self.process.pid(), &self.process.entry());
+            let process = self.serving.process();
+            let record = Record::new(level, text).about(process.pid(), &process.entry());
             self.log.record(record.field("stream", stream));
         }
     }
@@ -327,10 +362,7 @@ impl Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        let rest = std::mem::take(&mut *lock(&self.rest));
-        if !rest.is_empty() {
-            self.record(&rest);
-        }
+        self.flush();
     }
 }
 
@@ -473,10 +505,6 @@ fn failed(error: io::Error) -> StreamError {
         io::ErrorKind::BrokenPipe => StreamError::Closed,
         _ => StreamError::LastOperationFailed(error.into()),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

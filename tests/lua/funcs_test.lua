@@ -568,9 +568,25 @@ describe("a WebAssembly function", function()
 		assert.same({ n = 2 }, table.pack(funcs.call("fn:void")))
 	end)
 
-	it("has a new instance in each call", function()
-		assert.equal(1, (funcs.call("fn:bump")))
-		assert.equal(1, (funcs.call("fn:bump")))
+	it("keeps its instance for the next call, but in an inline pool", function()
+		for call = 1, 3 do
+			assert.equal(call, (funcs.call("fn:bump")))
+			assert.equal(call, (funcs.call("fn:count", 1)))
+			assert.equal(1, (funcs.call("fn:bump_inline")))
+		end
+	end)
+
+	it("has a new instance after a trap and after a limit, not after wrong arguments", function()
+		local calls = funcs.call("fn:count", 1)
+		fails("Invalid", "expected 1 argument", funcs.call("fn:count"))
+		assert.equal(calls + 1, (funcs.call("fn:count", 1)))
+		fails("Internal", "wasm trap: unreachable", funcs.call("fn:count", 0))
+		assert.equal(1, (funcs.call("fn:count", 1)))
+		for call = 1, 5 do
+			assert.equal(call, (funcs.call("fn:fueled", 100)))
+		end
+		fails("LimitExceeded", "fuel limit exceeded: 2000", funcs.call("fn:fueled", 30000))
+		assert.equal(1, (funcs.call("fn:fueled", 100)))
 	end)
 
 	it("fails by traps, exit codes and limits", function()

@@ -63,11 +63,11 @@ fn a_service_runs_until_the_signal_and_is_asked_to_stop() {
 }
 
 #[test]
-fn input_becomes_the_arguments_of_main() {
-    let main = "return function(a, b)\n  print(a.n + b)\n  process.receive()\nend";
-    let fields = format!("    input: [{{ n: 40 }}, 2]\n{AUTO}");
-    let mut running = run(&services(&[("adder", main, &fields)]));
-    running.until_error("\"message\":\"42\"");
+fn input_becomes_the_arguments_of_main_each_time() {
+    let main = "return function(a, b)\n  print(a.n + b)\n  error('once more')\nend";
+    let fields = "    input: [{ n: 40 }, 2]\n    lifecycle: { auto_start: true, restart: { initial_delay: 1ms } }\n";
+    let mut running = run(&services(&[("adder", main, fields)]));
+    running.until_errors("\"message\":\"42\"", 2);
     terminated(running);
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::ready;
 use std::io::Read;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::World;
 use super::reach::Reach;
@@ -17,6 +17,7 @@ use crate::cli::run::attend;
 use crate::cli::script;
 use crate::cli::signals::Signals;
 use crate::error::{Error, Frame};
+use crate::lock::lock;
 use crate::lua::compile::{Source, compile};
 use crate::lua::modules::repl::{Asked, Desk, Request};
 use crate::lua::syntax::input;
@@ -139,14 +140,14 @@ struct Batch {
 
 impl Desk for Batch {
     fn next(&self) -> Asked {
-        let next = self.requests.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let next = lock(&self.requests).pop_front();
         Box::pin(ready(next))
     }
 
     fn reply(&self, _: Vec<String>) {}
 
     fn quit(&self) {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.requests).clear();
     }
 
     fn reload(&self) -> crate::error::Result<String> {

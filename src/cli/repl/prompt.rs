@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
@@ -16,6 +16,7 @@ use crate::cli::failure::{Failure, code};
 use crate::cli::run::stop;
 use crate::cli::signals::{Signal, Signals};
 use crate::error::Error;
+use crate::lock::lock;
 use crate::lua::modules::repl::{Asked, Desk};
 use crate::process::{Exit, Process};
 use crate::race::{First, first};
@@ -155,10 +156,6 @@ impl fmt::Debug for Prompt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Prompt")
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Prompt {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use sha2::{Digest, Sha256};
 
@@ -13,6 +13,7 @@ use super::event::{Event, Report, Status};
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::json;
+use crate::lock::lock;
 use crate::log::{Level, Record, Sink};
 use crate::lua::modules::test::Bench;
 use crate::project::{Override, Project};
@@ -48,7 +49,7 @@ pub struct Records(Arc<Mutex<Vec<Record>>>);
 
 impl Sink for Records {
     fn record(&self, record: Record) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+        lock(&self.0).push(record);
     }
 
     fn enabled(&self, level: Level) -> bool {
@@ -58,7 +59,7 @@ impl Sink for Records {
 
 impl Records {
     fn take(&self) -> Vec<Record> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.0))
     }
 }
 
@@ -140,7 +141,7 @@ impl FileBench {
             self.stopped.store(true, Ordering::SeqCst);
         }
         // A receiver that has gone wants nothing more.
-        let _ = self.events.lock().unwrap_or_else(PoisonError::into_inner).send(event);
+        let _ = lock(&self.events).send(event);
     }
 
     /// What was written to a stream since it was last asked.

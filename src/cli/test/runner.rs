@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::bench::{FileBench, Place};
@@ -13,6 +13,7 @@ use super::event::{Event, Failure, Report, Status};
 use super::stop::Stop;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
+use crate::lock::lock;
 use crate::log::Log;
 use crate::lua::modules::test::Bench;
 use crate::process::{Clock, Exit, Process};
@@ -72,7 +73,7 @@ struct Queue {
 
 impl Queue {
     fn next(&self) -> Option<(Job, Sender<Event>)> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        lock(&self.work).pop()
     }
 
     fn work_off(&self, setting: &Setting) {

@@ -118,9 +118,10 @@ impl Driver {
     }
 
     unsafe fn begin_call(&mut self, l: Lua, call: Call) -> Act {
+        let bytes = call.args.size() + CALL;
         let work = self.work(call);
         // SAFETY: inside `host`.
-        unsafe { future::begin(l, self, work) }
+        unsafe { future::begin(l, self, work, bytes) }
     }
 
     /// Makes the call. It counts as memory of the process until it is done: it may have to wait for a place.

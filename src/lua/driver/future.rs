@@ -2,7 +2,8 @@
 //!
 //! The Future is a userdata with its outcome inside and its channel beside it. While the call is on, the registry keeps
 //! both; the driver polls the call and, when it is done, hands the result to the channel and closes it. A process that
-//! returns leaves its pending calls to run on; one that ends in another way takes them with it.
+//! returns leaves its pending calls to run on, as many as its host has room for; one that ends in another way takes them
+//! with it.
 
 use std::collections::btree_map::Entry;
 use std::ffi::{CStr, c_int};
@@ -13,6 +14,7 @@ use super::raw::*;
 use super::waiting::{Pending, Woken, Work};
 use super::{Driver, Mark, Weight};
 use crate::error::{Error, Kind, Result};
+use crate::log::{Level, Record};
 use crate::lua::modules::payload;
 use crate::value::Packed;
 
@@ -46,13 +48,15 @@ pub struct Begun {
     future: *mut Outcome,
     /// Keeps the Future alive.
     anchor: c_int,
+    /// What it takes.
+    bytes: usize,
 }
 
-/// Begins the call and pushes its Future, and nil.
+/// Begins the call, which takes that many bytes, and pushes its Future, and nil.
 ///
 /// # Safety
 /// Inside [`host`].
-pub unsafe fn begin(l: Lua, driver: &mut Driver, work: Work) -> Act {
+pub unsafe fn begin(l: Lua, driver: &mut Driver, work: Work, bytes: usize) -> Act {
     // SAFETY: as stated; the channel is the Future's first user value.
     unsafe {
         let mut pending = Pending::new(driver, work);
@@ -72,6 +76,7 @@ pub unsafe fn begin(l: Lua, driver: &mut Driver, work: Work) -> Act {
             pending,
             future,
             anchor,
+            bytes,
         };
         driver.begun.insert(number, begun);
         lua_pushnil(l);
@@ -134,12 +139,34 @@ impl Driver {
         }
     }
 
-    /// The process has returned: its pending calls go on without it.
+    /// The process has returned: its pending calls go on without it. Those that there is no room for are given up.
     pub(super) fn leave_calls(&mut self) {
-        for pending in self.end_futures(0) {
+        let mut given_up = 0;
+        for (pending, bytes) in self.end_futures(0) {
+            let process = self.process();
+            let Some(left) = process.host().leave_call(bytes) else {
+                given_up += 1;
+                continue;
+            };
             let work = pending.into_work();
-            self.process().kernel().io().spawn(async { drop(work.await) });
+            process.kernel().io().spawn(async {
+                drop(work.await);
+                drop(left);
+            });
         }
+        if given_up > 0 {
+            self.tell_given_up(given_up);
+        }
+    }
+
+    fn tell_given_up(&self, count: i64) {
+        let process = self.process();
+        let record = Record::new(
+            Level::Warn,
+            "calls of a process that has returned are given up: too many wait",
+        );
+        let record = record.field("calls", count).about(process.pid(), &process.entry());
+        process.kernel().log().record(record);
     }
 
     /// Stops the calls that were begun since the mark.
@@ -147,17 +174,18 @@ impl Driver {
         drop(self.end_futures(mark));
     }
 
-    /// Nobody will hear of the calls that were begun since the mark; gives them back.
-    fn end_futures(&mut self, mark: Mark) -> Vec<Pending> {
+    /// Nobody will hear of the calls that were begun since the mark; gives them back, with what they take.
+    fn end_futures(&mut self, mark: Mark) -> Vec<(Pending, usize)> {
         let l = self.main_state;
         let begun = self.begun.split_off(&(mark + 1));
         let end = |begun: Begun| {
             // SAFETY: the limit is lifted; the registry keeps the Future until it has been ended.
             unsafe {
                 lua_rawgeti(l, LUA_REGISTRYINDEX, begun.anchor.into());
+                let bytes = begun.bytes;
                 let pending = self.end_future(l, begun);
                 lua_pop(l, 1);
-                pending
+                (pending, bytes)
             }
         };
         begun.into_values().map(end).collect()

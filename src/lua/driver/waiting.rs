@@ -9,7 +9,7 @@ use std::ffi::c_int;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::memory::Weight;
@@ -17,6 +17,7 @@ use super::raw::*;
 use super::{Driver, What};
 use crate::error::Result;
 use crate::id::Pid;
+use crate::lock::lock;
 use crate::lua::host::Finish;
 use crate::process::{Process, Upgrade};
 use crate::value::Packed;
@@ -117,10 +118,6 @@ impl Pending {
 
 /// Numbers of the futures that want to be polled, each once.
 type Rung = Arc<Mutex<Vec<u64>>>;
-
-fn lock(rung: &Rung) -> MutexGuard<'_, Vec<u64>> {
-    rung.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Says that the future wants to be polled, and wakes the process.
 struct Bell {

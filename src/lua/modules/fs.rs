@@ -10,7 +10,7 @@ mod scanner;
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use cap_std::fs::{DirBuilder, DirBuilderExt as _, File, Metadata, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
 use mlua::{
@@ -22,6 +22,7 @@ use self::file::FsFile;
 use self::path::{Place, invalid};
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
+use crate::lock::lock;
 use crate::lua::error::bad_argument;
 use crate::lua::host::{Call, context, failure, false_failure, waiting};
 use crate::process::Permission;
@@ -149,11 +150,6 @@ fn reason(error: &io::Error) -> String {
         }
         None => "input/output error".to_owned(),
     }
-}
-
-/// A panic while one of these locks is held would have been ours, and what they guard is whole at every step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A volume as `fs.get` hands it out, with a working directory of its own.

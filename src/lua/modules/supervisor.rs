@@ -6,7 +6,7 @@
 //! caller's mailbox is none of our business.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use mlua::{Function, Lua, MultiValue, Table, Value as LuaValue};
@@ -16,6 +16,7 @@ use super::part::Part;
 use crate::duration;
 use crate::error::{Error, Result};
 use crate::id::{EntryId, Pid};
+use crate::lock::lock;
 use crate::log::{Level, Record};
 use crate::lua::driver::crossing;
 use crate::lua::error::{LuaError, bad_argument};
@@ -222,7 +223,7 @@ struct Pending {
 
 impl Calls {
     fn lock(&self) -> MutexGuard<'_, Pending> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 

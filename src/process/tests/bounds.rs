@@ -76,6 +76,89 @@ fn ends_that_nobody_reads_and_relations_are_held_by_who_wanted_them() {
     assert_eq!(owner.mailbox().held(), 0);
 }
 
+/// A process that links itself to `peer` and waits; told so, it fails with a message of that many bytes.
+fn linked_to(world: &World, peer: &Arc<Process>, words: usize) -> (Arc<Process>, Result<()>) {
+    let process = world.spawn(move |process, _| async move {
+        receive(&process).await;
+        Exit::failed(Error::invalid("x".repeat(words)))
+    });
+    let linked = world.kernel.link(&process, peer.pid());
+    (process, linked)
+}
+
+fn fail(world: &World, process: &Arc<Process>) {
+    let sent = world.kernel.send(None, process.pid(), "n".into(), Packed::empty());
+    sent.unwrap();
+    world.exit(process);
+}
+
+#[test]
+fn links_that_others_ask_for_have_a_bound_and_cost_nothing() {
+    let world = narrow(Bound {
+        messages: 2,
+        bytes: 4 << 10,
+    });
+    let target = world.sleeper();
+    trap_links(&target);
+    let (first, linked) = linked_to(&world, &target, 3000);
+    linked.unwrap();
+    let (second, linked) = linked_to(&world, &target, 3000);
+    linked.unwrap();
+    let (third, refused) = linked_to(&world, &target, 3000);
+    let refused = refused.unwrap_err();
+    assert_eq!((refused.kind(), refused.retryable()), (Kind::Unavailable, Some(true)));
+    assert!(world.kernel.links_of(&third).is_empty(), "neither end of it was made");
+    world.kernel.link(&first, target.pid()).unwrap();
+    assert_eq!(target.mailbox().held(), 0);
+    // Their ends take the places of the links.
+    for (count, process) in [(1, &first), (2, &second)] {
+        fail(&world, process);
+        while target.mailbox().len() < count {
+            std::thread::yield_now();
+        }
+        assert!(world.kernel.link(&third, target.pid()).is_err());
+    }
+    assert_eq!(target.mailbox().held(), 0);
+    // What it asks for itself is another matter.
+    world.kernel.link(&target, third.pid()).unwrap();
+    assert!(target.mailbox().held() > 0);
+    let words = |event: Option<Event>| match event.map(|event| event.kind) {
+        Some(EventKind::LinkDown(exit)) => exit.error().unwrap().message().len(),
+        other => panic!("a LINK_DOWN expected: {other:?}"),
+    };
+    assert_eq!(words(target.mailbox().take_event()), 3000);
+    assert_eq!(words(target.mailbox().take_event()), 200, "there was no room for more");
+    let (fourth, linked) = linked_to(&world, &target, 0);
+    linked.unwrap();
+    world.kernel.unlink(&fourth, target.pid());
+    world.kernel.unlink(&target, third.pid());
+    assert_eq!(target.mailbox().held(), 0);
+}
+
+#[test]
+fn a_link_that_both_ask_for_is_held_by_both() {
+    let world = World::new();
+    let (one, two) = (world.sleeper(), world.sleeper());
+    world.kernel.link(&one, two.pid()).unwrap();
+    assert!(one.mailbox().held() > 0 && two.mailbox().held() == 0);
+    world.kernel.link(&two, one.pid()).unwrap();
+    assert_eq!(one.mailbox().held(), two.mailbox().held());
+    world.kernel.unlink(&two, one.pid());
+    assert_eq!((one.mailbox().held(), two.mailbox().held()), (0, 0));
+}
+
+#[test]
+fn a_large_error_is_not_carried_on_by_those_that_end_with_it() {
+    let world = World::new();
+    let victim = world.sleeper();
+    let (failing, linked) = linked_to(&world, &victim, 1 << 20);
+    linked.unwrap();
+    fail(&world, &failing);
+    let exit = world.exit(&victim);
+    assert_eq!(exit.cause, Cause::LinkBroken);
+    assert!(exit.weight() < 10_000, "{}", exit.weight());
+}
+
 #[test]
 fn a_host_takes_no_more_processes_than_it_has_room_for() {
     let world = World::with(Clock::real(), |host| host.most = 2);
@@ -87,6 +170,22 @@ fn a_host_takes_no_more_processes_than_it_has_room_for() {
     world.kernel.terminate(first.pid()).unwrap();
     world.exit(&first);
     world.exit(&world.kernel.spawn(world.request(program())).unwrap());
+}
+
+#[test]
+fn calls_that_returned_processes_leave_behind_have_a_bound() {
+    let world = narrow(Bound {
+        messages: 2,
+        bytes: 1000,
+    });
+    let leave = |bytes| world.host.leave_call(bytes);
+    let (first, second) = (leave(10).unwrap(), leave(10).unwrap());
+    assert!(leave(10).is_none(), "there are two");
+    drop(first);
+    assert!(leave(991).is_none(), "there would be more bytes than it may be");
+    let third = leave(990).unwrap();
+    drop((second, third));
+    assert!(leave(1000).is_some());
 }
 
 #[test]

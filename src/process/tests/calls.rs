@@ -101,9 +101,9 @@ impl Body for Counting {
 }
 
 impl Instance for Counting {
-    fn start(mut self: Box<Self>, start: Start) -> Box<dyn Body> {
+    fn start(mut self: Box<Self>, _: &dyn Program, start: Start) -> std::result::Result<Box<dyn Body>, Declined> {
         self.begin(start);
-        self
+        Ok(self)
     }
 }
 
@@ -300,6 +300,24 @@ fn a_closed_pool_keeps_nothing() {
     assert_eq!(function.living(), 0);
     assert_eq!(function.call(Order::Count), Ok(1));
     assert_eq!(function.living(), 0);
+}
+
+#[test]
+fn an_instance_beyond_the_size_of_the_pool_is_not_kept() {
+    let function = Function::new(1, None);
+    let outer = Arc::new(Chain::new(function.program.entry.clone(), None));
+    let inner = Chain::new(function.program.entry.clone(), Some(outer.clone()));
+    let bodies = [&*outer, &inner].map(|chain| {
+        let lease = function.world.wait(function.pool.lease(chain)).unwrap();
+        let start = Start {
+            process: function.caller.clone(),
+            args: Packed::from_value(&Value::Int(Order::Count as i64)),
+        };
+        lease.start(&*function.program, start).unwrap()
+    });
+    assert_eq!(function.living(), 2, "the inner one would wait for itself");
+    drop(bodies);
+    assert_eq!((function.living(), function.pool.idle()), (1, 1));
 }
 
 #[test]

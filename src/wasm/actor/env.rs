@@ -8,7 +8,7 @@ use crate::wasm::state::State;
 impl Host for State {
     fn get(&mut self, key: String) -> Result<String, Error> {
         let process = self.process();
-        process.kernel().authorize(process, Permission::EnvGet, &key)?;
+        process.kernel().authorize(&process, Permission::EnvGet, &key)?;
         let env = self.given().system.env();
         Ok(env.get(&key, process.entry().namespace())?)
     }

@@ -13,12 +13,12 @@ use crate::wasm::state::State;
 
 impl Host for State {
     async fn call_string(&mut self, target: String, input: String) -> Result<String, String> {
-        let called = call(self.process().clone(), target, Value::from(input)).await;
+        let called = call(self.process(), target, Value::from(input)).await;
         called.and_then(text).map_err(|error| error.to_string())
     }
 
     async fn call_bytes(&mut self, target: String, input: Vec<u8>) -> Result<Vec<u8>, String> {
-        let called = call(self.process().clone(), target, Value::Str(input)).await;
+        let called = call(self.process(), target, Value::Str(input)).await;
         called.map_err(|error| error.to_string())
     }
 }

@@ -21,7 +21,6 @@ use super::export::unversioned;
 use super::grants::{Grant, Grants};
 use super::state::State;
 use crate::system::System;
-use crate::value::Packed;
 use bindings::wippy::runtime;
 
 mod bindings {
@@ -73,8 +72,6 @@ impl runtime::types::Host for State {}
 
 /// What these functions need to know beside the process.
 pub struct Given {
-    /// What the process was started with; empty for a guest that cannot ask.
-    pub args: Packed,
     pub system: Arc<System>,
     /// Whether it reads its mailbox.
     pub reads_mail: bool,

@@ -27,7 +27,7 @@ impl Host for State {
     }
 
     fn args(&mut self) -> wasmtime::Result<Vec<Payload>> {
-        let args = payload::of_each(&self.given().args);
+        let args = payload::of_each(&self.started_with());
         self.check_transfer(args.iter().map(payload::size).sum())?;
         Ok(args)
     }
@@ -36,11 +36,11 @@ impl Host for State {
         acts::check_topic(&topic)?;
         let target = self.destination(&dest)?;
         let payload = payload::to_message(payload)?;
-        Ok(acts::send(self.process(), &target, topic.into(), payload)?)
+        Ok(acts::send(&self.process(), &target, topic.into(), payload)?)
     }
 
     async fn receive(&mut self, timeout_ms: Option<u64>) -> wasmtime::Result<Option<Seen>> {
-        let until = timeout_ms.and_then(|ms| after(self.process(), ms));
+        let until = timeout_ms.and_then(|ms| after(&self.process(), ms));
         match poll_fn(|_| self.poll_mail(until)).await {
             Some(Taken::Message(message)) => self.message(message).map(Some),
             Some(Taken::Event(event)) => self.event(&event).map(Some),
@@ -55,7 +55,7 @@ impl Host for State {
         args: Vec<Payload>,
         options: SpawnOptions,
     ) -> Result<String, Error> {
-        let own = self.process().clone();
+        let own = self.process();
         Ok(spawn(&own, &entry, &host, args, options).await?.pid().to_string())
     }
 
@@ -81,12 +81,12 @@ impl Host for State {
 
     fn cancel(&mut self, dest: String, reason: Option<String>) -> Result<(), Error> {
         let target = self.destination(&dest)?;
-        Ok(acts::cancel(self.process(), &target, &reason.unwrap_or_default())?)
+        Ok(acts::cancel(&self.process(), &target, &reason.unwrap_or_default())?)
     }
 
     async fn terminate(&mut self, dest: String) -> Result<(), Error> {
         let target = self.destination(&dest)?;
-        let result = acts::terminate(self.process(), &target);
+        let result = acts::terminate(&self.process(), &target);
         if self.process().is_doomed() {
             // It has ended itself: the kernel takes it from here.
             pending().await
@@ -96,15 +96,15 @@ impl Host for State {
 
     fn register(&mut self, name: String) -> Result<(), Error> {
         let own = self.process();
-        Ok(acts::register(own, &name, own.pid())?)
+        Ok(acts::register(&own, &name, own.pid())?)
     }
 
     fn unregister(&mut self, name: String) -> Result<bool, Error> {
-        Ok(acts::unregister(self.process(), &name)?)
+        Ok(acts::unregister(&self.process(), &name)?)
     }
 
     fn lookup(&mut self, name: String) -> Result<String, Error> {
-        Ok(acts::lookup(self.process(), &name)?.to_string())
+        Ok(acts::lookup(&self.process(), &name)?.to_string())
     }
 }
 
@@ -141,7 +141,7 @@ impl State {
 
     fn relate(&self, relation: Relation, dest: &str) -> Result<(), Error> {
         let other = self.destination(dest)?;
-        Ok(acts::relate(self.process(), relation, &other)?)
+        Ok(acts::relate(&self.process(), relation, &other)?)
     }
 
     /// The oldest item of the mailbox, or nothing at that time. Takes the state as a whole, because shared it could not move

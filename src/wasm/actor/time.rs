@@ -14,7 +14,7 @@ impl Host for State {
     }
 
     async fn sleep_ms(&mut self, ms: u64) {
-        let until = after(self.process(), ms);
+        let until = after(&self.process(), ms);
         poll_fn(|_| self.poll_time(until)).await;
     }
 }

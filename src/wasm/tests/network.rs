@@ -11,6 +11,7 @@ use super::*;
 use crate::project::entry::WasmSpec;
 use crate::project::network::AllowList;
 use crate::wasm::network::{Network, Reach};
+use crate::wasm::serving::Serving;
 
 /// What is served: one connection at a time, each on its own thread.
 fn serve(handle: impl Fn(TcpStream) + Clone + Send + 'static) -> u16 {
@@ -405,7 +406,7 @@ fn network(world: &World, patterns: &[&str]) -> Network {
         list: AllowList::new(&owned(patterns)),
         ..Reach::default()
     };
-    Network::new(Arc::new(reach), process)
+    Network::new(Arc::new(reach), Arc::new(Serving::new(process, Packed::empty())))
 }
 
 fn at(text: &str) -> SocketAddr {

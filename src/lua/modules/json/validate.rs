@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::guarded::{self, Guarded, Interrupt};
 use crate::error::{Error, Kind, Result};
+use crate::lock::lock;
 use crate::lua::error;
 use crate::lua::host::{Call, context, false_failure, waiting};
 use crate::size;
@@ -177,7 +178,7 @@ impl Schemas {
         }
         let validator = compile(&json).map(Arc::new)?;
         if schema.text.len() <= KEPT_SIZE {
-            let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut compiled = lock(&self.compiled);
             compiled.truncate(KEPT - 1);
             compiled.push_front((schema.clone(), validator.clone()));
         }
@@ -185,7 +186,7 @@ impl Schemas {
     }
 
     fn kept(&self, schema: &Document) -> Option<Arc<Validator>> {
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut compiled = lock(&self.compiled);
         let at = compiled.iter().position(|(kept, _)| kept == schema)?;
         let found = compiled.remove(at)?;
         let validator = found.1.clone();

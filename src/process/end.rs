@@ -1,0 +1,238 @@
+//! How a process ends, or goes on as something else.
+//!
+//! Order of an end (`finish`): the body is dropped, a failure that nobody watches leaves its record, the pid stops
+//! resolving, names are released, the mailbox is discarded; then EXIT goes to every monitor, then a failure goes to every
+//! linked peer. Relations are closed under their own lock, so whoever monitors or links at the same moment either hears of
+//! the end or gets the error that the process is gone, never neither. A body that is not dropped within [`GRACE`], because
+//! it is in a long call or very large, is not waited for.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::control::phase;
+use super::kernel::unix_seconds;
+use super::mailbox::LinkDown;
+use super::scheduler::panicked;
+use super::{Body, Cause, Event, EventKind, Exit, Kernel, Process, Received, Upgrade};
+use crate::error::Result;
+use crate::log::{Level, Record};
+use crate::value::Value;
+
+/// A body that held at least this much is dropped off the workers: freeing a large state takes longer than a slice.
+const HEAVY: u64 = 4 << 20;
+
+/// How long an end waits for its body, when it is in a long call or takes long to drop.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// What a process runs.
+impl Kernel {
+    /// Its time runs from now on, if it has a limit.
+    pub(super) fn set_deadline(&self, process: &Arc<Process>) {
+        let at = process.max_execution().map(|allowed| self.now() + allowed);
+        if self.timers().deadline(process, at) {
+            self.scheduler().timers_changed();
+        }
+    }
+
+    /// Has a process that was just stepped go on as something else.
+    ///
+    /// # Errors
+    /// What [`Program::start`](super::Program::start) says: the process has nothing to run any more.
+    pub(super) fn upgrade(&self, process: &Arc<Process>, upgrade: Upgrade) -> Result<()> {
+        let before = process.take_body();
+        if process.memory() >= HEAVY {
+            self.io().spawn_blocking(move || drop(before));
+        } else {
+            drop(before);
+        }
+        process.become_other(upgrade)?;
+        self.set_deadline(process);
+        Ok(())
+    }
+}
+
+/// The end of a process.
+impl Kernel {
+    pub(super) fn out_of_time(&self, process: &Arc<Process>) {
+        let Some(allowed) = process.max_execution() else { return };
+        process.doom(Exit::out_of_time(allowed));
+    }
+
+    /// Ends a process: its body is dropped, then its end is told. `doomed`: the reason came from outside its body.
+    pub(super) fn finish(&self, process: &Arc<Process>, exit: Exit, doomed: bool) {
+        let first = process.phase.swap(phase::ENDED, Ordering::SeqCst) != phase::ENDED;
+        let body = process.take_body();
+        let heavy = body.is_some() && process.memory() >= HEAVY && Handle::try_current().is_ok();
+        if heavy && first {
+            process.set_ending(exit.clone());
+            self.wait_for_end(process);
+        }
+        if heavy {
+            let (kernel, ended) = (self.clone(), process.clone());
+            let close = move || kernel.settle(&ended, drop_body(body, exit, doomed));
+            self.io().spawn_blocking(close);
+        } else {
+            self.settle(process, drop_body(body, exit, doomed));
+        }
+    }
+
+    /// From now on the end of the process has [`GRACE`]; then it is told, whatever its body is at.
+    pub(super) fn wait_for_end(&self, process: &Arc<Process>) {
+        if self.timers().abandon(process, self.now() + GRACE) {
+            self.scheduler().timers_changed();
+        }
+    }
+
+    /// Tells the end of a process whose body is still busy, in a call that cannot be interrupted or with being dropped.
+    /// Whoever steps it drops it afterwards.
+    pub(super) fn abandon(&self, process: &Arc<Process>) {
+        if let Some(exit) = process.ending().or(process.reason()) {
+            self.finish(process, exit.clone(), true);
+        }
+    }
+
+    fn settle(&self, process: &Arc<Process>, (exit, received): (Exit, Vec<Received>)) {
+        if !process.settle() {
+            return;
+        }
+        let _acting = self.timers().acting();
+        let number = process.pid().number();
+        let (watchers, names) = process.relations().close();
+        let exit = Arc::new(exit);
+        // The record comes first: whoever finds the pid gone can rely on it.
+        self.report(process, &exit, &received, &watchers);
+        self.shard(number).remove(&number);
+        self.names().release(&names, process.pid());
+        let links = self.close_mailbox(process);
+        self.timers().forget(process);
+        process.host().dismiss();
+        process.set_exit(exit.clone());
+        for watcher in watchers {
+            self.tell_exit(watcher, process, &exit);
+        }
+        for peer in links {
+            self.break_link(peer, process, &exit);
+        }
+    }
+
+    /// Discards the mailbox and takes the process off the lists of those it monitored. Gives back whom it was linked to.
+    fn close_mailbox(&self, process: &Process) -> BTreeSet<u64> {
+        let closed = process.mailbox().close();
+        for target in closed.watching {
+            if let Some(target) = self.find_number(target) {
+                target.relations().remove_watcher(process.pid().number());
+            }
+        }
+        closed.links
+    }
+
+    /// Takes the ended process off the links of a peer; if it failed the peer ends too, or is told. The peer is doomed under
+    /// the lock of its mailbox, so that after an `unlink` nothing comes of the link any more.
+    fn break_link(&self, peer: u64, ended: &Process, exit: &Arc<Exit>) {
+        // A peer that ended meanwhile has closed its own end.
+        let Some(peer) = self.find_number(peer) else { return };
+        let number = ended.pid().number();
+        let mut mailbox = peer.mailbox();
+        if exit.error().is_none() {
+            return mailbox.unlink(number);
+        }
+        match mailbox.push_link_down(ended.pid(), exit, unix_seconds(), peer.host().mailbox) {
+            LinkDown::Told => peer.wake(),
+            LinkDown::Ends => peer.doom(Exit::link_broken(ended.pid(), exit)),
+            LinkDown::Unlinked => {}
+        }
+    }
+
+    fn tell_exit(&self, watcher: u64, ended: &Process, exit: &Arc<Exit>) {
+        // A watcher that ended meanwhile has nobody left to tell.
+        let Some(watcher) = self.find_number(watcher) else {
+            return;
+        };
+        let event = Event {
+            kind: EventKind::Exit(exit.clone()),
+            from: Some(ended.pid().clone()),
+            at: unix_seconds(),
+        };
+        let owed = watcher.mailbox().push_exit(event);
+        if owed {
+            watcher.wake();
+        }
+    }
+
+    /// The record of a failure: an error when nobody is told of it, else for those who want to know everything. `received`:
+    /// the messages that it took last.
+    fn report(&self, process: &Process, exit: &Exit, received: &[Received], watchers: &[u64]) {
+        let Some(error) = exit.error() else { return };
+        let (links, unread) = {
+            let mailbox = process.mailbox();
+            (mailbox.links().collect::<Vec<u64>>(), mailbox.len())
+        };
+        let stopped = exit.cause == Cause::Terminated && process.host().is_stopping();
+        let unobserved = watchers.is_empty() && links.is_empty() && !process.is_observed();
+        let level = if unobserved && !stopped {
+            Level::Error
+        } else {
+            Level::Debug
+        };
+        if !self.log().enabled(level) {
+            return;
+        }
+        let mut record = Record::new(level, "process failed")
+            .about(process.pid(), &process.entry())
+            .because(error);
+        if let Some(first) = error.details().filter(|_| exit.cause == Cause::LinkBroken) {
+            record = record.field("first", first.clone());
+        }
+        let told = watchers
+            .iter()
+            .chain(&links)
+            .filter_map(|number| self.find_number(*number));
+        record = list_field(record, "received", received.iter().map(shown_message));
+        record = list_field(record, "told", told.map(|told| told.pid().to_string()));
+        if unread > 0 {
+            record = record.field("unread", unread as i64);
+        }
+        self.log().record(record);
+    }
+}
+
+/// The record with a list of texts, if there are any.
+fn list_field(record: Record, name: &str, texts: impl Iterator<Item = String>) -> Record {
+    let texts: Vec<Value> = texts.map(Value::from).collect();
+    match texts.is_empty() {
+        true => record,
+        false => record.field(name, Value::array(texts)),
+    }
+}
+
+/// A message in the record of a failure.
+fn shown_message((from, topic): &Received) -> String {
+    match from {
+        Some(from) => format!("{topic} from {from}"),
+        None => topic.to_string(),
+    }
+}
+
+/// Closes a body; a panic while it does so is that process's own fault. Of a failure the messages that it took last come
+/// back too.
+fn drop_body(body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) -> (Exit, Vec<Received>) {
+    let Some(mut body) = body else {
+        return (exit, Vec::new());
+    };
+    let closed = catch_unwind(AssertUnwindSafe(|| {
+        let exit = if doomed { body.doomed(exit) } else { exit };
+        let received = if exit.error().is_some() {
+            body.last_received()
+        } else {
+            Vec::new()
+        };
+        drop(body);
+        (exit, received)
+    }));
+    closed.unwrap_or_else(|panic| (Exit::failed(panicked(&*panic)), Vec::new()))
+}

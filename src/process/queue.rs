@@ -1,0 +1,111 @@
+//! The order in which processes go on that could run: three lanes, for processes that were just woken, for those that have
+//! never run, and for those whose slice ended.
+//!
+//! Woken and new ones take turns and go first, so that whoever spawns without end holds up nobody who has a message; a
+//! preempted one waits at most seven beats of the tick for them. Within a lane it is first come, first served. Each worker
+//! has such a queue, and each host for the processes that its bound holds back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Process;
+
+/// Beats for which woken processes may keep a preempted one waiting.
+pub(super) const PREEMPTED_WAITS: u64 = 7;
+
+type Lane = VecDeque<Arc<Process>>;
+
+#[derive(Default)]
+pub(super) struct Queue {
+    woken: Lane,
+    new: Lane,
+    preempted: Lane,
+    /// It is the turn of a new one.
+    new_first: bool,
+    /// The beat in which a preempted one was last taken, or came when there was none.
+    preempted_at: u64,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, process: Arc<Process>, now: u64) {
+        if process.is_preempted() {
+            if self.preempted.is_empty() {
+                self.preempted_at = now;
+            }
+            self.preempted.push_back(process);
+        } else if process.steps() == 0 {
+            self.new.push_back(process);
+        } else {
+            self.woken.push_back(process);
+        }
+    }
+
+    /// Adds what another queue holds, which has waited already.
+    pub(super) fn append(&mut self, mut other: Queue) {
+        if self.preempted.is_empty() {
+            self.preempted_at = other.preempted_at;
+        }
+        self.woken.append(&mut other.woken);
+        self.new.append(&mut other.new);
+        self.preempted.append(&mut other.preempted);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.urgent() + self.preempted.len()
+    }
+
+    /// Length of the lanes of those that go first.
+    pub(super) fn urgent(&self) -> usize {
+        self.woken.len() + self.new.len()
+    }
+
+    /// Whose turn it is. `only_urgent`: none of those that were preempted, unless it has waited for long.
+    pub(super) fn pop(&mut self, only_urgent: bool, now: u64) -> Option<Arc<Process>> {
+        let overdue = !self.preempted.is_empty() && now >= self.preempted_at + PREEMPTED_WAITS;
+        if !overdue && let Some(process) = self.pop_urgent() {
+            return Some(process);
+        }
+        if overdue || !only_urgent {
+            self.preempted_at = now;
+            return self.preempted.pop_front();
+        }
+        None
+    }
+
+    fn pop_urgent(&mut self) -> Option<Arc<Process>> {
+        self.new_first = !self.new_first;
+        let (first, second) = match self.new_first {
+            true => (&mut self.new, &mut self.woken),
+            false => (&mut self.woken, &mut self.new),
+        };
+        first.pop_front().or_else(|| second.pop_front())
+    }
+
+    /// Whose turn it is, however long anybody has waited.
+    pub(super) fn pop_first(&mut self) -> Option<Arc<Process>> {
+        self.pop_urgent().or_else(|| self.preempted.pop_front())
+    }
+
+    /// The older half of each lane.
+    pub(super) fn split(&mut self) -> Queue {
+        Queue {
+            preempted: older_half(&mut self.preempted),
+            preempted_at: self.preempted_at,
+            ..self.split_urgent()
+        }
+    }
+
+    /// The older half of those that go first.
+    pub(super) fn split_urgent(&mut self) -> Queue {
+        Queue {
+            woken: older_half(&mut self.woken),
+            new: older_half(&mut self.new),
+            ..Queue::default()
+        }
+    }
+}
+
+fn older_half(lane: &mut Lane) -> Lane {
+    let rest = lane.split_off(lane.len().div_ceil(2));
+    std::mem::replace(lane, rest)
+}

@@ -1,0 +1,192 @@
+//! Whose turn it is. The beats are told, so that what is asserted is an order and not a time.
+
+use super::*;
+use crate::process::queue::{PREEMPTED_WAITS, Queue};
+
+/// A process that has run before and is ready again, in a world where nothing runs by itself.
+fn ready(world: &World, preempted: bool) -> Arc<Process> {
+    let process = world.sleeper();
+    process.count_step();
+    process.set_preempted(preempted);
+    process
+}
+
+fn turn(queue: &mut Queue, now: u64) -> Pid {
+    queue.pop(false, now).expect("somebody is ready").pid().clone()
+}
+
+#[test]
+fn a_woken_process_goes_before_preempted_ones_and_does_not_starve_them() {
+    let world = World::unmanned(|_| {});
+    let (hog, chatter) = (ready(&world, true), ready(&world, false));
+    let mut queue = Queue::default();
+    let mut now = 5;
+    for _ in 0..2 {
+        queue.push(hog.clone(), now);
+        let until = now + PREEMPTED_WAITS;
+        while now < until {
+            queue.push(chatter.clone(), now);
+            assert_eq!(turn(&mut queue, now), *chatter.pid());
+            now += 1;
+        }
+        queue.push(chatter.clone(), now);
+        assert_eq!(turn(&mut queue, now), *hog.pid(), "it has waited long enough");
+        assert_eq!(turn(&mut queue, now), *chatter.pid());
+    }
+}
+
+#[test]
+fn preempted_processes_take_turns_also_when_a_neighbour_helps() {
+    let world = World::unmanned(|_| {});
+    let hogs: Vec<_> = (0..4).map(|_| ready(&world, true)).collect();
+    let pids: Vec<Pid> = hogs.iter().map(|hog| hog.pid().clone()).collect();
+    let mut queue = Queue::default();
+    hogs.iter().for_each(|hog| queue.push(hog.clone(), 1));
+    for (hog, pid) in hogs.iter().zip(&pids).chain(hogs.iter().zip(&pids)) {
+        assert_eq!(turn(&mut queue, 2), *pid);
+        queue.push(hog.clone(), 2);
+    }
+    let mut thief = Queue::default();
+    thief.append(queue.split());
+    let order = |queue: &mut Queue| [turn(queue, 3), turn(queue, 3)];
+    assert_eq!(
+        order(&mut thief),
+        pids[..2],
+        "the neighbour takes those that wait longest"
+    );
+    assert_eq!(order(&mut queue), pids[2..]);
+}
+
+#[test]
+fn who_is_preempted_later_does_not_make_others_wait_longer() {
+    let world = World::unmanned(|_| {});
+    let [first, later] = [true, true].map(|preempted| ready(&world, preempted));
+    let chatter = ready(&world, false);
+    let mut queue = Queue::default();
+    queue.push(first.clone(), 1);
+    queue.push(later, PREEMPTED_WAITS);
+    queue.push(chatter, PREEMPTED_WAITS);
+    assert_eq!(turn(&mut queue, 1 + PREEMPTED_WAITS), *first.pid());
+}
+
+#[test]
+fn who_was_stolen_has_waited_before() {
+    let world = World::unmanned(|_| {});
+    let (hog, chatter) = (ready(&world, true), ready(&world, false));
+    let mut queue = Queue::default();
+    queue.push(hog.clone(), 1);
+    let mut thief = Queue::default();
+    thief.append(queue.split());
+    thief.push(chatter.clone(), 1);
+    thief.push(chatter.clone(), 1);
+    assert_eq!(turn(&mut thief, PREEMPTED_WAITS), *chatter.pid());
+    assert_eq!(turn(&mut thief, 1 + PREEMPTED_WAITS), *hog.pid());
+}
+
+#[test]
+fn what_a_host_holds_back_goes_on_in_the_order_of_its_turns() {
+    let world = World::unmanned(|host| host.workers = 1);
+    let (host, now) = (&world.host, 1);
+    let [running, hog, woken] = [false, true, false].map(|preempted| ready(&world, preempted));
+    assert!(host.enter(&running, now));
+    assert!(!host.enter(&hog, now) && !host.enter(&woken, now));
+    let next = host.leave(now).unwrap();
+    assert_eq!(next.pid(), woken.pid(), "it was woken, though it came last");
+    assert!(!host.enter(&running, now), "the place is kept for whose turn it is");
+    assert!(host.enter(&woken, now));
+    assert_eq!(host.leave(now).unwrap().pid(), running.pid());
+    assert!(host.enter(&running, now));
+    // However many are woken, who was preempted gets its turn.
+    assert!(!host.enter(&woken, now));
+    assert_eq!(host.leave(now + PREEMPTED_WAITS).unwrap().pid(), hog.pid());
+    assert!(host.enter(&hog, now));
+    assert_eq!(host.leave(now).unwrap().pid(), woken.pid());
+    assert!(host.enter(&woken, now));
+    assert!(host.leave(now).is_none());
+    assert!(host.enter(&hog, now), "nobody has the place");
+}
+
+#[test]
+fn long_slices_do_not_starve_who_was_just_woken() {
+    let world = World::new();
+    let [slices, turns] = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+    for _ in 0..4 {
+        let slices = slices.clone();
+        let program = Plain {
+            preempting: true,
+            ..World::program(move |_, _| {
+                let slices = slices.clone();
+                poll_fn(move |_| {
+                    std::thread::sleep(Duration::from_millis(4));
+                    slices.fetch_add(1, Ordering::SeqCst);
+                    Poll::Pending
+                })
+            })
+        };
+        world.kernel.spawn(world.request(program)).unwrap();
+    }
+    let counted = turns.clone();
+    world.spawn(move |process, _| {
+        let turns = counted.clone();
+        async move {
+            loop {
+                turns.fetch_add(1, Ordering::SeqCst);
+                yield_now(&process).await;
+            }
+        }
+    });
+    while slices.load(Ordering::SeqCst) < 100 {
+        std::thread::yield_now();
+    }
+    assert!(
+        turns.load(Ordering::SeqCst) > 20,
+        "{turns:?} turns beside {slices:?} slices"
+    );
+}
+
+#[test]
+fn hogs_and_chatter_go_on_side_by_side() {
+    let world = World::new();
+    let turns = Arc::new(AtomicUsize::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let hogs: Vec<_> = (0..4)
+        .map(|_| {
+            let (turns, stop) = (turns.clone(), stop.clone());
+            let program = Plain {
+                preempting: true,
+                ..World::program(move |_, _| {
+                    let (turns, stop) = (turns.clone(), stop.clone());
+                    poll_fn(move |_| {
+                        turns.fetch_add(1, Ordering::SeqCst);
+                        if stop.load(Ordering::SeqCst) {
+                            Poll::Ready(done())
+                        } else {
+                            Poll::Pending
+                        }
+                    })
+                })
+            };
+            world.kernel.spawn(world.request(program)).unwrap()
+        })
+        .collect();
+    let chatty = |stop: Arc<AtomicBool>| {
+        world.spawn(move |process, _| {
+            let stop = stop.clone();
+            async move {
+                while !stop.load(Ordering::SeqCst) {
+                    yield_now(&process).await;
+                }
+                done()
+            }
+        })
+    };
+    let chatters = [chatty(stop.clone()), chatty(stop.clone()), chatty(stop.clone())];
+    let before = turns.load(Ordering::SeqCst);
+    while turns.load(Ordering::SeqCst) < before + 100 {
+        std::thread::yield_now();
+    }
+    stop.store(true, Ordering::SeqCst);
+    for process in hogs.iter().chain(&chatters) {
+        assert_eq!(*world.exit(process), done());
+    }
+}
