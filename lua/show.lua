@@ -96,7 +96,7 @@ end
 local KEYWORDS = {}
 local WORDS =
 	"and break do else elseif end false for function goto if in local nil not or repeat return then true until while"
-for word in WORDS:gmatch("%a+") do
+for word in string.gmatch(WORDS, "%a+") do
 	KEYWORDS[word] = true
 end
 

@@ -16,6 +16,19 @@ const NATURAL: usize = 16;
 /// To be named as the `#[global_allocator]`.
 pub struct Allocator;
 
+/// Whether the system may give this program huge pages. A start touches a little of much memory, and clearing 2 MiB for each
+/// of the first blocks takes a third of the time that `wippy run` has; later huge pages make large states several times
+/// faster to walk. Where the system knows no such switch nothing happens.
+pub fn huge_pages(wanted: bool) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: sets a flag of this program; the unused arguments must be zero.
+    unsafe {
+        libc::prctl(libc::PR_SET_THP_DISABLE, libc::c_ulong::from(!wanted), 0, 0, 0);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = wanted;
+}
+
 /// Whether a block of that layout is aligned without asking.
 const fn is_natural(size: usize, align: usize) -> bool {
     align <= NATURAL && align <= size

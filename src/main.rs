@@ -6,6 +6,8 @@ use std::process::ExitCode;
 static ALLOCATOR: wippy::allocator::Allocator = wippy::allocator::Allocator;
 
 fn main() -> ExitCode {
+    // Until it has been at work for a while: `runtime` allows them then.
+    wippy::allocator::huge_pages(false);
     outlive_file_limits();
     wippy::cli::main(std::env::args_os())
 }

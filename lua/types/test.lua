@@ -416,8 +416,8 @@ function mock(owner, as_stub) end
 ---@return table owner
 function test.mock(owner, as_stub) end
 
----Stops the time of the test file: its timers, timeouts and time limits wait for `clock:advance("1h")`. Deadlines of tests,
----files and guests' own clocks stay in real time.
+---Stops the time of the test file: timers, timeouts, time limits and the delays before a call is made again wait for
+---`clock:advance("1h")`, in all of its processes. Deadlines of tests, files and guests' own clocks stay in real time.
 ---@return TestClock clock
 function test.clock() end
 

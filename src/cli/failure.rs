@@ -11,7 +11,7 @@ use crate::error::{Error, Frame, Kind};
 use crate::id::{EntryId, Pid};
 use crate::process::Cause;
 use crate::project::Registry;
-use crate::project::diagnostic::{Code, Diagnostic, Style, to_text};
+use crate::project::diagnostic::{Code, Diagnostic, Style, harmless, to_text};
 use crate::value::Value;
 
 /// Exit codes with a name; a guest's own code and a Lua main's number are the others.
@@ -67,6 +67,11 @@ impl Failure {
         }
     }
 
+    /// Something that the operating system does not let us do.
+    pub fn refused(what: &str, error: &std::io::Error) -> Failure {
+        Failure::new(code::FAILED, Error::internal(format!("{what}: {error}")))
+    }
+
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure::new(code::USAGE, Error::invalid(message))
     }
@@ -87,7 +92,7 @@ impl Failure {
     /// A process that ended otherwise than well. A guest that chose its exit code has said what it had to say.
     pub fn process(entry: &EntryId, pid: &Pid, cause: Cause, error: &Error) -> Failure {
         let code = match cause {
-            Cause::Code(code) => return Failure::silent(u8::try_from(code).unwrap_or(code::FAILED)),
+            Cause::Code(code) => return Failure::silent(low_byte(code)),
             Cause::TimeLimit => code::TIME,
             Cause::Limit => code::LIMIT,
             Cause::Trap => code::TRAP,
@@ -156,6 +161,14 @@ impl Failure {
     }
 }
 
+/// What the operating system keeps of a guest's exit code; one that is not 0 stays so.
+fn low_byte(exit: i32) -> u8 {
+    match exit.to_le_bytes()[0] {
+        0 if exit != 0 => code::FAILED,
+        byte => byte,
+    }
+}
+
 /// The one line that says what went wrong.
 fn head(error: &Error, process: Option<&(EntryId, Pid)>, paint: Paint) -> String {
     let title = match error.kind() {
@@ -171,15 +184,8 @@ fn head(error: &Error, process: Option<&(EntryId, Pid)>, paint: Paint) -> String
 
 /// A message of the program's: no control character reaches the terminal, and no endless text.
 fn shown(message: &str) -> String {
-    let visible = |c: char| {
-        if c.is_control() && !matches!(c, '\n' | '\t') {
-            '\u{fffd}'
-        } else {
-            c
-        }
-    };
     let end = message.floor_char_boundary(LONGEST);
-    let text: String = message[..end].chars().map(visible).collect();
+    let text = harmless(&message[..end]);
     match message.len() - end {
         0 => text,
         left => format!("{text}… ({left} more bytes)"),
@@ -292,7 +298,10 @@ mod tests {
             (Cause::Limit, 137),
             (Cause::Trap, 134),
             (Cause::Code(7), 7),
-            (Cause::Code(700), 1),
+            (Cause::Code(255), 255),
+            (Cause::Code(700), 188),
+            (Cause::Code(-1), 255),
+            (Cause::Code(512), 1),
         ] {
             assert_eq!(Failure::process(&entry, &pid, cause, &Error::internal("x")).code, code);
         }

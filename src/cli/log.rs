@@ -3,6 +3,7 @@
 //! A line longer than 8 KiB is split. When stderr is not read as fast as records come they are dropped, counted, and the
 //! number is told as soon as there is room.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -94,12 +95,13 @@ impl State {
 fn text(record: &Record, paint: Paint) -> String {
     let mut line = format!("{} {}", paint.dim(&clock(record.at)), level(record.level, paint));
     if !record.logger.is_empty() {
-        line.push_str(&format!(" {}:", record.logger));
+        line.push_str(&format!(" {}:", escaped(&record.logger)));
     }
     line.push(' ');
-    line.push_str(&record.message);
+    line.push_str(&escaped(&record.message));
     for (name, value) in &record.fields {
-        line.push_str(&format!(" {}{}", paint.dim(&format!("{name}=")), json::compact(value)));
+        let name = paint.dim(&format!("{}=", escaped(name)));
+        line.push_str(&format!(" {name}{}", escaped(&json::compact(value))));
     }
     if let Some(pid) = &record.pid {
         let entry = record
@@ -110,6 +112,23 @@ fn text(record: &Record, paint: Paint) -> String {
         line.push_str(&format!(" {}", paint.dim(&format!("[{entry}{pid}]"))));
     }
     split(&line)
+}
+
+/// Control characters in a form that does nothing to a terminal: `\u{1b}`. Lines and tabs stay.
+fn escaped(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    // The end of a line of other systems is no more than that.
+    for c in text.replace("\r\n", "\n").chars() {
+        match acts(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Ends every line, and breaks those that are too long.
@@ -179,6 +198,17 @@ mod tests {
         let lines = split(&text);
         assert!(lines.lines().all(|line| line.len() <= LONGEST_LINE));
         assert_eq!(lines.lines().collect::<String>(), text);
+    }
+
+    #[test]
+    fn control_characters_of_a_record_do_nothing_to_the_terminal() {
+        let record = Record::new(Level::Info, "\x1b[2Ja\0b\r\nc\td\re\u{9b}ä").field("\x07", "\x1b\u{9d}");
+        let line = text(&record, crate::cli::console::PLAIN);
+        let shown: String = line.split(" info ").skip(1).collect();
+        assert_eq!(
+            shown,
+            "\\u{1b}[2Ja\\u{0}b\nc\td\\re\\u{9b}ä \\u{7}=\"\\u001b\\u{9d}\"\n"
+        );
     }
 
     #[test]

@@ -26,14 +26,22 @@ pub fn project(globals: &Globals) -> Result<Project, Failure> {
 /// # Errors
 /// Exit 3 when the folder that was named does not exist, exit 4 for a field that is set of an entry that does not.
 pub fn find(globals: &Globals) -> Result<Option<Project>, Failure> {
-    let overrides = overrides(globals)?;
-    let project = folder(globals)?.map(|folder| system::load(&folder, &overrides));
+    let project = load(globals)?;
     if let Some(project) = &project {
-        overrides
+        overrides(globals)?
             .iter()
             .try_for_each(|change| target::any(project, &change.id).map(drop))?;
     }
     Ok(project)
+}
+
+/// The project, if there is one, whether it has the entries that the command line names or not.
+///
+/// # Errors
+/// Exit 3 when the folder that was named does not exist.
+pub fn load(globals: &Globals) -> Result<Option<Project>, Failure> {
+    let overrides = overrides(globals)?;
+    Ok(folder(globals)?.map(|folder| system::load(&folder, &overrides)))
 }
 
 /// What the command line says about fields of entries.

@@ -136,8 +136,7 @@ fn split(words: Vec<OsString>) -> Result<(String, Vec<String>), Failure> {
 pub fn run(job: &Job, globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let runtime = boot(job, globals, console)?;
     runtime.block_on(async {
-        let mut signals =
-            Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
+        let mut signals = Signals::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))?;
         session(&runtime, job, &mut signals, console).await
     })
 }

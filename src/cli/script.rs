@@ -136,7 +136,6 @@ fn unreadable(name: &str, error: &std::io::Error) -> Failure {
     Failure::new(code::PROJECT, Error::internal(format!("cannot read {name}: {error}")))
 }
 
-/// The hosts of a registry by id, for tests.
 #[cfg(test)]
 mod tests {
     use super::*;

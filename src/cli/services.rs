@@ -51,8 +51,7 @@ pub fn something_to_start(registry: &Registry) -> Result<(), Failure> {
 }
 
 async fn until_signal(runtime: &Runtime, registry: &Registry, log: &Log) -> Result<u8, Failure> {
-    let mut signals =
-        Signals::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
+    let mut signals = Signals::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))?;
     let ended = match first(runtime.start_services(Occasion::Alone), signals.next()).await {
         First::Left(Err(unstarted)) => Err(boot_failed(&unstarted, runtime, registry)),
         First::Right(signal) => Ok(signal.code()),

@@ -20,7 +20,10 @@ use crate::lua::modules::json::validate::Schemas;
 use crate::lua::modules::repl::{self, Desk};
 use crate::lua::modules::supervisor::{self, Calls};
 use crate::lua::modules::test::Bench;
-use crate::process::{Body, Declined, Doing, Exit, Instance, Process, Program, Progress, Received, Start, StepContext};
+use crate::lua::uses::Uses;
+use crate::process::{
+    Body, Cause, Declined, Doing, Evidence, Exit, Instance, Process, Program, Progress, Start, StepContext,
+};
 use crate::project::{Entry, Limits, LuaKind, LuaSpec, Registry, Spec};
 use crate::system::System;
 use crate::value::Packed;
@@ -31,6 +34,8 @@ pub struct LuaEngine {
     pub system: Arc<System>,
     /// The runner behind a test file, in a runtime that was made for one.
     pub bench: OnceLock<Arc<dyn Bench>>,
+    /// Where it is taken down what programs use, if somebody wants to know.
+    pub uses: Option<Arc<Uses>>,
     /// Who waits for a supervisor.
     pub calls: Arc<Calls>,
     /// For `json.validate`.
@@ -40,10 +45,16 @@ pub struct LuaEngine {
 
 impl LuaEngine {
     pub fn new(registry: Arc<Registry>, system: Arc<System>) -> Arc<LuaEngine> {
+        LuaEngine::noting(registry, system, None)
+    }
+
+    /// One that takes down what programs use.
+    pub fn noting(registry: Arc<Registry>, system: Arc<System>, uses: Option<Arc<Uses>>) -> Arc<LuaEngine> {
         Arc::new(LuaEngine {
             registry: RwLock::new(registry),
             system,
             bench: OnceLock::new(),
+            uses,
             calls: Arc::default(),
             schemas: Arc::default(),
             cache: Cache::default(),
@@ -317,7 +328,6 @@ impl<'a> Build<'a> {
         self.open.pop();
         let chunk = self.engine.compile(spec)?;
         self.declared.extend(declared(spec));
-        self.all |= self.declared.iter().any(|module| module.names_globals());
         self.add(&chunk, &imports);
         Ok(imports)
     }
@@ -337,11 +347,6 @@ impl<'a> Build<'a> {
         let chunk = self.engine.cache.compile(source)?;
         // A file that it requires may name what it does not.
         self.all |= chunk.words.contains("require");
-        let is_named = |module: &Module| chunk.words.contains(module.name());
-        self.all |= self
-            .declared
-            .iter()
-            .any(|module| module.names_globals() && is_named(module));
         self.add(&chunk, &[]);
         Ok(())
     }
@@ -451,10 +456,14 @@ impl Body for LuaBody {
         }
     }
 
-    fn last_received(&self) -> Vec<Received> {
-        match self {
+    fn evidence(&self, _: Cause) -> Evidence {
+        let received = match self {
             LuaBody::Running(driver) => driver.last_received(),
             _ => Vec::new(),
+        };
+        Evidence {
+            received,
+            ..Evidence::default()
         }
     }
 

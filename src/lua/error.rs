@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use mlua::{Lua, MetaMethod, UserData, UserDataFields, UserDataMethods, Value};
+use mlua::{Lua, MetaMethod, Table, UserData, UserDataFields, UserDataMethods, Value};
 
 use crate::error::{Error, Frame, Kind};
 use crate::lua::driver::Weight;
@@ -176,7 +176,8 @@ pub fn is_memory(failure: &mlua::Error) -> bool {
 }
 
 /// The error with which a coroutine ended that nobody caught: an Error is kept, every other value is shown with
-/// `tostring` in an Internal one. `traceback` is Lua's text, used for the frames if the error has none.
+/// `tostring` in an Internal one. `traceback` is Lua's text, used for the frames if the error has none. Runs nothing of the
+/// program's: a table with a `__tostring` is known by its type here.
 pub fn uncaught(value: &Value, traceback: &str) -> Error {
     let error = of_value(value).unwrap_or_else(|| Error::internal(display(value)).with_retryable(None));
     if error.frames().is_empty() {
@@ -189,9 +190,15 @@ pub fn uncaught(value: &Value, traceback: &str) -> Error {
 fn display(value: &Value) -> String {
     match value {
         Value::String(text) => text.to_string_lossy(),
-        // A `__tostring` of the user's may fail itself.
+        Value::Table(table) if has_shower(table) => type_name(value).to_owned(),
+        // What a Rust type shows may fail.
         other => other.to_string().unwrap_or_else(|_| type_name(other).to_owned()),
     }
+}
+
+fn has_shower(table: &Table) -> bool {
+    let shower = table.metatable().map(|meta| meta.raw_get::<Value>("__tostring"));
+    shower.is_some_and(|shower| !matches!(shower, Ok(Value::Nil)))
 }
 
 fn root(failure: &mlua::Error) -> &mlua::Error {

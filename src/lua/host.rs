@@ -7,9 +7,10 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use mlua::{FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, MultiValue, Value};
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 use crate::id::EntryId;
@@ -25,6 +26,10 @@ pub struct StateContext {
     entry: EntryId,
     pub engine: Arc<LuaEngine>,
     pub visible: Arc<Visible>,
+    /// Held while a check of `json.validate` runs or waits for a thread.
+    pub checking: tokio::sync::Mutex<()>,
+    /// What is free of the room for bytes on their way from files, in KiB; made by the first read.
+    pub reading: OnceLock<Arc<Semaphore>>,
     resources: Mutex<Vec<Weak<dyn Resource>>>,
 }
 
@@ -41,6 +46,8 @@ impl StateContext {
             process,
             engine,
             visible,
+            checking: tokio::sync::Mutex::default(),
+            reading: OnceLock::new(),
             resources: Mutex::default(),
         }
     }

@@ -70,6 +70,10 @@ const OUTSIDE: &[&str] = &[
     "return errors.new({message = 'x', details = {large}})",
     "return errors.wrap('x', large)",
     "return require('logger'):with({field = large})",
+    "return require('security').new_actor(large)",
+    "return require('security').new_actor('x', {large})",
+    "return require('time').fixed_zone(large, 0)",
+    "return require('time').now():in_location(require('time').fixed_zone(large, 0)):round(1)",
     "process.send(process.pid(), 't', large) return (process.inbox():receive())",
     "return process.with_context({large = large})",
     "return process.with_context({large = large}):with_options({})",
@@ -119,6 +123,20 @@ fn what_objects_hold_outside_of_the_state_counts() {
         };
         assert_eq!(ends(&keep), Cause::Limit, "{text}");
         assert_eq!(ends(&drop), Cause::Returned, "{text}");
+    }
+}
+
+#[test]
+fn texts_that_wait_for_their_check_count() {
+    let world = World::new();
+    for (checks, cause) in [(100, Cause::Limit), (10, Cause::Returned)] {
+        let text = format!(
+            "local json, large, done = require('json'), ('x'):rep(100000), channel.new({checks})
+            for i = 1, {checks} do coroutine.spawn(function() done:send(json.validate({{type = 'string'}}, large)) end) end
+            for i = 1, {checks} do assert(done:receive()) end"
+        );
+        let process = world.spawn(world.limited(&text, 4 << 20), &[]).unwrap();
+        assert_eq!(world.end(&process).cause, cause, "{checks}");
     }
 }
 

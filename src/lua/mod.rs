@@ -3,7 +3,7 @@
 //! One state per process. `compile` turns sources into shared bytecode, `engine` makes programs and bodies of it. `driver`
 //! makes a state that holds exactly what the contract lists, resumes its coroutines, and is the only place (with `stack`)
 //! that uses the raw Lua API. `host` is what a module author sees, `modules` has one file per Lua module, `error` is the
-//! border post for errors.
+//! border post for errors, `uses` takes down what programs need.
 
 #[cfg(test)]
 mod bounds;
@@ -26,5 +26,6 @@ mod test_support;
 #[cfg(test)]
 mod tests;
 pub mod tree;
+pub mod uses;
 
 pub use engine::LuaEngine;

@@ -5,10 +5,12 @@
 //! metatable and gets it again on the other side.
 //!
 //! Everything here runs inside `raw::host` or `Driver::lifted`: nothing raises but for a stack that is too deep, which is
-//! checked for.
+//! checked for. A message can have more values than the stack of who receives it has room for: only who needs all of them
+//! on the stack calls [`push`], and asks whether they are there.
 
-use std::collections::HashMap;
 use std::ffi::c_int;
+
+use rustc_hash::FxHashMap;
 
 use super::driver::Driver;
 use super::driver::raw::*;
@@ -65,6 +67,12 @@ pub struct Scratch {
 /// The most data that one value may be: positions in it are 32 bits wide. Tests have less to fill.
 const MOST: usize = if cfg!(test) { 64 << 20 } else { 1 << 30 };
 
+#[cold]
+fn too_large() -> Error {
+    let most = size::format(MOST as u64);
+    Error::invalid(format!("value is too large to be copied: more than {most}"))
+}
+
 struct Packing {
     l: Lua,
     packer: Packer,
@@ -79,8 +87,6 @@ struct Level {
     length: i64,
     array: i64,
     pairs: u32,
-    /// The array part is done.
-    in_pairs: bool,
     /// The table is a key; its value waits below it.
     is_key: bool,
 }
@@ -127,14 +133,12 @@ impl Packing {
         Ok(())
     }
 
+    #[inline]
     fn has_room_for(&self, more: usize) -> Result<()> {
-        if self.packer.size().saturating_add(more) <= MOST {
-            return Ok(());
+        match self.packer.size().saturating_add(more) <= MOST {
+            true => Ok(()),
+            false => Err(too_large()),
         }
-        Err(Error::invalid(format!(
-            "value is too large to be copied: more than {}",
-            size::format(MOST as u64)
-        )))
     }
 
     unsafe fn error_at(&self, driver: &mut Driver, index: c_int) -> Option<Error> {
@@ -171,7 +175,6 @@ impl Packing {
                 length: lua_rawlen(l, -1) as i64,
                 array: 0,
                 pairs: 0,
-                in_pairs: false,
                 is_key,
             });
             lua_pushnil(l);
@@ -185,20 +188,14 @@ impl Packing {
         // SAFETY: each level has its table and key on top when it is its turn; `lua_next` gets a key it gave before.
         unsafe {
             while let Some(level) = self.open.last_mut() {
-                if level.in_pairs || level.array < level.length {
-                    if level.in_pairs {
-                        if lua_next(l, -2) == 0 {
-                            self.leave(driver)?;
-                        } else {
-                            self.pair(driver)?;
-                        }
-                    } else {
-                        level.array += 1;
-                        let kind = lua_rawgeti(l, -2, level.array);
-                        self.item(driver, kind)?;
-                    }
+                if level.array < level.length {
+                    level.array += 1;
+                    let kind = lua_rawgeti(l, -2, level.array);
+                    self.item(driver, kind)?;
+                } else if lua_next(l, -2) == 0 {
+                    self.leave(driver)?;
                 } else {
-                    level.in_pairs = true;
+                    self.pair(driver)?;
                 }
             }
         }
@@ -226,7 +223,8 @@ impl Packing {
         // SAFETY: key and value are on top.
         unsafe {
             let (key, value) = (lua_type(l, -2), lua_type(l, -1));
-            if self.is_array_key() || !self.crosses(driver, -1, value) || !self.crosses(driver, -2, key) {
+            let is_array_key = key == LUA_TNUMBER && self.is_array_key();
+            if is_array_key || !self.crosses(driver, -1, value) || !self.crosses(driver, -2, key) {
                 lua_pop(l, 1);
                 return Ok(());
             }
@@ -283,14 +281,14 @@ impl Packing {
 #[derive(Default)]
 struct Seen {
     few: Vec<(*const std::ffi::c_void, TableMark)>,
-    many: HashMap<*const std::ffi::c_void, TableMark>,
+    many: FxHashMap<*const std::ffi::c_void, TableMark>,
 }
 
 impl Seen {
     fn clear(&mut self) {
         self.few.clear();
         if !self.many.is_empty() {
-            self.many = HashMap::new();
+            self.many = FxHashMap::default();
         }
     }
 
@@ -315,32 +313,66 @@ impl Seen {
     }
 }
 
-/// Pushes all values. What the stack has no room for is cut off as nil.
+/// Pushes all values and says how many; none, and nothing is pushed, when the stack has no room for all of them.
 ///
 /// # Safety
 /// The memory limit is lifted.
-pub unsafe fn push(l: Lua, driver: &mut Driver, packed: &Packed) {
+#[must_use = "the values may not be there"]
+pub unsafe fn push(l: Lua, driver: &mut Driver, packed: &Packed) -> Option<c_int> {
+    let count = c_int::try_from(packed.len()).ok()?;
+    // SAFETY: as stated; there is room for what is pushed.
+    unsafe {
+        if lua_checkstack(l, count.saturating_add(SLOTS)) == 0 {
+            return None;
+        }
+        push_each(l, driver, packed, packed.len(), |_| {});
+    }
+    Some(count)
+}
+
+/// Pushes the first value, nil for none.
+///
+/// # Safety
+/// The memory limit is lifted; there is room for three values, as in every C function.
+pub unsafe fn push_first(l: Lua, driver: &mut Driver, packed: &Packed) {
     // SAFETY: as stated.
     unsafe {
-        let Ok(count) = c_int::try_from(packed.len()) else {
-            return;
-        };
-        if lua_checkstack(l, count.saturating_add(SLOTS)) == 0 {
-            return;
+        match packed.is_empty() {
+            true => lua_pushnil(l),
+            false => push_each(l, driver, packed, 1, |_| {}),
         }
-        let mut reader = packed.reader();
-        if packed.is_shared() {
+    }
+}
+
+/// Makes the values the items of the array on top, from 1 on. However many they are, the stack holds one at a time.
+///
+/// # Safety
+/// As for [`push_first`].
+pub unsafe fn fill_array(l: Lua, driver: &mut Driver, packed: &Packed) {
+    // SAFETY: as stated; storing takes the value off the stack again.
+    unsafe {
+        let array = lua_gettop(l);
+        push_each(l, driver, packed, packed.len(), |index| lua_rawseti(l, array, index));
+    }
+}
+
+/// Pushes that many of the values, one after the other, calling `then` with the position of each when it is on top. A table
+/// that lies deeper than the stack has room for becomes nil.
+unsafe fn push_each(l: Lua, driver: &mut Driver, packed: &Packed, count: usize, mut then: impl FnMut(i64)) {
+    let mut reader = packed.reader();
+    // SAFETY: as the callers say.
+    unsafe {
+        let made = packed.is_shared().then(|| {
             // Tables that were made, by their marks, lie below the values.
             lua_createtable(l, 0, 0);
-            let made = lua_gettop(l);
-            for _ in 0..count {
-                push_one(l, driver, &mut reader, Some(made));
-            }
+            lua_gettop(l)
+        });
+        for index in 1..=count {
+            push_one(l, driver, &mut reader, made);
+            then(index as i64);
+        }
+        if let Some(made) = made {
             lua_remove(l, made);
-        } else {
-            for _ in 0..count {
-                push_one(l, driver, &mut reader, None);
-            }
         }
     }
 }

@@ -137,12 +137,14 @@ impl World {
     }
 
     pub fn end(&self, process: &Arc<Process>) -> Arc<Exit> {
+        let exit = self.ends_within(process, Duration::from_secs(60));
+        exit.expect("the process ends")
+    }
+
+    /// Its end, if it comes within that time.
+    pub fn ends_within(&self, process: &Arc<Process>, time: Duration) -> Option<Arc<Exit>> {
         let exited = process.exited();
-        io().block_on(async {
-            tokio::time::timeout(Duration::from_secs(60), exited)
-                .await
-                .expect("the process ends")
-        })
+        io().block_on(async { tokio::time::timeout(time, exited).await.ok() })
     }
 }
 

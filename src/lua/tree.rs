@@ -50,15 +50,46 @@ fn is_key(value: &LuaValue) -> bool {
 
 /// The value as plain data. Functions, coroutines and every userdata but an Error become nil, as in a message.
 pub fn from_lua(value: &LuaValue) -> mlua::Result<Value> {
-    let mut budget = BUDGET;
-    lift(value, DEPTH, &mut budget)
+    Budget::default().lift(value)
 }
 
-/// Values of one tree: shared tables are copied each time they occur, and must not multiply without end.
-const BUDGET: usize = 1_000_000;
+/// What trees that belong together may hold: shared tables and strings are copied each time they occur, and must not
+/// multiply without end. What goes beyond is left out.
+pub struct Budget {
+    values: usize,
+    /// Of strings.
+    bytes: usize,
+}
 
-fn lift(value: &LuaValue, depth: usize, budget: &mut usize) -> mlua::Result<Value> {
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget {
+            values: 1_000_000,
+            bytes: 64 << 20,
+        }
+    }
+}
+
+impl Budget {
+    /// As [`from_lua`], within what is left.
+    ///
+    /// # Errors
+    /// When the state has no memory.
+    pub fn lift(&mut self, value: &LuaValue) -> mlua::Result<Value> {
+        lift(value, DEPTH, self)
+    }
+
+    /// Whether a string of that length fits.
+    fn takes(&mut self, length: usize) -> bool {
+        let left = self.bytes.checked_sub(length);
+        self.bytes = left.unwrap_or(self.bytes);
+        left.is_some()
+    }
+}
+
+fn lift(value: &LuaValue, depth: usize, budget: &mut Budget) -> mlua::Result<Value> {
     Ok(match value {
+        LuaValue::String(text) if !budget.takes(text.as_bytes().len()) => Value::Nil,
         LuaValue::Boolean(flag) => Value::Bool(*flag),
         LuaValue::Integer(number) => Value::Int(*number),
         LuaValue::Number(number) => Value::Float(*number),
@@ -68,11 +99,13 @@ fn lift(value: &LuaValue, depth: usize, budget: &mut usize) -> mlua::Result<Valu
     })
 }
 
-fn lift_table(table: &mlua::Table, depth: usize, budget: &mut usize) -> mlua::Result<Value> {
+fn lift_table(table: &mlua::Table, depth: usize, budget: &mut Budget) -> mlua::Result<Value> {
     let mut out = Table::default();
     for pair in table.pairs::<LuaValue, LuaValue>() {
-        let Some(left) = budget.checked_sub(1) else { break };
-        *budget = left;
+        let Some(left) = budget.values.checked_sub(1) else {
+            break;
+        };
+        budget.values = left;
         let (key, item) = pair?;
         let item = lift(&item, depth, budget)?;
         match key {
@@ -148,6 +181,20 @@ mod tests {
         let back = from_lua(&to_lua(&lua, &tree).unwrap()).unwrap();
         assert_eq!(back.get("list"), tree.get("list"));
         assert_eq!(back.get("flag"), tree.get("flag"));
+    }
+
+    #[test]
+    fn shared_strings_do_not_multiply_without_end() {
+        let lua = Lua::new();
+        let value: LuaValue = lua
+            .load("local s, t = ('x'):rep(1 << 20), {} for i = 1, 1000 do t[i] = s end return t")
+            .eval()
+            .unwrap();
+        let (mut budget, mut held) = (Budget::default(), 0);
+        for _ in 0..3 {
+            held += budget.lift(&value).unwrap().weight();
+        }
+        assert!((64 << 20..66 << 20).contains(&held), "{held}");
     }
 
     #[test]

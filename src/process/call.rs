@@ -71,13 +71,14 @@ impl Call {
     /// caller of a process got a CANCEL.
     pub async fn run(self) -> Result<Packed> {
         let options = self.target.options.overridden_by(&self.options);
-        let id = self.target.id.clone();
+        let (id, kernel) = (self.target.id.clone(), self.caller.kernel().clone());
         let work = async { Attempts::of(self).await?.run(options.retry()).await };
         match options.timeout() {
             None => work.await,
-            Some(allowed) => tokio::time::timeout(allowed, work)
-                .await
-                .unwrap_or_else(|_| Err(out_of_time(&id, allowed))),
+            Some(allowed) => match first(work, kernel.sleep(allowed)).await {
+                First::Left(result) => result,
+                First::Right(()) => Err(out_of_time(&id, allowed)),
+            },
         }
     }
 }
@@ -120,7 +121,9 @@ impl Attempts {
         if let Some(retry) = retry {
             for attempt in 1..retry.max_attempts {
                 match self.attempt(self.args.clone()).await {
-                    Err(error) if retry.wants_another(&error) => tokio::time::sleep(retry.delay(attempt)).await,
+                    Err(error) if retry.wants_another(&error) => {
+                        self.caller.kernel().sleep(retry.delay(attempt)).await;
+                    }
                     result => return result,
                 }
             }

@@ -1,8 +1,8 @@
 //! The kernel's time: the machine's, or one that can be stopped and moved by hand, for tests.
 //!
 //! Moved time goes from timer to timer: after each the processes run until all of them wait, so what is due later sees what
-//! was done before. Only waiting for the kernel's timers takes such time; files, guests' own clocks and calls that wait for
-//! them go on in the machine's.
+//! was done before. Only waiting for the kernel's timers takes such time: sleeps, timeouts, time limits, delays between the
+//! attempts of a call. Files, guests' own clocks, and calls that wait for them go on in the machine's.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -79,6 +79,11 @@ impl Clock {
             let real = nanos(self.base.elapsed());
             stand.ahead = signed(stopped).saturating_sub(signed(real));
         }
+    }
+
+    /// Whether it is the machine's for ever.
+    pub(super) fn is_real(&self) -> bool {
+        self.own.is_none()
     }
 
     pub(super) fn is_stopped(&self) -> bool {

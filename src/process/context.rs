@@ -23,6 +23,13 @@ pub struct Actor {
     pub meta: Value,
 }
 
+impl Actor {
+    /// About how many bytes it holds.
+    pub fn weight(&self) -> usize {
+        self.id.len() + self.meta.weight()
+    }
+}
+
 /// The policies in force.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scope {
@@ -55,10 +62,7 @@ impl Context {
             .values
             .iter()
             .map(|(name, value)| name.len() + value.size() + size_of::<Packed>());
-        let actor = self
-            .actor
-            .as_ref()
-            .map_or(0, |actor| actor.id.len() + actor.meta.weight());
+        let actor = self.actor.as_ref().map_or(0, |actor| actor.weight());
         let policies = self.scope.iter().flat_map(|scope| &scope.policies);
         values.sum::<usize>() + actor + policies.map(String::len).sum::<usize>()
     }

@@ -327,7 +327,10 @@ impl Process {
 
     /// Whether it would read a CANCEL. A stop terminates a process that would not.
     pub fn set_hears_cancel(&self, hears: bool) {
-        self.hears_cancel.store(hears, Ordering::SeqCst);
+        // Said at every wait, and hardly ever something new.
+        if self.hears_cancel() != hears {
+            self.hears_cancel.store(hears, Ordering::SeqCst);
+        }
     }
 
     pub(super) fn hears_cancel(&self) -> bool {

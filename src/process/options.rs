@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::value::Value;
 
 /// A century: longer delays are as good as for ever.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(super) const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// What is set of the options of a call. Unknown ones are ignored.
 #[derive(Clone, Debug, Default, PartialEq)]

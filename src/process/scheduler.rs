@@ -492,6 +492,8 @@ pub(super) fn fire(kernel: &Kernel) {
         Purpose::Wake => process.wake(),
         Purpose::Deadline => kernel.out_of_time(process),
         Purpose::Abandon => kernel.abandon(process),
+        // No process has one.
+        Purpose::Sleep => {}
     });
 }
 

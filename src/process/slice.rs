@@ -31,20 +31,24 @@ thread_local! {
 
 /// Runs `code`; if it outlasts a slice, this thread gets SIGURG until it is done. Outside of a worker it just runs.
 pub fn signalled<T>(code: impl FnOnce() -> T) -> T {
-    struct Reset(Option<Arc<Slot>>);
+    struct Reset;
     impl Drop for Reset {
         fn drop(&mut self) {
-            if let Some(slot) = &self.0 {
-                slot.since.store(0, Ordering::Release);
-            }
+            begin_at(0);
         }
     }
-    let slot = SLOT.with_borrow(Clone::clone);
-    if let Some(slot) = &slot {
-        slot.since.store(ticker::now(), Ordering::Release);
-    }
-    let _reset = Reset(slot);
+    begin_at(ticker::now());
+    let _reset = Reset;
     code()
+}
+
+/// Notes the beat in which the bracket of this thread begins; 0 for its end.
+fn begin_at(beat: u64) {
+    SLOT.with_borrow(|slot| {
+        if let Some(slot) = slot {
+            slot.since.store(beat, Ordering::Release);
+        }
+    });
 }
 
 impl Slot {

@@ -1,17 +1,20 @@
 //! Timers of the kernel: at most one wake-up, one deadline and one end of patience per process, fired by the workers between
-//! two steps.
+//! two steps; and under a clock that can be stopped those of calls that wait.
 //!
 //! A body keeps its own timers and asks only for the nearest one ([`Process::wake_at`](super::Process::wake_at)); so the
-//! number of entries here is bounded by the number of processes. An entry that became too early is left in place: it
+//! number of entries here is bounded by the number of processes and calls. An entry that became too early is left in place: it
 //! wakes its process once for nothing, which is cheaper than moving it at every receive with a timeout.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::Process;
 use super::clock::Clock;
+use super::options::FOREVER;
+use super::{Kernel, Process};
 use crate::lock::lock;
 
 /// What an entry is for.
@@ -22,8 +25,17 @@ pub(super) enum Purpose {
     Deadline,
     /// An end that takes too long is not waited for any more.
     Abandon,
+    /// A future waits, [`Kernel::sleep`].
+    Sleep,
 }
 
+/// Whom an entry concerns.
+enum Whom {
+    Process(Arc<Process>),
+    Future(Waker),
+}
+
+/// Behind the time the number of a process or of a future.
 type Key = (Instant, u64, Purpose);
 
 /// The nearest entry's time as nanoseconds since the clock's base; this stands for "none".
@@ -31,8 +43,10 @@ const NEVER: u64 = u64::MAX;
 
 pub(super) struct Timers {
     pub(super) clock: Clock,
-    entries: Mutex<BTreeMap<Key, Arc<Process>>>,
+    entries: Mutex<BTreeMap<Key, Whom>>,
     next: AtomicU64,
+    /// Futures that have waited so far.
+    sleepers: AtomicU64,
     /// See [`Timers::acting`].
     acting: AtomicUsize,
 }
@@ -60,6 +74,7 @@ impl Timers {
             clock,
             entries: Mutex::default(),
             next: AtomicU64::new(NEVER),
+            sleepers: AtomicU64::new(0),
             acting: AtomicUsize::new(0),
         }
     }
@@ -74,7 +89,7 @@ impl Timers {
         if let Some(before) = armed.wake.replace(at) {
             entries.remove(&key(before, process, Purpose::Wake));
         }
-        entries.insert(key(at, process, Purpose::Wake), process.clone());
+        entries.insert(key(at, process, Purpose::Wake), Whom::Process(process.clone()));
         self.publish(&entries)
     }
 
@@ -101,8 +116,22 @@ impl Timers {
 
     fn insert(&self, process: &Arc<Process>, purpose: Purpose, at: Instant) -> bool {
         let mut entries = self.lock();
-        entries.insert(key(at, process, purpose), process.clone());
+        entries.insert(key(at, process, purpose), Whom::Process(process.clone()));
         self.publish(&entries)
+    }
+
+    /// Wakes a future at that time. True when the nearest time of all moved forward.
+    fn sleep(&self, at: Instant, number: u64, waker: &Waker) -> bool {
+        let mut entries = self.lock();
+        entries.insert((at, number, Purpose::Sleep), Whom::Future(waker.clone()));
+        self.publish(&entries)
+    }
+
+    /// Forgets a future that waits no longer.
+    fn forget_sleep(&self, at: Instant, number: u64) {
+        let mut entries = self.lock();
+        entries.remove(&(at, number, Purpose::Sleep));
+        self.publish(&entries);
     }
 
     /// Forgets a process that ended.
@@ -130,28 +159,29 @@ impl Timers {
     }
 
     /// Takes what is due, earliest first.
-    fn take_due(&self) -> Vec<(Purpose, Arc<Process>)> {
+    fn take_due(&self) -> Vec<(Key, Whom)> {
         let now = self.clock.now();
-        let due: Vec<_> = {
-            let mut entries = self.lock();
-            let later = entries.split_off(&(now, u64::MAX, Purpose::Abandon));
-            let due = std::mem::replace(&mut *entries, later);
-            self.publish(&entries);
-            due.into_iter().collect()
-        };
-        due.into_iter()
-            .map(|((at, _, purpose), process)| {
-                process.armed().disarm(purpose, at);
-                (purpose, process)
-            })
-            .collect()
+        let mut entries = self.lock();
+        let later = entries.split_off(&(now, u64::MAX, Purpose::Sleep));
+        let due = std::mem::replace(&mut *entries, later);
+        self.publish(&entries);
+        due.into_iter().collect()
     }
 
-    /// Does `act` to what is due, earliest first.
+    /// Wakes the futures that are due and does `act` to the processes that are, earliest first.
     pub(super) fn fire(&self, mut act: impl FnMut(Purpose, &Arc<Process>)) {
         let _acting = self.acting();
-        for (purpose, process) in self.take_due() {
-            act(purpose, &process);
+        let due = self.take_due();
+        for ((at, _, purpose), whom) in &due {
+            if let Whom::Process(process) = whom {
+                process.armed().disarm(*purpose, *at);
+            }
+        }
+        for ((_, _, purpose), whom) in due {
+            match whom {
+                Whom::Process(process) => act(purpose, &process),
+                Whom::Future(waker) => waker.wake(),
+            }
         }
     }
 
@@ -181,14 +211,14 @@ impl Timers {
         Some(Duration::from_nanos(next.saturating_sub(now)))
     }
 
-    fn publish(&self, entries: &BTreeMap<Key, Arc<Process>>) -> bool {
+    fn publish(&self, entries: &BTreeMap<Key, Whom>) -> bool {
         let next = entries
             .first_key_value()
             .map_or(NEVER, |((at, ..), _)| self.clock.since_base(*at));
         self.next.swap(next, Ordering::SeqCst) > next
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Process>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Whom>> {
         lock(&self.entries)
     }
 }
@@ -203,6 +233,8 @@ impl Armed {
             Purpose::Wake => &mut self.wake,
             Purpose::Deadline => &mut self.deadline,
             Purpose::Abandon => &mut self.abandon,
+            // No process has one.
+            Purpose::Sleep => return,
         };
         if *slot == Some(at) {
             *slot = None;
@@ -212,4 +244,52 @@ impl Armed {
 
 fn key(at: Instant, process: &Process, purpose: Purpose) -> Key {
     (at, process.pid().number(), purpose)
+}
+
+impl Kernel {
+    /// Waits in the kernel's time: for ever under a clock that stands still and is not moved.
+    pub(super) async fn sleep(&self, duration: Duration) {
+        match self.timers().clock.is_real() {
+            // tokio's timers are made for many, and cost the workers nothing.
+            true => tokio::time::sleep(duration).await,
+            false => Sleep::of(self.clone(), duration).await,
+        }
+    }
+}
+
+/// See [`Kernel::sleep`].
+struct Sleep {
+    kernel: Kernel,
+    at: Instant,
+    number: u64,
+}
+
+impl Sleep {
+    fn of(kernel: Kernel, duration: Duration) -> Sleep {
+        Sleep {
+            at: kernel.now() + duration.min(FOREVER),
+            number: kernel.timers().sleepers.fetch_add(1, Ordering::Relaxed),
+            kernel,
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.kernel.now() >= self.at {
+            return Poll::Ready(());
+        }
+        if self.kernel.timers().sleep(self.at, self.number, context.waker()) {
+            self.kernel.scheduler().timers_changed();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.kernel.timers().forget_sleep(self.at, self.number);
+    }
 }

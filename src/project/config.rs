@@ -13,7 +13,6 @@ use super::load::Origin;
 use super::place::Source;
 use super::yaml::{Map, Node};
 use crate::log::Level;
-use crate::value::Value;
 
 pub const LOCK: &str = "wippy.lock";
 pub const CONFIG: &str = ".wippy.yaml";
@@ -22,9 +21,6 @@ pub const CONFIG: &str = ".wippy.yaml";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub logger: Logger,
-    /// The section as written, nil without one.
-    pub lua: Value,
-    pub security: Value,
     /// How long a shutdown may take in all.
     pub shutdown_timeout: Duration,
     /// Bytes; for entries that say nothing. 0 is none.
@@ -35,8 +31,6 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             logger: Logger::default(),
-            lua: Value::Nil,
-            security: Value::Nil,
             shutdown_timeout: Duration::from_secs(30),
             max_memory: Limits::default().max_memory,
         }
@@ -51,6 +45,12 @@ pub struct Logger {
     /// Each as a JSON object.
     pub json: Option<bool>,
 }
+
+/// Sections that are known and change nothing, and why.
+const WITHOUT_EFFECT: [(&str, &str); 2] = [
+    ("lua", "Lua has no settings but the limits of its entries"),
+    ("security", "there are no policies, every operation is allowed"),
+];
 
 const LEVELS: [(&str, Level); 4] = [
     ("debug", Level::Debug),
@@ -87,10 +87,11 @@ impl Config {
     pub(super) fn read(folder: &Path, found: &mut Vec<Diagnostic>) -> Config {
         let mut config = Config::default();
         with_file(folder, CONFIG, found, |fields| {
-            let section = |name: &str| fields.node(name).map_or(Value::Nil, Node::to_value);
             config.logger = Logger::read(&fields.map("logger"));
-            config.lua = section("lua");
-            config.security = section("security");
+            for (name, why) in WITHOUT_EFFECT.into_iter().filter(|(name, _)| fields.has(name)) {
+                let found = Diagnostic::new(Code::NoEffect, format!("`{name}` has no effect: {why}"));
+                fields.reader.report_key(&fields.steps(name), found);
+            }
             if let Some(timeout) = fields.map("shutdown").duration("timeout") {
                 config.shutdown_timeout = timeout;
             }

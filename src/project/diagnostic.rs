@@ -84,6 +84,7 @@ codes! {
     LimitRange "limit-range" Error Invalid,
     MountOverlap "mount-overlap" Warning Invalid,
     MissingHost "missing-host" Warning NotFound,
+    NoEffect "no-effect" Warning Invalid,
 }
 
 /// Lines longer than this are shown around the column only.
@@ -374,6 +375,12 @@ fn visible(c: char) -> char {
     if c.is_control() && c != '\t' { '\u{fffd}' } else { c }
 }
 
+/// The text with its lines, and without other control characters.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c == '\n' { c } else { visible(c) }).collect()
+}
+
+/// The text as one line that can be shown anywhere.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c == '\n' { ' ' } else { visible(c) }).collect()
 }

@@ -195,6 +195,23 @@ pub struct LuaSpec {
     pub pool: Option<PoolSpec>,
 }
 
+impl LuaSpec {
+    /// A program from its source alone, as tests and benches make one: its `main`, without modules, under the usual limits.
+    pub fn of_source(kind: LuaKind, source: &str) -> LuaSpec {
+        LuaSpec {
+            kind,
+            source: source.into(),
+            chunk: "main.lua".to_owned(),
+            first_line: 1,
+            method: "main".to_owned(),
+            modules: Vec::new(),
+            imports: Vec::new(),
+            limits: Limits::default(),
+            pool: None,
+        }
+    }
+}
+
 /// Where the bytes of a WASM entry come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WasmSource {
@@ -392,8 +409,9 @@ pub struct ProcessHostSpec {
     pub mailbox_bytes: usize,
     /// None when unset.
     pub density: Option<Density>,
+    /// None when unset or 0.
     pub max_instances: Option<u64>,
-    /// Bytes; none when unset, the default is 128 KiB.
+    /// Bytes; none when unset or 0, the default is 128 KiB.
     pub max_stack: Option<u64>,
 }
 

@@ -516,8 +516,8 @@ impl Decoder<'_> {
                 .size("mailbox_bytes", Code::BadValue)
                 .map_or(default.mailbox_bytes, whole),
             density: wasm.word("density", &schema::DENSITIES, "invalid wasm.density"),
-            max_instances: wasm.count("max_instances", Code::BadValue),
-            max_stack: wasm.size("max_stack", Code::BadValue),
+            max_instances: wasm.count("max_instances", Code::BadValue).filter(|count| *count > 0),
+            max_stack: wasm.size("max_stack", Code::BadValue).filter(|size| *size > 0),
         }
     }
 
@@ -583,6 +583,8 @@ impl Decoder<'_> {
 
     fn default_host(&mut self) {
         let meta = self.fields.map("meta");
+        // Says so when it is no text.
+        meta.text("default_host");
         let options = match meta.node("options") {
             Some(Node::Map(_)) => Some(meta.map("options")),
             _ => None,

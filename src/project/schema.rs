@@ -182,7 +182,9 @@ const WASM: &[Field] = &[
     optional("limits.max_handles", Count),
 ];
 
-const COMMAND: &[Field] = &[
+/// What a process may say about itself.
+const PROCESS: &[Field] = &[
+    optional("meta.default_host", Text),
     required("meta.command.name", Text),
     optional("meta.command.short", Text),
     optional("meta.command.use_case", Text),
@@ -218,12 +220,12 @@ const KINDS: &[(&str, &[&[Field]])] = &[
     ("function.lua", &[LUA, &[required("method", Text)], LUA_RUN, POOL]),
     (
         "process.lua",
-        &[LUA, &[optional("method", Text)], LUA_RUN, POOL, COMMAND],
+        &[LUA, &[optional("method", Text)], LUA_RUN, POOL, PROCESS],
     ),
     ("library.lua", &[LUA]),
     ("function.wat", &[&[required("source", Text)], WASM, POOL]),
     ("function.wasm", &[FILE, WASM, POOL]),
-    ("process.wasm", &[FILE, WASM, POOL, COMMAND]),
+    ("process.wasm", &[FILE, WASM, POOL, PROCESS]),
     ("env.storage.memory", &[]),
     ("env.storage.os", &[]),
     ("env.storage.static", &[&[optional("values", Pairs)]]),
@@ -382,6 +384,10 @@ impl Search<'_> {
             found = found
                 .severity(Severity::Error)
                 .label(format!("on the wrong level: did you mean `{path}`?"));
+        } else if let Some(near) = nearest(key, names.iter().copied()) {
+            found = found
+                .severity(Severity::Error)
+                .label(format!("`{near}` is there already: a second spelling of it?"));
         } else {
             let mut names = names.to_vec();
             names.sort_unstable();

@@ -145,6 +145,14 @@ fn every_finding_about_an_entry_has_its_text_and_place() {
             &["error unknown-field src/a.yaml:9:5 `process.wasm` has no field `max_memory` (on the wrong level: did you mean `limits.max_memory`?)"],
         ),
         (
+            with("default_host: h"),
+            &["error unknown-field src/a.yaml:9:5 `process.wasm` has no field `default_host` (on the wrong level: did you mean `meta.default_host`?)"],
+        ),
+        (
+            with("metod: x"),
+            &["error unknown-field src/a.yaml:9:5 `process.wasm` has no field `metod` (`method` is there already: a second spelling of it?)"],
+        ),
+        (
             with("mounts: []"),
             &["error unknown-field src/a.yaml:9:5 `process.wasm` has no field `mounts` (on the wrong level: did you mean `wasi.mounts`?)"],
         ),
@@ -785,7 +793,7 @@ fn configuration_sets_defaults_of_entries() {
     let (_temp, project) = project(&[
         (
             ".wippy.yaml",
-            "limits: {max_memory: 64MiB}\nshutdown: {timeout: 5s}\nlogger: {level: debug, encoding: json}\nsecurity: {strict: true}\n",
+            "limits: {max_memory: 64MiB}\nshutdown: {timeout: 5s}\nlogger: {level: debug, encoding: json}\nother: {strict: true}\n",
         ),
         (
             "src/a.yaml",

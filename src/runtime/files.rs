@@ -79,6 +79,9 @@ impl Files {
     fn load(&self, folders: Vec<PathBuf>, written: &str) -> Result<Arc<dyn Program>> {
         let name = Name::parse(written);
         let folder = folders.first().cloned().unwrap_or_default();
+        if let Some(uses) = &self.lua.uses {
+            uses.file(&folder.join(name.path));
+        }
         match Path::new(name.path).extension().and_then(|end| end.to_str()) {
             Some("lua") if name.method.is_none() => self.script(folders, &folder, &name),
             Some("lua") => Err(Error::invalid(format!(

@@ -14,18 +14,21 @@ mod session;
 mod testing;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::allocator::huge_pages;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
+use crate::lua::uses::Uses;
 use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
-use crate::project::entry::Density;
+use crate::project::entry::{Density, ProcessHostSpec};
 use crate::project::{Diagnostic, Entry, Registry, Spec};
 use crate::race::all;
 use crate::supervisor::{Supervisor, Unstarted};
@@ -55,6 +58,8 @@ pub struct Options {
     pub clock: Clock,
     /// Nothing will be started: folders are not opened, and none is made.
     pub dry: bool,
+    /// Where it is taken down what programs use, if somebody wants to know.
+    pub uses: Option<Arc<Uses>>,
     /// The WASM entry that is wanted first: it is loaded while the rest is made.
     pub first: Option<Arc<Entry>>,
 }
@@ -71,6 +76,7 @@ impl Options {
             shutdown_timeout: Duration::from_secs(30),
             clock: Clock::real(),
             dry: false,
+            uses: None,
             first: None,
         }
     }
@@ -98,6 +104,19 @@ pub struct Runtime {
     threads: Option<tokio::runtime::Runtime>,
 }
 
+/// Beats of work after which the program is no longer starting.
+const STARTED: u64 = 20;
+
+/// Does something once, at that beat.
+fn after_beats(beats: u64, act: impl Fn() + Send + Sync) -> impl Fn() + Send + Sync {
+    let passed = AtomicU64::new(0);
+    move || {
+        if passed.load(Ordering::Relaxed) < beats && passed.fetch_add(1, Ordering::Relaxed) + 1 == beats {
+            act();
+        }
+    }
+}
+
 impl Runtime {
     /// Makes engines, kernel and hosts. Nothing runs yet.
     ///
@@ -117,7 +136,7 @@ impl Runtime {
             // Whoever waits for it meets its error.
             io.spawn(async move { wasm.program(&first).await.map(drop) });
         }
-        let lua = LuaEngine::new(options.registry.clone(), options.system.clone());
+        let lua = LuaEngine::noting(options.registry.clone(), options.system.clone(), options.uses);
         let engines = Arc::new(Engines::new(lua, wasm.clone(), io.clone()));
         let kernel = Kernel::new(KernelOptions {
             workers: options.workers,
@@ -127,6 +146,7 @@ impl Runtime {
             clock: options.clock,
         });
         kernel.on_tick(move || wasm.tick());
+        kernel.on_tick(after_beats(STARTED, || huge_pages(true)));
         if !options.dry {
             options.system.volumes.open_all();
         }
@@ -371,21 +391,26 @@ fn code_cache(log: &Log) -> Option<Cache> {
     Cache::of_user().map_err(unusable).ok()
 }
 
-/// Engine-wide settings: of all hosts, the largest wish counts.
+/// Engine-wide settings: of all hosts, the largest wish counts, and the default where none has one.
 fn settings(registry: &Registry, oneshot: bool) -> Settings {
-    let hosts = registry.iter().filter_map(|entry| match &entry.spec {
-        Spec::ProcessHost(spec) => Some(spec),
-        _ => None,
-    });
+    let hosts = || {
+        registry.iter().filter_map(|entry| match &entry.spec {
+            Spec::ProcessHost(spec) => Some(spec),
+            _ => None,
+        })
+    };
+    let largest = |wish: fn(&ProcessHostSpec) -> Option<u64>| {
+        let largest = hosts().filter_map(wish).max();
+        largest.map(|wish| usize::try_from(wish).unwrap_or(usize::MAX))
+    };
     let defaults = Settings::default();
-    hosts.fold(Settings { oneshot, ..defaults }, |settings, host| Settings {
-        max_instances: host.max_instances.map(|max| max as usize).max(settings.max_instances),
-        dense: settings.dense || host.density == Some(Density::Dense),
-        max_stack: host
-            .max_stack
-            .map_or(settings.max_stack, |max| settings.max_stack.max(max as usize)),
-        ..settings
-    })
+    Settings {
+        max_instances: largest(|host| host.max_instances),
+        dense: hosts().any(|host| host.density == Some(Density::Dense)),
+        max_stack: largest(|host| host.max_stack).unwrap_or(defaults.max_stack),
+        oneshot,
+        ..defaults
+    }
 }
 
 #[cfg(test)]
@@ -395,19 +420,12 @@ mod tests {
 
     use super::*;
     use crate::project::LuaKind;
-    use crate::project::{Limits, LuaSpec, ProcessHostSpec, TerminalHostSpec};
+    use crate::project::{LuaSpec, ProcessHostSpec, TerminalHostSpec};
 
     pub(super) fn lua(name: &str, kind: LuaKind, source: &str) -> Entry {
         let spec = LuaSpec {
-            kind,
-            source: source.into(),
-            chunk: "main.lua".into(),
-            first_line: 1,
-            method: "main".into(),
             modules: vec!["funcs".into()],
-            imports: Vec::new(),
-            limits: Limits::default(),
-            pool: None,
+            ..LuaSpec::of_source(kind, source)
         };
         let of = match kind {
             LuaKind::Function => "function.lua",
@@ -438,6 +456,30 @@ mod tests {
             ..Options::new(registry, terminal.clone())
         };
         (Runtime::boot(options).unwrap(), terminal)
+    }
+
+    #[test]
+    fn the_largest_wish_of_the_hosts_counts_even_below_the_default() {
+        let of = |hosts: &[(Option<u64>, Option<u64>)]| {
+            let host = |(at, (max_stack, max_instances)): (usize, &(Option<u64>, Option<u64>))| {
+                let spec = ProcessHostSpec {
+                    max_stack: *max_stack,
+                    max_instances: *max_instances,
+                    ..ProcessHostSpec::default()
+                };
+                let id = EntryId::new("app", &format!("host{at}"));
+                Entry::made(id, "process.host", Spec::ProcessHost(spec))
+            };
+            let settings = settings(&Registry::default().with(hosts.iter().enumerate().map(host)), false);
+            (settings.max_stack, settings.max_instances)
+        };
+        assert_eq!(of(&[]), (128 << 10, None));
+        assert_eq!(of(&[(Some(64 << 10), Some(5))]), (64 << 10, Some(5)));
+        assert_eq!(of(&[(None, None), (Some(64 << 10), None)]), (64 << 10, None));
+        assert_eq!(
+            of(&[(Some(1 << 20), Some(3)), (Some(64 << 10), Some(5))]),
+            (1 << 20, Some(5))
+        );
     }
 
     fn start(runtime: &Runtime) -> Arc<Process> {

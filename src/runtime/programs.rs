@@ -117,6 +117,12 @@ impl Engines {
         }
     }
 
+    fn note(&self, id: &EntryId) {
+        if let Some(uses) = &self.lua.uses {
+            uses.entry(id);
+        }
+    }
+
     /// Whether no other entry has taken its place since. To be asked with what remembers programs locked, which is emptied
     /// before the registry changes and locked until it has.
     pub fn is_current(&self, entry: &Arc<Entry>) -> bool {
@@ -127,10 +133,12 @@ impl Engines {
 
 impl Programs for Engines {
     fn resolve(&self, id: &EntryId) -> Resolved {
+        self.note(id);
         self.process(id)
     }
 
     fn target(&self, id: &EntryId) -> Result<Target> {
+        self.note(id);
         Ok(self.callable(id)?.target(self))
     }
 

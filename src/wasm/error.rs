@@ -70,7 +70,7 @@ pub fn translate(error: &wasmtime::Error, phase: Phase, bounds: Bounds, stderr: 
         return with_stderr(stop.exit().clone(), stderr);
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
-        return trapped(*trap, error, stderr);
+        return trapped(*trap, error, phase, stderr);
     }
     if error.is::<PoolConcurrencyLimitError>() {
         let error = Error::unavailable(format!(
@@ -123,14 +123,18 @@ fn limit(error: &wasmtime::Error, bounds: Bounds) -> Option<Stop> {
         .then(|| exceeded("max_transfer", bounds.max_transfer, size::format))
 }
 
-fn trapped(trap: Trap, error: &wasmtime::Error, stderr: Vec<u8>) -> Exit {
+fn trapped(trap: Trap, error: &wasmtime::Error, phase: Phase, stderr: Vec<u8>) -> Exit {
     let name = trap_name(trap);
+    let message = match phase {
+        Phase::Instantiating => format!("failed to instantiate wasm module: wasm trap: {name}"),
+        Phase::Calling => format!("wasm trap: {name}"),
+    };
     let details = Value::map([
         ("trap", Value::from(name.as_str())),
         ("frames", frames(error)),
         ("stderr", Value::Str(stderr)),
     ]);
-    let error = Error::internal(format!("wasm trap: {name}"))
+    let error = Error::internal(message)
         .with_retryable(None)
         .with_details(details)
         .with_frames(stack(error));
@@ -177,6 +181,7 @@ impl Place {
             None => format!("func[{}]", frame.func_index()),
             Some(name) => {
                 let prefix = format!("{}!", module.unwrap_or("<unknown>"));
+                let shown = shown.filter(|_| is_mangled(name));
                 let shown = shown.map(|shown| shown.strip_prefix(&prefix).unwrap_or(shown));
                 without_hash(shown.unwrap_or(name)).to_owned()
             }
@@ -229,6 +234,13 @@ fn demangled(line: &str) -> Option<&str> {
     let (number, rest) = line.trim_start().split_once(": ")?;
     number.parse::<u32>().ok()?;
     Some(rest.split_once(" - ").map_or(rest, |(_, name)| name))
+}
+
+/// Whether a compiler encoded a path in the name. wasmtime takes every name for an encoded one, a function `f` for the type
+/// `float`.
+fn is_mangled(name: &str) -> bool {
+    let letters = name.trim_start_matches('_');
+    letters.len() < name.len() && letters.starts_with(['Z', 'R'])
 }
 
 /// A name of Rust without the hash of its crate: `::h` and 16 digits.
@@ -299,6 +311,22 @@ mod tests {
         }
         assert_eq!(without_hash("app::run::h0123456789abcdef"), "app::run");
         assert_eq!(without_hash("app::here"), "app::here");
+    }
+
+    #[test]
+    fn only_names_with_the_mark_of_an_encoding_are_shown_decoded() {
+        for (name, mangled) in [
+            ("_ZN3app3runEv", true),
+            ("__ZN3app3runEv", true),
+            ("_RNvC3app3run", true),
+            ("f", false),
+            ("i", false),
+            ("Z1f", false),
+            ("_start", false),
+            ("__wasm_call_ctors", false),
+        ] {
+            assert_eq!(is_mangled(name), mangled, "{name}");
+        }
     }
 
     #[test]

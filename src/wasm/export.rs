@@ -212,6 +212,21 @@ fn exported(exports: &[Export]) -> String {
     }
 }
 
+/// Checks what an entry's `wit` says of all the functions of a core module.
+///
+/// # Errors
+/// Invalid when it is not WIT or does not fit the module's own types.
+pub fn check_wit(exports: &[Export], wit: &str) -> Result<()> {
+    let core = exports.iter().filter_map(|export| match &export.ty {
+        Type::Core(ty) => Some((export.name.function.as_str(), ty)),
+        Type::Component(_) => None,
+    });
+    match wit.trim().is_empty() {
+        true => Ok(()),
+        false => Signature::check_wit(wit, core),
+    }
+}
+
 impl Export {
     /// What errors call it: the method as written, or its own name where none is.
     pub fn called(&self, method: &str) -> String {
@@ -221,14 +236,14 @@ impl Export {
         }
     }
 
-    /// Its signature; `wit` is the entry's text for core modules.
+    /// Its signature; `wit` is the entry's text for core modules, where an empty one is as none.
     ///
     /// # Errors
     /// Invalid when `wit` is not WIT or does not fit the module's own types.
     pub fn signature(&self, method: &str, wit: Option<&str>) -> Result<Signature> {
         match &self.ty {
             Type::Component(ty) => Ok(Signature::of_component(method, ty)),
-            Type::Core(ty) => match wit.filter(|_| !self.command) {
+            Type::Core(ty) => match wit.filter(|text| !self.command && !text.trim().is_empty()) {
                 Some(text) => Signature::of_wit(text, &self.name.function, ty),
                 None => Ok(Signature::of_core(method, ty)),
             },

@@ -3,58 +3,110 @@
 //! WASI's own `open-at` opens with a blocking call whatever stands under the name; a FIFO would hold a thread of the
 //! blocking pool until somebody writes to it, for ever if nobody does. Here the file is opened without blocking, through
 //! the same sandboxed resolution, looked at, and refused with `not-permitted` unless it is a file or a folder.
+//!
+//! What a guest makes has the permissions that the volume's `mode` allows, as WASI itself knows none.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 
 use cap_fs_ext::OpenOptionsFollowExt;
-use cap_std::fs::{OpenOptions, OpenOptionsExt};
+use cap_std::fs::{DirBuilder, DirBuilderExt as _, OpenOptions, OpenOptionsExt};
 use wasmtime::component::{Linker, Resource, ResourceTableError};
 use wasmtime::{AsContextMut, Caller, Extern, StoreContextMut};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, File};
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::p1::wasi_snapshot_preview1::{WasiSnapshotPreview1, path_filestat_get, path_open};
+use wasmtime_wasi::p1::wasi_snapshot_preview1::{
+    WasiSnapshotPreview1, fd_close, path_create_directory, path_filestat_get, path_open,
+};
 use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
-use wasmtime_wasi::{FsPerms, OpenMode};
+use wasmtime_wasi::{FsPerms, OpenMode, WasiView as _};
 use wiggle::GuestMemory;
 
 use super::linker::PREVIEW_1;
 use super::state::State;
 
+/// What the flags of a call mean, in the types that the bindings of the caller's version of WASI have for them.
+macro_rules! wanted {
+    ($lookup:expr, $open:expr, $flags:expr) => {
+        Wanted {
+            follow: $lookup.contains(PathFlags::SYMLINK_FOLLOW),
+            create: $open.contains(OpenFlags::CREATE),
+            exclusive: $open.contains(OpenFlags::EXCLUSIVE),
+            truncate: $open.contains(OpenFlags::TRUNCATE),
+            folder: $open.contains(OpenFlags::DIRECTORY),
+            read: $flags.contains(DescriptorFlags::READ),
+            write: $flags.contains(DescriptorFlags::WRITE),
+            synced: $flags.intersects(
+                DescriptorFlags::FILE_INTEGRITY_SYNC
+                    | DescriptorFlags::DATA_INTEGRITY_SYNC
+                    | DescriptorFlags::REQUESTED_WRITE_SYNC,
+            ),
+        }
+    };
+}
+pub(super) use wanted;
+
+/// What a refusal is called by the bindings of a version.
+macro_rules! refusals {
+    ($code:ident) => {
+        impl From<Refused> for $code {
+            fn from(refused: Refused) -> $code {
+                match refused {
+                    Refused::Unsupported => $code::Unsupported,
+                    Refused::Invalid => $code::Invalid,
+                    Refused::NotPermitted => $code::NotPermitted,
+                    Refused::NotDirectory => $code::NotDirectory,
+                    Refused::Failed(error) => $code::from(error),
+                }
+            }
+        }
+    };
+}
+pub(super) use refusals;
+
 type Parameters = (Resource<Descriptor>, PathFlags, String, OpenFlags, DescriptorFlags);
 type Opened = (Result<Resource<Descriptor>, ErrorCode>,);
 
-/// Puts our `open-at` in the place of WASI's.
+/// Permission bits of the files and folders that a guest makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Modes {
+    pub file: u32,
+    pub folder: u32,
+}
+
+/// Puts our `open-at` and `create-directory-at` in the place of WASI's.
 pub fn guard(linker: &mut Linker<State>, version: &str) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    linker
-        .instance(&format!("wasi:filesystem/types@{version}"))?
-        .func_wrap_async("[method]descriptor.open-at", |store, parameters| {
-            Box::new(open_at(store, parameters))
-        })?;
+    let mut types = linker.instance(&format!("wasi:filesystem/types@{version}"))?;
+    types.func_wrap_async("[method]descriptor.open-at", |store, parameters| {
+        Box::new(open_at(store, parameters))
+    })?;
+    types.func_wrap_async("[method]descriptor.create-directory-at", |store, parameters| {
+        Box::new(create_directory_at(store, parameters))
+    })?;
     linker.allow_shadowing(false);
     Ok(())
+}
+
+async fn create_directory_at(
+    store: StoreContextMut<'_, State>,
+    (folder, path): (Resource<Descriptor>, String),
+) -> wasmtime::Result<(Result<(), ErrorCode>,)> {
+    let mode = store.data().modes().folder;
+    let folder = store.data().table.get(&folder)?.clone();
+    let made = create_folder(folder, path, mode).await;
+    Ok((made.map_err(ErrorCode::from),))
 }
 
 async fn open_at(
     mut store: StoreContextMut<'_, State>,
     (folder, lookup, path, open, flags): Parameters,
 ) -> wasmtime::Result<Opened> {
-    let wanted = Wanted {
-        follow: lookup.contains(PathFlags::SYMLINK_FOLLOW),
-        create: open.contains(OpenFlags::CREATE),
-        exclusive: open.contains(OpenFlags::EXCLUSIVE),
-        truncate: open.contains(OpenFlags::TRUNCATE),
-        folder: open.contains(OpenFlags::DIRECTORY),
-        read: flags.contains(DescriptorFlags::READ),
-        write: flags.contains(DescriptorFlags::WRITE),
-        synced: flags.intersects(
-            DescriptorFlags::FILE_INTEGRITY_SYNC
-                | DescriptorFlags::DATA_INTEGRITY_SYNC
-                | DescriptorFlags::REQUESTED_WRITE_SYNC,
-        ),
-    };
+    let wanted = wanted!(lookup, open, flags);
+    let mode = store.data().modes().file;
     let folder = store.data().table.get(&folder)?.clone();
-    let descriptor = match wanted.open(folder, path).await {
+    let descriptor = match wanted.open(folder, path, mode).await {
         Ok(descriptor) => descriptor,
         Err(refused) => return Ok((Err(refused.into()),)),
     };
@@ -96,26 +148,16 @@ impl From<io::Error> for Refused {
     }
 }
 
-impl From<Refused> for ErrorCode {
-    fn from(refused: Refused) -> ErrorCode {
-        match refused {
-            Refused::Unsupported => ErrorCode::Unsupported,
-            Refused::Invalid => ErrorCode::Invalid,
-            Refused::NotPermitted => ErrorCode::NotPermitted,
-            Refused::NotDirectory => ErrorCode::NotDirectory,
-            Refused::Failed(error) => ErrorCode::from(error),
-        }
-    }
-}
+refusals!(ErrorCode);
 
 impl Wanted {
-    /// Opens what stands under `path` in a folder.
-    pub async fn open(self, folder: Descriptor, path: String) -> Result<Descriptor, Refused> {
+    /// Opens what stands under `path` in a folder; `mode`: permissions of a file that is made.
+    pub async fn open(self, folder: Descriptor, path: String, mode: u32) -> Result<Descriptor, Refused> {
         let Descriptor::Dir(folder) = folder else {
             return Err(Refused::NotDirectory);
         };
         self.check(folder.perms)?;
-        let opening = tokio::task::spawn_blocking(move || self.open_now(&folder, &path));
+        let opening = tokio::task::spawn_blocking(move || self.open_now(&folder, &path, mode));
         opening.await.map_err(io::Error::other)?
     }
 
@@ -141,9 +183,9 @@ impl Wanted {
         self.read || !self.write
     }
 
-    fn open_now(self, folder: &Dir, path: &str) -> Result<Descriptor, Refused> {
+    fn open_now(self, folder: &Dir, path: &str, permissions: u32) -> Result<Descriptor, Refused> {
         let root = cap_std::fs::Dir::from_std_file(folder.dir.try_clone()?);
-        let file = root.open_with(path, &self.options())?.into_std();
+        let file = root.open_with(path, self.options().mode(permissions))?.into_std();
         let kind = file.metadata()?.file_type();
         let mode = mode(self.reads(), self.writes());
         if kind.is_dir() {
@@ -177,6 +219,23 @@ impl Wanted {
     }
 }
 
+/// Makes a folder in a folder, in whichever version of WASI.
+pub async fn create_folder(folder: Descriptor, path: String, mode: u32) -> Result<(), Refused> {
+    let Descriptor::Dir(folder) = folder else {
+        return Err(Refused::NotDirectory);
+    };
+    if folder.perms.write_not_permitted() {
+        return Err(Refused::NotPermitted);
+    }
+    let create = move || {
+        let root = cap_std::fs::Dir::from_std_file(folder.dir.try_clone()?);
+        let mut builder = DirBuilder::new();
+        root.create_dir_with(path, builder.mode(mode))
+    };
+    let creating = tokio::task::spawn_blocking(create);
+    Ok(creating.await.map_err(io::Error::other)??)
+}
+
 fn mode(read: bool, write: bool) -> OpenMode {
     let mut mode = OpenMode::empty();
     mode.set(OpenMode::READ, read);
@@ -187,22 +246,27 @@ fn mode(read: bool, write: bool) -> OpenMode {
 /// The parameters of preview 1's `path_open`, the pointer to the result last.
 type OpenParameters = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
 
-/// `perm`, `fault`, `mfile` and `nametoolong` of preview 1's `errno`.
+/// `noent`, `perm`, `fault`, `mfile` and `nametoolong` of preview 1's `errno`.
+const ABSENT: i32 = 44;
 const PERM: i32 = 63;
 const FAULT: i32 = 21;
 const TOO_MANY: i32 = 33;
 const NAME_TOO_LONG: i32 = 37;
 /// A path beyond this is refused before it is copied.
 const LONGEST_PATH: usize = 4096;
-/// Size of preview 1's `filestat`, and where in it the file type stands.
-const STAT: usize = 64;
+/// Size of preview 1's `filestat`, and where in it the file's type and size stand.
+pub const STAT: usize = 64;
 const FILE_TYPE: usize = 16;
+pub const STAT_SIZE: usize = 32;
 
 /// Puts a look at the file before preview 1's `path_open`, whose own open blocks. Between the look and the open another
 /// program could put a FIFO in the file's place; guests cannot make any.
 pub fn guard_preview_1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap_async(PREVIEW_1, "path_open", |caller, parameters| {
         Box::new(open_preview_1(caller, parameters))
+    })?;
+    linker.func_wrap_async(PREVIEW_1, "path_create_directory", |caller, parameters| {
+        Box::new(create_folder_preview_1(caller, parameters))
     })?;
     Ok(())
 }
@@ -214,6 +278,7 @@ async fn open_preview_1(mut caller: Caller<'_, State>, parameters: OpenParameter
     };
     let fuel = caller.as_context_mut().hostcall_fuel();
     let (memory, state) = memory.data_and_store_mut(&mut caller);
+    let modes = state.modes();
     let context = state.preview_1();
     let (start, length_bytes) = (path as u32 as usize, length as u32 as usize);
     if length_bytes > LONGEST_PATH {
@@ -223,10 +288,12 @@ async fn open_preview_1(mut caller: Caller<'_, State>, parameters: OpenParameter
         return Ok(FAULT);
     };
     context.set_hostcall_fuel(fuel);
-    if !can_be_opened(context, folder, lookup, name).await {
+    let standing = look(context, folder, lookup, name).await;
+    if standing == Standing::Refused {
         return Ok(PERM);
     }
     context.set_hostcall_fuel(fuel);
+    let next = next_handle(context);
     let mut memory = GuestMemory::Unshared(memory);
     let opened = path_open(
         context,
@@ -245,12 +312,103 @@ async fn open_preview_1(mut caller: Caller<'_, State>, parameters: OpenParameter
     match opened {
         // The guest's own limit of handles is its own failure to handle.
         Err(error) if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => Ok(TOO_MANY),
+        Ok(0) if standing == Standing::Absent => {
+            narrow(context, next, modes.file).await;
+            Ok(0)
+        }
         opened => opened,
     }
 }
 
-/// Whether a file, a folder or nothing at all stands under the name; a symlink is opened or refused by `path_open`.
-async fn can_be_opened(context: &mut WasiP1Ctx, folder: i32, lookup: i32, name: &[u8]) -> bool {
+/// Makes a folder by preview 1's own function, then takes from its permissions what the volume does not allow.
+async fn create_folder_preview_1(
+    mut caller: Caller<'_, State>,
+    (folder, path, length): (i32, i32, i32),
+) -> wasmtime::Result<i32> {
+    const FOLDER: i32 = 2;
+    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+        return Err(wasmtime::Error::msg("missing required memory export"));
+    };
+    let fuel = caller.as_context_mut().hostcall_fuel();
+    let (memory, state) = memory.data_and_store_mut(&mut caller);
+    let mode = state.modes().folder;
+    let context = state.preview_1();
+    let next = next_handle(context);
+    if next.is_none() {
+        return Ok(TOO_MANY);
+    }
+    context.set_hostcall_fuel(fuel);
+    let mut guest = GuestMemory::Unshared(memory);
+    let made = path_create_directory(context, &mut guest, folder, path, length).await?;
+    let (start, length_bytes) = (path as u32 as usize, length as u32 as usize);
+    let (0, Some(name)) = (made, memory.get(start..start.saturating_add(length_bytes))) else {
+        return Ok(made);
+    };
+    let mut scratch = vec![0; size_of::<u32>()];
+    scratch.extend_from_slice(name);
+    let name = size_of::<u32>() as i32;
+    let mut scratch_memory = GuestMemory::Unshared(&mut scratch);
+    context.set_hostcall_fuel(fuel);
+    let opened = path_open(
+        context,
+        &mut scratch_memory,
+        folder,
+        0,
+        name,
+        length,
+        FOLDER,
+        0,
+        0,
+        0,
+        0,
+    )
+    .await;
+    if let Ok(0) = opened {
+        narrow(context, next, mode).await;
+        let mut descriptor = [0; size_of::<u32>()];
+        descriptor.copy_from_slice(&scratch[..size_of::<u32>()]);
+        let mut nothing = GuestMemory::Unshared(&mut []);
+        fd_close(context, &mut nothing, i32::from_le_bytes(descriptor)).await?;
+    }
+    Ok(made)
+}
+
+/// The handle under which preview 1 keeps what it opens next; none when there is no room for it.
+fn next_handle(context: &mut WasiP1Ctx) -> Option<u32> {
+    let table = context.ctx().table;
+    // A table gives the place that was left last.
+    let probe = table.push(()).ok()?;
+    let handle = probe.rep();
+    table.delete(probe).ok()?;
+    Some(handle)
+}
+
+/// Takes from the permissions of what was just made those that the volume does not allow. A file system that has none
+/// keeps its own, as it does when they are given on creation.
+async fn narrow(context: &mut WasiP1Ctx, handle: Option<u32>, mode: u32) {
+    let Some(handle) = handle else { return };
+    let file = match context.ctx().table.get(&Resource::<Descriptor>::new_borrow(handle)) {
+        Ok(Descriptor::File(file)) => file.file.clone(),
+        Ok(Descriptor::Dir(folder)) => folder.dir.clone(),
+        Err(_) => return,
+    };
+    let narrow = move || {
+        let now = file.metadata()?.permissions().mode();
+        file.set_permissions(Permissions::from_mode(now & (mode | !0o777)))
+    };
+    drop(tokio::task::spawn_blocking(narrow).await);
+}
+
+/// What stands under a name that is to be opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Absent,
+    /// A file, a folder, or what `path_open` knows better: it opens or refuses a symlink.
+    Other,
+    Refused,
+}
+
+async fn look(context: &mut WasiP1Ctx, folder: i32, lookup: i32, name: &[u8]) -> Standing {
     const FOLDER: u8 = 3;
     const FILE: u8 = 4;
     const SYMLINK: u8 = 7;
@@ -259,8 +417,9 @@ async fn can_be_opened(context: &mut WasiP1Ctx, folder: i32, lookup: i32, name: 
     let mut memory = GuestMemory::Unshared(&mut scratch);
     let stat = path_filestat_get(context, &mut memory, folder, lookup, STAT as i32, name.len() as i32, 0);
     match stat.await {
-        Ok(0) => matches!(scratch[FILE_TYPE], FOLDER | FILE | SYMLINK),
-        Ok(_) => true,
-        Err(_) => false,
+        Ok(0) if matches!(scratch[FILE_TYPE], FOLDER | FILE | SYMLINK) => Standing::Other,
+        Ok(0) | Err(_) => Standing::Refused,
+        Ok(ABSENT) => Standing::Absent,
+        Ok(_) => Standing::Other,
     }
 }

@@ -5,38 +5,38 @@
 
 use super::grants::{Grant, imports_line, meaning};
 use super::linker::{Import, Provision};
-use super::program::WasmProgram;
+use super::program::{CHANGES, WasmProgram};
 use crate::error::Error;
 use crate::project::diagnostic::{Code, Diagnostic};
 use crate::project::entry::Entry;
+use crate::value::Value;
 
 /// Warnings about the grants of an entry.
 pub fn findings(entry: &Entry, program: &WasmProgram) -> Vec<Diagnostic> {
     let written = &program.spec().imports;
+    let missing = missing(program);
+    let (unused, used): (Vec<&str>, Vec<&str>) = written
+        .iter()
+        .map(|name| name.trim())
+        .partition(|name| is_unused(program, name));
+    // Whichever of them is read first, the line repairs all.
+    let line = imports_line(used.into_iter().chain(missing.iter().map(|(_, grant)| grant.name())));
     let mut found = Vec::new();
-    for (what, grant) in missing(program) {
-        let line = imports_line(written.iter().map(|name| name.trim()).chain([grant.name()]));
-        found.push(finding(
-            entry,
-            Code::MissingGrant,
-            format!("{what} without the grant {grant}"),
-            line,
-        ));
+    for (what, grant) in &missing {
+        let message = format!("{what} without the grant {grant}");
+        found.push(finding(entry, Code::MissingGrant, message, line.clone()));
     }
-    for import in program.imports() {
-        if import.callable && program.provision(import) == Provision::Missing(None) && !is_preview_1(import) {
-            let message = format!(
-                "{} is imported, and no grant provides it: calling it ends the run",
-                import.name
-            );
-            found.push(finding(entry, Code::MissingGrant, message, String::new()));
-        }
+    let unprovided = program.imports().iter().filter(|import| {
+        import.callable && program.provision(import) == Provision::Missing(None) && !is_preview_1(import)
+    });
+    let unprovided = unprovided.map(|import| &import.name);
+    for name in unprovided.chain(program.unknown_functions()) {
+        let message = format!("{name} is imported, and no grant provides it: calling it ends the run");
+        found.push(finding(entry, Code::MissingGrant, message, String::new()));
     }
-    for unused in written.iter().filter(|name| is_unused(program, name)) {
-        let others = written.iter().filter(|name| *name != unused);
-        let message = format!("the grant {} is not used by the module", unused.trim());
-        let line = imports_line(others.map(|name| name.trim()));
-        found.push(finding(entry, Code::UnusedGrant, message, line));
+    for unused in unused {
+        let message = format!("the grant {unused} is not used by the module");
+        found.push(finding(entry, Code::UnusedGrant, message, line.clone()));
     }
     found
 }
@@ -66,11 +66,26 @@ pub fn refused(entry: &Entry, error: &Error) -> Diagnostic {
         Code::WasmInvalid if entry.kind == "function.wat" => &["source"],
         _ => &["path"],
     };
-    let diagnostic = Diagnostic::new(code, text).kind(error.kind()).about(&entry.id);
+    let mut diagnostic = Diagnostic::new(code, text).kind(error.kind()).about(&entry.id);
+    if let Some(changes) = changes(error) {
+        diagnostic = diagnostic.help(changes);
+    }
     match entry.place_of(field) {
         Some(place) => diagnostic.at(place),
         None => diagnostic,
     }
+}
+
+/// What has changed in a module since its hash was right.
+fn changes(error: &Error) -> Option<String> {
+    let Value::Table(changes) = error.details()?.get(CHANGES)? else {
+        return None;
+    };
+    let lines: Vec<&str> = changes.array.iter().filter_map(Value::as_str).collect();
+    Some(format!(
+        "since the module of that hash was used here:\n{}",
+        lines.join("\n")
+    ))
 }
 
 fn finding(entry: &Entry, code: Code, message: String, help: String) -> Diagnostic {
@@ -115,6 +130,8 @@ fn is_unused(program: &WasmProgram, written: &str) -> bool {
             Grant::Cli | Grant::Filesystem | Grant::Clocks | Grant::Random | Grant::Io | Grant::Wasi1,
             Some(Grant::Wasi1),
         ) => true,
+        // A component gets the same topics by that name.
+        (Grant::Wasi1, Some(Grant::Cli | Grant::Filesystem | Grant::Clocks | Grant::Random)) => true,
         (grant, import) => Some(grant) == import,
     })
 }

@@ -12,11 +12,9 @@ use std::sync::OnceLock;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{self, Component, HasData, LinkerInstance, ResourceTable, ResourceType};
 use wasmtime::{Engine, ExternType, Module};
-use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings as wasi;
-use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 
 use super::actor;
 use super::engine::Alloc;
@@ -138,6 +136,13 @@ fn unlinked(error: wasmtime::Error) -> Error {
     Error::internal(format!("failed to instantiate wasm module: {error:#}"))
 }
 
+/// A linker for one module.
+pub struct Linked<L> {
+    pub linker: L,
+    /// Functions that became stubs although their interface is linked: this version does not have them.
+    pub unknown: Vec<String>,
+}
+
 /// What every guest may link against, made once per engine.
 #[derive(Default)]
 pub struct Linkers {
@@ -155,7 +160,7 @@ impl Linkers {
         alloc: Alloc,
         component: &Component,
         importer: Importer<'_>,
-    ) -> Result<component::Linker<State>> {
+    ) -> Result<Linked<component::Linker<State>>> {
         let (sockets, http) = (importer.grants.has(Grant::Sockets), importer.grants.has(Grant::Http));
         let engine = component.engine();
         let base = &self.components[alloc.index()][usize::from(sockets) + 2 * usize::from(http)];
@@ -174,16 +179,23 @@ impl Linkers {
             engine,
             importer,
             resources: Vec::new(),
+            unknown: Vec::new(),
         };
         stubs.add(&mut linker, component)?;
-        Ok(linker)
+        let unknown = stubs.unknown;
+        Ok(Linked { linker, unknown })
     }
 
     /// A linker for one core module: preview 1 and its stubs.
     ///
     /// # Errors
     /// As [`Linkers::component`].
-    pub fn module(&self, alloc: Alloc, module: &Module, importer: Importer<'_>) -> Result<wasmtime::Linker<State>> {
+    pub fn module(
+        &self,
+        alloc: Alloc,
+        module: &Module,
+        importer: Importer<'_>,
+    ) -> Result<Linked<wasmtime::Linker<State>>> {
         let base = &self.modules[alloc.index()];
         let mut linker = match base.get() {
             Some(linker) => linker.clone(),
@@ -192,10 +204,39 @@ impl Linkers {
                 base.get_or_init(|| made).clone()
             }
         };
-        add_module_stubs(&mut linker, module, importer)?;
-        Ok(linker)
+        let unknown = add_module_stubs(&mut linker, module, importer)?;
+        Ok(Linked { linker, unknown })
     }
 }
+
+/// Adds the interfaces that WASI 0.2 and 0.3 have in common, from the bindings of either.
+macro_rules! link_common {
+    ($linker:expr, $bindings:ident) => {{
+        use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+        use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+        use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
+        use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
+        use $bindings::{cli, clocks, filesystem, random};
+        let l = $linker;
+        clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+        random::random::add_to_linker::<State, WasiRandom>(l, State::random)?;
+        random::insecure::add_to_linker::<State, WasiRandom>(l, State::random)?;
+        random::insecure_seed::add_to_linker::<State, WasiRandom>(l, State::random)?;
+        filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+        filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+        cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    }};
+}
+pub(super) use link_common;
 
 struct Io;
 
@@ -210,15 +251,11 @@ fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Res
     wasi::io::poll::add_to_linker::<State, Io>(l, |state| &mut state.table)?;
     wasi::io::streams::add_to_linker::<State, Io>(l, |state| &mut state.table)?;
     wasi::clocks::wall_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
-    wasi::clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
-    wasi::random::random::add_to_linker::<State, WasiRandom>(l, State::random)?;
-    wasi::random::insecure::add_to_linker::<State, WasiRandom>(l, State::random)?;
-    wasi::random::insecure_seed::add_to_linker::<State, WasiRandom>(l, State::random)?;
-    wasi::filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
-    wasi::filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+    link_common!(&mut *l, wasi);
     super::files::guard(l, LINKED)?;
+    super::listing::guard(l, LINKED)?;
     super::random::guard(l, LINKED)?;
-    link_cli(l)?;
+    super::timers::guard(l, LINKED)?;
     if sockets {
         super::sockets::link(l)?;
     }
@@ -228,25 +265,17 @@ fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Res
     Ok(linker)
 }
 
-fn link_cli(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
-    wasi::cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)
-}
-
 fn module_linker(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {
     let mut linker = wasmtime::Linker::new(engine);
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::preview_1)?;
     linker.allow_shadowing(true);
     super::files::guard_preview_1(&mut linker)?;
+    super::listing::guard_preview_1(&mut linker)?;
     super::random::guard_preview_1(&mut linker)?;
+    // WASI's own refuses what a shell uses for other things, from 126 on.
+    linker.func_wrap(PREVIEW_1, "proc_exit", |code: i32| -> wasmtime::Result<()> {
+        Err(I32Exit(code).into())
+    })?;
     linker.func_wrap(PREVIEW_1, "sock_accept", |_: i32, _: i32, _: i32| NOTSUP)?;
     linker.func_wrap(
         PREVIEW_1,
@@ -268,6 +297,7 @@ struct Stubs<'a> {
     importer: Importer<'a>,
     /// Resource types met so far; a type is defined where it is met first, later mentions are the same one.
     resources: Vec<ResourceType>,
+    unknown: Vec<String>,
 }
 
 impl Stubs<'_> {
@@ -314,24 +344,25 @@ impl Stubs<'_> {
             ComponentItem::Resource(resource) => self.resource(at, name, resource, provision),
             ComponentItem::ComponentInstance(inner) => {
                 let mut at = at.instance(name).map_err(unlinked)?;
-                self.instance(&mut at, name, &inner, provision)
+                self.instance(&mut at, &import_name(interface, name), &inner, provision)
             }
             ComponentItem::Type(_) => Ok(()),
-            ComponentItem::Module(_) => Err(unsupported(name, "module")),
-            ComponentItem::Component(_) => Err(unsupported(name, "component")),
-            ComponentItem::CoreFunc(_) => Err(unsupported(name, "core function")),
+            ComponentItem::Module(_) => Err(unsupported(&import_name(interface, name), "module")),
+            ComponentItem::Component(_) => Err(unsupported(&import_name(interface, name), "component")),
+            ComponentItem::CoreFunc(_) => Err(unsupported(&import_name(interface, name), "core function")),
         }
     }
 
     fn function(
-        &self,
+        &mut self,
         at: &mut LinkerInstance<'_, State>,
         interface: Option<&str>,
         name: &str,
         ty: &ComponentFunc,
         provision: Provision,
     ) -> Result<()> {
-        let stop = self.importer.refusal(&import_name(interface, name), provision);
+        let import = import_name(interface, name);
+        let stop = self.importer.refusal(&import, provision);
         let refuse = move || Err(wasmtime::Error::new(stop.clone()));
         let added = match ty.async_() {
             true => at.func_new_concurrent(name, move |_, _, _, _| Box::pin(ready(refuse()))),
@@ -339,9 +370,13 @@ impl Stubs<'_> {
         };
         match added {
             // What is linked refuses to be defined twice; a function that a later 0.2 added becomes a stub.
-            Err(_) if provision == Provision::Linked => Ok(()),
-            added => added.map_err(unlinked),
+            Err(_) if provision == Provision::Linked => return Ok(()),
+            added => added.map_err(unlinked)?,
         }
+        if provision == Provision::Linked {
+            self.unknown.push(import);
+        }
+        Ok(())
     }
 
     fn resource(
@@ -374,7 +409,13 @@ fn linked_name(interface: &str) -> String {
     }
 }
 
-fn add_module_stubs(linker: &mut wasmtime::Linker<State>, module: &Module, importer: Importer<'_>) -> Result<()> {
+/// Stubs for one core module; gives the functions that preview 1 does not have.
+fn add_module_stubs(
+    linker: &mut wasmtime::Linker<State>,
+    module: &Module,
+    importer: Importer<'_>,
+) -> Result<Vec<String>> {
+    let mut unknown = Vec::new();
     for import in module.imports() {
         let name = import_name(Some(import.module()), import.name());
         if let Some(kind) = not_a_function(&import.ty()) {
@@ -386,9 +427,11 @@ fn add_module_stubs(linker: &mut wasmtime::Linker<State>, module: &Module, impor
             Err(wasmtime::Error::new(stop.clone()))
         });
         // Preview 1 is defined already, and so is an import that stands there twice.
-        drop(added);
+        if added.is_ok() && import.module() == PREVIEW_1 {
+            unknown.push(name);
+        }
     }
-    Ok(())
+    Ok(unknown)
 }
 
 /// What an import of a core module is, if it cannot be a stub.
@@ -428,9 +471,7 @@ fn component_imports(component: &Component) -> Vec<Import> {
     let import = |(name, item): (&str, component::types::ComponentExtern<'_>)| {
         let callable = match &item.ty {
             ComponentItem::ComponentFunc(_) => true,
-            ComponentItem::ComponentInstance(instance) => instance
-                .exports(engine)
-                .any(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_))),
+            ComponentItem::ComponentInstance(instance) => has_functions(engine, instance),
             ComponentItem::Type(_) => return None,
             _ => false,
         };
@@ -447,6 +488,15 @@ fn component_imports(component: &Component) -> Vec<Import> {
         })
     };
     ty.imports(engine).filter_map(import).collect()
+}
+
+/// Whether it, or an instance in it, has functions.
+fn has_functions(engine: &Engine, instance: &ComponentInstance) -> bool {
+    instance.exports(engine).any(|(_, item)| match item.ty {
+        ComponentItem::ComponentFunc(_) => true,
+        ComponentItem::ComponentInstance(inner) => has_functions(engine, &inner),
+        _ => false,
+    })
 }
 
 fn module_imports(module: &Module) -> Vec<Import> {

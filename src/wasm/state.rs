@@ -9,6 +9,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::actor::Given;
+use super::files::Modes;
 use super::http::Http;
 use super::limits::Memory;
 use super::network::Network;
@@ -21,6 +22,8 @@ use crate::value::Packed;
 pub struct State {
     pub table: ResourceTable,
     pub memory: Memory,
+    /// As many clones of it live as timers do.
+    pub timers: Arc<()>,
     inputs: Arc<Inputs>,
     handles: usize,
     wasi: Option<Box<WasiCtx>>,
@@ -40,6 +43,7 @@ impl State {
         State {
             table,
             memory,
+            timers: Arc::default(),
             inputs,
             handles,
             wasi: None,
@@ -77,6 +81,11 @@ impl State {
     /// What that process was started with.
     pub fn started_with(&self) -> Packed {
         self.inputs.serving().args()
+    }
+
+    /// Permissions of the files and folders that the guest makes.
+    pub fn modes(&self) -> Modes {
+        self.inputs.modes()
     }
 
     /// What the guest may reach of the network.

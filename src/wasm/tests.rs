@@ -22,7 +22,7 @@ use crate::id::EntryId;
 use crate::log::{Level, Log, Record, Sink};
 use crate::process::{Cause, Clock, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Programs, Spawn};
 use crate::project::Registry;
-use crate::project::entry::{Mount, Spec, StorageSpec, VariableSpec, WasiEnv, WasmSource, WasmSpec};
+use crate::project::entry::{Limits, Mount, Spec, StorageSpec, VariableSpec, WasiEnv, WasmSource, WasmSpec};
 use crate::system::Volume;
 use crate::system::terminal::Terminal;
 use crate::value::{Packed, Value};
@@ -248,6 +248,15 @@ fn guest_with(name: &str, method: &str, change: impl FnOnce(&mut WasmSpec)) -> E
     made(spec)
 }
 
+/// A core module from its text, in the data folder.
+fn core(world: &World, text: &str, change: impl FnOnce(&mut WasmSpec)) -> Entry {
+    let bytes = wat::parse_str(text).unwrap();
+    std::fs::write(world.data.path().join("core.wasm"), &bytes).unwrap();
+    let mut spec = wasm_spec("data", "core.wasm", format!("sha256:{}", sha256(&bytes)), "f");
+    change(&mut spec);
+    made(spec)
+}
+
 fn guest(name: &str, method: &str) -> Entry {
     guest_with(name, method, |_| {})
 }
@@ -340,6 +349,16 @@ fn core_modules_take_their_signature_from_wit_or_from_themselves() {
         spec.wit = Some("add: func(a: s64) -> s32;".into())
     });
     assert_eq!(world.program(wrong).err().unwrap().kind(), Kind::Invalid);
+    let empty = guest_with("core", "add", |spec| spec.wit = Some(" ".into()));
+    assert_eq!(world.value(empty, &ints(&[-1, 3])), Value::Int(2));
+    let wrong_elsewhere = guest_with("core", "add", |spec| {
+        spec.wit = Some("add: func(a: s8, b: u8) -> s32; nothing: func() -> s32;".into())
+    });
+    let error = world.program(wrong_elsewhere).err().unwrap();
+    assert!(
+        error.message().starts_with("wit does not fit the module: nothing"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -500,6 +519,50 @@ fn traps_have_names_and_frames() {
 }
 
 #[test]
+fn a_trap_while_the_instance_is_made_is_a_failed_instantiation() {
+    let world = World::new();
+    let trapping = "(func $boom unreachable)";
+    for (fields, name, frame) in [
+        (
+            "(memory 1) (data (i32.const 65536) \"x\")",
+            "memory-out-of-bounds",
+            None,
+        ),
+        (
+            "(table 1 funcref) (elem (i32.const 1) $boom)",
+            "table-out-of-bounds",
+            None,
+        ),
+        ("(start $boom)", "unreachable", Some("boom")),
+        (
+            "(func (export \"_initialize\") call $boom)",
+            "unreachable",
+            Some("boom"),
+        ),
+    ] {
+        let text = format!("(module {trapping} {fields} (func (export \"f\")))");
+        let exit = world.run(core(&world, &text, |_| {}), &[]);
+        let error = exit.error().expect(fields);
+        assert_eq!(
+            error.message(),
+            format!("failed to instantiate wasm module: wasm trap: {name}")
+        );
+        assert_eq!((exit.cause, error.kind()), (Cause::Trap, Kind::Internal), "{fields}");
+        assert_eq!(error.details().unwrap().get("trap"), Some(&Value::from(name)));
+        assert_eq!(error.frames().first().map(|frame| frame.name.as_str()), frame);
+    }
+}
+
+#[test]
+fn a_function_with_a_short_name_is_not_taken_for_an_encoded_type() {
+    let world = World::new();
+    let text = "(module (func $i unreachable) (func $f (export \"f\") call $i))";
+    let error = world.failure(core(&world, text, |_| {}), &[]);
+    let names: Vec<&str> = error.frames().iter().map(|frame| frame.name.as_str()).collect();
+    assert_eq!(names, ["i", "f"]);
+}
+
+#[test]
 fn frames_have_the_lines_that_the_module_carries() {
     let world = World::new();
     assert_eq!(world.value(guest("crash", "first"), &ints(&[5])), Value::Int(6));
@@ -633,30 +696,31 @@ fn a_full_house_refuses_the_next_spawn_and_disturbs_nobody() {
 
 #[test]
 fn a_command_gets_words_environment_and_stdin() {
-    let world = World::with(Settings::default(), b"typed\n");
-    let entry = guest_with("command", "run", |spec| {
-        spec.imports = owned(&["wasi:cli"]);
-        spec.args = owned(&["fixed"]);
-        spec.env = vec![
-            WasiEnv {
-                id: EntryId::new("app", "prefix"),
-                name: "P".into(),
-                required: true,
-            },
-            WasiEnv {
-                id: EntryId::new("app", "absent"),
-                name: "A".into(),
-                required: false,
-            },
-        ];
-    });
-    let (exit, out, err) = world.command(entry, &["--stderr", "careful"]);
-    assert_eq!(value(&exit), Value::Nil);
-    assert_eq!(
-        out,
-        "arg 0: guest\narg 1: fixed\narg 2: --stderr\narg 3: careful\nP=> \ntyped\n"
-    );
-    assert_eq!(err, "careful\n");
+    for (name, cwd) in [("command", ""), ("command3", "cwd: /work\n")] {
+        let world = World::with(Settings::default(), b"typed\n");
+        let entry = guest_with(name, "run", |spec| {
+            spec.imports = owned(&["wasi:cli"]);
+            spec.args = owned(&["fixed"]);
+            spec.cwd = "/work".to_owned();
+            spec.env = vec![
+                WasiEnv {
+                    id: EntryId::new("app", "prefix"),
+                    name: "P".into(),
+                    required: true,
+                },
+                WasiEnv {
+                    id: EntryId::new("app", "absent"),
+                    name: "A".into(),
+                    required: false,
+                },
+            ];
+        });
+        let (exit, out, err) = world.command(entry, &["--stderr", "careful"]);
+        assert_eq!(value(&exit), Value::Nil, "{name}");
+        let args = "arg 0: guest\narg 1: fixed\narg 2: --stderr\narg 3: careful\n";
+        assert_eq!(out, format!("{args}{cwd}P=> \ntyped\n"), "{name}");
+        assert_eq!(err, "careful\n", "{name}");
+    }
 }
 
 #[test]
@@ -670,6 +734,27 @@ fn a_preview_1_command_does_the_same_and_keeps_its_exit_code() {
     assert_eq!(exit.cause, Cause::Code(7));
     let error = exit.error().unwrap();
     assert_eq!((error.message(), error.retryable()), ("exit status 7", None));
+}
+
+#[test]
+fn every_exit_code_of_preview_1_is_kept() {
+    let world = World::new();
+    let exits = |code: i32| {
+        let text = format!(
+            "(module (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))
+               (func (export \"f\") (call $exit (i32.const {code}))))"
+        );
+        world.run(core(&world, &text, |_| {}), &[])
+    };
+    for code in [125, 126, 255, 256, -1] {
+        let exit = exits(code);
+        assert_eq!(exit.cause, Cause::Code(code));
+        let error = exit.error().unwrap();
+        assert_eq!(error.message(), format!("exit status {code}"));
+        let details = error.details().unwrap();
+        assert_eq!(details.get("exit_code"), Some(&Value::Int(i64::from(code))));
+    }
+    assert_eq!(value(&exits(0)), Value::Nil);
 }
 
 #[test]
@@ -689,26 +774,37 @@ fn exit_codes_of_components() {
 
 #[test]
 fn without_the_grant_a_command_sees_nothing_and_writes_to_the_log() {
-    let world = World::with(Settings::default(), b"typed\n");
-    let (exit, out, err) = world.command(guest("command", "run"), &["--stderr", "careful"]);
-    assert_eq!(value(&exit), Value::Nil);
-    assert_eq!((out.as_str(), err.as_str()), ("", ""));
-    assert!(lock(&world.records).is_empty());
-    let entry = guest_with("command", "run", |spec| {
-        spec.imports = owned(&["wasi:cli"]);
-        spec.args = owned(&["--stderr", "one\ntwo"]);
-    });
-    let exit = world.run(entry, &[]);
-    assert_eq!(value(&exit), Value::Nil);
-    let records = lock(&world.records);
-    let lines: Vec<(Level, &str)> = records
-        .iter()
-        .map(|record| (record.level, record.message.as_str()))
-        .collect();
-    assert!(lines.contains(&(Level::Info, "arg 0: guest")), "{lines:?}");
-    assert_eq!(&lines[lines.len() - 2..], [(Level::Warn, "one"), (Level::Warn, "two")]);
-    assert_eq!(records[0].fields, [("stream".to_owned(), Value::from("stdout"))]);
-    assert!(records[0].pid.is_some() && records[0].entry.is_some());
+    for name in ["command", "command3"] {
+        let world = World::with(Settings::default(), b"typed\n");
+        let (exit, out, err) = world.command(guest(name, "run"), &["--stderr", "careful"]);
+        assert_eq!(value(&exit), Value::Nil, "{name}");
+        assert_eq!((out.as_str(), err.as_str()), ("", ""), "{name}");
+        assert!(lock(&world.records).is_empty(), "{name}");
+        let entry = guest_with(name, "run", |spec| {
+            spec.imports = owned(&["wasi:cli"]);
+            spec.args = owned(&["--stderr", "one\ntwo"]);
+        });
+        let exit = world.run(entry, &[]);
+        assert_eq!(value(&exit), Value::Nil, "{name}");
+        let records = lock(&world.records);
+        let lines: Vec<(Level, &str)> = records
+            .iter()
+            .map(|record| (record.level, record.message.as_str()))
+            .collect();
+        assert!(lines.contains(&(Level::Info, "arg 0: guest")), "{name}: {lines:?}");
+        let errors: Vec<&str> = lines
+            .iter()
+            .filter(|(level, _)| *level == Level::Warn)
+            .map(|line| line.1)
+            .collect();
+        assert_eq!(errors, ["one", "two"], "{name}: {lines:?}");
+        assert_eq!(
+            records[0].fields,
+            [("stream".to_owned(), Value::from("stdout"))],
+            "{name}"
+        );
+        assert!(records[0].pid.is_some() && records[0].entry.is_some(), "{name}");
+    }
 }
 
 #[test]
@@ -740,6 +836,48 @@ fn a_trap_carries_the_last_of_stderr() {
     assert_eq!(error.message(), "wasm trap: unreachable");
     let stderr = error.details().unwrap().get("stderr").unwrap().as_str().unwrap();
     assert!(stderr.contains("about to trap"), "{stderr}");
+}
+
+#[test]
+fn the_record_of_a_failure_has_last_output_arguments_and_limits() {
+    let world = World::new();
+    let fields = |entry: Entry, args: &[Value]| {
+        lock(&world.records).clear();
+        world.failure(entry, args);
+        let records = lock(&world.records);
+        let record = records.iter().find(|record| record.message == "process failed");
+        let field = |name: &str| {
+            let mut fields = record.expect("it is logged").fields.iter();
+            fields
+                .find(|(own, _)| own == name)
+                .map(|(_, value)| crate::json::compact(value))
+        };
+        ["stderr", "arguments", "limits"].map(field)
+    };
+    let limits = |rest: &str| Some(format!(r#"{{"max_memory":"1GiB",{rest}"max_handles":10000}}"#));
+    let defaults = limits(r#""max_stack":"128KiB","max_transfer":"128MiB","#);
+    let of_trap = fields(guest("trapper", "divide"), &ints(&[7, 0]));
+    assert_eq!(of_trap, [None, Some("[7,0]".to_owned()), defaults]);
+    let command = guest_with("command", "run", |spec| {
+        spec.imports = owned(&["wasi:cli"]);
+        spec.args = owned(&["--trap"]);
+        spec.limits = Limits {
+            max_execution_ms: 600_000,
+            max_memory: 0,
+            max_fuel: 1 << 40,
+            max_transfer: 0,
+            max_handles: 0,
+        };
+    });
+    let [stderr, arguments, limits] = fields(command, &[]);
+    assert_eq!(stderr.as_deref(), Some(r#""about to trap\n""#));
+    assert_eq!(arguments.as_deref(), Some(r#"["guest","--trap"]"#));
+    let expected = r#"{"max_execution_ms":600000,"max_fuel":1099511627776,"max_stack":"128KiB"}"#;
+    assert_eq!(limits.as_deref(), Some(expected));
+    let small = guest_with("types", "echo-string", |spec| spec.limits.max_memory = 2 << 20);
+    let [_, arguments, _] = fields(small, &[Value::from("x".repeat(10_000_000))]);
+    let expected = format!("[\"{}… (10000000 bytes)\"]", "x".repeat(128));
+    assert_eq!(arguments, Some(expected));
 }
 
 #[test]
@@ -788,6 +926,12 @@ fn only_functions_can_be_stubs() {
         let error = world.program(guest(name, "fine")).err().unwrap();
         assert_eq!((error.kind(), error.message()), (Kind::Invalid, message));
     }
+    let text = "(component (import \"acme:db/all@1.0.0\" (instance (export \"inner\" (instance
+                  (export \"m\" (core module))))))
+                  (core module $m (func (export \"f\"))) (core instance $i (instantiate $m))
+                  (func (export \"f\") (canon lift (core func $i \"f\"))))";
+    let error = world.program(core(&world, text, |_| {})).err().unwrap();
+    assert_eq!(error.message(), "unsupported import: acme:db/all.inner.m (module)");
 }
 
 #[test]
@@ -877,6 +1021,62 @@ fn nothing_outside_a_mount_is_reached_and_no_fifo_opened() {
 }
 
 #[test]
+fn what_a_guest_makes_has_the_permissions_that_its_volumes_allow() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new();
+    let id = EntryId::new("app", "private");
+    let spec = Spec::Directory(crate::project::DirectorySpec {
+        path: world.data.path().to_owned(),
+        written: ".".to_owned(),
+        auto_init: false,
+        mode: 0o700,
+    });
+    let volumes = &world.wasm.shared.system.volumes;
+    volumes.declare(&Arc::new(Entry::made(id.clone(), "fs.directory", spec)));
+    let run = |mut entry: Entry, private: bool| {
+        if let Spec::Wasm(spec) = &mut entry.spec
+            && private
+        {
+            spec.mounts[0].fs = id.clone();
+        }
+        let (exit, out, err) = world.command(entry, &[]);
+        assert_eq!(value(&exit), Value::Nil, "{out} {err}");
+    };
+    let mode = |name: &str| {
+        let found = std::fs::metadata(world.data.path().join(name)).unwrap();
+        found.permissions().mode() & 0o777
+    };
+    for (name, method) in [("fsprobe", "run"), ("fsprobe-p1", "_start")] {
+        let made = |what: &str, word: &str| probe(name, method, false, &[what, &format!("/data/{name}-{word}"), "x"]);
+        run(made("write", "file"), true);
+        run(made("mkdir", "folder"), true);
+        // One that is there already keeps what it has.
+        std::fs::write(world.data.path().join(format!("{name}-old")), "").unwrap();
+        let before = mode(&format!("{name}-old"));
+        run(made("write", "old"), true);
+        let modes = ["file", "folder", "old"].map(|word| mode(&format!("{name}-{word}")));
+        assert_eq!(modes, [0o600, 0o700, before], "{name}");
+        run(made("write", "open"), false);
+        assert_eq!(mode(&format!("{name}-open")), before & 0o644, "{name}");
+    }
+    let mut later = guest_with("command3", "run", |spec| {
+        spec.imports = owned(&["wasi:cli", "wasi:filesystem"]);
+        spec.mounts = vec![mount("/data", false)];
+        spec.args = owned(&["--no-stdin", "--write", "/data/later", "x"]);
+    });
+    if let Spec::Wasm(spec) = &mut later.spec {
+        // Of several volumes the strictest counts.
+        spec.mounts.push(Mount {
+            fs: id.clone(),
+            guest: "/private".into(),
+            read_only: false,
+        });
+    }
+    run(later, false);
+    assert_eq!(mode("later"), 0o600);
+}
+
+#[test]
 fn a_missing_mount_refuses_the_start() {
     let world = World::new();
     let entry = guest_with("fsprobe", "run", |spec| {
@@ -917,6 +1117,81 @@ fn missing_and_unused_grants_are_found() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("missing-grant a command can neither"), "{found:?}");
     assert!(said(granted("p1", "_start", &["wasi1"])).is_empty());
+}
+
+#[test]
+fn a_grant_by_another_name_is_used_and_all_findings_propose_one_line() {
+    let world = World::new();
+    let found = |entry: Entry| {
+        let entry = Arc::new(entry);
+        let program = world.wasm.program_blocking(&entry).unwrap();
+        findings(&entry, &program)
+    };
+    assert!(found(granted("command", "run", &["wasi1"])).is_empty());
+    assert!(found(granted("environ", "args", &["wasi1"])).is_empty());
+    let found = found(granted(
+        "needs-sockets",
+        "call-it",
+        &["wasi:http", " wasi:random", "funcs"],
+    ));
+    assert_eq!(found.len(), 4, "{found:?}");
+    for finding in found {
+        assert_eq!(finding.help.as_deref(), Some("imports: [wasi:sockets]"), "{finding:?}");
+    }
+}
+
+#[test]
+fn check_finds_stubs_in_known_interfaces_and_in_instances_of_instances() {
+    let world = World::new();
+    let said = |text: &str| {
+        let entry = Arc::new(core(&world, text, |_| {}));
+        let program = world.wasm.program_blocking(&entry).unwrap();
+        let found = findings(&entry, &program);
+        found.iter().map(|found| found.message.clone()).collect::<Vec<_>>()
+    };
+    let component = |imports: &str| {
+        let module = "(core module $m (func (export \"f\"))) (core instance $i (instantiate $m))";
+        format!("(component {imports} {module} (func (export \"f\") (canon lift (core func $i \"f\"))))")
+    };
+    let all = "is imported, and no grant provides it: calling it ends the run";
+    assert_eq!(
+        said(
+            "(module (import \"wasi_snapshot_preview1\" \"fd_close\" (func (param i32) (result i32)))
+               (import \"wasi_snapshot_preview1\" \"fd_fly\" (func)) (func (export \"f\")))"
+        ),
+        [format!("wasi_snapshot_preview1.fd_fly {all}")]
+    );
+    assert_eq!(
+        said(&component(
+            "(import \"wasi:random/random@0.2.3\" (instance
+               (export \"get-random-u64\" (func (result u64))) (export \"get-dice\" (func (result u8)))))"
+        )),
+        [format!("wasi:random/random.get-dice {all}")]
+    );
+    assert_eq!(
+        said(&component(
+            "(import \"acme:db/all\" (instance (export \"inner\" (instance (export \"g\" (func))))))"
+        )),
+        [format!("acme:db/all {all}")]
+    );
+}
+
+#[test]
+fn what_has_no_effect_without_its_grant_refuses_no_start() {
+    let world = World::new();
+    let entry = guest_with("environ", "env", |spec| {
+        spec.env = vec![WasiEnv {
+            id: EntryId::new("app", "absent"),
+            name: "A".into(),
+            required: true,
+        }];
+        spec.mounts = vec![Mount {
+            fs: EntryId::new("app", "gone"),
+            guest: "/x".into(),
+            read_only: false,
+        }];
+    });
+    assert_eq!(world.value(entry, &[]), Value::array([]));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use super::actor::Given;
+use super::files::Modes;
 use super::grants::Grant;
 use super::network::{Network, Reach};
 use super::program::WasmProgram;
@@ -31,7 +32,7 @@ use crate::project::entry::{Mount, WasiEnv, WasmSpec};
 use crate::system::System;
 use crate::system::terminal::{Stream, Terminal};
 use crate::system::volume::Volume;
-use crate::value::Packed;
+use crate::value::{Packed, Value};
 
 /// Bytes of stderr kept for the report of a crash.
 const TAIL: usize = 4 << 10;
@@ -69,19 +70,36 @@ struct MountPoint {
 impl Inputs {
     /// Whether the guest can change files.
     pub fn can_write(&self) -> bool {
-        let writable = |mount: &MountPoint| matches!(mount.perms, FsPerms::ReadWrite);
-        self.mounts.iter().any(writable)
+        self.mounts.iter().any(MountPoint::is_writable)
+    }
+
+    /// Permissions of what the guest makes: those that all volumes allow where it can. WASI does not tell by which mount
+    /// a folder was reached.
+    pub fn modes(&self) -> Modes {
+        let every = Modes {
+            file: 0o644,
+            folder: 0o755,
+        };
+        let writable = self.mounts.iter().filter(|mount| mount.is_writable());
+        writable.fold(every, |modes, mount| Modes {
+            file: modes.file & mount.volume.file_mode(),
+            folder: modes.folder & mount.volume.dir_mode(),
+        })
     }
 
     /// Reads what the entry lists; a command finds the entry's name as argument 0.
     ///
     /// # Errors
-    /// NotFound for a required variable or a volume that is missing.
+    /// NotFound for a required variable or a volume that is missing and whose grant is there.
     pub fn capture(program: &WasmProgram, process: &Arc<Process>, args: Packed, given: Given) -> Result<Inputs> {
         let (spec, grants) = (program.spec(), program.grants());
-        let env = environment(&spec.env, &given.system)?;
-        let mounts = mounts(&spec.mounts, &given.system)?;
         let cli = grants.has(Grant::Cli);
+        let mounted = grants.has(Grant::Filesystem);
+        // What has no effect cannot refuse the start either.
+        let env = if cli { spec.env.as_slice() } else { &[] };
+        let mounts = if mounted { spec.mounts.as_slice() } else { &[] };
+        let env = environment(env, &given.system)?;
+        let mounts = self::mounts(mounts, &given.system)?;
         let terminal = process.terminal().filter(|_| cli).cloned();
         Ok(Inputs {
             args: if cli {
@@ -89,13 +107,9 @@ impl Inputs {
             } else {
                 Vec::new()
             },
-            env: if cli { env } else { Vec::new() },
+            env,
             cwd: cli.then(|| spec.cwd.clone()),
-            mounts: if grants.has(Grant::Filesystem) {
-                mounts
-            } else {
-                Vec::new()
-            },
+            mounts,
             terminal,
             reach: program.reach().cloned(),
             sockets: grants.has(Grant::Sockets),
@@ -132,6 +146,16 @@ impl Inputs {
 
     pub fn given(&self) -> &Given {
         &self.given
+    }
+
+    /// What a report shows of what the guest was started with: the arguments of its method, or the words of a command.
+    pub fn arguments(&self) -> Vec<Value> {
+        let args = self.serving.args();
+        if !args.is_empty() {
+            return args.brief();
+        }
+        let words: Vec<Value> = self.args.iter().map(|word| Value::from(word.as_str())).collect();
+        Packed::from_values(&words).brief()
     }
 
     /// The last lines of stderr.
@@ -264,6 +288,10 @@ fn mounts(wanted: &[Mount], system: &System) -> Result<Vec<MountPoint>> {
 }
 
 impl MountPoint {
+    fn is_writable(&self) -> bool {
+        matches!(self.perms, FsPerms::ReadWrite)
+    }
+
     /// A path that leads to the open folder itself, whatever became of its name since boot.
     fn host_path(&self) -> String {
         let prefix = if cfg!(target_os = "linux") {
@@ -434,9 +462,11 @@ impl Output {
     /// As [`Terminal::try_write`].
     pub fn take(&self, bytes: &[u8]) -> io::Result<usize> {
         let taken = match &self.sink {
+            // WASI 0.3 hands over all that the guest has, however much it is.
             Sink::Log(lines) => {
-                lines.push(bytes);
-                Ok(bytes.len())
+                let piece = &bytes[..bytes.len().min(LOG_PERMIT)];
+                lines.push(piece);
+                Ok(piece.len())
             }
             Sink::Terminal(terminal, stream) => terminal.try_write(*stream, bytes),
         };

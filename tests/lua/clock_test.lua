@@ -1,6 +1,7 @@
 -- Virtual time: timers stand still and move by hand.
 
 local time = require("time")
+local funcs = require("funcs")
 
 -- A process that sends a word after each of some durations.
 local function sender()
@@ -99,6 +100,28 @@ describe("a clock", function()
 		clock:advance("2s")
 		assert.equal(pid, got.from)
 		assert.equal("Timeout", got.error:kind())
+	end)
+
+	it("moves the timeouts of calls and the delays before they are made again", function()
+		local clock = test.clock()
+		local patient = funcs.new():with_options({ timeout = "1h" })
+		local call = assert(patient:async("fn:worker", "sleep", "72h"))
+		clock:advance("59m")
+		assert.is_false(call:is_complete())
+		clock:advance("1m")
+		assert.is_true(call:is_complete())
+		assert.equal("Timeout", select(2, call:result()):kind())
+
+		local stubborn = funcs.new():with_options({
+			retry = { max_attempts = 3, initial_delay = "1h", max_delay = "24h", jitter = 0 },
+		})
+		local again = assert(stubborn:async("fn:flaky", "clock", 2))
+		for _, wait in ipairs({ "59m", "2h" }) do
+			clock:advance(wait)
+			assert.is_false(again:is_complete())
+		end
+		clock:advance("1m")
+		assert.equal(3, again:result():data())
 	end)
 
 	it("goes on when it is released", function()

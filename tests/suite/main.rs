@@ -21,6 +21,7 @@ mod services;
 mod signals;
 mod soak;
 mod streams;
+mod surroundings;
 mod terminal;
 mod testing;
 mod types;

@@ -64,6 +64,11 @@ fn thousands_of_lives_come_back_to_the_memory_handles_and_threads_of_the_start()
     let mut running = folder.wippy("run main").start_open();
     running.until("2000\tlived");
     let before = running.resources();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id())).unwrap();
+    assert!(
+        !status.contains("THP_enabled:\t0"),
+        "no huge pages after the start: {status}"
+    );
     running.enter("");
     running.until("4000\tlived");
     let after = running.resources();

@@ -245,6 +245,24 @@ fn a_program_is_started_again_while_it_runs_and_after_its_end() {
 }
 
 #[test]
+fn a_program_with_a_field_set_survives_yaml_that_is_broken_for_a_moment() {
+    let folder = lua("return function() print('first') end");
+    let mut running = folder
+        .wippy("-o app:main:limits.max_memory=64MiB run --watch main")
+        .start_open();
+    running.until("first\n");
+    running.until_error("waiting for a change");
+    let index = folder.read("src/_index.yaml");
+    put(&folder, "src/_index.yaml", format!("{index}  - name: [\n"));
+    running.until_error("error[yaml-syntax]");
+    running.until_errors("waiting for a change", 2);
+    put(&folder, "src/main.lua", "return function() print('second') end");
+    put(&folder, "src/_index.yaml", index);
+    running.until("second\n");
+    interrupted(running);
+}
+
+#[test]
 fn a_script_is_watched_with_what_lies_beside_it() {
     let folder = Folder::with(&[("main.lua", "print(require('words'))"), ("words.lua", "return 'hello'")]);
     let mut running = folder.wippy("run --watch main.lua").start_open();
@@ -280,16 +298,88 @@ fn only_the_changed_test_file_runs_again() {
     running.until("✓ uno");
     running.until("1 passed in 1 file,");
     running.until_errors(WAITING, 2);
-    // What others may need concerns all.
+    // Only one of them requires it.
     put(&folder, "tests/words.lua", "return { two = 'zwei' }");
-    running.until("1 passed, 1 failed in 2 files");
+    running.until("0 passed, 1 failed in 1 file,");
     running.until_errors(WAITING, 3);
     put(&folder, "tests/words.lua", "return { two = 2 }");
-    running.until_times("2 passed in 2 files", 2);
+    running.until_times("1 passed in 1 file,", 2);
     running.until_errors(WAITING, 4);
     interrupted(running)
-        .stderr_has("\nchanged: tests/one_test.lua\n")
-        .stderr_has("\nchanged: tests/words.lua\n");
+        .stderr_has("\nchanged: tests/one_test.lua\nagain: tests/one_test.lua (it has changed)\n")
+        .stderr_has("\nchanged: tests/words.lua\nagain: tests/two_test.lua (uses tests/words.lua)\n");
+}
+
+#[test]
+fn what_a_test_uses_through_others_concerns_it_and_what_nobody_is_known_to_use_all() {
+    let entries = "  - name: words\n    kind: library.lua\n    source: file://words.lua\n  - name: talks\n    kind: \
+                   function.lua\n    method: main\n    imports: { words: words }\n    source: return function() return \
+                   require('words') end\n  - name: alone\n    kind: library.lua\n    source: file://alone.lua\n";
+    let folder = project(entries);
+    put(&folder, "src/words.lua", "return 'hello'");
+    put(&folder, "src/alone.lua", "return 'alone'");
+    put(&folder, "tests/lib/outer.lua", "return require('lib.inner')");
+    put(&folder, "tests/lib/inner.lua", "return 1");
+    put(&folder, "tests/lib/worker.lua", "return function() return 2 end");
+    for (name, body) in [
+        ("calls", "assert.is_string((require('funcs').call('app:talks')))"),
+        ("requires", "assert.equal(1, require('lib.outer'))"),
+        ("spawns", "assert.equal(2, (process.exec('./lib/worker.lua', nil)))"),
+        (
+            "looks",
+            "assert.equal('app:words', require('registry').get('app:words').id)",
+        ),
+    ] {
+        let text = format!("it('{name}', function() {body} end)");
+        put(&folder, &format!("tests/{name}_test.lua"), text);
+    }
+    let mut running = tests(&folder, "");
+    running.until("4 passed in 4 files");
+    running.until_error(WAITING);
+    for (at, (path, text, again)) in [
+        (
+            "src/words.lua",
+            "return 'good morning'",
+            "tests/calls_test.lua (uses app:words), tests/looks_test.lua (looks at the entries)",
+        ),
+        (
+            "tests/lib/inner.lua",
+            "return 1 -- still",
+            "tests/requires_test.lua (uses tests/lib/inner.lua)",
+        ),
+        (
+            "tests/lib/worker.lua",
+            "return function() return 1 + 1 end",
+            "tests/spawns_test.lua (uses tests/lib/worker.lua)",
+        ),
+        (
+            "src/alone.lua",
+            "return 'still alone'",
+            "tests/looks_test.lua (looks at the entries)",
+        ),
+        (
+            "more.lua",
+            "return {}",
+            "everything (no test is known to use more.lua, and no entry)",
+        ),
+        (
+            ".wippy.yaml",
+            "limits: { max_memory: 100MiB }",
+            "everything (the configuration is another one)",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        put(&folder, path, text);
+        running.until_error(&format!("\nchanged: {path}\nagain: {again}\n"));
+        running.until_errors(WAITING, at + 2);
+    }
+    let outcome = interrupted(running);
+    assert!(
+        !String::from_utf8_lossy(&outcome.stdout).contains("failed"),
+        "{outcome}"
+    );
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn piped() -> Result<Text, Failure> {
     })
 }
 
-pub fn unreadable(message: &str) -> Failure {
+fn unreadable(message: &str) -> Failure {
     Failure::new(code::PROJECT, Error::invalid(message))
 }
 
@@ -100,7 +100,7 @@ pub fn run(world: &World, texts: Vec<Text>, console: &Console) -> Result<u8, Fai
         reach: world.reach.clone(),
     });
     world.runtime.block_on(async {
-        let mut signals = Signals::listen().map_err(|error| unreadable(&error.to_string()))?;
+        let mut signals = Signals::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))?;
         let process = world.start(desk)?;
         let (exit, stopped) = attend(&world.runtime, &process, &mut signals, console).await;
         settle(&process, &without_session(&exit), stopped, None, console)

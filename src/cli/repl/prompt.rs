@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
+use super::World;
 use super::editor::{self, Ask, Line};
 use super::reach::Reach;
 use super::screen::Screen;
-use super::{World, batch};
 use crate::cli::console::Console;
 use crate::cli::failure::{Failure, code};
 use crate::cli::run::stop;
@@ -66,7 +66,7 @@ fn start_editor(line: Line) -> Result<Failed, Failure> {
             let _ = failed.send(error);
         }
     });
-    started.map_err(|error| batch::unreadable(&format!("cannot start the prompt: {error}")))?;
+    started.map_err(|error| Failure::refused("cannot start the prompt", &error))?;
     Ok(failure)
 }
 
@@ -81,7 +81,7 @@ enum End {
 }
 
 async fn converse(world: &World, desk: &Arc<Prompt>, mut failed: Failed, console: &Console) -> Result<u8, Failure> {
-    let mut signals = Signals::listen().map_err(|error| batch::unreadable(&error.to_string()))?;
+    let mut signals = Signals::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))?;
     let result = loop {
         desk.asked.store(false, Ordering::SeqCst);
         let process = world.start(desk.clone())?;

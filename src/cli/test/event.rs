@@ -291,7 +291,7 @@ pub mod samples {
                 failed: 2,
                 pending: 1,
                 listed: 0,
-                seed: None,
+                seed: Some(7),
                 took: Duration::from_millis(1234),
             }),
         ]

@@ -1,7 +1,8 @@
 //! `wippy test`: what is a test (`discover`), one runtime for each file (`bench`, `runner`), the same events for every report
-//! (`event`, `report`), and an end before the end (`stop`). How a file's blocks run is the half in Lua, `lua/test/`.
+//! (`event`, `report`), an end before the end (`stop`), and runs again when files change (`watching`, `concern`). How a file's blocks run is the half in Lua, `lua/test/`.
 
 mod bench;
+mod concern;
 mod discover;
 mod event;
 mod report;
@@ -46,7 +47,7 @@ pub fn run(args: &args::Test, globals: &Globals, console: &Console) -> Result<u8
             super::run::entry(Some(words.clone()), globals)
         });
     }
-    let stop = Stop::listen().map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
+    let stop = Stop::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))?;
     if args.watch {
         return watching::run(args, timeout, &stop, globals, console);
     }
@@ -74,6 +75,7 @@ fn setting(
         fail_fast: args.fail_fast,
         jobs: args.jobs.map(usize::from),
         stop,
+        ledger: None,
     })
 }
 
@@ -124,7 +126,7 @@ fn verdict(summary: &Summary, args: &args::Test) -> Result<u8, Failure> {
 /// What there is to run: the files that were named, or those of the project and its test entries.
 fn jobs(args: &args::Test, project: Option<&Project>) -> Result<Vec<Job>, Failure> {
     let here = std::env::current_dir().and_then(|here| here.canonicalize());
-    let here = here.map_err(|error| Failure::new(code::FAILED, Error::internal(error.to_string())))?;
+    let here = here.map_err(|error| Failure::refused("cannot see the current folder", &error))?;
     let root = project.map_or(here.as_path(), |project| project.folder.as_path());
     let files = match args.paths.is_empty() {
         true => discover::of_project(root),

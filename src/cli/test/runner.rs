@@ -1,10 +1,11 @@
 //! Runs test files and test entries, each in a runtime of its own, several at once. Their events come out file by file in the
 //! order of the files, those of the first unfinished one as they happen.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::bench::{FileBench, Place};
@@ -16,6 +17,7 @@ use crate::id::EntryId;
 use crate::lock::lock;
 use crate::log::Log;
 use crate::lua::modules::test::Bench;
+use crate::lua::uses::{Used, Uses};
 use crate::process::{Clock, Exit, Process};
 use crate::project::{DirectorySpec, Entry, LuaKind, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
 use crate::race::{First, first};
@@ -41,6 +43,18 @@ pub struct Setting {
     pub fail_fast: bool,
     pub jobs: Option<usize>,
     pub stop: Stop,
+    /// For a run that may be followed by another one.
+    pub ledger: Option<Arc<Ledger>>,
+}
+
+/// What each job has made use of, by its name, when it last ran to its end.
+#[derive(Default)]
+pub struct Ledger(Mutex<HashMap<String, Used>>);
+
+impl Ledger {
+    pub fn lock(&self) -> MutexGuard<'_, HashMap<String, Used>> {
+        lock(&self.0)
+    }
 }
 
 /// Of entries that a test file brings with it.
@@ -78,7 +92,7 @@ impl Queue {
 
     fn work_off(&self, setting: &Setting) {
         while let Some((job, events)) = self.next() {
-            if self.stopped.load(Ordering::SeqCst) || setting.stop.is_asked() {
+            if self.is_over(setting) {
                 continue;
             }
             let name = job.name().to_owned();
@@ -87,6 +101,10 @@ impl Queue {
                 let _ = events.send(Event::Test(Report::broken(&name, failure(&error))));
             }
         }
+    }
+
+    fn is_over(&self, setting: &Setting) -> bool {
+        self.stopped.load(Ordering::SeqCst) || setting.stop.is_asked()
     }
 
     fn run(&self, job: &Job, setting: &Setting, events: Sender<Event>) -> Result<()> {
@@ -98,11 +116,21 @@ impl Queue {
         };
         let bench = FileBench::new(place, events, self.stopped.clone(), setting.fail_fast);
         let bench = Arc::new(bench.map_err(|error| Error::internal(format!("no temporary folder: {error}")))?);
-        let session = Session::boot(bench, &job.folder(setting), setting)?;
-        match job {
+        if let Some(ledger) = &setting.ledger {
+            ledger.lock().remove(job.name());
+        }
+        let uses = setting.ledger.as_ref().map(|_| Arc::<Uses>::default());
+        let session = Session::boot(bench, &job.folder(setting), setting, uses.clone())?;
+        let done = match job {
             Job::File(file) => session.file(file, setting),
             Job::Entry(entry) => session.entry(entry, setting),
+        };
+        // One that was cut short would have used more.
+        if let (Some(ledger), Some(uses), false) = (&setting.ledger, uses, self.is_over(setting)) {
+            let used = uses.all(&session.runtime.registry());
+            ledger.lock().insert(job.name().to_owned(), used);
         }
+        done
     }
 }
 
@@ -131,13 +159,19 @@ struct Session {
 }
 
 impl Session {
-    fn boot(bench: Arc<FileBench>, folder: &std::path::Path, setting: &Setting) -> Result<Session> {
+    fn boot(
+        bench: Arc<FileBench>,
+        folder: &std::path::Path,
+        setting: &Setting,
+        uses: Option<Arc<Uses>>,
+    ) -> Result<Session> {
         let project = bench.load();
         let registry = Arc::new(project.registry.with(own_entries(&project.registry, folder)));
         let runtime = Runtime::boot(Options {
             log: Log::new(bench.records.clone()),
             shutdown_timeout: project.config.shutdown_timeout,
             clock: Clock::stoppable(),
+            uses,
             ..Options::new(registry, bench.terminal.clone())
         })?;
         // Set once, here.
@@ -284,7 +318,9 @@ fn as_process(entry: &Arc<Entry>) -> Arc<Entry> {
         Spec::Lua(spec) if spec.kind == LuaKind::Function => {
             let mut spec = spec.clone();
             spec.kind = LuaKind::Process;
-            Arc::new(Entry::made(entry.id.clone(), "process.lua", Spec::Lua(spec)))
+            let mut process = Entry::made(entry.id.clone(), "process.lua", Spec::Lua(spec));
+            process.references.clone_from(&entry.references);
+            Arc::new(process)
         }
         _ => entry.clone(),
     }

@@ -1,24 +1,25 @@
 //! `wippy test --watch`: everything once, then again whatever a changed file concerns.
 //!
-//! A test file that changed concerns itself; other code, modules and entries concern every test, because a test may use any of
-//! them. A run that is outdated before its end is ended, and all of it is run again with what the change concerns.
+//! Whom a change concerns is known from what the tests have used ([`concern`]). A run that is outdated before its end is ended, and all of it is run again with what the change concerns.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::discover::{FOLDER, is_test_name};
+use super::concern::{self, Before, Concern};
+use super::discover::FOLDER;
 use super::event::Summary;
-use super::runner::Job;
+use super::runner::{Job, Ledger, Setting};
 use super::stop::Stop;
 use super::{jobs, report, seed, setting, shuffled, verdict};
 use crate::cli::args::{self, Globals};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::open;
-use crate::cli::watch::{Root, Watch, driver, is_code, is_other, roots, shown};
+use crate::cli::watch::{Root, Watch, driver, roots, shown};
 use crate::project::Project;
 use crate::race::{First, first};
 use crate::system::terminal::Stream;
@@ -38,6 +39,7 @@ pub fn run(args: &args::Test, timeout: i64, stop: &Stop, globals: &Globals, cons
         watch: Watch::open(Vec::new(), console),
         project: None,
         known: BTreeSet::new(),
+        ledger: Arc::default(),
     };
     let mut wanted = Wanted::All;
     loop {
@@ -91,13 +93,17 @@ struct Watcher<'a> {
     project: Option<Project>,
     /// The files and entries of the last run.
     known: BTreeSet<String>,
+    ledger: Arc<Ledger>,
 }
 
 impl Watcher<'_> {
     /// Runs what is wanted and waits for a change: what is wanted then. None at the end.
     fn round(&mut self, wanted: &Wanted) -> Result<Option<Wanted>, Failure> {
         self.project = open::find(self.globals)?;
-        self.follow();
+        while self.follow() {
+            // It was read before anybody watched.
+            self.project = open::find(self.globals)?;
+        }
         let mut all = jobs(self.args, self.project.as_ref())?;
         self.known = all.iter().map(|job| job.name().to_owned()).collect();
         all.retain(|job| wanted.has(job.name()));
@@ -111,8 +117,8 @@ impl Watcher<'_> {
         })
     }
 
-    /// Watches the project, or without one what was named.
-    fn follow(&mut self) {
+    /// Watches the project, or without one what was named. Whether these are others than before.
+    fn follow(&mut self) -> bool {
         let mut folders: Vec<Root> = self.project.iter().flat_map(roots).collect();
         let named = self.args.paths.iter().filter_map(|path| path.canonicalize().ok());
         folders.extend(named.map(|path| match path.is_dir() {
@@ -123,28 +129,32 @@ impl Watcher<'_> {
             folders.push(Root::flat(self.here.clone()));
             folders.push(Root::deep(self.here.join(FOLDER)));
         }
-        self.watch.follow(folders, self.console);
+        self.watch.follow(folders, self.console)
     }
 
     /// Runs the jobs, until a change that concerns a test comes before their end.
     fn run(&mut self, jobs: Vec<Job>) -> Result<Ended, Failure> {
         let stop = self.stop.for_one_run();
-        let setting = setting(
-            self.args,
-            self.timeout,
-            self.project.as_ref(),
-            stop.clone(),
-            self.globals,
-        )?;
+        let setting = Setting {
+            ledger: Some(self.ledger.clone()),
+            ..setting(
+                self.args,
+                self.timeout,
+                self.project.as_ref(),
+                stop.clone(),
+                self.globals,
+            )?
+        };
         let jobs = shuffled(jobs, seed(self.args));
         let (format, console) = (self.args.format, self.console);
         let (driver, watch) = (&self.driver, &mut self.watch);
         let seen = Seen {
             args: self.args,
             globals: self.globals,
-            project: &mut self.project,
+            project: self.project.as_ref(),
             known: &self.known,
-            folder: &self.here,
+            ledger: &self.ledger,
+            here: &self.here,
         };
         thread::scope(|scope| {
             let (done, ended) = oneshot::channel();
@@ -183,9 +193,10 @@ impl Watcher<'_> {
         let seen = Seen {
             args: self.args,
             globals: self.globals,
-            project: &mut self.project,
+            project: self.project.as_ref(),
             known: &self.known,
-            folder: &self.here,
+            ledger: &self.ledger,
+            here: &self.here,
         };
         driver.block_on(async {
             let end = first(stop.asked(), console.terminal().hung_up());
@@ -212,49 +223,47 @@ struct Ended {
 struct Seen<'a> {
     args: &'a args::Test,
     globals: &'a Globals,
-    project: &'a mut Option<Project>,
+    project: Option<&'a Project>,
     known: &'a BTreeSet<String>,
-    folder: &'a Path,
+    ledger: &'a Ledger,
+    here: &'a Path,
 }
 
-/// Waits for a change that concerns tests, and says so.
+/// Waits for a change that concerns tests; says what has changed, what runs again, and why.
 async fn concerned(watch: &mut Watch, seen: Seen<'_>, console: &Console) -> Wanted {
     loop {
         let files = watch.changed(console).await;
-        let wanted = seen.concerned(&files);
-        if let Some(wanted) = wanted {
-            let folder = seen
-                .project
-                .as_ref()
-                .map_or(seen.folder, |project| project.folder.as_path());
-            console.say(&format!("\nchanged: {}\n", shown(&files, folder)));
-            return wanted;
-        }
+        let concern = seen.concerned(&files);
+        let text = concern.to_text();
+        let wanted = match concern {
+            Concern::Everything(_) => Wanted::All,
+            Concern::Some(names) if names.is_empty() => continue,
+            Concern::Some(names) => Wanted::Some(names.into_keys().collect()),
+        };
+        console.say(&format!("\nchanged: {}\n{text}", shown(&files, seen.folder())));
+        return wanted;
     }
 }
 
 impl Seen<'_> {
-    fn concerned(&self, files: &[PathBuf]) -> Option<Wanted> {
+    /// As seen from which files are named.
+    fn folder(&self) -> &Path {
+        self.project.map_or(self.here, |project| project.folder.as_path())
+    }
+
+    fn concerned(&self, files: &[PathBuf]) -> Concern {
         // What cannot be loaded any more is told by the next run.
-        let Ok(project) = open::find(self.globals) else {
-            return Some(Wanted::All);
+        let loaded = open::find(self.globals).and_then(|project| Ok((jobs(self.args, project.as_ref())?, project)));
+        let Ok((jobs, project)) = loaded else {
+            return Concern::Everything("the project cannot be loaded".to_owned());
         };
-        let Ok(jobs) = jobs(self.args, project.as_ref()) else {
-            return Some(Wanted::All);
+        let used = self.ledger.lock();
+        let before = Before {
+            project: self.project,
+            known: self.known,
+            used: &used,
+            folder: self.folder(),
         };
-        let is_own = |path: &Path| {
-            jobs.iter()
-                .any(|job| matches!(job, Job::File(file) if file.path == path))
-        };
-        let is_shared = |path: &PathBuf| is_code(path) && !is_own(path) && !is_test_name(path);
-        if is_other(self.project.as_ref(), project.as_ref()) || files.iter().any(is_shared) {
-            return Some(Wanted::All);
-        }
-        let own = |job: &&Job| match job {
-            Job::File(file) => files.contains(&file.path) || !self.known.contains(&file.name),
-            Job::Entry(_) => false,
-        };
-        let names: BTreeSet<String> = jobs.iter().filter(own).map(|job| job.name().to_owned()).collect();
-        (!names.is_empty()).then_some(Wanted::Some(names))
+        concern::of(files, &before, project.as_ref(), &jobs)
     }
 }

@@ -4,6 +4,7 @@
 //! The fallback is a clock and not `notify`'s poll watcher, which sees no two writes within a second: files are compared by
 //! ourselves anyway.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ impl Eyes {
         Eyes::with(made.map(|watcher| Box::new(watcher) as Box<dyn Watcher + Send>), told)
     }
 
-    fn with(made: notify::Result<Box<dyn Watcher + Send>>, told: Arc<Notify>) -> Eyes {
+    pub(super) fn with(made: notify::Result<Box<dyn Watcher + Send>>, told: Arc<Notify>) -> Eyes {
         let (watcher, blind) = match made {
             Ok(watcher) => (Some(watcher), None),
             Err(error) => (None, Some(reason(&error))),
@@ -47,7 +48,7 @@ impl Eyes {
 
     /// Watches these folders too; one that is gone again is left out. Gives the reason when this turns out to be more than the
     /// system allows, once.
-    pub fn follow(&mut self, folders: &[PathBuf]) -> Option<String> {
+    pub fn follow(&mut self, folders: &BTreeSet<PathBuf>) -> Option<String> {
         if let Some(watcher) = &mut self.watcher {
             let too_many = folders
                 .iter()
@@ -67,16 +68,6 @@ impl Eyes {
             Some(_) => self.told.notified().await,
             None => tokio::time::sleep(EVERY).await,
         }
-    }
-
-    /// Whether something was told that nobody has waited for.
-    pub fn has_news(&self) -> bool {
-        let mut told = std::pin::pin!(self.told.notified());
-        let is_told = told.as_mut().enable();
-        if is_told {
-            self.told.notify_one();
-        }
-        is_told
     }
 }
 
@@ -120,9 +111,9 @@ mod tests {
     #[test]
     fn without_watches_it_is_looked_again_and_said_once() {
         let mut eyes = Eyes::with(Err(notify::Error::new(ErrorKind::MaxFilesWatch)), Arc::default());
-        let said = eyes.follow(&[]).unwrap();
+        let said = eyes.follow(&BTreeSet::new()).unwrap();
         assert!(said.contains("max_user_watches"), "{said}");
-        assert_eq!(eyes.follow(&[]), None);
+        assert_eq!(eyes.follow(&BTreeSet::new()), None);
         let io = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -135,7 +126,8 @@ mod tests {
     fn a_folder_that_is_gone_is_no_reason_to_stop_watching() {
         let mut eyes = Eyes::open();
         let there = tempfile::tempdir().unwrap();
-        assert_eq!(eyes.follow(&["/no/such/folder".into(), there.path().to_owned()]), None);
+        let folders = BTreeSet::from(["/no/such/folder".into(), there.path().to_owned()]);
+        assert_eq!(eyes.follow(&folders), None);
         std::fs::write(there.path().join("new.lua"), "").unwrap();
         let io = tokio::runtime::Builder::new_current_thread()
             .enable_time()

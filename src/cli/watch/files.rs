@@ -103,11 +103,27 @@ fn is_source(path: &Path) -> bool {
     matches!(end, Some("lua" | "wasm" | "wat" | "yaml" | "yml" | "json" | "lock"))
 }
 
-/// All folders below the deep roots, and the roots themselves, and the files in them. Links to folders are not followed; left out are
-/// `.git`, `node_modules`, and caches that say so by a `CACHEDIR.TAG`, unless they are roots.
-pub fn below(roots: &[Root]) -> (Vec<PathBuf>, Vec<Found>) {
+/// All folders below the deep roots, and the roots themselves. Links to folders are not followed; left out are `.git`,
+/// `node_modules`, and caches that say so by a `CACHEDIR.TAG`, unless they are roots.
+pub fn folders(roots: &[Root]) -> BTreeSet<PathBuf> {
+    walk(roots, |_| {})
+}
+
+/// The same folders, and the files in them.
+pub fn below(roots: &[Root]) -> (BTreeSet<PathBuf>, Vec<Found>) {
     let now = SystemTime::now();
-    let (mut folders, mut files) = (BTreeSet::new(), BTreeMap::new());
+    let mut files = BTreeMap::new();
+    let folders = walk(roots, |path| {
+        if let Some(found) = Found::at(path, now) {
+            files.insert(found.path.clone(), found);
+        }
+    });
+    (folders, files.into_values().collect())
+}
+
+/// Shows everything that is no folder to `see`.
+fn walk(roots: &[Root], mut see: impl FnMut(PathBuf)) -> BTreeSet<PathBuf> {
+    let mut folders = BTreeSet::new();
     // Those that end the list are looked at first, and sorted roots have the deep one of a folder last.
     let mut open = roots.to_vec();
     while let Some(Root { folder, is_deep }) = open.pop() {
@@ -124,12 +140,12 @@ pub fn below(roots: &[Root]) -> (Vec<PathBuf>, Vec<Found>) {
                 if is_deep && !is_left_out(&path) {
                     open.push(Root::deep(path));
                 }
-            } else if let Some(found) = Found::at(path, now) {
-                files.insert(found.path.clone(), found);
+            } else {
+                see(path);
             }
         }
     }
-    (folders.into_iter().collect(), files.into_values().collect())
+    folders
 }
 
 fn is_left_out(folder: &Path) -> bool {

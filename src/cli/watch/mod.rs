@@ -10,15 +10,13 @@ mod files;
 pub mod program;
 pub mod services;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::console::Console;
-use super::failure::{Failure, code};
-use crate::error::Error;
+use super::failure::Failure;
 use crate::project::{Project, Registry, Spec};
 use eyes::Eyes;
 use files::Files;
@@ -27,6 +25,9 @@ use files::Files;
 const QUIET: Duration = Duration::from_millis(100);
 /// Where something happens all the time, files are looked at as often as that.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a look begins again because there are folders that were not there when it began.
+const ROUNDS: u32 = 10;
 
 /// A folder that is watched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,16 +107,20 @@ impl Watch {
     }
 
     fn look(&mut self, console: &Console) -> Vec<PathBuf> {
-        let (folders, files) = files::below(&self.roots);
-        if let Some(why) = self.eyes.follow(&folders) {
-            console.say(&format!("{why}; looking for changes every second instead\n"));
+        let mut watched = files::folders(&self.roots);
+        let mut rounds = 0;
+        loop {
+            if let Some(why) = self.eyes.follow(&watched) {
+                console.say(&format!("{why}; looking for changes every second instead\n"));
+            }
+            let (folders, files) = files::below(&self.roots);
+            rounds += 1;
+            // One that has come meanwhile is not watched yet. Where they come all the time, the next look is near anyway.
+            if folders.is_subset(&watched) || rounds == ROUNDS {
+                return self.files.update(files);
+            }
+            watched = folders;
         }
-        // Again, because a folder may have got files before it was watched.
-        let files = match self.eyes.has_news() {
-            true => files::below(&self.roots).1,
-            false => files,
-        };
-        self.files.update(files)
     }
 }
 
@@ -152,6 +157,11 @@ pub fn is_code(path: &Path) -> bool {
     matches!(end, Some("lua" | "wasm" | "wat"))
 }
 
+/// Whether everything stands on entries of that kind while it runs.
+pub fn is_ground(kind: &str) -> bool {
+    kind.starts_with("env.") || matches!(kind, "process.host" | "terminal.host" | "fs.directory")
+}
+
 /// Whether the entries, or what is wrong with them, are others.
 pub fn is_other(before: Option<&Project>, now: Option<&Project>) -> bool {
     match (before, now) {
@@ -179,16 +189,59 @@ pub fn of_modules<'a>(registry: &'a Registry, files: &'a [PathBuf]) -> impl Iter
 /// What the operating system says against it.
 pub fn driver() -> Result<tokio::runtime::Runtime, Failure> {
     let made = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    made.map_err(|error| refused(&error))
-}
-
-fn refused(error: &io::Error) -> Failure {
-    Failure::new(code::FAILED, Error::internal(error.to_string()))
+    made.map_err(|error| Failure::refused("cannot wait for files and signals", &error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::Color;
+    use notify::{Config, EventHandler, RecursiveMode, Watcher, WatcherKind};
+    use std::sync::Arc;
+
+    /// Does something to a folder at the moment at which it is watched, and tells nobody.
+    struct Meanwhile<F>(F);
+
+    impl<F: FnMut(&Path) + Send> Watcher for Meanwhile<F> {
+        fn new<H: EventHandler>(_: H, _: Config) -> notify::Result<Self> {
+            Err(notify::Error::generic("it is made by hand"))
+        }
+
+        fn watch(&mut self, path: &Path, _: RecursiveMode) -> notify::Result<()> {
+            (self.0)(path);
+            Ok(())
+        }
+
+        fn unwatch(&mut self, _: &Path) -> notify::Result<()> {
+            Ok(())
+        }
+
+        fn kind() -> WatcherKind {
+            WatcherKind::NullWatcher
+        }
+    }
+
+    #[test]
+    fn what_happens_while_a_folder_is_taken_on_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        let (inner, file) = (root.join("inner"), root.join("inner/new.lua"));
+        let (own, late) = (root.clone(), file.clone());
+        let watcher = Meanwhile(move |path: &Path| {
+            if path == own {
+                std::fs::create_dir_all(&inner).unwrap();
+            } else {
+                std::fs::write(&late, "return 1").unwrap();
+            }
+        });
+        let mut watch = Watch {
+            roots: vec![Root::deep(root)],
+            eyes: Eyes::with(Ok(Box::new(watcher)), Arc::default()),
+            files: Files::default(),
+            since: None,
+        };
+        assert_eq!(watch.look(&Console::new(Color::Never)), [file]);
+    }
 
     #[test]
     fn many_files_are_shown_by_the_first_ones() {

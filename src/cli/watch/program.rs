@@ -4,7 +4,7 @@
 use std::future::ready;
 use std::path::Path;
 
-use super::{Root, Watch, driver, is_code, is_other, refused, roots, shown};
+use super::{Root, Watch, driver, is_code, is_other, roots, shown};
 use crate::cli::args::Globals;
 use crate::cli::console::Console;
 use crate::cli::failure::{Failure, code};
@@ -30,8 +30,8 @@ pub fn run(make: impl Fn() -> Result<Job, Failure>, globals: &Globals, console: 
     }
     driver()?.block_on(async {
         let mut watcher = Watcher {
-            asked: Signals::listen().map_err(|error| refused(&error))?,
-            signals: Signals::listen().map_err(|error| refused(&error))?,
+            asked: listen()?,
+            signals: listen()?,
             watch: Watch::open(Vec::new(), console),
             project: None,
             log: Log::new(ConsoleLog::new(console, globals)),
@@ -44,6 +44,10 @@ pub fn run(make: impl Fn() -> Result<Job, Failure>, globals: &Globals, console: 
             }
         }
     })
+}
+
+fn listen() -> Result<Signals, Failure> {
+    Signals::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))
 }
 
 struct Watcher<'a> {
@@ -66,10 +70,14 @@ impl Watcher<'_> {
     /// One run, and the wait for a change after it.
     async fn round(&mut self, make: &impl Fn() -> Result<Job, Failure>) -> Over {
         // Before the job: a change between the two is found as one, and not lost.
-        self.project = match open::find(self.globals) {
-            Ok(project) => project,
-            Err(failure) => return Some(Err(failure)),
-        };
+        match open::load(self.globals) {
+            Ok(project) => self.project = project,
+            // Its folder is gone; it may come back.
+            Err(failure) => {
+                self.tell(Err(failure));
+                return self.wait().await;
+            }
+        }
         let mut job = make();
         if self.follow(job.as_ref().ok()) {
             // It was read before anybody watched.
@@ -160,7 +168,7 @@ async fn concerning(watch: &mut Watch, project: &mut Option<Project>, globals: &
     loop {
         let files = watch.changed(console).await;
         // A project that cannot be opened any more is told by the next run.
-        let now = open::find(globals).ok().flatten();
+        let now = open::load(globals).ok().flatten();
         let folder = now.as_ref().map(|project| project.folder.clone());
         if is_other(project.as_ref(), now.as_ref()) || files.iter().any(|path| is_code(path)) {
             return shown(&files, folder.as_deref().unwrap_or(Path::new("")));

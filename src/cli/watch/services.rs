@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use super::{Watch, driver, of_modules, refused, roots, shown};
+use super::{Watch, driver, is_ground, of_modules, roots, shown};
 use crate::cli::args::Globals;
 use crate::cli::console::Console;
 use crate::cli::failure::{Failure, code};
@@ -30,7 +30,7 @@ pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let project = open::project(globals)?;
     driver()?.block_on(async {
         let mut watcher = Watcher {
-            signals: Signals::listen().map_err(|error| refused(&error))?,
+            signals: Signals::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))?,
             watch: Watch::open(roots(&project), console),
             log: Log::new(ConsoleLog::new(console, globals)),
             globals,
@@ -90,9 +90,18 @@ impl Watcher<'_> {
         ended
     }
 
+    /// The project, read after its folders are watched: what changes between the two is found as a change, and not lost.
+    fn load(&mut self) -> Result<Project, Failure> {
+        loop {
+            let project = open::project(self.globals)?;
+            if !self.watch.follow(roots(&project), self.console) {
+                return Ok(project);
+            }
+        }
+    }
+
     fn boot(&mut self) -> Result<Running, Failure> {
-        let project = open::project(self.globals)?;
-        self.watch.follow(roots(&project), self.console);
+        let project = self.load()?;
         run::warn(&project.diagnostics, self.globals, self.console);
         something_to_start(&project.registry)?;
         let runtime = Runtime::boot(options(&project, &self.log, self.console));
@@ -225,7 +234,7 @@ impl Watcher<'_> {
 impl Running {
     /// Loads the project again and compares it with what runs, which it becomes unless it is broken.
     fn look(&mut self, files: &[PathBuf], watcher: &mut Watcher<'_>) -> Change {
-        let project = match open::project(watcher.globals) {
+        let project = match watcher.load() {
             Ok(project) => project,
             Err(failure) => {
                 watcher.tell(&failure);
@@ -233,7 +242,6 @@ impl Running {
                 return Change::Broken(Vec::new());
             }
         };
-        watcher.watch.follow(roots(&project), watcher.console);
         let modules: Vec<EntryId> = of_modules(&project.registry, files).collect();
         self.modules.extend(modules);
         let mut changed = project.registry.changed_since(&self.project.registry);
@@ -278,10 +286,8 @@ impl Running {
 
 /// Whether one of these entries is what others stand on while they run, and was there before.
 fn stands_on(changed: &HashSet<EntryId>, before: &Registry) -> bool {
-    changed.iter().filter_map(|id| before.get(id)).any(|entry| {
-        let kind = entry.kind.as_str();
-        kind.starts_with("env.") || matches!(kind, "process.host" | "terminal.host" | "fs.directory")
-    })
+    let mut entries = changed.iter().filter_map(|id| before.get(id));
+    entries.any(|entry| is_ground(&entry.kind))
 }
 
 fn is_service(registry: &Registry, id: &EntryId) -> bool {

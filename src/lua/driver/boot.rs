@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::raw::*;
 use super::sandbox::{self, Plan};
 use super::{Bytecode, Driver};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::lua::stack;
 use crate::value::Packed;
 
@@ -196,13 +196,17 @@ impl Driver {
         }
     }
 
+    /// Leaves the arguments, or the error that they are too many.
     unsafe fn push_args(&mut self, l: Lua) -> Act {
         let args = self.boot.args.take().unwrap_or_default();
         // SAFETY: inside `host`.
         unsafe {
-            let top = lua_gettop(l);
-            stack::push(l, self, &args);
-            Act::Return(lua_gettop(l) - top)
+            if let Some(count) = stack::push(l, self, &args) {
+                return Act::Return(count);
+            }
+            let message = format!("too many arguments: {}", args.len());
+            push_error(l, self, Error::new(Kind::LimitExceeded, message));
+            Act::Raise
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Bytecode {
 /// Lua's message for a syntax error, or for a text that is bytecode.
 pub fn compile(source: &[u8], name: &str) -> Result<Bytecode, String> {
     let name = chunk_name(name.as_bytes());
-    let mut memory = Box::new(Memory::default());
+    let mut memory = Box::new(Memory::new(0));
     // SAFETY: the state lives only in this function, shorter than its Memory; every call below is protected by Lua or
     // does not raise.
     unsafe {

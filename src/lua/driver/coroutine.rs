@@ -3,7 +3,8 @@
 //! A wait or a preemption inside a user's coroutine is a yield too, but one that belongs to the task: `resume` and `wrap`
 //! recognise it by [`Driver::host_yield`], mark the coroutine as held, yield on outwards with a continuation, and resume
 //! it again when the task goes on. A held coroutine is `normal` to everybody else: nobody may resume or close it.
-//! Invariant: `CURRENT` of `preempt` is the coroutine that runs.
+//! Invariant: `CURRENT` of `preempt` is the coroutine that runs, and what it was is put back when that one stops: code that
+//! no task runs has none, and the state may be closed next.
 
 use std::ffi::{CStr, c_int};
 
@@ -206,9 +207,9 @@ unsafe fn advance(l: Lua, co: Lua, count: c_int) -> Step {
         let pinned = u32::from(!(*driver).can_yield(l));
         (*driver).pinned += pinned;
         let mut results = 0;
-        preempt::swap_current(co);
+        let outer = preempt::swap_current(co);
         let status = lua_resume(co, l, count, &mut results);
-        preempt::swap_current(l);
+        preempt::swap_current(outer);
         (*driver).pinned -= pinned;
         match status {
             LUA_YIELD if (*driver).host_yield => {
@@ -299,9 +300,9 @@ unsafe extern "C-unwind" fn close(l: Lua) -> c_int {
 unsafe fn shut(l: Lua, co: Lua) -> c_int {
     // SAFETY: `co` is suspended or dead.
     unsafe {
-        preempt::swap_current(co);
+        let outer = preempt::swap_current(co);
         let status = lua_closethread(co, l);
-        preempt::swap_current(l);
+        preempt::swap_current(outer);
         status
     }
 }
@@ -322,5 +323,41 @@ unsafe extern "C-unwind" fn spawn(l: Lua) -> c_int {
             driver.add_task(l, task, count - 1);
             Act::Return(1)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::ptr;
+    use std::sync::Arc;
+
+    use super::super::{Boot, Driver, Image, Main, Plan, preempt};
+    use crate::lua::host::StateContext;
+    use crate::lua::test_support::World;
+
+    #[test]
+    fn a_coroutine_that_no_task_runs_is_not_current_after_its_end() {
+        let world = World::new();
+        let process = world.spawn(world.program("main", "process.receive()"), &[]).unwrap();
+        let context = StateContext::new(process, world.engine.clone(), Arc::default());
+        let image = Image {
+            plan: Plan::new(&BTreeSet::new(), &[], true),
+            stages: Vec::new(),
+            main: Main::Chunk,
+            reused: false,
+        };
+        let boot = Boot {
+            image: Arc::new(image),
+            args: None,
+        };
+        let mut driver = Driver::new(Arc::new(context), boot, 0).unwrap();
+        for code in [
+            "coroutine.wrap(function() end)()",
+            "local co = coroutine.create(coroutine.yield) coroutine.resume(co) coroutine.close(co)",
+        ] {
+            driver.mlua().load(code).exec().unwrap();
+            assert!(preempt::swap_current(ptr::null_mut()).is_null(), "{code}");
+        }
     }
 }

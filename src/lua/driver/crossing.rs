@@ -36,7 +36,7 @@ pub fn unpack(lua: &Lua, packed: &Packed) -> mlua::Result<Value> {
     // SAFETY: as in `pack`.
     unsafe {
         lua.exec_raw((), |l| {
-            (*driver).lifted(|driver| stack::push(l, driver, packed));
+            (*driver).lifted(|driver| stack::push_first(l, driver, packed));
         })
     }
 }

@@ -29,7 +29,6 @@ use super::raw::*;
 use super::{Driver, Resumed, Waiter, What, protect};
 use crate::error::{Error, Frame};
 use crate::log::{Level, Record};
-use crate::lua::error;
 
 /// What there is at a moment, for a later [`Driver::sweep`].
 pub type Mark = u64;
@@ -137,7 +136,7 @@ impl Driver {
             }
             let places = frames(thread);
             let Some(caller) = self.caller_of(number).or_else(|| self.innermost()) else {
-                return self.stray(number, thread, places);
+                return self.stray(number, thread);
             };
             let resumed = self.deliver(caller, |driver, l| {
                 push_bytes(l, b"error");
@@ -150,23 +149,24 @@ impl Driver {
     }
 
     /// A coroutine failed while no guarded call was on.
-    unsafe fn stray(&mut self, number: u32, thread: Lua, places: Vec<Frame>) -> Option<Resumed> {
-        let message = self.lifted(|driver| {
-            // SAFETY: the error is on top of the dead coroutine's stack.
-            let value = unsafe { to_mlua(thread, driver, -1) };
-            match value {
-                Ok(value) => error::uncaught(&value, "").to_string(),
-                Err(failure) => failure.to_string(),
-            }
-        })?;
-        let place = places.first().map(Frame::to_string).unwrap_or_default();
-        let record = Record::new(Level::Error, format!("uncaught error in a coroutine: {message}"));
+    unsafe fn stray(&mut self, number: u32, thread: Lua) -> Option<Resumed> {
+        // SAFETY: the error is on top of the dead coroutine's stack.
+        let error =
+            self.lifted(|driver| unsafe { (!driver.begin_showing(thread, false)).then(|| driver.uncaught(thread)) })?;
+        self.cut(number);
+        if let Some(error) = error {
+            self.tell_stray(&error);
+        }
+        Some(Resumed::Goes)
+    }
+
+    pub(super) fn tell_stray(&self, error: &Error) {
+        let place = error.frames().first().map(Frame::to_string).unwrap_or_default();
+        let record = Record::new(Level::Error, format!("uncaught error in a coroutine: {error}"));
         let record = record.field("at", place.as_str());
         let process = self.process();
         let record = record.about(process.pid(), &process.entry());
         process.kernel().log().record(record);
-        self.cut(number);
-        Some(Resumed::Goes)
     }
 
     /// Ends a guarded call with what `push` leaves on the caller's stack.
@@ -241,7 +241,7 @@ impl Driver {
 
     /// Whether the task that runs must be unwound because its guarded call is over. Asked where it cannot be suspended.
     pub(super) fn must_cut(&mut self) -> bool {
-        if self.guarded && !self.cutting && self.current != 0 {
+        if self.guarded && !self.cutting && self.current != 0 && self.last.is_none() {
             self.cutting = self.process().is_interrupted() || self.is_overdue();
         }
         self.cutting
@@ -269,13 +269,17 @@ impl Driver {
         let Some(task) = self.task(number) else {
             return;
         };
-        if let Some(wait) = task.wait.take() {
+        let (wait, shows) = (task.wait.take(), task.shows.take());
+        if let Some(wait) = wait {
             let waiter = Waiter {
                 task: number,
                 ticket: wait.ticket,
                 case: 0,
             };
             self.withdraw(waiter, wait);
+        }
+        if let Some(shown) = shows {
+            self.tell_stray(&shown.error(None));
         }
         // SAFETY: nobody resumes it any more.
         unsafe { self.remove_task(number) };
@@ -396,6 +400,48 @@ mod tests {
                 channel.new():receive()
             end)
             assert(guard(0, function() return 1 end) == "ok")
+            "##,
+        );
+    }
+
+    #[test]
+    fn a_coroutine_that_was_cut_is_resumed_by_nobody() {
+        guarded(
+            r##"
+            local time = require("time")
+            local cut, late
+            local status = guard(5000000, function()
+                cut = coroutine.running()
+                process.receive()
+            end)
+            assert(status == "timeout")
+            local mark, sweep = getmetatable(require("test")).native.mark, getmetatable(require("test")).native.sweep
+            local since = mark()
+            late = coroutine.spawn(function() error("never") end)
+            sweep(since)
+            for _, co in ipairs({cut, late}) do
+                local ok, message = coroutine.resume(co)
+                assert(not ok and message == "cannot resume non-suspended coroutine", message)
+                assert(not pcall(coroutine.close, co) and coroutine.status(co) == "normal")
+            end
+            -- one that came to its end is dead, whatever it returned
+            local done = coroutine.spawn(function() return print, 1 end)
+            time.sleep("1ms")
+            assert(coroutine.status(done) == "dead" and not coroutine.resume(done))
+            "##,
+        );
+    }
+
+    #[test]
+    fn the_tostring_of_a_stray_error_keeps_nobody() {
+        guarded(
+            r##"
+            local time = require("time")
+            guard(0, function() end)
+            local shown = channel.new(1)
+            coroutine.spawn(error, setmetatable({}, {__tostring = function() shown:send(true) while true do end end}))
+            assert(shown:receive())
+            time.sleep("5ms")
             "##,
         );
     }

@@ -239,14 +239,10 @@ impl Driver {
         unsafe {
             match message.payload.len() {
                 0 => lua_pushnil(l),
-                1 => stack::push(l, self, &message.payload),
+                1 => stack::push_first(l, self, &message.payload),
                 count => {
                     lua_createtable(l, count as c_int, 0);
-                    let table = lua_gettop(l);
-                    stack::push(l, self, &message.payload);
-                    for index in (1..=count).rev() {
-                        lua_rawseti(l, table, index as i64);
-                    }
+                    stack::fill_array(l, self, &message.payload);
                 }
             }
         }
@@ -346,13 +342,10 @@ impl Driver {
             lua_createtable(l, count as c_int, 1);
             lua_pushinteger(l, count as i64);
             lua_setfield(l, -2, c"n".as_ptr());
-            stack::push(l, self, &message.payload);
+            stack::fill_array(l, self, &message.payload);
             if count > 0 {
-                lua_pushvalue(l, table + 2);
+                lua_rawgeti(l, -1, 1);
                 lua_setfield(l, table, c"value".as_ptr());
-            }
-            for index in (1..=count).rev() {
-                lua_rawseti(l, table + 1, index as i64);
             }
             lua_setfield(l, table, c"values".as_ptr());
         }
@@ -393,8 +386,7 @@ impl Driver {
                     return;
                 }
                 Ok(values) => {
-                    stack::push(l, self, values);
-                    lua_settop(l, table + 2);
+                    stack::push_first(l, self, values);
                     c"value"
                 }
                 Err(error) => {

@@ -9,6 +9,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
+use std::marker::PhantomPinned;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,8 +17,8 @@ use super::preempt;
 use super::slab::{self, Slab};
 use crate::allocator::Allocator;
 
-/// What Lua's values need (`LUAI_MAXALIGN`).
-const ALIGN: usize = 8;
+/// What Lua's values need (`LUAI_MAXALIGN`), and what a userdata can count on.
+pub const ALIGN: usize = 8;
 
 /// Bytes of a slot of a stack.
 const SLOT: usize = 16;
@@ -29,12 +30,13 @@ const EXTRA: usize = 5;
 const SLOTS: std::ops::RangeInclusive<usize> = 40 + EXTRA..=1_000_200 + EXTRA;
 
 /// The count of one state. Its address is known to Lua: it must not move while the state lives.
-#[derive(Default)]
 pub struct Memory {
     used: usize,
     /// Bytes; 0: none.
     limit: usize,
     lifted: u32,
+    /// What may be used now: the limit, where there is one and it is not lifted.
+    ceiling: usize,
     /// The last request was refused.
     refused: bool,
     exceeded: bool,
@@ -45,6 +47,8 @@ pub struct Memory {
     slab: Slab,
     /// The state is being closed: the slab goes as a whole.
     closing: bool,
+    /// As in the driver: [`allocate`] has a pointer of its own.
+    _pinned: PhantomPinned,
 }
 
 /// What an object of the state holds outside of it: counts like the state's own memory until it is dropped.
@@ -62,9 +66,19 @@ impl Drop for Weight {
 
 impl Memory {
     pub fn new(limit: u64) -> Memory {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         Memory {
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            ..Memory::default()
+            used: 0,
+            limit,
+            lifted: 0,
+            ceiling: if limit == 0 { usize::MAX } else { limit },
+            refused: false,
+            exceeded: false,
+            kept: 0,
+            outside: None,
+            slab: Slab::default(),
+            closing: false,
+            _pinned: std::marker::PhantomPinned,
         }
     }
 
@@ -98,11 +112,15 @@ impl Memory {
     /// Host code begins.
     pub fn lift(&mut self) {
         self.lifted += 1;
+        self.ceiling = usize::MAX;
     }
 
     /// Host code ends.
     pub fn lower(&mut self) {
         self.lifted -= 1;
+        if self.lifted == 0 && self.limit != 0 {
+            self.ceiling = self.limit;
+        }
     }
 
     /// Whether host code took more than the limit leaves.
@@ -174,10 +192,6 @@ impl Memory {
         }
     }
 
-    fn allows(&self, used: usize) -> bool {
-        self.limit == 0 || self.lifted > 0 || used <= self.limit
-    }
-
     /// Whether a stack may grow beyond the limit until the hook has looked, which it is asked to do. No more than the
     /// largest stack in all.
     fn overdraws(&self, old: usize, new: usize, used: usize) -> bool {
@@ -190,6 +204,32 @@ impl Memory {
             preempt::strike_current();
         }
         granted
+    }
+
+    /// A block with another size than before, or a new one.
+    ///
+    /// # Safety
+    /// As for [`allocate`], with 0 as the old size of a null block.
+    unsafe fn obtain(&mut self, block: *mut u8, old: usize, new: usize) -> *mut c_void {
+        if new > old {
+            let used = self.used - old + new;
+            let granted = used <= self.ceiling || !block.is_null() && self.overdraws(old, new, used);
+            if new > isize::MAX as usize - ALIGN || !granted {
+                return self.refuse();
+            }
+        }
+        // SAFETY: as stated; the size is neither zero nor too large.
+        let place = unsafe {
+            match block.is_null() {
+                true => self.take(new),
+                false => self.resize(block, old, new),
+            }
+        };
+        if !place.is_null() {
+            self.used = self.used - old + new;
+            self.refused &= new <= old;
+        }
+        place.cast()
     }
 
     fn refuse(&mut self) -> *mut c_void {
@@ -216,30 +256,25 @@ pub unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: us
     // their size (Lua keeps it); for a null block `old` is a type and means nothing.
     unsafe {
         let memory = &mut *data.cast::<Memory>();
-        let old = if block.is_null() { 0 } else { old };
-        if new == 0 {
-            if !block.is_null() {
-                memory.give(block.cast(), old);
+        let block = block.cast::<u8>();
+        match (block.is_null(), new) {
+            (true, 0) => std::ptr::null_mut(),
+            (false, 0) => {
+                memory.give(block, old);
                 memory.used -= old;
+                std::ptr::null_mut()
             }
-            return std::ptr::null_mut();
+            // Most requests by far: a small block, and there is one.
+            (true, 1..=slab::LARGEST) if memory.used + new <= memory.ceiling => match memory.slab.take(new) {
+                Some(place) => {
+                    memory.used += new;
+                    memory.refused = false;
+                    place.as_ptr().cast()
+                }
+                None => memory.obtain(block, 0, new),
+            },
+            (true, _) => memory.obtain(block, 0, new),
+            (false, _) => memory.obtain(block, old, new),
         }
-        if new > old {
-            let used = memory.used - old + new;
-            let granted = memory.allows(used) || !block.is_null() && memory.overdraws(old, new, used);
-            if new > isize::MAX as usize - ALIGN || !granted {
-                return memory.refuse();
-            }
-        }
-        let place = if block.is_null() {
-            memory.take(new)
-        } else {
-            memory.resize(block.cast(), old, new)
-        };
-        if !place.is_null() {
-            memory.used = memory.used - old + new;
-            memory.refused &= new <= old;
-        }
-        place.cast()
     }
 }

@@ -30,9 +30,9 @@
 //! | closing a state | off the workers when it holds 4 MiB | `Kernel::finish` |
 //!
 //! What cannot wait, and says `cannot wait here: a C function is on the stack`: `__close` called by `coroutine.close`, and
-//! what is called by host functions that show or walk over data without waiting themselves (a log field, `json.encode`). Nor
-//! can the handler of `xpcall`, which runs where the error is, with the frames still there: what wants to wait in it does so
-//! after `xpcall` has returned.
+//! what is called by host functions that show or walk over data without waiting themselves (a log field, `json.encode`), or by
+//! the end of a process, while nothing else of it runs. Nor can the handler of `xpcall`, which runs where the error is, with
+//! the frames still there: what wants to wait in it does so after `xpcall` has returned.
 //!
 //! The raw Lua API is used in this room and in `lua::stack` alone. Invariants: nothing of Rust with a destructor lives
 //! across a call that raises or yields; data is pushed with the memory limit lifted or inside a protected call; the
@@ -82,6 +82,7 @@ mod waiting;
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
+use std::marker::PhantomPinned;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -91,7 +92,7 @@ pub use guard::Mark;
 pub use memory::Weight;
 pub use print::{showing_all, showing_first};
 pub use require::{Visible, forgetting};
-pub use sandbox::Plan;
+pub use sandbox::{Plan, own_globals};
 pub use waiting::{Caller, attached, suspending};
 
 use crate::error::Error;
@@ -124,6 +125,8 @@ struct Task {
     woken: Option<Woken>,
     /// Who waits for its end, when it is the ward of a guarded call.
     caller: Option<Waiter>,
+    /// The error that it shows, and does nothing else.
+    shows: Option<outcome::Shown>,
     /// The ticket at which it was made.
     born: u64,
 }
@@ -184,6 +187,8 @@ pub struct Driver {
     pinned: u32,
     /// Bytes of the context that it was started with.
     inherited: usize,
+    /// The only task that still runs: it shows the error by which the process ends.
+    last: Option<u32>,
     /// Why it has to end, when the reason was found in here.
     fatal: Option<Exit>,
     /// What the process goes on as.
@@ -218,6 +223,9 @@ pub struct Driver {
     /// Files that are being read or whose chunk runs.
     loading: Vec<require::Load>,
     waker: Waker,
+    /// While `&mut Driver` is used, calls into Lua come back and change it through the pointer in the extra space. A type
+    /// that may not move is not taken for the only way to what it holds.
+    _pinned: PhantomPinned,
 }
 
 // SAFETY: the state and everything that points into it are owned by the driver alone and used by one thread at a time;
@@ -254,6 +262,7 @@ impl Driver {
             pinned: 0,
             inherited: context.process.context().weight(),
             context,
+            last: None,
             fatal: None,
             next: None,
             tasks: Vec::new(),
@@ -278,6 +287,7 @@ impl Driver {
             last_host: None,
             loading: Vec::new(),
             waker: Waker::noop().clone(),
+            _pinned: PhantomPinned,
         });
         driver.memory.lift();
         // SAFETY: the box does not move; the state is closed by the driver's drop.
@@ -428,6 +438,7 @@ impl Driver {
             },
             woken: None,
             caller: None,
+            shows: None,
             born: self.tickets,
         };
         let number = match self.free.pop() {
@@ -451,7 +462,7 @@ impl Driver {
     /// The running task waits from now on; `l` is the coroutine that called. None where nothing can be suspended.
     unsafe fn begin_wait(&mut self, l: Lua, what: What) -> Option<Waiter> {
         // SAFETY: `l` runs.
-        if !unsafe { self.can_yield(l) } {
+        if self.last.is_some() || !unsafe { self.can_yield(l) } {
             return None;
         }
         self.tickets += 1;
@@ -468,6 +479,7 @@ impl Driver {
             match self.begin_wait(l, what) {
                 Some(waiter) => (Act::Park(continuation), Some(waiter)),
                 None if protect::in_handler(l) => (mistake(l, protect::HANDLER_WAITS), None),
+                None if self.last.is_some() => (mistake(l, "cannot wait here: the process is ending"), None),
                 None => (mistake(l, "cannot wait here: a C function is on the stack"), None),
             }
         }
@@ -559,7 +571,8 @@ impl Driver {
         self.midway = false;
         loop {
             while let Some((number, born)) = self.ready.pop_front() {
-                if self.task(number).is_none_or(|task| task.born != born) {
+                let is_gone = self.task(number).is_none_or(|task| task.born != born);
+                if is_gone || self.last.is_some_and(|last| last != number) {
                     continue;
                 }
                 match self.resume(number) {
@@ -610,6 +623,10 @@ impl Driver {
             preempt::swap_current(thread);
             let status = lua_resume(thread, std::ptr::null_mut(), args, &mut results);
             preempt::swap_current(std::ptr::null_mut());
+            if status != LUA_YIELD {
+                // It is dead, and can be shown so.
+                Driver::hold(thread, false);
+            }
             status
         };
         if status == LUA_ERRMEM {
@@ -623,8 +640,15 @@ impl Driver {
     }
 
     unsafe fn settle_task(&mut self, number: u32, thread: Lua, status: c_int, results: c_int) -> Resumed {
+        let is_over = status != LUA_YIELD || !self.host_yield;
         // SAFETY: as the caller says.
         unsafe {
+            if is_over
+                && !self.cutting
+                && let Some(shown) = self.task(number).and_then(|task| task.shows.take())
+            {
+                return self.shown(number, thread, status, shown);
+            }
             match status {
                 _ if self.cutting => self.was_cut(number, thread),
                 LUA_YIELD if self.preempted => Resumed::Preempted,
@@ -636,6 +660,8 @@ impl Driver {
                 LUA_OK if number == 0 => Resumed::Ended(self.returned(thread, results)),
                 LUA_OK => {
                     let goes = self.ward_returned(number, thread, results);
+                    // A coroutine with values on its stack would pass for one that has not begun.
+                    lua_settop(thread, 0);
                     self.cut(number);
                     goes.unwrap_or(Resumed::Goes)
                 }
@@ -646,7 +672,7 @@ impl Driver {
                 _ => match self.ward_failed(number, thread, status) {
                     Some(resumed) => resumed,
                     None if self.is_over() => Resumed::Ended(self.reason()),
-                    None => Resumed::Ended(self.failed(thread)),
+                    None => self.failed(thread),
                 },
             }
         }
@@ -668,11 +694,11 @@ impl Driver {
         }
     }
 
+    /// A coroutine that was cut before its end stays held: who still has it must not run what a task has left.
     unsafe fn remove_task(&mut self, number: u32) {
         if let Some(task) = self.tasks[number as usize].take() {
-            // SAFETY: the anchor is the task's own; the coroutine is dead and can be shown so.
+            // SAFETY: the anchor is the task's own.
             unsafe {
-                Driver::hold(task.thread, false);
                 luaL_unref(self.main_state, LUA_REGISTRYINDEX, task.anchor);
             }
             self.free.push(number);

@@ -1,9 +1,11 @@
 //! How main's end becomes the exit of the process: its results, an error that nobody caught, a deadlock, a limit.
+//!
+//! Nothing of the program's runs in here: the `__tostring` of an error that nobody caught is called by a task.
 
 use std::ffi::{CStr, c_int};
 
 use super::raw::*;
-use super::{Driver, What};
+use super::{Driver, Resumed, What, protect};
 use crate::error::{Error, Frame};
 use crate::lua::{error, stack};
 use crate::process::{Cause, Exit};
@@ -12,6 +14,22 @@ use crate::value::Packed;
 
 /// Slots that looking at a result takes: a coroutine that ended has none to spare.
 const ROOM: c_int = 8;
+
+/// An error that a task shows.
+pub(super) struct Shown {
+    /// Where it was raised.
+    frames: Vec<Frame>,
+    /// The process ends by it.
+    is_end: bool,
+}
+
+impl Shown {
+    /// The error with that text; without one it is known by its type.
+    pub(super) fn error(self, text: Option<String>) -> Error {
+        let text = text.unwrap_or_else(|| "table".to_owned());
+        Error::internal(text).with_retryable(None).with_frames(self.frames)
+    }
+}
 
 impl Driver {
     /// Why a process that may not go on has to end. When the kernel doomed it, the kernel's own reason counts.
@@ -72,18 +90,22 @@ impl Driver {
     }
 
     /// A task failed: the error object is on top of its stack, which still stands as it was.
-    pub(super) unsafe fn failed(&mut self, thread: Lua) -> Exit {
-        let exit = self.lifted(|driver| {
-            // SAFETY: reads of a dead coroutine's stack.
+    pub(super) unsafe fn failed(&mut self, thread: Lua) -> Resumed {
+        let resumed = self.lifted(|driver| {
+            // SAFETY: reads of a dead coroutine's stack; what it is shown by is another one's business.
             unsafe {
                 lua_checkstack(thread, ROOM);
-                Exit::failed(driver.uncaught(thread))
+                if driver.begin_showing(thread, true) {
+                    return Resumed::Goes;
+                }
+                Resumed::Ended(Exit::failed(driver.uncaught(thread)))
             }
         });
-        exit.unwrap_or_else(|| self.reason())
+        resumed.unwrap_or_else(|| Resumed::Ended(self.reason()))
     }
 
-    unsafe fn uncaught(&mut self, thread: Lua) -> Error {
+    /// The error with which a coroutine ended: on top of its stack, and not one that [`Driver::begin_showing`] takes.
+    pub(super) unsafe fn uncaught(&mut self, thread: Lua) -> Error {
         // SAFETY: as in `failed`.
         let frames = unsafe { frames(thread) };
         let error = unsafe {
@@ -102,6 +124,53 @@ impl Driver {
             true => error.with_frames(frames),
             false => error,
         }
+    }
+
+    /// If the error on top is a table with a `__tostring`, which is code of the program's: makes a task that calls it, to
+    /// be interrupted and limited like every other. Nothing else runs meanwhile if the process ends by that error.
+    pub(super) unsafe fn begin_showing(&mut self, thread: Lua, is_end: bool) -> bool {
+        // SAFETY: the limit is lifted; there is room on the dead coroutine's stack.
+        unsafe {
+            if lua_type(thread, -1) != LUA_TTABLE || luaL_getmetafield(thread, -1, c"__tostring".as_ptr()) == LUA_TNIL {
+                return false;
+            }
+            lua_pop(thread, 1);
+            let shown = Shown {
+                frames: frames(thread),
+                is_end,
+            };
+            let l = self.main_state;
+            let shower = lua_newthread(l);
+            lua_pushcfunction(shower, protect::tostring);
+            lua_pushvalue(thread, -1);
+            lua_xmove(thread, shower, 1);
+            let number = self.add_task(l, shower, 1);
+            lua_pop(l, 1);
+            if let Some(task) = self.task(number) {
+                task.shows = Some(shown);
+            }
+            if is_end {
+                self.last = Some(number);
+            }
+        }
+        true
+    }
+
+    /// Such a task has ended, with the text on top unless it failed: then the error is known by its type.
+    pub(super) unsafe fn shown(&mut self, number: u32, thread: Lua, status: c_int, shown: Shown) -> Resumed {
+        // SAFETY: `tostring` returned a string, or a number that becomes one with the limit lifted.
+        let text = self.lifted(|_| unsafe {
+            (status == LUA_OK).then(|| String::from_utf8_lossy(string(thread, -1)).into_owned())
+        });
+        let Some(text) = text else {
+            return Resumed::Ended(self.reason());
+        };
+        if shown.is_end {
+            return Resumed::Ended(Exit::failed(shown.error(text)));
+        }
+        self.cut(number);
+        self.tell_stray(&shown.error(text));
+        Resumed::Goes
     }
 
     /// Every task waits for something that only another one could do.

@@ -159,9 +159,11 @@ impl Driver {
             Ok(count) if count < line.len() => {
                 line.drain(..count);
                 let terminal = terminal.clone();
+                let weight = self.weigh(line.capacity());
                 let work = async move {
                     // A closed pipe fails every later call of `io.write`, which reports it.
                     terminal.write_all(Stream::Out, line).await.ok();
+                    drop(weight);
                     Woken::Done
                 };
                 // SAFETY: inside `host`.

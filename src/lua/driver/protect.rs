@@ -147,7 +147,7 @@ unsafe extern "C-unwind" fn finish(l: Lua, status: c_int, extra: lua_KContext) -
     2
 }
 
-unsafe extern "C-unwind" fn tostring(l: Lua) -> c_int {
+pub(super) unsafe extern "C-unwind" fn tostring(l: Lua) -> c_int {
     // SAFETY: as Lua's own, but `__tostring` may wait.
     unsafe {
         luaL_checkany(l, 1);

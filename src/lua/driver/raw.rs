@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use mlua::ffi::*;
 
 use super::coroutine::type_error;
+use super::memory::ALIGN;
 use super::sandbox::push_library;
 use super::{Driver, channel, preempt};
 use crate::error::{Error, Frame};
@@ -272,7 +273,7 @@ pub unsafe fn push_object<T>(
     value: T,
     user_values: c_int,
 ) -> *mut T {
-    const { assert!(align_of::<T>() <= 16, "Lua aligns userdata to 16 bytes") };
+    const { assert!(align_of::<T>() <= ALIGN, "what Lua aligns userdata to") };
     // SAFETY: the userdata is as large as the value; its metatable drops it once.
     unsafe {
         let object = lua_newuserdatauv(l, size_of::<T>(), user_values).cast::<T>();

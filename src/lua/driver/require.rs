@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::lua::compile::{self, Source};
 use crate::lua::modules::Module;
 use crate::lua::modules::repl::Desk;
+use crate::lua::uses::Uses;
 use crate::project::modules::NOT_PROVIDED;
 
 /// What a process may require beside the global tables.
@@ -235,9 +236,12 @@ impl Driver {
             }
             let folders = folders.to_vec();
             let wanted = name.to_owned();
+            let uses = self.context.engine.uses.clone();
             let io = self.process().kernel().io().clone();
             let work = async move {
-                let read = io.spawn_blocking(move || find(&wanted, &folders)).await;
+                let read = io
+                    .spawn_blocking(move || find(&wanted, &folders, uses.as_deref()))
+                    .await;
                 Woken::Text(read.unwrap_or_else(|failure| Err(Error::internal(failure.to_string()))))
             };
             let act = self.wait_for(l, Box::pin(work), found);
@@ -367,7 +371,7 @@ fn absent(name: &str) -> Error {
 }
 
 /// Reads and compiles `dir/name.lua`, else `dir/name/init.lua`, below the first folder that has one.
-fn find(name: &str, folders: &[PathBuf]) -> Result<Found> {
+fn find(name: &str, folders: &[PathBuf], uses: Option<&Uses>) -> Result<Found> {
     let parts: Vec<&str> = name.split('.').collect();
     let plain = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
     if !parts.iter().all(plain) {
@@ -380,7 +384,11 @@ fn find(name: &str, folders: &[PathBuf]) -> Result<Found> {
             continue;
         };
         for file in [format!("{path}.lua"), format!("{path}/init.lua")] {
-            let place = folder.join(&file).display().to_string();
+            let path = folder.join(&file);
+            if let Some(uses) = uses {
+                uses.file(&path);
+            }
+            let place = path.display().to_string();
             match dir.read(&file) {
                 Ok(text) => return compiled(&file, &text),
                 Err(failure) if is_elsewhere(&failure) => {}

@@ -38,6 +38,7 @@ impl Driver {
         self.context.close();
         (self.host_yield, self.preempted, self.guarded, self.cutting) = (false, false, false, false);
         self.midway = false;
+        self.last = None;
         self.pinned = 0;
         self.memory.set_kept(0);
         self.collect_garbage();

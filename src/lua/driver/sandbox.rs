@@ -180,6 +180,10 @@ pub unsafe fn push_module(l: Lua, driver: &mut Driver, module: Module) {
         push_registry_table(l, &LOADED);
         if lua_getfield(l, -1, module.c_name().as_ptr()) == LUA_TNIL {
             lua_pop(l, 1);
+            if module.is_partly_lua() {
+                push_own_globals(l, driver);
+                lua_pop(l, 1);
+            }
             let value = module.open(driver.mlua());
             push_mlua(l, driver, value);
             add_functions(l, waiting_part(module));
@@ -187,6 +191,54 @@ pub unsafe fn push_module(l: Lua, driver: &mut Driver, module: Module) {
             set_field_at(l, -3, module.c_name());
         }
         lua_remove(l, -2);
+    }
+}
+
+static OWN: u8 = 0;
+
+/// Pushes the globals of the halves of modules that are written in Lua, making them the first time. They are fresh ones: such
+/// a file runs inside [`host`], where nothing of the program's may run, whatever the program did to its own. `_G` alone is
+/// the program's.
+///
+/// # Safety
+/// Inside [`host`].
+unsafe fn push_own_globals(l: Lua, driver: &mut Driver) {
+    // SAFETY: as in `open`.
+    unsafe {
+        if lua_rawgetp(l, LUA_REGISTRYINDEX, key(&OWN)) != LUA_TNIL {
+            return;
+        }
+        lua_pop(l, 1);
+        lua_createtable(l, 0, globals().len() as c_int + 2);
+        lua_pushglobaltable(l);
+        set_field_at(l, -2, c"_G");
+        text::push_library(l);
+        set_field_at(l, -2, c"string");
+        for (name, opening) in globals() {
+            match opening {
+                Opening::Module(module) => {
+                    let value = module.open(driver.mlua());
+                    push_mlua(l, driver, value);
+                }
+                opening => push(l, driver, name, *opening),
+            }
+            set_field_at(l, -2, name);
+        }
+        lua_pushvalue(l, -1);
+        lua_rawsetp(l, LUA_REGISTRYINDEX, key(&OWN));
+    }
+}
+
+/// The globals of modules' files in Lua; none in a state that no process made.
+///
+/// # Errors
+/// When the state has no memory for it.
+pub fn own_globals(lua: &mlua::Lua) -> mlua::Result<Option<mlua::Table>> {
+    // SAFETY: a read of the registry.
+    unsafe {
+        lua.exec_raw((), |l| {
+            lua_rawgetp(l, LUA_REGISTRYINDEX, key(&OWN));
+        })
     }
 }
 
@@ -356,7 +408,7 @@ pub struct Originals {
 pub fn originals() -> &'static Originals {
     static ORIGINALS: OnceLock<Originals> = OnceLock::new();
     ORIGINALS.get_or_init(|| {
-        let mut memory = Box::new(Memory::default());
+        let mut memory = Box::new(Memory::new(0));
         // SAFETY: the state lives only here, without a limit, and runs no code of anybody's.
         unsafe {
             let l = lua_newstate(allocate, (&raw mut *memory).cast());

@@ -55,6 +55,7 @@ impl Default for Slab {
 
 impl Slab {
     /// A block of that size, 1 ..= [`LARGEST`]; none when the chunks are used up.
+    #[inline]
     pub fn take(&mut self, size: usize) -> Option<NonNull<u8>> {
         let class = class(size);
         let first = self.free[class];
@@ -69,7 +70,8 @@ impl Slab {
     /// Whether the block was made here, rather than by the program's allocator.
     pub fn owns(&self, block: *const u8) -> bool {
         let within = |(chunk, size): (&*mut u8, &usize)| block.addr().wrapping_sub(chunk.addr()) < *size;
-        self.chunks[..self.count].iter().zip(&CHUNKS).any(within)
+        // The newest is the largest.
+        self.chunks.iter().zip(&CHUNKS).take(self.count).rev().any(within)
     }
 
     /// Whether a block has room for the other size too.
@@ -94,6 +96,7 @@ impl Slab {
     }
 
     /// A block from what was never used.
+    #[cold]
     fn carve(&mut self, class: usize) -> Option<NonNull<u8>> {
         let size = (class + 1) * STEP;
         if self.left < size {

@@ -143,10 +143,8 @@ pub(super) unsafe extern "C-unwind" fn executed(l: Lua, _: c_int, _: lua_KContex
     unsafe {
         host(l, |driver| match driver.take_woken() {
             Some(Woken::Ended(Ok(values))) => {
-                let top = lua_gettop(l);
-                stack::push(l, driver, &values);
                 // One value and no error, whatever main returned.
-                lua_settop(l, top + 1);
+                stack::push_first(l, driver, &values);
                 lua_pushnil(l);
                 Act::Return(2)
             }

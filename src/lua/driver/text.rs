@@ -89,29 +89,40 @@ unsafe fn subject(l: Lua) {
     }
 }
 
-/// Pushes the `string` table, with the metatable of strings set.
+/// Pushes a `string` table.
 ///
 /// # Safety
 /// With the memory limit lifted.
-pub unsafe fn open(l: Lua) {
+pub unsafe fn push_library(l: Lua) {
     static LIBRARY: OnceLock<Vec<(&CStr, lua_CFunction)>> = OnceLock::new();
-    static META: OnceLock<Vec<(&CStr, lua_CFunction)>> = OnceLock::new();
     let library = LIBRARY.get_or_init(|| {
         let kept = [c"char", c"pack", c"packsize", c"unpack"];
         let kept = kept.iter().map(|name| (*name, originals().libraries["string"][*name]));
         WRAPPED.iter().chain(SEARCHES).copied().chain(kept).chain(OWN).collect()
     });
-    let meta = META.get_or_init(|| {
-        let meta = originals().string_meta.iter();
-        meta.map(|(name, function)| (name.as_c_str(), *function)).collect()
-    });
-    // SAFETY: as stated; four values on the stack at most.
+    // SAFETY: as stated; two values on the stack at most.
     unsafe {
         lua_createtable(l, 0, library.len() as c_int);
         add_functions(l, library);
         lua_createtable(l, 0, 1);
         add_functions(l, &[(c"__call", string_cast)]);
         lua_setmetatable(l, -2);
+    }
+}
+
+/// Pushes the `string` table, with the metatable of strings set.
+///
+/// # Safety
+/// With the memory limit lifted.
+pub unsafe fn open(l: Lua) {
+    static META: OnceLock<Vec<(&CStr, lua_CFunction)>> = OnceLock::new();
+    let meta = META.get_or_init(|| {
+        let meta = originals().string_meta.iter();
+        meta.map(|(name, function)| (name.as_c_str(), *function)).collect()
+    });
+    // SAFETY: as stated; four values on the stack at most.
+    unsafe {
+        push_library(l);
         lua_pushstring(l, c"".as_ptr());
         lua_createtable(l, 0, meta.len() as c_int + 1);
         add_functions(l, meta);

@@ -14,17 +14,20 @@ use std::sync::{Arc, Mutex};
 
 use cap_std::fs::{DirBuilder, DirBuilderExt as _, File, Metadata, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
 use mlua::{
-    FromLuaMulti, IntoLua, Lua, MetaMethod, MultiValue, Table, UserData, UserDataFields, UserDataMethods, UserDataRef,
-    Value,
+    FromLuaMulti, IntoLua, Lua, LuaString, MetaMethod, MultiValue, Table, UserData, UserDataFields, UserDataMethods,
+    UserDataRef, Value,
 };
+use tokio::sync::Semaphore;
 
 use self::file::FsFile;
 use self::path::{Place, invalid};
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
 use crate::lock::lock;
+use crate::lua::LuaEngine;
+use crate::lua::driver::Weight;
 use crate::lua::error::bad_argument;
-use crate::lua::host::{Call, context, failure, false_failure, waiting};
+use crate::lua::host::{Call, context, failure, false_failure, waiting, weigh};
 use crate::process::Permission;
 use crate::project::Spec;
 use crate::size;
@@ -32,6 +35,8 @@ use crate::system::{Volume, volume};
 
 /// What a process may read at once if its entry names no memory limit.
 const DEFAULT_LIMIT: u64 = 1 << 30;
+/// Bytes for which a file is read without asking for its size first.
+const SMALL: u64 = 64 << 10;
 
 pub fn open(lua: &Lua) -> mlua::Result<Table> {
     let kinds = lua.create_table_from([("FILE", "file"), ("DIR", "directory")])?;
@@ -56,6 +61,7 @@ fn get(lua: &Lua, id: Value) -> mlua::Result<MultiValue> {
         .map_err(|_| Error::not_found(format!("filesystem not found: {id}")))
         .and_then(|id| {
             context.authorize(Permission::FsGet, &id)?;
+            note(&context.engine, &id);
             context.engine.system.volumes.get(&id)
         });
     match found {
@@ -68,6 +74,15 @@ fn get(lua: &Lua, id: Value) -> mlua::Result<MultiValue> {
             success(lua, volume.into_lua(lua)?)
         }
         Err(error) => failure(lua, error.with_retryable(None)),
+    }
+}
+
+/// Takes down that a volume is used.
+fn note(engine: &LuaEngine, id: &EntryId) {
+    let Some(uses) = &engine.uses else { return };
+    uses.entry(id);
+    if let Some(Spec::Directory(volume)) = engine.registry().get(id).map(|entry| &entry.spec) {
+        uses.folder(&volume.path);
     }
 }
 
@@ -99,6 +114,56 @@ fn off_worker<T: Send + 'static>(
     let task = context(lua)?.process.kernel().io().spawn_blocking(work);
     let lost = |_| Err(Error::unavailable("the runtime is shutting down").with_retryable(None));
     Ok(Call::wait(async move { task.await.unwrap_or_else(lost) }, finish))
+}
+
+/// What came of a piece of work that had room for so many bytes.
+enum Attempt<T> {
+    Done(T),
+    /// It takes more room: that many bytes, which are more than it had.
+    Needs(u64),
+}
+
+/// Has `work` done off the workers, once there is room for the bytes that it reads. Nobody counts them until they are in a
+/// state; so a process has no more of them on their way than its heap may hold, which is `limit`.
+fn within_room<T: Send + 'static>(
+    lua: &Lua,
+    limit: u64,
+    bytes: u64,
+    mut work: impl FnMut(u64) -> Result<Attempt<T>> + Send + 'static,
+    finish: impl FnOnce(&Lua, Result<T>) -> mlua::Result<MultiValue> + Send + 'static,
+) -> mlua::Result<Call> {
+    let context = context(lua)?;
+    let all = || Arc::new(Semaphore::new(kibibytes(limit) as usize));
+    let room = context.reading.get_or_init(all).clone();
+    let io = context.process.kernel().io().clone();
+    let reading = async move {
+        let lost = || Error::unavailable("the runtime is shutting down").with_retryable(None);
+        let mut bytes = bytes.min(limit);
+        loop {
+            let Ok(taken) = room.clone().acquire_many_owned(kibibytes(bytes)).await else {
+                return (None, Err(lost()));
+            };
+            let attempt = io.spawn_blocking(move || {
+                let result = work(bytes);
+                (work, result)
+            });
+            let Ok((again, result)) = attempt.await else {
+                return (None, Err(lost()));
+            };
+            match result {
+                Ok(Attempt::Done(value)) => return (Some(taken), Ok(value)),
+                Ok(Attempt::Needs(more)) => (work, bytes) = (again, more.min(limit)),
+                Err(error) => return (None, Err(error)),
+            }
+        }
+    };
+    // The room is free again when the state has what was read.
+    Ok(Call::wait(reading, |lua, (_taken, result)| finish(lua, result)))
+}
+
+/// In the unit in which room is counted: at least one, and few enough for a semaphore.
+fn kibibytes(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).max(1)
 }
 
 fn success(lua: &Lua, value: impl IntoLua) -> mlua::Result<MultiValue> {
@@ -400,9 +465,14 @@ fn list(volume: &Volume, place: &Place) -> io::Result<Listing> {
 }
 
 fn iterator(lua: &Lua, listing: Listing) -> mlua::Result<mlua::Function> {
+    let held = listing.iter().map(|(name, _)| name.len() + size_of_val(name));
+    let weight = weigh(lua, held.sum());
     let mut rest = listing.into_iter();
     lua.create_function_mut(move |lua, _: MultiValue| match rest.next() {
-        None => Ok(Value::Nil),
+        None => {
+            let _held = &weight;
+            Ok(Value::Nil)
+        }
         Some((name, is_dir)) => {
             let entry = lua.create_table_with_capacity(0, 2)?;
             entry.raw_set("name", lua.create_string(name)?)?;
@@ -432,6 +502,22 @@ fn is_directory(lua: &Lua, (this, path): (This, Value)) -> mlua::Result<Call> {
     })
 }
 
+/// Bytes of a Lua string on their way to a file.
+struct Copied {
+    bytes: Vec<u8>,
+    _weight: Option<Weight>,
+}
+
+impl Copied {
+    fn new(lua: &Lua, data: &LuaString) -> Copied {
+        let data = data.as_bytes();
+        Copied {
+            _weight: weigh(lua, data.len()),
+            bytes: data.to_vec(),
+        }
+    }
+}
+
 /// Bytes on their way to a Lua string.
 struct Content(Vec<u8>);
 
@@ -444,7 +530,7 @@ impl IntoLua for Content {
 fn read_file(lua: &Lua, (this, path): (This, Value)) -> mlua::Result<Call> {
     let place = or_return!(lua, this.named_place("readfile", &path)?, failure);
     let (volume, limit) = (this.volume.clone(), this.limit);
-    let read = move || {
+    let read = move |room: u64| {
         let (file, found) = open_regular(&volume, &place, Mode::Read)?;
         let too_large = || {
             let reason = format!("larger than the memory limit of {}", size::format(limit));
@@ -453,21 +539,25 @@ fn read_file(lua: &Lua, (this, path): (This, Value)) -> mlua::Result<Call> {
         if found.len() > limit {
             return Err(too_large());
         }
+        if found.len() > room {
+            return Ok(Attempt::Needs(found.len()));
+        }
         let mut content = Vec::with_capacity(found.len() as usize);
         // The file may grow while it is read.
-        match file.take(limit + 1).read_to_end(&mut content) {
-            Ok(count) if count as u64 > limit => Err(too_large()),
-            Ok(_) => Ok(Content(content)),
+        match file.take(room + 1).read_to_end(&mut content) {
+            Ok(count) if count as u64 <= room => Ok(Attempt::Done(Content(content))),
+            Ok(_) if room < limit => Ok(Attempt::Needs(room.saturating_mul(2))),
+            Ok(_) => Err(too_large()),
             Err(error) => Err(failed(Kind::NotFound, "readfile", &place, reason(&error))),
         }
     };
-    off_worker(lua, read, value_or_nil)
+    within_room(lua, limit, SMALL, read, value_or_nil)
 }
 
 fn write_file(lua: &Lua, (this, path, data, mode): (This, Value, Value, Value)) -> mlua::Result<Call> {
     let place = or_return!(lua, this.named_place("writefile", &path)?, false_failure);
     let data = match &data {
-        Value::String(data) => Ok(data.as_bytes().to_vec()),
+        Value::String(data) => Ok(Copied::new(lua, data)),
         Value::Nil => Err(invalid("data argument required")),
         _ => Err(invalid("data must be a string")),
     };
@@ -482,7 +572,7 @@ fn write_file(lua: &Lua, (this, path, data, mode): (This, Value, Value, Value)) 
     let volume = this.volume.clone();
     let write = move || {
         let (mut file, _) = open_regular(&volume, &place, mode)?;
-        let written = file.write_all(&data);
+        let written = file.write_all(&data.bytes);
         volume::written();
         written.map_err(|error| failed(Kind::Internal, "writefile", &place, reason(&error)))
     };
@@ -491,6 +581,8 @@ fn write_file(lua: &Lua, (this, path, data, mode): (This, Value, Value, Value)) 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::super::testing::World;
     use super::*;
     use crate::project::Registry;
@@ -545,6 +637,45 @@ mod tests {
             for _, method in ipairs{"chdir", "stat", "exists", "readfile"} do assert(not pcall(vol[method], vol, {})) end
             "#,
         );
+    }
+
+    /// What was read and is not in a state yet.
+    struct Flying(Arc<AtomicU64>, u64);
+
+    impl Drop for Flying {
+        fn drop(&mut self) {
+            self.0.fetch_sub(self.1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn no_more_is_on_its_way_from_files_than_the_heap_may_hold() {
+        const LIMIT: u64 = 100 << 10;
+        let (world, _temp) = world();
+        let (flying, most) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let io = world.context.process.kernel().io().clone();
+        let mut reads = tokio::task::JoinSet::new();
+        for _ in 0..40 {
+            let (flying, most) = (flying.clone(), most.clone());
+            let read = move |room: u64| {
+                if room == SMALL {
+                    return Ok(Attempt::Needs(room + 1));
+                }
+                let now = flying.fetch_add(room, Ordering::SeqCst) + room;
+                most.fetch_max(now, Ordering::SeqCst);
+                Ok(Attempt::Done(Flying(flying.clone(), room)))
+            };
+            let call = within_room(&world.lua, LIMIT, SMALL, read, |lua, read| {
+                true_or_false(lua, read.map(drop))
+            });
+            let Ok(Call::Wait(read)) = call else {
+                panic!("it does not wait");
+            };
+            reads.spawn_on(read, &io);
+        }
+        io.block_on(async { while reads.join_next().await.is_some() {} });
+        assert_eq!(flying.load(Ordering::SeqCst), 0);
+        assert!((SMALL + 1..=LIMIT).contains(&most.load(Ordering::SeqCst)), "{most:?}");
     }
 
     #[test]

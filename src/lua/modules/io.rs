@@ -11,7 +11,7 @@ use mlua::{Lua, MultiValue, Table, Value, Variadic};
 use crate::error::Error;
 use crate::lua::driver::showing_all;
 use crate::lua::error::bad_argument;
-use crate::lua::host::{Call, context, failure, waiting};
+use crate::lua::host::{Call, context, failure, waiting, weigh};
 use crate::lua::tree;
 use crate::system::terminal::{Stream, Terminal};
 
@@ -75,7 +75,13 @@ fn put(lua: &Lua, stream: Stream, mut bytes: Vec<u8>) -> mlua::Result<Call> {
         Ok(count) if count == bytes.len() => Ok(Call::Ready(done(lua, Ok(()))?)),
         Ok(count) => {
             bytes.drain(..count);
-            Ok(Call::wait(async move { terminal.write_all(stream, bytes).await }, done))
+            let weight = weigh(lua, bytes.capacity());
+            let rest = async move {
+                let written = terminal.write_all(stream, bytes).await;
+                drop(weight);
+                written
+            };
+            Ok(Call::wait(rest, done))
         }
         Err(error) => Ok(Call::Ready(done(lua, Err(error))?)),
     })

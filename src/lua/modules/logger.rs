@@ -8,7 +8,7 @@ use crate::log::{Level, Record};
 use crate::lua::driver::{Weight, showing_first};
 use crate::lua::error::{self, bad_argument};
 use crate::lua::host::{context, weigh};
-use crate::lua::tree;
+use crate::lua::tree::{self, Budget};
 use crate::value::Value;
 
 /// The root logger.
@@ -57,8 +57,7 @@ impl UserData for Logger {
 
 impl Logger {
     fn new(lua: &Lua, name: String, fields: Arc<Vec<(String, Value)>>) -> Logger {
-        let held: usize = fields.iter().map(|(name, value)| name.len() + value.weight()).sum();
-        let _weight = weigh(lua, held + name.len()).map(Arc::new);
+        let _weight = weigh(lua, weight(&fields) + name.len()).map(Arc::new);
         Logger { name, fields, _weight }
     }
 
@@ -67,13 +66,18 @@ impl Logger {
             LuaValue::Nil => return Err(bad_argument(1, level.as_str(), "string", &message)),
             message => tree::display(lua, message)?,
         };
-        let fields = match fields {
-            LuaValue::Nil => Vec::new(),
-            fields => read(lua, 2, level.as_str(), &fields)?,
-        };
+        if !fields.is_nil() && !fields.is_table() {
+            return Err(bad_argument(2, level.as_str(), "table", &fields));
+        }
         let context = context(lua)?;
         let log = context.process.kernel().log();
+        // What nobody wants is not copied.
         if log.enabled(level) {
+            let fields = match fields {
+                LuaValue::Nil => Vec::new(),
+                fields => read(lua, 2, level.as_str(), &fields)?,
+            };
+            let _weight = weigh(lua, weight(&fields));
             let message = String::from_utf8_lossy(&message);
             let record = Record::new(level, message).about(context.process.pid(), context.entry());
             log.record(Record {
@@ -108,6 +112,11 @@ impl Logger {
     }
 }
 
+/// About how many bytes they hold.
+fn weight(fields: &[(String, Value)]) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.weight()).sum()
+}
+
 /// The fields of a table by name, sorted: a Lua table has no order of its own.
 fn read(lua: &Lua, position: usize, function: &str, fields: &LuaValue) -> mlua::Result<Vec<(String, Value)>> {
     let LuaValue::Table(table) = fields else {
@@ -120,9 +129,12 @@ fn read(lua: &Lua, position: usize, function: &str, fields: &LuaValue) -> mlua::
 
 fn pairs(lua: &Lua, table: &Table) -> mlua::Result<Vec<(String, Value)>> {
     let mut fields = Vec::new();
+    let mut budget = Budget::default();
     for pair in table.pairs::<LuaValue, LuaValue>() {
         let (name, value) = pair?;
-        let value = match tree::from_lua(&value)? {
+        let value = match budget.lift(&value)? {
+            // What is too long is left out.
+            Value::Nil if value.is_string() => Value::Nil,
             // A Time or a Duration says more as text than as nothing.
             Value::Nil => Value::Str(tree::display(lua, &value)?),
             plain => plain,
@@ -169,5 +181,24 @@ mod tests {
         assert_eq!(child.pid.as_ref(), Some(world.context.process.pid()));
         assert_eq!(child.entry.as_ref().map(|entry| entry.as_str()), Some("app:main"));
         assert_eq!(records[2].message, "42");
+    }
+
+    #[test]
+    fn the_fields_of_a_record_share_a_bound() {
+        let world = World::new(Registry::default(), None);
+        world.lua.globals().set("logger", open(&world.lua).unwrap()).unwrap();
+        world.run(
+            r#"
+            local wide = {1}
+            for _ = 1, 30 do wide = {wide, wide} end
+            logger:info("x", {a = wide, b = wide, c = wide})
+            logger:debug("x", {a = wide, b = wide, c = wide})
+            assert(not pcall(logger.debug, logger, "x", 1))
+            "#,
+        );
+        let records = world.records.lock().unwrap();
+        assert_eq!(records.len(), 1);
+        let held = weight(&records[0].fields) / size_of::<Value>();
+        assert!((900_000..1_100_000).contains(&held), "{held}");
     }
 }

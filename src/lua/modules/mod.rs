@@ -74,9 +74,9 @@ impl Module {
         Module::Uuid,
     ];
 
-    /// Whether its half in Lua names globals, which have to be opened with it.
-    pub const fn names_globals(self) -> bool {
-        matches!(self, Module::Supervisor | Module::Test)
+    /// Whether a half of it is written in Lua, with globals of its own.
+    pub const fn is_partly_lua(self) -> bool {
+        matches!(self, Module::Repl | Module::Supervisor | Module::Test)
     }
 
     /// The provided module of that name.

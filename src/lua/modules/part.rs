@@ -3,7 +3,10 @@
 use mlua::chunk::ChunkMode;
 use mlua::{IntoLuaMulti, Lua, Table};
 
-/// A file that returns a table. Its chunk is called `[module]/name`, by which frames of our own are known in a trace.
+use crate::lua::driver::own_globals;
+
+/// A file that returns a table. Its chunk is called `[module]/name`, by which frames of our own are known in a trace. It sees
+/// globals of its own ([`own_globals`]); while it is run nothing of the program's may be called, and so no method of a string.
 pub struct Part {
     module: &'static str,
     name: &'static str,
@@ -25,9 +28,12 @@ impl Part {
     /// # Errors
     /// When the state has no memory for it.
     pub fn run(&self, lua: &Lua, args: impl IntoLuaMulti) -> mlua::Result<Table> {
-        let chunk = lua
+        let mut chunk = lua
             .load(self.source)
             .set_name(format!("=[{}]/{}", self.module, self.name));
+        if let Some(globals) = own_globals(lua)? {
+            chunk = chunk.set_environment(globals);
+        }
         chunk.set_mode(ChunkMode::Text).into_function()?.call(args)
     }
 }

@@ -1,6 +1,8 @@
 //! The module `registry`: the entries of the project as they are written. What a query means is in
 //! [`Query`](crate::project::Query).
 
+use std::sync::Arc;
+
 use mlua::{Lua, MultiValue, Table, Value as LuaValue};
 
 use crate::error::Error;
@@ -8,7 +10,7 @@ use crate::id::EntryId;
 use crate::lua::error::bad_argument;
 use crate::lua::host::{context, failure, outcome};
 use crate::lua::tree;
-use crate::project::{Entry, Query};
+use crate::project::{Entry, Query, Registry};
 use crate::value::Value;
 
 pub fn open(lua: &Lua) -> mlua::Result<Table> {
@@ -26,7 +28,7 @@ fn find(lua: &Lua, query: LuaValue) -> mlua::Result<MultiValue> {
         Ok(query) => query,
         Err(error) => return failure(lua, error),
     };
-    let registry = context(lua)?.engine.registry();
+    let registry = looked_through(lua)?;
     let found = registry.iter().filter(|entry| query.matches(entry));
     let found = found
         .map(|entry| shown(lua, entry))
@@ -39,13 +41,22 @@ fn get(lua: &Lua, id: LuaValue) -> mlua::Result<MultiValue> {
         return Err(bad_argument(1, "get", "string", &id));
     };
     let id = id.to_string_lossy();
-    let registry = context(lua)?.engine.registry();
+    let registry = looked_through(lua)?;
     // What is no id names no entry.
     let entry = EntryId::parse(&id).ok().and_then(|id| registry.get(&id));
     match entry {
         Some(entry) => outcome(lua, Ok(shown(lua, entry)?)),
         None => failure(lua, Error::not_found(format!("entry not found: {id}"))),
     }
+}
+
+/// The entries as they are now.
+fn looked_through(lua: &Lua) -> mlua::Result<Arc<Registry>> {
+    let engine = context(lua)?.engine.clone();
+    if let Some(uses) = &engine.uses {
+        uses.registry();
+    }
+    Ok(engine.registry())
 }
 
 fn shown(lua: &Lua, entry: &Entry) -> mlua::Result<Table> {

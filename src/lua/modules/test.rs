@@ -316,8 +316,12 @@ fn wat(lua: &Lua, (text, method, fields): (String, String, Table)) -> mlua::Resu
 /// `wasm(path, method, fields)`, the path seen from the test file's folder.
 fn wasm(lua: &Lua, (path, method, fields): (String, String, Table)) -> mlua::Result<Call> {
     let fields = tree::from_lua(&LuaValue::Table(fields))?;
+    let uses = context(lua)?.engine.uses.clone();
     blocking(lua, move |bench| {
         let full: PathBuf = bench.folder().join(&path);
+        if let Some(uses) = uses {
+            uses.file(&full);
+        }
         let bytes = std::fs::read(full).map_err(|error| Error::not_found(format!("{path}: {error}")))?;
         module(bench, &bytes, method, fields)
     })

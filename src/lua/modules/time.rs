@@ -6,13 +6,15 @@
 pub(super) mod layout;
 pub(super) mod moment;
 
+use std::sync::Arc;
+
 use mlua::{IntoLuaMulti, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, UserDataRef, Value};
 
 use self::moment::{Fields, Moment, Zone};
 use crate::duration;
 use crate::error::{Error, Result};
 use crate::lua::error::{bad_argument, mistake, text_argument, type_name};
-use crate::lua::host::{ahead, failure};
+use crate::lua::host::{ahead, failure, weigh};
 
 const DURATIONS: [(&str, i64); 6] = [
     ("NANOSECOND", 1),
@@ -234,12 +236,13 @@ fn load_location(lua: &Lua, name: Value) -> mlua::Result<MultiValue> {
     )
 }
 
-fn fixed_zone(_: &Lua, (name, offset): (Value, Value)) -> mlua::Result<Location> {
-    let name = text_argument(1, "fixed_zone", &name)?.into();
+fn fixed_zone(lua: &Lua, (name, offset): (Value, Value)) -> mlua::Result<Location> {
+    let name: Arc<str> = text_argument(1, "fixed_zone", &name)?.into();
     let offset = whole(2, "fixed_zone", &offset)?;
     // Beyond what an i32 holds no zone has a meaning; the end keeps it harmless.
     let offset = offset.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
-    Ok(Location(Zone::Fixed { name, offset }))
+    let _weight = weigh(lua, name.len()).map(Arc::new);
+    Ok(Location(Zone::Fixed { name, offset, _weight }))
 }
 
 struct Time(Moment);

@@ -6,15 +6,6 @@ fn hoarder(method: &str, change: impl FnOnce(&mut WasmSpec)) -> Entry {
     guest_with("hoarder", method, change)
 }
 
-/// A core module from its text, in the data folder.
-fn core(world: &World, text: &str, change: impl FnOnce(&mut WasmSpec)) -> Entry {
-    let bytes = wat::parse_str(text).unwrap();
-    std::fs::write(world.data.path().join("core.wasm"), &bytes).unwrap();
-    let mut spec = wasm_spec("data", "core.wasm", format!("sha256:{}", sha256(&bytes)), "f");
-    change(&mut spec);
-    made(spec)
-}
-
 #[track_caller]
 fn is_limit(exit: &Exit, limit: &str, allowed: i64) {
     let error = exit.error().expect("it is too much");
@@ -36,8 +27,7 @@ fn a_call_that_cannot_fail_ends_the_run_at_the_limit_of_handles() {
         let entry = hoarder("timers", |spec| spec.limits.max_handles = 100);
         world.run(entry, &ints(&[count]))
     };
-    // Each is two: the timer and what one waits on.
-    assert_eq!(value(&timers(45)), Value::Int(45));
+    assert_eq!(value(&timers(99)), Value::Int(99));
     is_limit(&timers(200), "max_handles", 100);
 }
 
@@ -63,6 +53,8 @@ fn random_bytes_are_bounded_by_what_a_call_may_move() {
         assert_eq!(value(&bytes(count, 1 << 20)), Value::Int(count));
     }
     is_limit(&bytes((1 << 20) + 1, 1 << 20), "max_transfer", 1 << 20);
+    // More than the default; 0 is no limit.
+    assert_eq!(value(&bytes(129 << 20, 0)), Value::Int(129 << 20));
     // All that a u64 can count.
     is_limit(&bytes(-1, 1 << 20), "max_transfer", 1 << 20);
 }
@@ -211,4 +203,51 @@ fn a_thousand_who_spawn_an_uncached_module_compile_it_once() {
         assert_eq!(value(&world.exit(&process)), Value::from("Hello, you!"));
     }
     assert_eq!(world.wasm.compilations(), 1);
+}
+
+#[test]
+fn a_large_folder_is_listed_a_piece_at_a_time_or_refused() {
+    let world = World::new();
+    let names: Vec<String> = (0..1_000).map(|at| format!("{at:020}")).collect();
+    for (count, word) in [(128, "two pieces"), (1_000, "more, the last one not full")] {
+        for name in &names[..count] {
+            std::fs::write(world.data.path().join(name), "").unwrap();
+        }
+        for (guest, method) in [("fsprobe", "run"), ("fsprobe-p1", "_start")] {
+            let (exit, out, err) = world.command(probe(guest, method, true, &["ls", "/data"]), &[]);
+            assert_eq!(value(&exit), Value::Nil, "{guest}: {err}");
+            let listed = out.lines().skip(out.lines().count() - count);
+            assert!(listed.eq(&names[..count]), "{guest}: {word}");
+        }
+    }
+    let limited = |guest: &str, method: &str| {
+        let mut entry = probe(guest, method, true, &["ls", "/data"]);
+        if let Spec::Wasm(spec) = &mut entry.spec {
+            spec.limits.max_transfer = 128 << 10;
+        }
+        world.command(entry, &[])
+    };
+    let (exit, _, err) = limited("fsprobe", "run");
+    assert_eq!(value(&exit), Value::Nil, "it holds one piece: {err}");
+    let (exit, _, err) = limited("fsprobe-p1", "_start");
+    assert_eq!(exit.cause, Cause::Code(1), "it would hold the whole folder");
+    assert!(err.contains("error: E"), "{err}");
+}
+
+#[test]
+fn every_memory_of_a_guest_that_counts_fuel_takes_its_share_of_the_mappings() {
+    let world = World::new();
+    let mapped = |memories: &str| {
+        let text = format!("(module {memories} (func (export \"f\") (loop $again (br $again))))");
+        let before = world.wasm.engines().mapped();
+        let entry = core(&world, &text, |spec| spec.limits.max_fuel = u64::MAX);
+        let process = world.spawn(entry, &[]).unwrap();
+        let taken = world.wasm.engines().mapped() - before;
+        world.kernel.terminate(process.pid()).unwrap();
+        world.exit(&process);
+        taken
+    };
+    let one = mapped("(memory 1)");
+    assert_eq!(mapped(""), one);
+    assert_eq!(mapped("(memory 1) (memory 1) (memory 1)"), 3 * one);
 }

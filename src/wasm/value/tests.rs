@@ -32,9 +32,9 @@ fn echo(ty: &str) -> Signature {
 }
 
 fn signature(function: &str) -> Signature {
-    let resolve = wit::parse(&format!("{TYPES} {function};")).unwrap();
+    let wit = wit::Wit::parse(&format!("{TYPES} {function};")).unwrap();
     let name = function.split(':').next().unwrap();
-    wit::convert(&resolve, name, wit::find(&resolve, name).unwrap())
+    wit.convert(name, wit.find(name).unwrap())
 }
 
 /// A value out of JSON. An object's key `"#5"` is the integer 5.
@@ -748,6 +748,11 @@ fn words_become_arguments() {
         ),
         ("f: func(a: list<u64>)", &["[18446744073709551615]"], "[{1: -1}]"),
         (
+            "f: func(a: list<u64>, b: list<u32>)",
+            &["[1e3, 2.0, 1.8446744073709550e19]", "[1.0]"],
+            "[{1: 1000, 2: 2, 3: -2048}, {1: 1.0}]",
+        ),
+        (
             "f: func(a: list<u8>, b: list<u8>)",
             &["\"ab\"", "[1]"],
             "[\"ab\", {1: 1}]",
@@ -802,6 +807,16 @@ fn words_that_do_not_fit_are_named() {
             "f: func(a: list<u64>)",
             &["[-1]"],
             "argument 1: expected u64 (0..18446744073709551615), got -1",
+        ),
+        (
+            "f: func(a: list<u64>)",
+            &["[1.5]"],
+            "argument 1: expected u64 (0..18446744073709551615), got 1.5",
+        ),
+        (
+            "f: func(a: list<u64>)",
+            &["[18446744073709551616]"],
+            "argument 1: expected u64 (0..18446744073709551615), got 1.8446744073709552e+19",
         ),
         (
             "f: func(a: list<s64>)",

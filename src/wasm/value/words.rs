@@ -99,11 +99,18 @@ fn table(pairs: Vec<(Value, Value)>) -> Value {
 fn from_number(number: &serde_json::Number, shape: Option<&Shape>) -> Result<Value, String> {
     if matches!(shape.map(present), Some(Shape::Int(Int::U64))) {
         let wrong = || format!("expected u64 (0..{}), got {number}", u64::MAX);
-        return number.as_u64().map(unsigned).ok_or_else(wrong);
+        let whole = number.as_u64().or_else(|| number.as_f64().and_then(whole));
+        return whole.map(unsigned).ok_or_else(wrong);
     }
     let float = || number.as_f64().map(Value::Float);
     let value = number.as_i64().map(Value::Int).or_else(float);
     value.ok_or_else(|| format!("expected a number, got {number}"))
+}
+
+/// A float that is an integer of 64 bits without a sign.
+fn whole(number: f64) -> Option<u64> {
+    const BEYOND: f64 = 18_446_744_073_709_551_616.0;
+    ((0.0..BEYOND).contains(&number) && number.fract() == 0.0).then_some(number as u64)
 }
 
 /// The type that a value other than null has.

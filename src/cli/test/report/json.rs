@@ -75,5 +75,6 @@ mod tests {
         assert_eq!(lines[1]["failure"]["frames"][0]["line"], 9);
         assert_eq!(lines[3]["type"], "note");
         assert_eq!(lines[5]["failed"], 2);
+        assert_eq!(lines[5]["seed"], 7);
     }
 }

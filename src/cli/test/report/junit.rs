@@ -7,32 +7,38 @@ use crate::cli::test::event::{Event, Report, Status, Summary};
 
 #[derive(Default)]
 pub struct Junit {
-    suites: Vec<(String, Vec<Report>)>,
+    suites: Vec<Suite>,
+}
+
+/// What is known of a file.
+#[derive(Default)]
+struct Suite {
+    file: String,
+    reports: Vec<Report>,
+    notes: Vec<String>,
 }
 
 impl Junit {
-    fn suite(&mut self, file: &str) -> &mut Vec<Report> {
-        let at = match self.suites.iter().position(|(name, _)| name == file) {
+    fn suite(&mut self, file: &str) -> &mut Suite {
+        let at = match self.suites.iter().position(|suite| suite.file == file) {
             Some(at) => at,
             None => {
-                self.suites.push((file.to_owned(), Vec::new()));
+                self.suites.push(Suite {
+                    file: file.to_owned(),
+                    ..Suite::default()
+                });
                 self.suites.len() - 1
             }
         };
-        &mut self.suites[at].1
+        &mut self.suites[at]
     }
 }
 
 impl Reporter for Junit {
     fn event(&mut self, event: &Event, out: &mut String) {
         match event {
-            Event::Test(report) => self.suite(&report.file).push(report.clone()),
-            Event::Note { file, text } => {
-                // A suite has no place for notes; the last test before it does.
-                if let Some(last) = self.suite(file).last_mut() {
-                    last.left.push(text.clone());
-                }
-            }
+            Event::Test(report) => self.suite(&report.file).reports.push(report.clone()),
+            Event::Note { file, text } => self.suite(file).notes.push(text.clone()),
             Event::Listed { file, path, .. } => {
                 let _ = writeln!(out, "{}", listing(file, path));
             }
@@ -42,7 +48,7 @@ impl Reporter for Junit {
     }
 }
 
-fn document(suites: &[(String, Vec<Report>)], summary: &Summary, out: &mut String) {
+fn document(suites: &[Suite], summary: &Summary, out: &mut String) {
     let total = summary.passed + summary.failed + summary.pending;
     let _ = writeln!(
         out,
@@ -51,13 +57,11 @@ fn document(suites: &[(String, Vec<Report>)], summary: &Summary, out: &mut Strin
         summary.pending,
         summary.took.as_secs_f64()
     );
-    for (file, reports) in suites {
-        suite(file, reports, out);
-    }
+    suites.iter().for_each(|of_file| suite(of_file, summary.seed, out));
     out.push_str("</testsuites>\n");
 }
 
-fn suite(file: &str, reports: &[Report], out: &mut String) {
+fn suite(Suite { file, reports, notes }: &Suite, seed: Option<u32>, out: &mut String) {
     let count = |status| reports.iter().filter(|report| report.status == status).count();
     let took: f64 = reports.iter().map(|report| report.took.as_secs_f64()).sum();
     let _ = writeln!(
@@ -68,7 +72,14 @@ fn suite(file: &str, reports: &[Report], out: &mut String) {
         count(Status::Failed),
         count(Status::Pending),
     );
+    if let Some(seed) = seed {
+        let property = format!("<property name=\"seed\" value=\"{seed}\"/>");
+        let _ = writeln!(out, "    <properties>{property}</properties>");
+    }
     reports.iter().for_each(|report| case(report, out));
+    if !notes.is_empty() {
+        let _ = writeln!(out, "    <system-err>{}</system-err>", escape(&notes.join("\n")));
+    }
     out.push_str("  </testsuite>\n");
 }
 
@@ -158,6 +169,7 @@ mod tests {
             r#"<?xml version="1.0" encoding="UTF-8"?>
 <testsuites tests="4" failures="2" skipped="1" time="1.234">
   <testsuite name="tests/sum_test.lua" tests="3" failures="1" skipped="1" time="0.006">
+    <properties><property name="seed" value="7"/></properties>
     <testcase name="is zero" classname="tests/sum_test.lua › sum" time="0.003"/>
     <testcase name="adds &amp; &quot;more&quot;" classname="tests/sum_test.lua › sum" time="0.003">
       <failure message="in before_each: values are not equal">- 42&#10;+ &quot;&lt;41&gt;&quot;&#10;at tests/sum_test.lua:9: in check&#10;died: app:worker {app:processes|0x00002} failed: boom</failure>
@@ -166,10 +178,11 @@ mod tests {
     </testcase>
     <testcase name="overflows" classname="tests/sum_test.lua › sum" time="0.000">
       <skipped message="not yet"/>
-      <system-err>left running, ended: sum: left running, ended: app:w {h|0x1}</system-err>
     </testcase>
+    <system-err>sum: left running, ended: app:w {h|0x1}</system-err>
   </testsuite>
   <testsuite name="tests/bad_test.lua" tests="1" failures="1" skipped="0" time="0.000">
+    <properties><property name="seed" value="7"/></properties>
     <testcase name="tests/bad_test.lua" classname="tests/bad_test.lua" time="0.000">
       <failure message="tests/bad_test.lua:1: syntax error near &lt;eof&gt;"></failure>
     </testcase>

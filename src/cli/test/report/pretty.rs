@@ -199,7 +199,7 @@ Failed:
   tests/sum_test.lua:9  sum › adds & \"more\"
   tests/bad_test.lua  tests/bad_test.lua
 
-1 passed, 2 failed, 1 pending in 2 files, 1.23 s
+1 passed, 2 failed, 1 pending in 2 files, 1.23 s, --shuffle=7
 "
         );
     }

@@ -8,6 +8,7 @@ use crate::cli::test::event::{Event, Report, Status};
 #[derive(Default)]
 pub struct Tap {
     count: usize,
+    has_begun: bool,
 }
 
 impl Reporter for Tap {
@@ -39,7 +40,7 @@ impl Reporter for Tap {
 
 impl Tap {
     fn start(&mut self, out: &mut String) {
-        if self.count == 0 && out.is_empty() {
+        if !std::mem::replace(&mut self.has_begun, true) {
             out.push_str("TAP version 14\n");
         }
     }
@@ -145,9 +146,30 @@ not ok 4 - tests/bad_test.lua
     tests/bad_test.lua:1: syntax error near <eof>
   at: \"tests/bad_test.lua\"
   ...
+# --shuffle=7
 1..4
 "
         );
+    }
+
+    #[test]
+    fn the_version_is_said_once() {
+        let mut out = String::new();
+        let mut tap = Tap::default();
+        for text in ["stopped", "before its end"] {
+            // The text of each event is written out at once.
+            let mut written = String::new();
+            let file = "tests/a_test.lua".to_owned();
+            tap.event(
+                &Event::Note {
+                    file,
+                    text: text.to_owned(),
+                },
+                &mut written,
+            );
+            out += &written;
+        }
+        assert_eq!(out.matches("TAP version").count(), 1, "{out}");
     }
 
     #[test]

@@ -10,7 +10,10 @@ use mlua::{Lua, MetaMethod, UserData, UserDataFields, UserDataMethods, UserDataR
 
 use super::path::{Place, invalid};
 use super::scanner::{Scanner, Split};
-use super::{Content, Facts, Waiting, failed, lock, off_worker, or_return, reason, true_or_false, value_or_nil};
+use super::{
+    Attempt, Content, Copied, Facts, Waiting, failed, lock, off_worker, or_return, reason, true_or_false, value_or_nil,
+    within_room,
+};
 use crate::error::{Error, Kind, Result};
 use crate::lua::error::bad_argument;
 use crate::lua::host::{Call, Resource, StateContext, context, failure, false_failure};
@@ -24,7 +27,7 @@ pub struct OpenFile {
     file: Mutex<Option<File>>,
     place: Place,
     /// The most that is read at once.
-    limit: u64,
+    pub(super) limit: u64,
 }
 
 impl OpenFile {
@@ -103,29 +106,29 @@ fn read(lua: &Lua, (this, count): (This, Value)) -> mlua::Result<Call> {
     let count = u64::try_from(count).ok().filter(|count| *count > 0);
     let count = or_return!(lua, count.ok_or_else(|| invalid("size must be positive")), failure);
     let file = this.0.clone();
-    let work = move || {
+    let limit = file.limit;
+    let work = move |count: u64| {
         let mut bytes = Vec::new();
-        let count = count.min(file.limit);
         file.with("read", |file| file.take(count).read_to_end(&mut bytes))?;
         if bytes.is_empty() {
             return Err(Error::not_found("EOF").with_retryable(None));
         }
-        Ok(Content(bytes))
+        Ok(Attempt::Done(Content(bytes)))
     };
-    off_worker(lua, work, value_or_nil)
+    within_room(lua, limit, count, work, value_or_nil)
 }
 
 fn write(lua: &Lua, (this, data): (This, Value)) -> mlua::Result<Call> {
     let data = match &data {
-        Value::String(data) => data.as_bytes().to_vec(),
+        Value::String(data) if data.as_bytes().is_empty() => {
+            return Ok(Call::Ready(false_failure(lua, invalid("data required"))?));
+        }
+        Value::String(data) => Copied::new(lua, data),
         other => return Err(bad_argument(1, "write", "string", other)),
     };
-    if data.is_empty() {
-        return Ok(Call::Ready(false_failure(lua, invalid("data required"))?));
-    }
     let file = this.0.clone();
     let work = move || {
-        let written = file.with("write", |file| file.write_all(&data));
+        let written = file.with("write", |file| file.write_all(&data.bytes));
         volume::written();
         written
     };

@@ -5,18 +5,21 @@
 use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 
-use mlua::{Lua, UserData, UserDataFields, UserDataMethods, UserDataRef};
+use mlua::{IntoLuaMulti as _, Lua, UserData, UserDataFields, UserDataMethods, UserDataRef};
 
 use super::file::OpenFile;
-use super::{Waiting, lock, off_worker};
+use super::{Attempt, Waiting, lock, within_room};
 use crate::error::{Error, Kind, Result};
+use crate::lua::driver::Weight;
 use crate::lua::error::{mistake, push};
-use crate::lua::host::Call;
+use crate::lua::host::{Call, false_failure, weigh};
 
 /// Bytes read at a time.
 const CHUNK: usize = 64 << 10;
+/// Bytes of a token for which one scan waits for no other one.
+const SHORT: u64 = 2 * CHUNK as u64;
 /// The longest token: a file without line ends must not become one.
-const LONGEST: usize = 64 << 20;
+const LONGEST: u64 = 64 << 20;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Split {
@@ -88,6 +91,8 @@ struct Buffer {
     ended: bool,
     token: Vec<u8>,
     error: Option<Error>,
+    /// The bytes, and a token that may be as long, are outside of the state.
+    weight: Option<Weight>,
 }
 
 impl Buffer {
@@ -121,8 +126,9 @@ impl Buffer {
     }
 
     fn read(&mut self, file: &OpenFile) -> Result<()> {
-        if self.bytes.len() > LONGEST {
-            let message = format!("token is longer than {}", crate::size::format(LONGEST as u64));
+        let longest = LONGEST.min(file.limit);
+        if self.bytes.len() as u64 > longest {
+            let message = format!("token is longer than {}", crate::size::format(longest));
             return Err(Error::new(Kind::LimitExceeded, message).with_retryable(None));
         }
         // Twice as much each time: a long token is looked at again from its start.
@@ -168,6 +174,18 @@ impl UserData for Scanner {
     }
 }
 
+/// A buffer that a look for more has taken; it comes back however that ends.
+struct Lent {
+    buffer: Buffer,
+    place: Arc<Mutex<Option<Buffer>>>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        *lock(&self.place) = Some(std::mem::take(&mut self.buffer));
+    }
+}
+
 fn scan(lua: &Lua, this: UserDataRef<Scanner>) -> mlua::Result<Call> {
     let Some(mut buffer) = lock(&this.buffer).take() else {
         return Err(mistake("another coroutine waits in this scanner"));
@@ -177,20 +195,32 @@ fn scan(lua: &Lua, this: UserDataRef<Scanner>) -> mlua::Result<Call> {
         *lock(&this.buffer) = Some(buffer);
         return Call::ready(lua, found);
     }
-    let (file, place) = (this.file.clone(), this.buffer.clone());
-    let work = move || {
-        let found = loop {
+    let (file, limit, place) = (this.file.clone(), this.file.limit, this.buffer.clone());
+    let mut lent = Lent {
+        buffer,
+        place: place.clone(),
+    };
+    let work = move |room: u64| {
+        loop {
+            let buffer = &mut lent.buffer;
             buffer.fill(&file);
             if let Some(found) = buffer.next(split) {
-                break found;
+                return Ok(Attempt::Done(found));
             }
-        };
-        *lock(&place) = Some(buffer);
-        Ok(found)
+            if buffer.bytes.len() as u64 >= room && room < limit {
+                return Ok(Attempt::Needs(limit));
+            }
+        }
     };
-    off_worker(lua, work, |lua, found| match found {
-        Ok(found) => mlua::IntoLuaMulti::into_lua_multi(found, lua),
-        Err(error) => crate::lua::host::false_failure(lua, error),
+    within_room(lua, limit, SHORT, work, move |lua, found| match found {
+        Ok(found) => {
+            if let Some(buffer) = &mut *lock(&place) {
+                buffer.weight = None;
+                buffer.weight = weigh(lua, 2 * buffer.bytes.capacity());
+            }
+            found.into_lua_multi(lua)
+        }
+        Err(error) => false_failure(lua, error),
     })
 }
 

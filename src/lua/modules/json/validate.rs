@@ -1,7 +1,7 @@
 //! `json.validate` and `json.validate_string`: JSON Schema, all drafts, by the crate `jsonschema`.
 //!
 //! A check runs off the workers, on a thread of its own that has a large stack and a budget ([`super::guarded`]); few run at
-//! once, the others wait for their turn. Nothing is fetched: a schema that refers to another document is refused. An empty
+//! once, and of one process only one, so that others come to their turn however many one of them asks for. Nothing is fetched: a schema that refers to another document is refused. An empty
 //! table is an array or an object, whichever the schema asks for.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -21,7 +21,7 @@ use super::guarded::{self, Guarded, Interrupt};
 use crate::error::{Error, Kind, Result};
 use crate::lock::lock;
 use crate::lua::error;
-use crate::lua::host::{Call, context, false_failure, waiting};
+use crate::lua::host::{Call, context, false_failure, waiting, weigh};
 use crate::size;
 use crate::value::Value;
 
@@ -105,8 +105,15 @@ fn begin(lua: &Lua, schema: &LuaValue, data: Result<Document>) -> mlua::Result<C
     let documents = of_schema(lua, schema)?.and_then(|schema| Ok((schema, data?)));
     match documents {
         Ok((schema, data)) => {
-            let schemas = context(lua)?.engine.schemas.clone();
-            Ok(Call::wait(schemas.check(schema, data), finish))
+            let context = context(lua)?;
+            let weight = weigh(lua, schema.text.len() + data.text.len());
+            let check = async move {
+                let _turn = context.checking.lock().await;
+                let result = context.engine.schemas.clone().check(schema, data).await;
+                drop(weight);
+                result
+            };
+            Ok(Call::wait(check, finish))
         }
         Err(error) => Ok(Call::Ready(false_failure(lua, error)?)),
     }

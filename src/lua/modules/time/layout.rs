@@ -584,6 +584,8 @@ fn fixed(name: String, offset: i32) -> Zone {
     Zone::Fixed {
         name: name.into(),
         offset,
+        // A few letters.
+        _weight: None,
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
+use crate::lua::driver::Weight;
+
 const DAY: i64 = 86_400;
 const NANOS: i128 = 1_000_000_000;
 /// About three thousand million years.
@@ -25,6 +27,8 @@ pub enum Zone {
     Fixed {
         name: Arc<str>,
         offset: i32,
+        /// A name that the program gave is outside of its state, for as long as a time is in that zone.
+        _weight: Option<Arc<Weight>>,
     },
 }
 
@@ -76,7 +80,7 @@ impl Zone {
                 abbreviation: "UTC".to_owned(),
                 summer: false,
             },
-            Zone::Fixed { name, offset } => Shift {
+            Zone::Fixed { name, offset, .. } => Shift {
                 seconds: *offset,
                 abbreviation: name.to_string(),
                 summer: false,
