@@ -185,13 +185,19 @@ unsafe fn format_from(l: Lua, from: c_int, mut at: usize) -> c_int {
     static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
     // SAFETY: nothing of Rust is alive while a metamethod runs; the format stays at 1.
     unsafe {
+        // The argument that the next conversion from `at` on is for.
+        let mut next = from;
         for index in from..=lua_gettop(l) {
-            let Some((letter, after)) = conversion(bytes(l, 1).unwrap_or_default(), at) else {
-                break;
-            };
-            at = after;
+            if lua_type(l, index) < LUA_TTABLE {
+                continue;
+            }
+            let mut letter = b' ';
+            while next <= index {
+                (letter, at) = conversion(bytes(l, 1).unwrap_or_default(), at).unwrap_or((b' ', usize::MAX));
+                next += 1;
+            }
             let context = at as lua_KContext * SLOTS + index as lua_KContext;
-            if letter == b's' && lua_type(l, index) >= LUA_TTABLE && call_shower_with(l, index, context, format_on) {
+            if letter == b's' && call_shower_with(l, index, context, format_on) {
                 keep_shown(l, index);
             }
         }
