@@ -153,12 +153,17 @@ pub fn without_mark(text: &[u8]) -> &[u8] {
 }
 
 /// The text without a byte order mark and a `#!` line, whose end stays.
-fn bare(text: &[u8]) -> &[u8] {
+pub fn bare(text: &[u8]) -> &[u8] {
     let text = without_mark(text);
     match text.strip_prefix(b"#!") {
         Some(rest) => &rest[rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())..],
         None => text,
     }
+}
+
+/// The same of a text that is UTF-8.
+pub fn bare_text(text: &str) -> &str {
+    &text[text.len() - bare(text.as_bytes()).len()..]
 }
 
 /// The text below that many lines: Lua counts from the start of what it reads. A file with thousands of inline sources has each of

@@ -32,6 +32,8 @@ use crate::process::Exit;
 const LINKED: &str = "0.2.12";
 /// The module name of preview 1.
 pub(super) const PREVIEW_1: &str = "wasi_snapshot_preview1";
+/// The module name of what came before it, which the oldest modules import.
+pub(super) const PREVIEW_0: &str = "wasi_unstable";
 /// `notsup` of preview 1's `errno`.
 const NOTSUP: i32 = 58;
 
@@ -268,22 +270,23 @@ fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Res
 fn module_linker(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {
     let mut linker = wasmtime::Linker::new(engine);
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::preview_1)?;
+    wasmtime_wasi::p0::add_to_linker_async(&mut linker, State::preview_1)?;
     linker.allow_shadowing(true);
-    super::files::guard_preview_1(&mut linker)?;
-    super::listing::guard_preview_1(&mut linker)?;
-    super::random::guard_preview_1(&mut linker)?;
-    // WASI's own refuses what a shell uses for other things, from 126 on.
-    linker.func_wrap(PREVIEW_1, "proc_exit", |code: i32| -> wasmtime::Result<()> {
-        Err(I32Exit(code).into())
-    })?;
     linker.func_wrap(PREVIEW_1, "sock_accept", |_: i32, _: i32, _: i32| NOTSUP)?;
-    linker.func_wrap(
-        PREVIEW_1,
-        "sock_recv",
-        |_: i32, _: i32, _: i32, _: i32, _: i32, _: i32| NOTSUP,
-    )?;
-    linker.func_wrap(PREVIEW_1, "sock_send", |_: i32, _: i32, _: i32, _: i32, _: i32| NOTSUP)?;
-    linker.func_wrap(PREVIEW_1, "sock_shutdown", |_: i32, _: i32| NOTSUP)?;
+    for module in [PREVIEW_1, PREVIEW_0] {
+        super::files::guard_core(&mut linker, module)?;
+        super::listing::guard_core(&mut linker, module)?;
+        super::random::guard_core(&mut linker, module)?;
+        // WASI's own refuses what a shell uses for other things, from 126 on.
+        linker.func_wrap(module, "proc_exit", |code: i32| -> wasmtime::Result<()> {
+            Err(I32Exit(code).into())
+        })?;
+        linker.func_wrap(module, "sock_recv", |_: i32, _: i32, _: i32, _: i32, _: i32, _: i32| {
+            NOTSUP
+        })?;
+        linker.func_wrap(module, "sock_send", |_: i32, _: i32, _: i32, _: i32, _: i32| NOTSUP)?;
+        linker.func_wrap(module, "sock_shutdown", |_: i32, _: i32| NOTSUP)?;
+    }
     linker.allow_shadowing(false);
     Ok(linker)
 }
@@ -409,6 +412,11 @@ fn linked_name(interface: &str) -> String {
     }
 }
 
+/// Whether functions of that module are those of WASI.
+fn is_wasi(module: &str) -> bool {
+    matches!(module, PREVIEW_1 | PREVIEW_0)
+}
+
 /// Stubs for one core module; gives the functions that preview 1 does not have.
 fn add_module_stubs(
     linker: &mut wasmtime::Linker<State>,
@@ -426,8 +434,8 @@ fn add_module_stubs(
         let added = linker.func_new(import.module(), import.name(), ty, move |_, _, _| {
             Err(wasmtime::Error::new(stop.clone()))
         });
-        // Preview 1 is defined already, and so is an import that stands there twice.
-        if added.is_ok() && import.module() == PREVIEW_1 {
+        // WASI is defined already, and so is an import that stands there twice.
+        if added.is_ok() && is_wasi(import.module()) {
             unknown.push(name);
         }
     }
@@ -502,15 +510,15 @@ fn has_functions(engine: &Engine, instance: &ComponentInstance) -> bool {
 fn module_imports(module: &Module) -> Vec<Import> {
     let mut found: Vec<Import> = Vec::new();
     for import in module.imports() {
-        let preview_1 = import.module() == PREVIEW_1;
-        let name = match preview_1 {
-            true => PREVIEW_1.to_owned(),
+        let wasi = is_wasi(import.module());
+        let name = match wasi {
+            true => import.module().to_owned(),
             false => import_name(Some(import.module()), import.name()),
         };
         if found.iter().all(|known| known.name != name) {
             found.push(Import {
                 name,
-                grant: preview_1.then_some(Grant::Wasi1),
+                grant: wasi.then_some(Grant::Wasi1),
                 callable: matches!(import.ty(), ExternType::Func(_)),
                 unsupported: not_a_function(&import.ty()),
             });

@@ -13,7 +13,6 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorType, DirectoryEn
 use wiggle::GuestMemory;
 
 use super::files::{STAT, STAT_SIZE};
-use super::linker::PREVIEW_1;
 use super::state::State;
 
 /// Entries that are read at once, off the workers.
@@ -137,9 +136,9 @@ async fn next(mut store: StoreContextMut<'_, State>, stream: Resource<DirectoryE
     Ok((next.transpose(),))
 }
 
-/// Puts a look at the folder before preview 1's `fd_readdir`.
-pub fn guard_preview_1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(PREVIEW_1, "fd_readdir", |caller, parameters| {
+/// Puts a look at the folder before preview 1's `fd_readdir`. What came before preview 1 has the same function.
+pub fn guard_core(linker: &mut wasmtime::Linker<State>, module: &str) -> wasmtime::Result<()> {
+    linker.func_wrap_async(module, "fd_readdir", |caller, parameters| {
         Box::new(read_preview_1(caller, parameters))
     })?;
     Ok(())

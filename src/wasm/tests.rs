@@ -147,6 +147,16 @@ impl World {
             .expect("the process ends")
     }
 
+    /// Waits until no instance is left. The end of a process that is terminated within a step is told before it is closed
+    /// when the step takes long, as it does on a busy machine.
+    fn emptied(&self) {
+        let began = Instant::now();
+        while self.wasm.engines().living() > 0 {
+            assert!(began.elapsed() < WATCHDOG, "{} left", self.wasm.engines().living());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     fn run(&self, entry: Entry, args: &[Value]) -> Arc<Exit> {
         let process = self.spawn(entry, args).unwrap();
         self.exit(&process)
@@ -707,11 +717,13 @@ fn a_command_gets_words_environment_and_stdin() {
                     id: EntryId::new("app", "prefix"),
                     name: "P".into(),
                     required: true,
+                    value: None,
                 },
                 WasiEnv {
                     id: EntryId::new("app", "absent"),
                     name: "A".into(),
                     required: false,
+                    value: None,
                 },
             ];
         });
@@ -734,6 +746,38 @@ fn a_preview_1_command_does_the_same_and_keeps_its_exit_code() {
     assert_eq!(exit.cause, Cause::Code(7));
     let error = exit.error().unwrap();
     assert_eq!((error.message(), error.retryable()), ("exit status 7", None));
+}
+
+#[test]
+fn a_command_from_before_preview_1_runs_with_the_same_grants_and_guards() {
+    let world = World::with(Settings::default(), b"");
+    let fifo = std::ffi::CString::new(world.data.path().join("fifo").to_str().unwrap()).unwrap();
+    // SAFETY: the path is a C string.
+    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+    let text = "(module
+        (import \"wasi_unstable\" \"fd_write\" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import \"wasi_unstable\" \"path_open\" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import \"wasi_unstable\" \"random_get\" (func $random (param i32 i32) (result i32)))
+        (import \"wasi_unstable\" \"sock_shutdown\" (func $shutdown (param i32 i32) (result i32)))
+        (import \"wasi_unstable\" \"proc_exit\" (func $exit (param i32)))
+        (memory (export \"memory\") 3)
+        (data (i32.const 0) \"\\10\\00\\00\\00\\04\\00\\00\\00\")
+        (data (i32.const 16) \"old\\0afifo\")
+        (func (export \"_start\")
+            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+            (if (call $random (i32.const 1024) (i32.const 100000)) (then unreachable))
+            (if (i32.ne (call $shutdown (i32.const 1) (i32.const 0)) (i32.const 58)) (then unreachable))
+            (call $exit (call $open (i32.const 3) (i32.const 0) (i32.const 20) (i32.const 4) (i32.const 0)
+                (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 8)))))";
+    let bytes = wat::parse_str(text).unwrap();
+    std::fs::write(world.data.path().join("old.wasm"), &bytes).unwrap();
+    let mut spec = wasm_spec("data", "old.wasm", format!("sha256:{}", sha256(&bytes)), "_start");
+    spec.imports = owned(&["wasi1"]);
+    spec.mounts = vec![mount("/data", false)];
+    let (exit, out, _) = world.command(made(spec), &[]);
+    assert_eq!(out, "old\n");
+    // `perm`: a FIFO is not opened.
+    assert_eq!(exit.cause, Cause::Code(63), "{:?}", exit.error());
 }
 
 #[test]
@@ -816,6 +860,7 @@ fn a_required_variable_that_is_missing_refuses_the_start() {
             id: EntryId::new("app", "absent"),
             name: "A".into(),
             required: true,
+            value: None,
         }];
     });
     let error = world.spawn(entry, &[]).err().unwrap();
@@ -1184,6 +1229,7 @@ fn what_has_no_effect_without_its_grant_refuses_no_start() {
             id: EntryId::new("app", "absent"),
             name: "A".into(),
             required: true,
+            value: None,
         }];
         spec.mounts = vec![Mount {
             fs: EntryId::new("app", "gone"),

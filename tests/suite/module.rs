@@ -24,7 +24,7 @@ fn a_function_gets_typed_arguments_and_its_result_is_printed() {
     run(&folder, &["--method", "compute", "guest.wasm", "6"])
         .code(2)
         .stdout("")
-        .stderr_has("usage: wippy run guest.wasm <a: s32> <b: s32>");
+        .stderr_has("usage: wippy run --method compute guest.wasm <a: s32> <b: s32>");
     run(&with("types"), &["--method", "check", "guest.wasm", "false"])
         .code(1)
         .stderr_has("error[Internal]: not fine");
@@ -98,6 +98,11 @@ fn without_a_command_the_methods_are_named() {
         .run()
         .code(4)
         .stderr_has("no such file: nowhere.wasm");
+    Folder::new()
+        .wippy("run --method add nowhere.wasm 6 7")
+        .run()
+        .code(4)
+        .stderr_has("no such file: nowhere.wasm");
     Folder::with(&[("bad.wasm", "no module")])
         .wippy("run bad.wasm")
         .run()
@@ -123,6 +128,37 @@ fn variables_and_folders_are_what_the_options_say() {
     .code(1);
     assert!(!folder.path().join("in/b.txt").exists(), "it is read-only");
     run(&folder, &["guest.wasm", "/in/a.txt", "/out/b.txt"]).code(1);
+}
+
+#[test]
+fn help_tells_the_parameters_without_a_project() {
+    let folder = with("compute");
+    folder
+        .wippy("help run guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("usage: wippy run --method compute guest.wasm <a: s32> <b: s32>\n")
+        .quiet();
+    with("command")
+        .wippy("help run guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("usage: wippy run guest.wasm [ARGS…]\n");
+    folder.write("main.lua", "return 0");
+    folder
+        .wippy("help run main.lua")
+        .run()
+        .code(0)
+        .stdout("usage: wippy run main.lua [ARGS…]\n");
+    folder.wippy("help run nothing.wasm").run().code(3);
+}
+
+#[test]
+fn the_guest_sees_each_variable_once_and_empty_ones_too() {
+    let options = ["--env", "A=1", "--env", "C=", "--env", "A=2", "--method", "env"];
+    run(&with("environ"), &[&options[..], &["guest.wasm"]].concat())
+        .code(0)
+        .stdout("[[\"C\",\"\"],[\"A\",\"2\"]]\n");
 }
 
 #[test]
@@ -192,6 +228,32 @@ fn a_module_in_another_folder_with_an_odd_name_runs() {
     run(&folder, &["--method", "greet", "späte module/grüß: mich.wasm", "World"])
         .code(0)
         .stdout("Hello, World!\n");
+}
+
+#[test]
+fn a_link_to_a_module_may_lead_anywhere() {
+    let folder = with("compute");
+    folder.write("bin/.keep", "");
+    folder.write("lib/.keep", "");
+    folder.copy_in(&guest("p1"), "lib/p1-1.0.wasm");
+    std::os::unix::fs::symlink("../lib/p1-1.0.wasm", folder.path().join("bin/tool.wasm")).unwrap();
+    folder
+        .wippy("run bin/tool.wasm --no-stdin")
+        .run()
+        .code(0)
+        .stdout("arg 0: tool.wasm\narg 1: --no-stdin\n");
+    folder
+        .wippy("inspect bin/tool.wasm")
+        .run()
+        .code(0)
+        .stdout_has("directory: ./lib\n")
+        .stdout_has("path: p1-1.0.wasm\n");
+    std::os::unix::fs::symlink("nowhere.wasm", folder.path().join("bin/dangling.wasm")).unwrap();
+    folder
+        .wippy("run bin/dangling.wasm")
+        .run()
+        .code(4)
+        .stderr_has("dangling.wasm");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn terminate_ends_concurrent_guests_in_a_loop_in_a_wait_and_between_turns() {
         world.kernel.terminate(process.pid()).unwrap();
         assert_eq!(world.exit(&process).cause, Cause::Terminated, "{method}");
     }
-    assert_eq!(world.wasm.engines().living(), 0);
+    world.emptied();
 }
 
 #[test]

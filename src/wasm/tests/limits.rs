@@ -82,7 +82,41 @@ fn preview_1_fills_what_was_asked_for_with_random_bytes_and_nothing_beside() {
     for (start, length, filled) in [(16, 0, 0), (32, 16, 1), (0, 65_536, 4_096), (16, 200_000, 12_500)] {
         assert_eq!(value(&random(start, length)), Value::Int(filled), "{start} {length}");
     }
-    assert_eq!(value(&random(262_000, 16_000)), Value::Int(-1), "beyond the memory");
+}
+
+#[test]
+fn a_pointer_out_of_the_memory_ends_the_run_whoever_uses_it() {
+    let world = World::new();
+    for call in [
+        "(call $random (i32.const 65520) (i32.const 32))",
+        "(call $random (i32.const -16) (i32.const 32))",
+        "(call $open (i32.const 3) (i32.const 0) (i32.const -16) (i32.const 32) (i32.const 0) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 0))",
+        "(call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 0) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const -4))",
+        "(call $write (i32.const 1) (i32.const -16) (i32.const 1) (i32.const 0))",
+    ] {
+        let text = format!(
+            "(module
+               (import \"wasi_snapshot_preview1\" \"random_get\" (func $random (param i32 i32) (result i32)))
+               (import \"wasi_snapshot_preview1\" \"fd_write\" (func $write (param i32 i32 i32 i32) (result i32)))
+               (import \"wasi_snapshot_preview1\" \"path_open\"
+                 (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+               (memory (export \"memory\") 1)
+               (data (i32.const 0) \"a\")
+               (func (export \"f\") (result i32) {call}))"
+        );
+        std::fs::write(world.data.path().join("a"), "x").unwrap();
+        let entry = core(&world, &text, |spec| {
+            spec.imports = owned(&["wasi1"]);
+            spec.mounts = vec![mount("/data", false)];
+        });
+        let exit = world.run(entry, &[]);
+        assert_eq!(exit.cause, Cause::Trap, "{call}");
+        assert_eq!(
+            exit.error().unwrap().message(),
+            "wasm trap: memory-out-of-bounds",
+            "{call}"
+        );
+    }
 }
 
 #[test]
@@ -131,7 +165,7 @@ fn terminate_ends_a_thousand_spinning_guests() {
     for process in &spinning {
         assert_eq!(world.exit(process).cause, Cause::Terminated);
     }
-    assert_eq!(world.wasm.engines().living(), 0);
+    world.emptied();
 }
 
 #[test]
