@@ -15,7 +15,7 @@ use wippy::error::Result;
 use wippy::id::EntryId;
 use wippy::process::{HostSpec, Process, Program, Resolved};
 use wippy::project::Registry;
-use wippy::project::entry::{Entry, Limits, LuaKind, LuaSpec, ProcessHostSpec, Spec, WasmSpec};
+use wippy::project::entry::{Entry, LuaKind, LuaSpec, ProcessHostSpec, Spec, WasmSpec};
 use wippy::runtime::{Options, Runtime};
 use wippy::system::terminal::Terminal;
 use wippy::system::{System, Volume};
@@ -259,21 +259,14 @@ fn bulk() {
 /// A runtime whose process `bench:main` is this Lua code, with the fixtures and these entries.
 fn runtime(main: &str, workers: usize, guests: impl IntoIterator<Item = Entry>) -> Runtime {
     let id = |name: &str| EntryId::new("bench", name);
-    let lua = LuaSpec {
-        kind: LuaKind::Process,
-        source: main.into(),
-        chunk: "main.lua".into(),
-        first_line: 1,
-        method: "main".into(),
-        modules: Vec::new(),
-        imports: Vec::new(),
-        limits: Limits::default(),
-        pool: None,
-    };
     let host = Spec::ProcessHost(ProcessHostSpec::default());
     let made = [
         Entry::made(id("host"), "process.host", host),
-        Entry::made(id("main"), "process.lua", Spec::Lua(lua)),
+        Entry::made(
+            id("main"),
+            "process.lua",
+            Spec::Lua(LuaSpec::of_source(LuaKind::Process, main)),
+        ),
     ];
     let registry = Arc::new(Registry::default().with(made.into_iter().chain(guests)));
     let options = Options {

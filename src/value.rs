@@ -14,6 +14,8 @@
 //! ERROR len:u32 kind retryable message contexts details frames               (itself a packed sequence)
 //! ```
 
+mod brief;
+
 use std::fmt;
 
 use crate::error::{Error, Frame, Kind, Result};

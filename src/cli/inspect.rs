@@ -65,7 +65,7 @@ fn file(name: &str, globals: &Globals) -> Result<Subject, Failure> {
     if !path.is_file() {
         return Err(script::missing(name));
     }
-    let around = Surroundings::find(folder_of(path), module::NAMESPACE, globals)?;
+    let around = Surroundings::find(folder_of(&module::target(path)), module::NAMESPACE, globals)?;
     let (registry, entry) = module::declare(&around.registry, path, &ModuleOptions::default())?;
     let directory = scalar(&directory(&around.folders));
     Ok(Subject {

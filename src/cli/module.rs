@@ -4,7 +4,7 @@
 //! machine is visible to it that an option does not name.
 
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{Globals, ModuleOptions};
@@ -36,8 +36,9 @@ pub fn is_module(name: &str) -> bool {
 /// # Errors
 /// Exit 2 for options that cannot be understood, 3 for a folder that cannot be read, 4 for a host that does not exist.
 pub fn job(name: String, words: Vec<String>, options: &ModuleOptions, globals: &Globals) -> Result<Job, Failure> {
-    let around = Surroundings::find(folder_of(Path::new(&name)), NAMESPACE, globals)?;
-    let (registry, entry) = declare(&around.registry, Path::new(&name), options)?;
+    let file = Path::new(&name);
+    let around = Surroundings::find(folder_of(&target(file)), NAMESPACE, globals)?;
+    let (registry, entry) = declare(&around.registry, file, options)?;
     Ok(Job {
         program: Source::Entry(entry),
         registry: Arc::new(registry),
@@ -75,12 +76,21 @@ pub fn refuse(options: &ModuleOptions) -> Result<(), Failure> {
     }
 }
 
-/// The registry with the module's entry and those it refers to. Its folder must be there as the volume `file:dir`.
+/// Where a module's file is: a link may lead anywhere, and a volume does not lead out of its folder.
+pub fn target(file: &Path) -> PathBuf {
+    let link = file.is_symlink().then(|| file.canonicalize().ok());
+    link.flatten().unwrap_or_else(|| file.to_owned())
+}
+
+/// The registry with the module's entry and those it refers to. The folder of its [`target`] must be there as the volume
+/// `file:dir`.
 ///
 /// # Errors
 /// Exit 2 for options that cannot be understood.
 pub fn declare(registry: &Registry, file: &Path, options: &ModuleOptions) -> Result<(Registry, Arc<Entry>), Failure> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let target = target(file);
+    let path = target.file_name().unwrap_or_default().to_string_lossy();
     let volume = EntryId::new(NAMESPACE, "dir");
     let mut made = Vec::new();
     let spec = WasmSpec {
@@ -93,7 +103,7 @@ pub fn declare(registry: &Registry, file: &Path, options: &ModuleOptions) -> Res
         mounts: mounts(&options.dir, &mut made)?,
         network: network(&options.network)?,
         limits: limits(&options.limit)?,
-        ..WasmSpec::of_file(volume, &name, options.method.as_deref())
+        ..WasmSpec::of_file(volume, &path, options.method.as_deref())
     };
     made.push(storage(&options.env));
     let id = EntryId::new(NAMESPACE, &name);

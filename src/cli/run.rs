@@ -56,7 +56,9 @@ pub fn named(words: Vec<OsString>, options: &ModuleOptions, globals: &Globals) -
     if module::is_module(&name) && Path::new(&name).is_file() {
         return module::job(name, words, options, globals);
     }
-    module::refuse(options)?;
+    if !module::is_module(&name) {
+        module::refuse(options)?;
+    }
     if script::is_script(&name) && Path::new(&name).is_file() {
         return script::job(name, words, globals);
     }
@@ -68,6 +70,8 @@ pub fn named(words: Vec<OsString>, options: &ModuleOptions, globals: &Globals) -
     if is_file(&name) && project.registry.command(&name).is_none() {
         return Err(script::missing(&name));
     }
+    // A command may be named like a module's file.
+    module::refuse(options)?;
     let entry = target::command(&project, &name)?;
     job(project, entry, name, words, globals)
 }

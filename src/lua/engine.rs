@@ -21,7 +21,9 @@ use crate::lua::modules::repl::{self, Desk};
 use crate::lua::modules::supervisor::{self, Calls};
 use crate::lua::modules::test::Bench;
 use crate::lua::uses::Uses;
-use crate::process::{Body, Declined, Doing, Exit, Instance, Process, Program, Progress, Received, Start, StepContext};
+use crate::process::{
+    Body, Cause, Declined, Doing, Evidence, Exit, Instance, Process, Program, Progress, Start, StepContext,
+};
 use crate::project::{Entry, Limits, LuaKind, LuaSpec, Registry, Spec};
 use crate::system::System;
 use crate::value::Packed;
@@ -449,10 +451,14 @@ impl Body for LuaBody {
         }
     }
 
-    fn last_received(&self) -> Vec<Received> {
-        match self {
+    fn evidence(&self, _: Cause) -> Evidence {
+        let received = match self {
             LuaBody::Running(driver) => driver.last_received(),
             _ => Vec::new(),
+        };
+        Evidence {
+            received,
+            ..Evidence::default()
         }
     }
 

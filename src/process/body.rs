@@ -90,6 +90,15 @@ pub struct Start {
 /// Where a message came from that a program has taken: its sender, if a process, and its topic.
 pub type Received = (Option<Pid>, Topic);
 
+/// What only a body knows of its failure.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// The messages that the program took last, oldest first.
+    pub received: Vec<Received>,
+    /// Whatever else helps, by the names of the record's fields.
+    pub fields: Vec<(&'static str, Value)>,
+}
+
 /// One thing that a process does, or waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Doing {
@@ -113,9 +122,9 @@ pub trait Body: Send {
         exit
     }
 
-    /// The messages that the program took last, oldest first: for the record of a failure.
-    fn last_received(&self) -> Vec<Received> {
-        Vec::new()
+    /// What it knows of its failure, for the record of it. `cause`: of its end.
+    fn evidence(&self, _cause: Cause) -> Evidence {
+        Evidence::default()
     }
 
     /// What it is doing, for a person who asks: one line for each thing that it does at once. Called between two steps.

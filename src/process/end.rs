@@ -18,7 +18,7 @@ use super::control::phase;
 use super::kernel::unix_seconds;
 use super::mailbox::LinkDown;
 use super::scheduler::panicked;
-use super::{Body, Cause, Event, EventKind, Exit, Kernel, Process, Received, Upgrade};
+use super::{Body, Cause, Event, EventKind, Evidence, Exit, Kernel, Process, Received, Upgrade};
 use crate::error::Result;
 use crate::log::{Level, Record};
 use crate::value::Value;
@@ -96,7 +96,7 @@ impl Kernel {
         }
     }
 
-    fn settle(&self, process: &Arc<Process>, (exit, received): (Exit, Vec<Received>)) {
+    fn settle(&self, process: &Arc<Process>, (exit, evidence): (Exit, Evidence)) {
         if !process.settle() {
             return;
         }
@@ -105,7 +105,7 @@ impl Kernel {
         let (watchers, names) = process.relations().close();
         let exit = Arc::new(exit);
         // The record comes first: whoever finds the pid gone can rely on it.
-        self.report(process, &exit, &received, &watchers);
+        self.report(process, &exit, evidence, &watchers);
         self.shard(number).remove(&number);
         self.names().release(&names, process.pid());
         let links = self.close_mailbox(process);
@@ -164,9 +164,8 @@ impl Kernel {
         }
     }
 
-    /// The record of a failure: an error when nobody is told of it, else for those who want to know everything. `received`:
-    /// the messages that it took last.
-    fn report(&self, process: &Process, exit: &Exit, received: &[Received], watchers: &[u64]) {
+    /// The record of a failure: an error when nobody is told of it, else for those who want to know everything.
+    fn report(&self, process: &Process, exit: &Exit, evidence: Evidence, watchers: &[u64]) {
         let Some(error) = exit.error() else { return };
         let (links, unread) = {
             let mailbox = process.mailbox();
@@ -192,7 +191,10 @@ impl Kernel {
             .iter()
             .chain(&links)
             .filter_map(|number| self.find_number(*number));
-        record = list_field(record, "received", received.iter().map(shown_message));
+        for (name, value) in evidence.fields {
+            record = record.field(name, value);
+        }
+        record = list_field(record, "received", evidence.received.iter().map(shown_message));
         record = list_field(record, "told", told.map(|told| told.pid().to_string()));
         if unread > 0 {
             record = record.field("unread", unread as i64);
@@ -218,21 +220,21 @@ fn shown_message((from, topic): &Received) -> String {
     }
 }
 
-/// Closes a body; a panic while it does so is that process's own fault. Of a failure the messages that it took last come
-/// back too.
-fn drop_body(body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) -> (Exit, Vec<Received>) {
+/// Closes a body; a panic while it does so is that process's own fault. Of a failure comes back too what it
+/// knows of it.
+fn drop_body(body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) -> (Exit, Evidence) {
     let Some(mut body) = body else {
-        return (exit, Vec::new());
+        return (exit, Evidence::default());
     };
     let closed = catch_unwind(AssertUnwindSafe(|| {
         let exit = if doomed { body.doomed(exit) } else { exit };
-        let received = if exit.error().is_some() {
-            body.last_received()
+        let evidence = if exit.error().is_some() {
+            body.evidence(exit.cause)
         } else {
-            Vec::new()
+            Evidence::default()
         };
         drop(body);
-        (exit, received)
+        (exit, evidence)
     }));
-    closed.unwrap_or_else(|panic| (Exit::failed(panicked(&*panic)), Vec::new()))
+    closed.unwrap_or_else(|panic| (Exit::failed(panicked(&*panic)), Evidence::default()))
 }

@@ -103,8 +103,8 @@ mod timer;
 mod tests;
 
 pub use body::{
-    Body, Cause, Declined, Doing, Exit, Instance, Loading, Program, Programs, Progress, Received, Resolved, Start,
-    StepContext, Upgrade, Wait,
+    Body, Cause, Declined, Doing, Evidence, Exit, Instance, Loading, Program, Programs, Progress, Received, Resolved,
+    Start, StepContext, Upgrade, Wait,
 };
 pub use call::{Call, Place, Target, no_handler, parse_target};
 pub use clock::Clock;

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Body, Doing, Exit, Instance, Program, Progress, Received, Start, StepContext};
+use super::{Body, Cause, Doing, Evidence, Exit, Instance, Program, Progress, Start, StepContext};
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
 use crate::lock::lock;
@@ -352,8 +352,9 @@ impl Body for Leased {
         self.body.as_ref().map_or_else(Vec::new, |body| body.explain())
     }
 
-    fn last_received(&self) -> Vec<Received> {
-        self.body.as_ref().map_or_else(Vec::new, |body| body.last_received())
+    fn evidence(&self, cause: Cause) -> Evidence {
+        let body = self.body.as_ref();
+        body.map_or_else(Evidence::default, |body| body.evidence(cause))
     }
 
     fn doomed(&mut self, exit: Exit) -> Exit {

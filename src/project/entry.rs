@@ -195,6 +195,23 @@ pub struct LuaSpec {
     pub pool: Option<PoolSpec>,
 }
 
+impl LuaSpec {
+    /// A program from its source alone, as tests and benches make one: its `main`, without modules, under the usual limits.
+    pub fn of_source(kind: LuaKind, source: &str) -> LuaSpec {
+        LuaSpec {
+            kind,
+            source: source.into(),
+            chunk: "main.lua".to_owned(),
+            first_line: 1,
+            method: "main".to_owned(),
+            modules: Vec::new(),
+            imports: Vec::new(),
+            limits: Limits::default(),
+            pool: None,
+        }
+    }
+}
+
 /// Where the bytes of a WASM entry come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WasmSource {

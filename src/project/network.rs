@@ -11,8 +11,11 @@
 //! Invariant: a name never leads to the machine itself (loopback, link-local) unless it is `localhost`, so that whoever
 //! answers for an allowed name cannot send a guest there; the address itself has to be listed for that.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use idna::AsciiDenyList;
 
 /// The longest name, in bytes, and the longest of its labels.
 const LONGEST_NAME: usize = 253;
@@ -27,8 +30,8 @@ pub enum Host {
 }
 
 impl Host {
-    /// A host as programs write it; an IPv6 address with or without brackets. None for what is neither a name in ASCII
-    /// nor an address, also for the short and numeric forms of IPv4 that some resolvers take (`127.1`).
+    /// A host as programs write it; an IPv6 address with or without brackets. A name with other letters than ASCII's becomes
+    /// what IDNA (UTS 46) makes of it. None for what is neither a name nor an address, also for the short and numeric forms of IPv4 that some resolvers take (`127.1`).
     pub fn parse(text: &str) -> Option<Host> {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
         if let Some(bare) = bare {
@@ -58,7 +61,12 @@ impl Host {
 }
 
 fn name(text: &str) -> Option<String> {
-    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let text = match text.is_ascii() {
+        true => Cow::from(text),
+        // Which characters a label may have is asked below.
+        false => idna::domain_to_ascii_cow(text.as_bytes(), AsciiDenyList::EMPTY).ok()?,
+    };
+    let name = text.strip_suffix('.').unwrap_or(&text).to_ascii_lowercase();
     let labels = name.split('.').all(is_label);
     // A resolver would read it as an address.
     let last = name.rsplit('.').next().unwrap_or_default();
@@ -141,7 +149,9 @@ impl Hosts {
             Some(Host::Name(name)) if wild => Ok(Hosts::Below(format!(".{name}"))),
             Some(Host::Address(address)) if !wild && address.is_unspecified() => Ok(Hosts::Own(address)),
             Some(host) if !wild => Ok(Hosts::One(host)),
-            _ if !rest.is_ascii() => Err("a name stands in its ASCII form, like `xn--bcher-kva.example:443`"),
+            _ if !rest.is_ascii() => Err(
+                "the name is none that IDNA knows; its ASCII form begins with `xn--`, like `xn--bcher-kva.example:443`",
+            ),
             _ => Err("the host is a name like `example.org` or an address like `127.0.0.1` or `[::1]`"),
         }
     }
@@ -279,7 +289,11 @@ mod tests {
             ("user@example.org:80", "the host is"),
             ("[127.0.0.1]:80", "the host is"),
             ("[fe80::1%eth0]:80", "the host is"),
-            ("bücher.example:443", "ASCII form"),
+            ("bü cher.example:443", "ASCII form"),
+            ("bü.*.example:443", "`*` stands for"),
+            ("１２７.０.０.１:80", "ASCII form"),
+            ("a.０x7f:80", "ASCII form"),
+            ("ü\u{378}.example:80", "ASCII form"),
         ] {
             let said = complaint(pattern).unwrap_or_default();
             assert!(said.contains(part), "{pattern}: {said}");
@@ -309,6 +323,11 @@ mod tests {
             ("127.0.0.1:80", "localhost", Some(80), false),
             ("0.0.0.0:80", "localhost", None, false),
             ("localhost:80", "localhost", Some(80), true),
+            ("bücher.example:443", "xn--bcher-kva.example", Some(443), true),
+            ("BÜCHER。example:443", "bücher.example", Some(443), true),
+            ("*.bücher.example:443", "www.xn--bcher-kva.example", Some(443), true),
+            ("xn--bcher-kva.example:443", "Bücher.Example.", Some(443), true),
+            ("bücher.example:443", "bucher.example", Some(443), false),
         ] {
             let Some(Host::Name(name)) = Host::parse(name) else {
                 panic!("{name} is a name");

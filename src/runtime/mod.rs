@@ -420,19 +420,12 @@ mod tests {
 
     use super::*;
     use crate::project::LuaKind;
-    use crate::project::{Limits, LuaSpec, ProcessHostSpec, TerminalHostSpec};
+    use crate::project::{LuaSpec, ProcessHostSpec, TerminalHostSpec};
 
     pub(super) fn lua(name: &str, kind: LuaKind, source: &str) -> Entry {
         let spec = LuaSpec {
-            kind,
-            source: source.into(),
-            chunk: "main.lua".into(),
-            first_line: 1,
-            method: "main".into(),
             modules: vec!["funcs".into()],
-            imports: Vec::new(),
-            limits: Limits::default(),
-            pool: None,
+            ..LuaSpec::of_source(kind, source)
         };
         let of = match kind {
             LuaKind::Function => "function.lua",

@@ -292,6 +292,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_unset_is_as_written_down() {
+        let unset = Lifecycle::default();
+        let Restart { backoff, max_attempts } = unset.restart;
+        let times = [
+            unset.start_timeout,
+            unset.stop_timeout,
+            unset.stable_threshold,
+            backoff.initial_delay,
+            backoff.max_delay,
+        ];
+        assert_eq!(times.map(|time| time.as_secs()), [10, 10, 5, 1, 90]);
+        assert_eq!((backoff.factor, backoff.jitter, max_attempts), (2.0, 0.1, 0));
+        assert!(!unset.auto_start && !unset.optional && unset.requires.is_empty());
+    }
+
+    #[test]
     fn without_a_bound_it_is_restarted_for_ever() {
         let (state, action) = decide(&Lifecycle::default(), at(Running, 1_000_000), ended(Verdict::Again, 0));
         assert_eq!((state.status, action), (Failed, wait(90)));

@@ -26,12 +26,12 @@ use super::value::Arguments;
 use super::wasi::Inputs;
 use crate::error::{Error, Result};
 use crate::process::{
-    Body, Cause, Declined, Exit, Instance, Process, Program, Progress, Received, Start, StepContext, Trail, Wait,
+    Body, Cause, Declined, Evidence, Exit, Instance, Process, Program, Progress, Start, StepContext, Trail, Wait,
 };
 use crate::project::entry::WasmSpec;
 use crate::size;
 use crate::system::volume;
-use crate::value::Packed;
+use crate::value::{Packed, Value};
 
 type Running = Pin<Box<dyn Future<Output = Done> + Send>>;
 
@@ -48,7 +48,7 @@ impl Call {
     /// # Errors
     /// As [`Signature::lower`](super::value::Signature::lower).
     pub(super) fn lower(program: &WasmProgram, args: &Packed) -> Result<Call> {
-        let allowed = program.spec().limits.max_transfer;
+        let allowed = program.max_transfer();
         match program.is_component() {
             true => program.signature.prepare(args, allowed).map(Call::Component),
             false => program.signature.lower_core(args, allowed).map(Call::Core),
@@ -156,11 +156,7 @@ impl Opening {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| Ok(on_tick(store.data().memory.gauge())));
         refuel(&mut store, program.spec())?;
-        if let Ok(bytes) = usize::try_from(limits.max_transfer)
-            && bytes > 0
-        {
-            store.set_hostcall_fuel(bytes);
-        }
+        store.set_hostcall_fuel(usize::try_from(program.max_transfer()).unwrap_or(usize::MAX));
         Ok(store)
     }
 }
@@ -258,8 +254,25 @@ impl Body for WasmBody {
         self.gauge.held()
     }
 
-    fn last_received(&self) -> Vec<Received> {
-        self.gauge.received().to_vec()
+    fn evidence(&self, cause: Cause) -> Evidence {
+        let mut fields = Vec::new();
+        // Whoever was ended from outside is not to blame.
+        if !matches!(cause, Cause::Terminated | Cause::LinkBroken) {
+            let (stderr, arguments) = (self.inputs.tail(), self.inputs.arguments());
+            if !stderr.is_empty() {
+                fields.push(("stderr", Value::Str(stderr)));
+            }
+            if !arguments.is_empty() {
+                fields.push(("arguments", Value::array(arguments)));
+            }
+        }
+        if matches!(cause, Cause::Failed | Cause::Trap | Cause::Limit | Cause::TimeLimit) {
+            fields.push(("limits", self.program.limits_in_force()));
+        }
+        Evidence {
+            received: self.gauge.received().to_vec(),
+            fields,
+        }
     }
 
     fn doomed(&mut self, exit: Exit) -> Exit {

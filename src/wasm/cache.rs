@@ -3,7 +3,9 @@
 //! An artifact is machine code that will be mapped and run, so a forged or damaged one must never be taken: the folder is
 //! 0700 and the files 0600, both must belong to the user, and a checksum over the artifact is verified before its bytes
 //! are handed out. A file is written beside and renamed into place; what is stale, damaged or foreign counts as absent.
-//! Least recently used artifacts go when the folder grows beyond its bound. Nothing here knows wasmtime.
+//! Least recently used files go when the folder grows beyond its bound. Nothing here knows wasmtime.
+//!
+//! Beside the artifacts stand notes: short texts about a module, which outlive the code that they were made from.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
@@ -14,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-/// Bytes that all artifacts together may take.
+/// Bytes that all artifacts and notes together may take.
 const BOUND: u64 = 1 << 30;
 
 /// A hit renews an artifact's time only when it is older than this: a start should not write.
@@ -22,6 +24,11 @@ const FRESH: Duration = Duration::from_secs(3600);
 
 const ARTIFACT: &str = "cwasm";
 const CHECKSUM: &str = "sum";
+const NOTE: &str = "note";
+/// Bytes of a note; none that is longer is kept.
+const LONGEST_NOTE: usize = 256 << 10;
+/// Hex digits of a checksum.
+const DIGITS: usize = 64;
 
 /// A folder of artifacts.
 #[derive(Clone, Debug)]
@@ -130,6 +137,41 @@ impl Cache {
         self.trim()
     }
 
+    /// The note of that key; none when it is absent, damaged or foreign.
+    pub fn note(&self, key: &Key) -> Option<Vec<u8>> {
+        let path = self.path(key, NOTE);
+        let file = open_private(&path)?;
+        let mut bytes = Vec::new();
+        file.take((DIGITS + LONGEST_NOTE) as u64).read_to_end(&mut bytes).ok()?;
+        let intact = bytes
+            .split_at_checked(DIGITS)
+            .filter(|(sum, note)| hex(&Sha256::digest(note)).as_bytes() == *sum);
+        if intact.is_none() {
+            // As of an artifact: the next one who has the note writes it anew.
+            let _ = fs::remove_file(&path);
+        }
+        intact.map(|(_, note)| note.to_owned())
+    }
+
+    /// Keeps a note, which is only made when there is none yet; one that is there counts as used.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_note(&self, key: &Key, note: impl FnOnce() -> Vec<u8>) -> io::Result<()> {
+        let path = self.path(key, NOTE);
+        if let Some(file) = open_private(&path) {
+            renew(&file);
+            return Ok(());
+        }
+        let note = note();
+        if note.len() > LONGEST_NOTE {
+            return Ok(());
+        }
+        let mut bytes = hex(&Sha256::digest(&note)).into_bytes();
+        bytes.extend(note);
+        self.write(&path, &bytes)
+    }
+
     /// Drops one artifact, for whoever finds that it cannot be used.
     pub fn remove(&self, key: &Key) {
         for kind in [CHECKSUM, ARTIFACT] {
@@ -138,7 +180,7 @@ impl Cache {
         }
     }
 
-    /// Removes every artifact.
+    /// Removes every artifact and every note.
     ///
     /// # Errors
     /// When the folder cannot be read or a file not be removed.
@@ -150,9 +192,9 @@ impl Cache {
                 continue;
             }
             let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
-            fs::remove_file(entry.path())?;
+            fs::remove_file(entry.path()).or_else(absent)?;
             cleared.bytes += bytes;
-            cleared.artifacts += usize::from(entry.path().extension() == Some(OsStr::new(ARTIFACT)));
+            cleared.artifacts += usize::from(kind(&entry.path()) == Some(ARTIFACT));
         }
         Ok(cleared)
     }
@@ -164,8 +206,8 @@ impl Cache {
     fn read_checksum(&self, key: &Key) -> Option<String> {
         let mut text = String::new();
         let file = open_private(&self.path(key, CHECKSUM))?;
-        file.take(65).read_to_string(&mut text).ok()?;
-        (text.len() == 64).then_some(text)
+        file.take(DIGITS as u64 + 1).read_to_string(&mut text).ok()?;
+        (text.len() == DIGITS).then_some(text)
     }
 
     /// A temporary file is 0600 from the start and is removed when anything fails.
@@ -180,7 +222,7 @@ impl Cache {
     }
 
     fn trim(&self) -> io::Result<()> {
-        let mut artifacts = Vec::new();
+        let mut kept = Vec::new();
         let mut total = 0;
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -188,14 +230,14 @@ impl Cache {
             let Ok(metadata) = entry.metadata() else { continue };
             let used = metadata.modified()?;
             if is_abandoned(&entry.path(), used) {
-                fs::remove_file(entry.path())?;
-            } else if entry.path().extension() == Some(OsStr::new(ARTIFACT)) {
+                fs::remove_file(entry.path()).or_else(absent)?;
+            } else if matches!(kind(&entry.path()), Some(ARTIFACT | NOTE)) {
                 total += metadata.len();
-                artifacts.push((used, metadata.len(), entry.path()));
+                kept.push((used, metadata.len(), entry.path()));
             }
         }
-        artifacts.sort();
-        for (_, bytes, path) in artifacts {
+        kept.sort();
+        for (_, bytes, path) in kept {
             if total <= self.bound {
                 break;
             }
@@ -227,11 +269,15 @@ fn absent(error: io::Error) -> io::Result<()> {
     }
 }
 
+/// What a file is, by the end of its name.
+fn kind(path: &Path) -> Option<&str> {
+    path.extension().and_then(OsStr::to_str)
+}
+
 /// Files that [`Cache`] makes; `clear` leaves everything else alone.
 fn is_ours(path: &Path) -> bool {
     let temporary = |name: &OsStr| name.to_string_lossy().starts_with(TEMPORARY);
-    matches!(path.extension().and_then(OsStr::to_str), Some(ARTIFACT | CHECKSUM))
-        || path.file_name().is_some_and(temporary)
+    matches!(kind(path), Some(ARTIFACT | CHECKSUM | NOTE)) || path.file_name().is_some_and(temporary)
 }
 
 /// What a program that was killed while writing has left.
@@ -324,6 +370,35 @@ mod tests {
             fs::write(cache.path(&key, ARTIFACT), &code[..index]).unwrap();
             assert_eq!(loaded(&cache, &key), None);
         }
+    }
+
+    #[test]
+    fn a_note_is_made_once_and_made_anew_when_it_is_damaged() {
+        let (_folder, cache) = cache();
+        let key = Key::new(b"module", b"note");
+        assert_eq!(cache.note(&key), None);
+        let kept = |text: &'static [u8]| cache.keep_note(&key, || text.to_vec()).map(|()| cache.note(&key));
+        assert_eq!(kept(b"first").unwrap().as_deref(), Some(b"first".as_slice()));
+        assert_eq!(kept(b"second").unwrap().as_deref(), Some(b"first".as_slice()));
+        let path = cache.path(&key, NOTE);
+        let whole = fs::read(&path).unwrap();
+        for damaged in [
+            &whole[..whole.len() - 1],
+            &whole[..3],
+            b"",
+            &[&whole[..], b"more"].concat(),
+        ] {
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(cache.note(&key), None, "{damaged:?}");
+            assert_eq!(kept(b"first").unwrap().as_deref(), Some(b"first".as_slice()));
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o622)).unwrap();
+        assert_eq!(cache.note(&key), None, "others may write it");
+        let long = Key::new(b"long", b"note");
+        cache.keep_note(&long, || vec![b' '; LONGEST_NOTE + 1]).unwrap();
+        assert_eq!(cache.note(&long), None);
+        assert_eq!(cache.clear().unwrap().artifacts, 0);
+        assert!(!path.exists());
     }
 
     #[test]

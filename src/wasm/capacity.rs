@@ -12,8 +12,6 @@ use crate::error::{Error, Result};
 
 /// Memory mappings that one instance takes at most when its memory has a mapping of its own, its stack included.
 const MAPPINGS: usize = 6;
-/// A guest that was too large for a pool's slot has more than one memory or large tables.
-const MISFIT_MAPPINGS: usize = 2 * MAPPINGS;
 /// A stack and its guard; the memory stands in a slab.
 const DENSE_MAPPINGS: usize = 2;
 /// What the rest of the program may map.
@@ -30,8 +28,8 @@ const LEAST: usize = 16;
 pub enum Layout {
     /// A memory with a reservation of its own.
     Reserved,
-    /// The same, more than once.
-    Misfit,
+    /// What does not fit a pool's slot: so many memories, each with a reservation of its own, or large tables beside one.
+    Misfit { memories: usize },
     /// A memory in a slab.
     Dense,
 }
@@ -64,6 +62,12 @@ impl Capacity {
     /// How many instances live.
     pub fn living(&self) -> usize {
         self.instances.used.load(Ordering::Relaxed)
+    }
+
+    /// How many mappings are taken.
+    #[cfg(test)]
+    pub fn mapped(&self) -> usize {
+        self.mappings.used.load(Ordering::Relaxed)
     }
 
     /// How many instances of that layout there would be room for if nothing else were there.
@@ -114,7 +118,7 @@ impl Capacity {
         let reserved = MAPPINGS.max(self.mappings.limit.div_ceil(MOST_RESERVATIONS));
         match layout {
             Layout::Reserved => reserved,
-            Layout::Misfit => MISFIT_MAPPINGS.max(2 * reserved),
+            Layout::Misfit { memories } => reserved.saturating_mul(memories.max(2)),
             Layout::Dense => DENSE_MAPPINGS,
         }
     }
@@ -122,7 +126,7 @@ impl Capacity {
     fn out_of_mappings(&self, layout: Layout) -> Error {
         let cure = match layout {
             Layout::Dense => "raise it to have more",
-            Layout::Reserved | Layout::Misfit => "raise it, or set wasm.density: dense, to have more",
+            Layout::Reserved | Layout::Misfit { .. } => "raise it, or set wasm.density: dense, to have more",
         };
         let kernel = self.kernel;
         refusal(&format!("vm.max_map_count of the operating system is {kernel}; {cure}"))
@@ -243,6 +247,6 @@ mod tests {
         let (slots, _more) = capacity.slots(7);
         assert_eq!(slots, 1, "as many as fit");
         drop(reserved);
-        capacity.mappings(Layout::Misfit).unwrap();
+        capacity.mappings(Layout::Misfit { memories: 2 }).unwrap();
     }
 }

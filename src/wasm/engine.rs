@@ -132,6 +132,8 @@ impl Alloc {
 
 /// Slots of the small pool: each costs two mappings and some microseconds at start.
 const SMALL: usize = 32;
+/// Memories of a slot.
+const SLOT_MEMORIES: u32 = 1;
 /// Slots of the large pool at most where there is a dense host.
 const LARGE_BESIDE_DENSE: usize = 1_000;
 /// Below this not even an empty function is sure to run.
@@ -216,11 +218,18 @@ impl Engines {
         }
     }
 
-    /// Finds a place for one instance of a module whose home is `home`; `dense`: on a host that wants it in slabs.
+    /// How many mappings are taken.
+    #[cfg(test)]
+    pub fn mapped(&self) -> usize {
+        self.capacity.mapped()
+    }
+
+    /// Finds a place for one instance of a module whose home is `home` and that has so many memories; `dense`: on a host that
+    /// wants it in slabs.
     ///
     /// # Errors
     /// Unavailable, retryable, when as many live as may. As [`Engines::engine`].
-    pub fn admit(self: &Arc<Self>, home: Alloc, dense: bool) -> Result<Seat> {
+    pub fn admit(self: &Arc<Self>, home: Alloc, memories: usize, dense: bool) -> Result<Seat> {
         let permit = self.capacity.instance()?;
         for alloc in [Alloc::SmallPool, Alloc::LargePool] {
             if home != Alloc::SmallPool || dense {
@@ -233,17 +242,19 @@ impl Engines {
             }
         }
         let alloc = Flavor { dense, ..home.flavor() }.engine();
-        let mappings = self.capacity.mappings(self.layout(home, alloc))?;
+        let mappings = self.capacity.mappings(self.layout(home, memories, alloc))?;
         let made = self.get(alloc)?;
         made.used.fetch_add(1, Ordering::AcqRel);
         Ok(Seat::new(alloc, made, [Some(permit), Some(mappings)]))
     }
 
-    fn layout(&self, home: Alloc, alloc: Alloc) -> Layout {
+    fn layout(&self, home: Alloc, memories: usize, alloc: Alloc) -> Layout {
         match home {
             _ if alloc.flavor().dense => Layout::Dense,
             // It would not be at home there if it fitted a slot.
-            Alloc::OnDemand if !self.settings.oneshot => Layout::Misfit,
+            Alloc::OnDemand if !self.settings.oneshot => Layout::Misfit { memories },
+            // No slot was tried.
+            _ if memories > SLOT_MEMORIES as usize => Layout::Misfit { memories },
             _ => Layout::Reserved,
         }
     }
@@ -363,8 +374,8 @@ fn pool(slots: usize) -> PoolingAllocationConfig {
         .total_tables(slots * 4)
         .total_stacks(slots)
         .max_core_instances_per_component(16)
-        .max_memories_per_component(1)
-        .max_memories_per_module(1)
+        .max_memories_per_component(SLOT_MEMORIES)
+        .max_memories_per_module(SLOT_MEMORIES)
         .max_tables_per_component(4)
         .max_tables_per_module(4)
         .max_component_instance_size(64 << 10)
@@ -436,14 +447,30 @@ mod tests {
     fn guests_beyond_a_pool_live_on_demand() {
         let engines = engines(4);
         let seats: Vec<_> = (0..3)
-            .map(|_| engines.admit(Alloc::SmallPool, false).unwrap())
+            .map(|_| engines.admit(Alloc::SmallPool, 1, false).unwrap())
             .collect();
         assert!(seats.iter().all(|seat| seat.alloc() == Alloc::SmallPool));
-        let misfit = engines.admit(Alloc::OnDemand, false).unwrap();
+        let misfit = engines.admit(Alloc::OnDemand, 2, false).unwrap();
         assert_eq!((misfit.alloc(), engines.living()), (Alloc::OnDemand, 4));
-        assert!(engines.admit(Alloc::SmallPool, false).is_err());
+        assert!(engines.admit(Alloc::SmallPool, 1, false).is_err());
         drop(seats);
         assert_eq!(engines.living(), 1);
+    }
+
+    #[test]
+    fn every_memory_with_a_reservation_of_its_own_is_counted() {
+        let engines = engines(9);
+        let counted = |home, memories| {
+            let before = engines.mapped();
+            let _seat = engines.admit(home, memories, false).unwrap();
+            engines.mapped() - before
+        };
+        let one = counted(Alloc::Fuel, 1);
+        assert_eq!(counted(Alloc::Fuel, 0), one);
+        for home in [Alloc::OnDemand, Alloc::Fuel, Alloc::Concurrent, Alloc::ConcurrentFuel] {
+            assert_eq!(counted(home, 5), 5 * one, "{home:?}");
+        }
+        assert_eq!(counted(Alloc::OnDemand, 1), 2 * one, "it has large tables");
     }
 
     #[test]
@@ -456,9 +483,9 @@ mod tests {
             // Such a guest has stacks of its own.
             (Alloc::Concurrent, Alloc::Concurrent),
         ] {
-            assert_eq!(engines.admit(home, true).unwrap().alloc(), alloc);
+            assert_eq!(engines.admit(home, 1, true).unwrap().alloc(), alloc);
         }
-        assert_eq!(engines.admit(Alloc::Fuel, false).unwrap().alloc(), Alloc::Fuel);
+        assert_eq!(engines.admit(Alloc::Fuel, 1, false).unwrap().alloc(), Alloc::Fuel);
     }
 
     #[test]

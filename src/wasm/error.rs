@@ -9,6 +9,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{FrameInfo, FrameSymbol, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::FieldMapError;
+use wiggle::GuestError;
 
 use super::http;
 use super::limits::exceeded;
@@ -69,8 +70,8 @@ pub fn translate(error: &wasmtime::Error, phase: Phase, bounds: Bounds, stderr: 
     if let Some(stop) = limit(error, bounds) {
         return with_stderr(stop.exit().clone(), stderr);
     }
-    if let Some(trap) = error.downcast_ref::<Trap>() {
-        return trapped(*trap, error, phase, stderr);
+    if let Some(trap) = error.downcast_ref::<Trap>().copied().or_else(|| bad_pointer(error)) {
+        return trapped(trap, error, phase, stderr);
     }
     if error.is::<PoolConcurrencyLimitError>() {
         let error = Error::unavailable(format!(
@@ -121,6 +122,15 @@ fn limit(error: &wasmtime::Error, bounds: Bounds) -> Option<Stop> {
     let text = error.root_cause().to_string();
     text.starts_with("too much data is being copied between the host and the guest")
         .then(|| exceeded("max_transfer", bounds.max_transfer, size::format))
+}
+
+/// What a pointer into nowhere is that the guest gave to a function of preview 1: the same as if it had used it itself.
+fn bad_pointer(error: &wasmtime::Error) -> Option<Trap> {
+    let mut guest = error.downcast_ref::<GuestError>()?;
+    while let GuestError::InFunc { err, .. } = guest {
+        guest = err;
+    }
+    matches!(guest, GuestError::PtrOutOfBounds(_) | GuestError::PtrOverflow).then_some(Trap::MemoryOutOfBounds)
 }
 
 fn trapped(trap: Trap, error: &wasmtime::Error, phase: Phase, stderr: Vec<u8>) -> Exit {

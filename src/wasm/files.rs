@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use cap_fs_ext::OpenOptionsFollowExt;
 use cap_std::fs::{DirBuilder, DirBuilderExt as _, OpenOptions, OpenOptionsExt};
 use wasmtime::component::{Linker, Resource, ResourceTableError};
-use wasmtime::{AsContextMut, Caller, Extern, StoreContextMut};
+use wasmtime::{AsContextMut, Caller, Extern, StoreContextMut, Trap};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, File};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{
@@ -23,8 +23,46 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorFlags, ErrorCode,
 use wasmtime_wasi::{FsPerms, OpenMode, WasiView as _};
 use wiggle::GuestMemory;
 
-use super::linker::PREVIEW_1;
 use super::state::State;
+
+/// What the flags of a call mean, in the types that the bindings of the caller's version of WASI have for them.
+macro_rules! wanted {
+    ($lookup:expr, $open:expr, $flags:expr) => {
+        Wanted {
+            follow: $lookup.contains(PathFlags::SYMLINK_FOLLOW),
+            create: $open.contains(OpenFlags::CREATE),
+            exclusive: $open.contains(OpenFlags::EXCLUSIVE),
+            truncate: $open.contains(OpenFlags::TRUNCATE),
+            folder: $open.contains(OpenFlags::DIRECTORY),
+            read: $flags.contains(DescriptorFlags::READ),
+            write: $flags.contains(DescriptorFlags::WRITE),
+            synced: $flags.intersects(
+                DescriptorFlags::FILE_INTEGRITY_SYNC
+                    | DescriptorFlags::DATA_INTEGRITY_SYNC
+                    | DescriptorFlags::REQUESTED_WRITE_SYNC,
+            ),
+        }
+    };
+}
+pub(super) use wanted;
+
+/// What a refusal is called by the bindings of a version.
+macro_rules! refusals {
+    ($code:ident) => {
+        impl From<Refused> for $code {
+            fn from(refused: Refused) -> $code {
+                match refused {
+                    Refused::Unsupported => $code::Unsupported,
+                    Refused::Invalid => $code::Invalid,
+                    Refused::NotPermitted => $code::NotPermitted,
+                    Refused::NotDirectory => $code::NotDirectory,
+                    Refused::Failed(error) => $code::from(error),
+                }
+            }
+        }
+    };
+}
+pub(super) use refusals;
 
 type Parameters = (Resource<Descriptor>, PathFlags, String, OpenFlags, DescriptorFlags);
 type Opened = (Result<Resource<Descriptor>, ErrorCode>,);
@@ -64,20 +102,7 @@ async fn open_at(
     mut store: StoreContextMut<'_, State>,
     (folder, lookup, path, open, flags): Parameters,
 ) -> wasmtime::Result<Opened> {
-    let wanted = Wanted {
-        follow: lookup.contains(PathFlags::SYMLINK_FOLLOW),
-        create: open.contains(OpenFlags::CREATE),
-        exclusive: open.contains(OpenFlags::EXCLUSIVE),
-        truncate: open.contains(OpenFlags::TRUNCATE),
-        folder: open.contains(OpenFlags::DIRECTORY),
-        read: flags.contains(DescriptorFlags::READ),
-        write: flags.contains(DescriptorFlags::WRITE),
-        synced: flags.intersects(
-            DescriptorFlags::FILE_INTEGRITY_SYNC
-                | DescriptorFlags::DATA_INTEGRITY_SYNC
-                | DescriptorFlags::REQUESTED_WRITE_SYNC,
-        ),
-    };
+    let wanted = wanted!(lookup, open, flags);
     let mode = store.data().modes().file;
     let folder = store.data().table.get(&folder)?.clone();
     let descriptor = match wanted.open(folder, path, mode).await {
@@ -122,17 +147,7 @@ impl From<io::Error> for Refused {
     }
 }
 
-impl From<Refused> for ErrorCode {
-    fn from(refused: Refused) -> ErrorCode {
-        match refused {
-            Refused::Unsupported => ErrorCode::Unsupported,
-            Refused::Invalid => ErrorCode::Invalid,
-            Refused::NotPermitted => ErrorCode::NotPermitted,
-            Refused::NotDirectory => ErrorCode::NotDirectory,
-            Refused::Failed(error) => ErrorCode::from(error),
-        }
-    }
-}
+refusals!(ErrorCode);
 
 impl Wanted {
     /// Opens what stands under `path` in a folder; `mode`: permissions of a file that is made.
@@ -230,25 +245,25 @@ fn mode(read: bool, write: bool) -> OpenMode {
 /// The parameters of preview 1's `path_open`, the pointer to the result last.
 type OpenParameters = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
 
-/// `noent`, `perm`, `fault`, `mfile` and `nametoolong` of preview 1's `errno`.
+/// `noent`, `perm`, `mfile` and `nametoolong` of preview 1's `errno`.
 const ABSENT: i32 = 44;
 const PERM: i32 = 63;
-const FAULT: i32 = 21;
 const TOO_MANY: i32 = 33;
 const NAME_TOO_LONG: i32 = 37;
 /// A path beyond this is refused before it is copied.
 const LONGEST_PATH: usize = 4096;
-/// Size of preview 1's `filestat`, and where in it the file type stands.
-const STAT: usize = 64;
+/// Size of preview 1's `filestat`, and where in it the file's type and size stand.
+pub const STAT: usize = 64;
 const FILE_TYPE: usize = 16;
+pub const STAT_SIZE: usize = 32;
 
 /// Puts a look at the file before preview 1's `path_open`, whose own open blocks. Between the look and the open another
-/// program could put a FIFO in the file's place; guests cannot make any.
-pub fn guard_preview_1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(PREVIEW_1, "path_open", |caller, parameters| {
+/// program could put a FIFO in the file's place; guests cannot make any. What came before preview 1 has the same functions.
+pub fn guard_core(linker: &mut wasmtime::Linker<State>, module: &str) -> wasmtime::Result<()> {
+    linker.func_wrap_async(module, "path_open", |caller, parameters| {
         Box::new(open_preview_1(caller, parameters))
     })?;
-    linker.func_wrap_async(PREVIEW_1, "path_create_directory", |caller, parameters| {
+    linker.func_wrap_async(module, "path_create_directory", |caller, parameters| {
         Box::new(create_folder_preview_1(caller, parameters))
     })?;
     Ok(())
@@ -268,7 +283,7 @@ async fn open_preview_1(mut caller: Caller<'_, State>, parameters: OpenParameter
         return Ok(NAME_TOO_LONG);
     }
     let Some(name) = memory.get(start..start.saturating_add(length_bytes)) else {
-        return Ok(FAULT);
+        return Err(Trap::MemoryOutOfBounds.into());
     };
     context.set_hostcall_fuel(fuel);
     let standing = look(context, folder, lookup, name).await;

@@ -5,10 +5,11 @@
 
 use super::grants::{Grant, imports_line, meaning};
 use super::linker::{Import, Provision};
-use super::program::WasmProgram;
+use super::program::{CHANGES, WasmProgram};
 use crate::error::Error;
 use crate::project::diagnostic::{Code, Diagnostic};
 use crate::project::entry::Entry;
+use crate::value::Value;
 
 /// Warnings about the grants of an entry.
 pub fn findings(entry: &Entry, program: &WasmProgram) -> Vec<Diagnostic> {
@@ -65,11 +66,26 @@ pub fn refused(entry: &Entry, error: &Error) -> Diagnostic {
         Code::WasmInvalid if entry.kind == "function.wat" => &["source"],
         _ => &["path"],
     };
-    let diagnostic = Diagnostic::new(code, text).kind(error.kind()).about(&entry.id);
+    let mut diagnostic = Diagnostic::new(code, text).kind(error.kind()).about(&entry.id);
+    if let Some(changes) = changes(error) {
+        diagnostic = diagnostic.help(changes);
+    }
     match entry.place_of(field) {
         Some(place) => diagnostic.at(place),
         None => diagnostic,
     }
+}
+
+/// What has changed in a module since its hash was right.
+fn changes(error: &Error) -> Option<String> {
+    let Value::Table(changes) = error.details()?.get(CHANGES)? else {
+        return None;
+    };
+    let lines: Vec<&str> = changes.array.iter().filter_map(Value::as_str).collect();
+    Some(format!(
+        "since the module of that hash was used here:\n{}",
+        lines.join("\n")
+    ))
 }
 
 fn finding(entry: &Entry, code: Code, message: String, help: String) -> Diagnostic {

@@ -246,16 +246,27 @@ where
     Ok((response, Box::new(rest)))
 }
 
-/// Without scheme and authority, which only a proxy is told.
+/// Without scheme and authority, which only a proxy is told. An empty path is `/` in a request.
 fn path_alone(uri: &Uri) -> Uri {
+    let path = match uri.path() {
+        "" => "/",
+        path => path,
+    };
+    let target = match uri.query() {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        None => PathAndQuery::try_from(path),
+    };
     let mut parts = Parts::default();
-    let path = uri.path_and_query().cloned();
-    parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    parts.path_and_query = Some(target.unwrap_or_else(|_| PathAndQuery::from_static("/")));
     Uri::from_parts(parts).unwrap_or_default()
 }
 
 /// What the guest gets to know of a failed exchange.
 fn failed(error: &hyper::Error) -> Error {
+    // A body of another length than was announced has a name of its own.
+    if let Some(Error::HttpRequestBodySize(size)) = error.source().and_then(|cause| cause.downcast_ref()) {
+        return Error::HttpRequestBodySize(*size);
+    }
     if error.is_parse_too_large() {
         return Error::HttpResponseHeaderSectionSize(u32::try_from(HEAD).ok());
     }
@@ -316,6 +327,50 @@ impl Body for Incoming {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A body that turns out to be shorter than announced.
+    struct Short;
+
+    impl Body for Short {
+        type Data = Bytes;
+        type Error = Error;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+            Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(5)))))
+        }
+    }
+
+    #[test]
+    fn a_body_of_another_length_than_announced_is_named() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let (near, _far) = tokio::io::duplex(1024);
+        let request = Request::post("http://example.org/").header("content-length", "11");
+        let request = request.body(Short.boxed_unsync()).unwrap();
+        let answer = runtime.block_on(exchange(near, request, RequestOptions::default()));
+        let error = answer.err();
+        assert!(matches!(error, Some(Error::HttpRequestBodySize(Some(5)))), "{error:?}");
+    }
+
+    #[test]
+    fn an_empty_path_is_sent_as_a_slash() {
+        for (path, sent) in [
+            ("", "/"),
+            ("/", "/"),
+            ("?x=1", "/?x=1"),
+            ("/a%2Fb?q=a%20b", "/a%2Fb?q=a%20b"),
+            ("/echo?a=1&a=2&b=", "/echo?a=1&a=2&b="),
+            ("/?", "/?"),
+        ] {
+            let uri = Uri::builder()
+                .scheme("http")
+                .authority("example.org")
+                .path_and_query(path);
+            assert_eq!(path_alone(&uri.build().unwrap()).to_string(), sent, "{path}");
+        }
+    }
 
     #[test]
     fn destinations_are_a_plain_host_and_a_port() {

@@ -5,7 +5,7 @@
 
 use super::export::{self, unversioned};
 use super::grants::{Grant, Grants};
-use super::linker::{self, Import, PREVIEW_1, Provision};
+use super::linker::{self, Import, PREVIEW_0, PREVIEW_1, Provision};
 use super::module::{Code, Header, Source, Stamp, sha256};
 use super::program::{Settled, compiled, flavor, spec};
 use super::value::Signature;
@@ -183,6 +183,7 @@ fn wasi(imports: &[Import], exports: &[Exported], code: &Code) -> Vec<String> {
     for name in imported.chain(exported.filter(|_| matches!(code, Code::Component(_)))) {
         let version = match name {
             PREVIEW_1 => "preview 1".to_owned(),
+            PREVIEW_0 => "preview 0".to_owned(),
             name if name.starts_with("wasi:") => name[unversioned(name).len()..].trim_start_matches('@').to_owned(),
             _ => continue,
         };

@@ -13,11 +13,8 @@ use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem
 use wasmtime::component::{self, Component, HasData, LinkerInstance, ResourceTable, ResourceType};
 use wasmtime::{Engine, ExternType, Module};
 use wasmtime_wasi::I32Exit;
-use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings as wasi;
-use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 
 use super::actor;
 use super::engine::Alloc;
@@ -35,6 +32,8 @@ use crate::process::Exit;
 const LINKED: &str = "0.2.12";
 /// The module name of preview 1.
 pub(super) const PREVIEW_1: &str = "wasi_snapshot_preview1";
+/// The module name of what came before it, which the oldest modules import.
+pub(super) const PREVIEW_0: &str = "wasi_unstable";
 /// `notsup` of preview 1's `errno`.
 const NOTSUP: i32 = 58;
 
@@ -212,6 +211,35 @@ impl Linkers {
     }
 }
 
+/// Adds the interfaces that WASI 0.2 and 0.3 have in common, from the bindings of either.
+macro_rules! link_common {
+    ($linker:expr, $bindings:ident) => {{
+        use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+        use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+        use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
+        use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
+        use $bindings::{cli, clocks, filesystem, random};
+        let l = $linker;
+        clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+        random::random::add_to_linker::<State, WasiRandom>(l, State::random)?;
+        random::insecure::add_to_linker::<State, WasiRandom>(l, State::random)?;
+        random::insecure_seed::add_to_linker::<State, WasiRandom>(l, State::random)?;
+        filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+        filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+        cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+        cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    }};
+}
+pub(super) use link_common;
+
 struct Io;
 
 impl HasData for Io {
@@ -225,16 +253,11 @@ fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Res
     wasi::io::poll::add_to_linker::<State, Io>(l, |state| &mut state.table)?;
     wasi::io::streams::add_to_linker::<State, Io>(l, |state| &mut state.table)?;
     wasi::clocks::wall_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
-    wasi::clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
-    wasi::random::random::add_to_linker::<State, WasiRandom>(l, State::random)?;
-    wasi::random::insecure::add_to_linker::<State, WasiRandom>(l, State::random)?;
-    wasi::random::insecure_seed::add_to_linker::<State, WasiRandom>(l, State::random)?;
-    wasi::filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
-    wasi::filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+    link_common!(&mut *l, wasi);
     super::files::guard(l, LINKED)?;
+    super::listing::guard(l, LINKED)?;
     super::random::guard(l, LINKED)?;
     super::timers::guard(l, LINKED)?;
-    link_cli(l)?;
     if sockets {
         super::sockets::link(l)?;
     }
@@ -244,37 +267,26 @@ fn component_linker(engine: &Engine, sockets: bool, http: bool) -> wasmtime::Res
     Ok(linker)
 }
 
-fn link_cli(l: &mut component::Linker<State>) -> wasmtime::Result<()> {
-    wasi::cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)
-}
-
 fn module_linker(engine: &Engine) -> wasmtime::Result<wasmtime::Linker<State>> {
     let mut linker = wasmtime::Linker::new(engine);
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, State::preview_1)?;
+    wasmtime_wasi::p0::add_to_linker_async(&mut linker, State::preview_1)?;
     linker.allow_shadowing(true);
-    super::files::guard_preview_1(&mut linker)?;
-    super::random::guard_preview_1(&mut linker)?;
-    // WASI's own refuses what a shell uses for other things, from 126 on.
-    linker.func_wrap(PREVIEW_1, "proc_exit", |code: i32| -> wasmtime::Result<()> {
-        Err(I32Exit(code).into())
-    })?;
     linker.func_wrap(PREVIEW_1, "sock_accept", |_: i32, _: i32, _: i32| NOTSUP)?;
-    linker.func_wrap(
-        PREVIEW_1,
-        "sock_recv",
-        |_: i32, _: i32, _: i32, _: i32, _: i32, _: i32| NOTSUP,
-    )?;
-    linker.func_wrap(PREVIEW_1, "sock_send", |_: i32, _: i32, _: i32, _: i32, _: i32| NOTSUP)?;
-    linker.func_wrap(PREVIEW_1, "sock_shutdown", |_: i32, _: i32| NOTSUP)?;
+    for module in [PREVIEW_1, PREVIEW_0] {
+        super::files::guard_core(&mut linker, module)?;
+        super::listing::guard_core(&mut linker, module)?;
+        super::random::guard_core(&mut linker, module)?;
+        // WASI's own refuses what a shell uses for other things, from 126 on.
+        linker.func_wrap(module, "proc_exit", |code: i32| -> wasmtime::Result<()> {
+            Err(I32Exit(code).into())
+        })?;
+        linker.func_wrap(module, "sock_recv", |_: i32, _: i32, _: i32, _: i32, _: i32, _: i32| {
+            NOTSUP
+        })?;
+        linker.func_wrap(module, "sock_send", |_: i32, _: i32, _: i32, _: i32, _: i32| NOTSUP)?;
+        linker.func_wrap(module, "sock_shutdown", |_: i32, _: i32| NOTSUP)?;
+    }
     linker.allow_shadowing(false);
     Ok(linker)
 }
@@ -400,6 +412,11 @@ fn linked_name(interface: &str) -> String {
     }
 }
 
+/// Whether functions of that module are those of WASI.
+fn is_wasi(module: &str) -> bool {
+    matches!(module, PREVIEW_1 | PREVIEW_0)
+}
+
 /// Stubs for one core module; gives the functions that preview 1 does not have.
 fn add_module_stubs(
     linker: &mut wasmtime::Linker<State>,
@@ -417,8 +434,8 @@ fn add_module_stubs(
         let added = linker.func_new(import.module(), import.name(), ty, move |_, _, _| {
             Err(wasmtime::Error::new(stop.clone()))
         });
-        // Preview 1 is defined already, and so is an import that stands there twice.
-        if added.is_ok() && import.module() == PREVIEW_1 {
+        // WASI is defined already, and so is an import that stands there twice.
+        if added.is_ok() && is_wasi(import.module()) {
             unknown.push(name);
         }
     }
@@ -493,15 +510,15 @@ fn has_functions(engine: &Engine, instance: &ComponentInstance) -> bool {
 fn module_imports(module: &Module) -> Vec<Import> {
     let mut found: Vec<Import> = Vec::new();
     for import in module.imports() {
-        let preview_1 = import.module() == PREVIEW_1;
-        let name = match preview_1 {
-            true => PREVIEW_1.to_owned(),
+        let wasi = is_wasi(import.module());
+        let name = match wasi {
+            true => import.module().to_owned(),
             false => import_name(Some(import.module()), import.name()),
         };
         if found.iter().all(|known| known.name != name) {
             found.push(Import {
                 name,
-                grant: preview_1.then_some(Grant::Wasi1),
+                grant: wasi.then_some(Grant::Wasi1),
                 callable: matches!(import.ty(), ExternType::Func(_)),
                 unsupported: not_a_function(&import.ty()),
             });

@@ -1,5 +1,5 @@
 //! `wasi:sockets/ip-name-lookup`: names of the list are looked up, and what they lead to is noted for the connections that
-//! follow. Names stand in ASCII (`xn--…`); an address is given back as it is, and judged when it is connected to.
+//! follow. Names in other letters are looked up in their ASCII form (`xn--…`); an address is given back as it is, and judged when it is connected to.
 
 use std::future::Future as _;
 use std::net::IpAddr;

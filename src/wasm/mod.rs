@@ -6,7 +6,7 @@
 //! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name;
 //! `actor` is what the runtime itself offers to it, `serving` what a function's instance is between two calls.
 //! What a guest reaches of the network goes through `network`, by `sockets` and `lookup` or by `http` and `tls`.
-//! `inspect` looks at a module without running it.
+//! `inspect` looks at a module without running it, `interface` tells what has changed in it.
 
 mod actor;
 mod body;
@@ -20,8 +20,10 @@ mod findings;
 pub mod grants;
 mod http;
 pub mod inspect;
+mod interface;
 mod limits;
 mod linker;
+mod listing;
 mod lookup;
 pub mod module;
 mod network;

@@ -28,6 +28,7 @@ use wasmtime::{Engine, Module};
 
 use super::cache::{Cache, Key};
 use super::engine::{Engines, Flavor};
+use super::interface::Interface;
 use super::{lock, sections};
 use crate::error::{Error, Result};
 use crate::id::EntryId;
@@ -37,6 +38,9 @@ use crate::system::volume::{Volume, Volumes};
 
 /// More than the steps in which file systems count time.
 const CLOCK_STEP: Duration = Duration::from_millis(20);
+
+/// Bytes of a module; wasmtime takes no larger one.
+const LARGEST: u64 = 1 << 30;
 
 /// What decides whether a module has to be loaded again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,9 +69,7 @@ impl Stamp {
             .map(|metadata| Stamp::from(&metadata))
             .map_err(|error| unopened(path, &error))
     }
-}
 
-impl Stamp {
     /// Whether the file was written within a step of its file system's clock before that moment, or after it: a stamp
     /// cannot tell it from a later write.
     pub fn is_young(&self, then: SystemTime) -> bool {
@@ -125,12 +127,13 @@ impl Source {
     /// Reads a file of a volume.
     ///
     /// # Errors
-    /// NotFound `failed to open file: <path>`; Invalid for anything but a regular file; Internal when reading fails.
+    /// NotFound `failed to open file: <path>`; Invalid for anything but a regular file of 1 GiB at most; Internal when
+    /// reading fails.
     pub fn read(volume: &Volume, path: &str) -> Result<Source> {
         let mut options = OpenOptions::new();
         // A FIFO would hold this thread until somebody writes to it.
         options.read(true).custom_flags(libc::O_NONBLOCK);
-        let mut file = volume
+        let file = volume
             .dir()
             .open_with(relative(path), &options)
             .map_err(|error| unopened(path, &error))?;
@@ -141,8 +144,16 @@ impl Source {
                 "failed to open file: {path}: not a regular file"
             )));
         }
+        let too_large = || Err(Error::invalid(format!("failed to read file: {path}: larger than 1GiB")));
+        // A size is quickly claimed, and memory that cannot be had ends the program.
+        if metadata.len() > LARGEST {
+            return too_large();
+        }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-        file.read_to_end(&mut bytes).map_err(failed)?;
+        file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > LARGEST {
+            return too_large();
+        }
         Ok(Source {
             path: path.to_owned(),
             bytes,
@@ -279,6 +290,18 @@ pub enum Code {
     Core(Module),
 }
 
+impl Code {
+    /// How many memories an instance has.
+    pub fn memories(&self) -> usize {
+        let needed = match self {
+            Code::Component(component) => component.resources_required(),
+            Code::Core(module) => Some(module.resources_required()),
+        };
+        // Only a component that imports modules, which nothing provides, does not know.
+        needed.map_or(0, |needed| needed.num_memories as usize)
+    }
+}
+
 impl Artifact {
     /// Compiles a module. Takes milliseconds for small modules, seconds for interpreters.
     ///
@@ -408,10 +431,30 @@ impl Artifacts {
         if let Form::Memory(bytes) = &artifact.form
             && let Err(error) = cache.store(&key, bytes)
         {
-            let line = format!("compiled code is not kept in {}: {error}", cache.folder().display());
-            self.log.record(Record::new(Level::Debug, line));
+            self.unkept("compiled code", cache, &error);
         }
         Ok(artifact)
+    }
+
+    /// Keeps what a module imports and exports in the cache, for [`Artifacts::interface`] to find.
+    pub fn keep_interface(&self, sha256: &str, code: &Code) {
+        let Some(cache) = &self.cache else { return };
+        // An interface is of texts alone, which are always JSON.
+        let text = || serde_json::to_vec(&Interface::of(code)).unwrap_or_default();
+        if let Err(error) = cache.keep_note(&interface_of(sha256), text) {
+            self.unkept("the interface of a module", cache, &error);
+        }
+    }
+
+    /// What the module of that sha256 imported and exported, if it was ever loaded on this machine and is not forgotten.
+    pub fn interface(&self, sha256: &str) -> Option<Interface> {
+        let note = self.cache.as_ref()?.note(&interface_of(sha256))?;
+        serde_json::from_slice(&note).ok()
+    }
+
+    fn unkept(&self, what: &str, cache: &Cache, error: &std::io::Error) {
+        let line = format!("{what} is not kept in {}: {error}", cache.folder().display());
+        self.log.record(Record::new(Level::Debug, line));
     }
 
     fn compile(&self, engine: &Engine, source: &Source) -> Result<Artifact> {
@@ -448,6 +491,11 @@ impl Artifacts {
 
 /// A module below this size never takes a second.
 const SLOW: usize = 256 << 10;
+
+/// Where the interface of a module is kept: whatever the code was compiled for.
+fn interface_of(sha256: &str) -> Key {
+    Key::new(sha256.as_bytes(), b"interface")
+}
 
 /// What beside the module's bytes shapes the code: the engine's settings, its version, the processor.
 fn settings_of(engine: &Engine) -> [u8; 8] {
@@ -518,6 +566,19 @@ mod tests {
         fn enabled(&self, _: Level) -> bool {
             true
         }
+    }
+
+    #[test]
+    fn a_file_that_claims_to_be_huge_is_refused_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = File::create(folder.path().join("m.wasm")).unwrap();
+        file.set_len(LARGEST + 1).unwrap();
+        let volume = Volume::ambient(EntryId::new("app", "wasm"), folder.path()).unwrap();
+        let error = Source::read(&volume, "m.wasm").err().unwrap();
+        assert_eq!(
+            (error.kind(), error.message()),
+            (Kind::Invalid, "failed to read file: m.wasm: larger than 1GiB")
+        );
     }
 
     fn engines() -> (tokio::runtime::Runtime, Arc<Engines>) {

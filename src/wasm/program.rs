@@ -16,20 +16,23 @@ use super::engine::{Alloc, Flavor, Seat};
 use super::error::Bounds;
 use super::export::{self, Export, Name};
 use super::grants::{Grant, Grants};
+use super::interface::Interface;
 use super::linker::{self, Import, Importer, Linked};
-use super::module::{Artifact, Code, Header, Kept, Source, sha256, verify};
+use super::module::{Artifact, Code, Header, Kept, Source, Stamp, sha256, verify};
 use super::network::Reach;
 use super::sections;
 use super::state::State;
-use super::value::Signature;
+use super::value::{LARGEST, Signature};
 use super::wasi::Inputs;
 use super::{Shared, linker::Provision};
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
 use crate::process::{Body, Process, Program, Start};
-use crate::project::entry::{Entry, Spec, Transport, WasmSource, WasmSpec};
+use crate::project::check;
+use crate::project::entry::{Entry, Limits, Spec, Transport, WasmSource, WasmSpec};
 use crate::project::network::AllowList;
-use crate::value::Packed;
+use crate::size;
+use crate::value::{Packed, Value};
 
 /// A loaded entry.
 pub struct WasmProgram {
@@ -42,6 +45,7 @@ pub struct WasmProgram {
     header: Header,
     /// The engine whose slots it fits.
     home: Alloc,
+    memories: usize,
     command: bool,
     /// Whether it reads its mailbox.
     actor: bool,
@@ -92,13 +96,13 @@ pub(super) fn spec(entry: &Entry) -> Result<&WasmSpec> {
 /// Loads an entry from the bytes of its file. Blocks for as long as compiling takes.
 ///
 /// # Errors
-/// The hash errors; Internal when it does not compile or `method` is not exported; Invalid for grants, signatures and
+/// The hash errors, a mismatch with the detail `changes`; Internal when it does not compile or `method` is not exported; Invalid for grants, signatures and
 /// imports that do not fit.
 pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) -> Result<WasmProgram> {
     let spec = spec(entry)?;
     let sha256 = sha256(&source.bytes);
     if let WasmSource::File { hash, .. } = &spec.source {
-        verify(hash, &sha256)?;
+        verify(hash, &sha256).map_err(|error| with_changes(error, hash, spec, source, &sha256, shared))?;
     }
     let header = Header::of(&source.bytes)?;
     let grants = Grants::parse(&spec.imports, header == Header::Component)?;
@@ -126,12 +130,34 @@ pub(super) fn load(entry: &Arc<Entry>, source: &Source, shared: &Arc<Shared>) ->
         grants,
         header,
         home,
+        memories: code.memories(),
         exports,
         sha256,
         kept,
     };
     program.settled(home, &code)
 }
+
+/// The refusal of a file that is not the one of its hash, with what has changed in its interface since that one was loaded
+/// here. The new one is compiled for it: so it will be anyway once the hash is mended.
+fn with_changes(error: Error, hash: &str, spec: &WasmSpec, source: &Source, sha256: &str, shared: &Shared) -> Error {
+    let Some(before) = check::digits_of(hash).and_then(|known| shared.artifacts.interface(known)) else {
+        return error;
+    };
+    let flavor = |header| flavor(spec, header, source);
+    let now = Header::of(&source.bytes).and_then(|header| compiled(shared, source, sha256, flavor(header)));
+    let changes = match now {
+        Ok(now) => Interface::of(&now.code).changes_since(&before),
+        Err(why) => vec![why.to_string()],
+    };
+    error.with_details(Value::map([(
+        CHANGES,
+        Value::array(changes.into_iter().map(Value::from)),
+    )]))
+}
+
+/// The detail of a hash mismatch that lists what has changed.
+pub(super) const CHANGES: &str = "changes";
 
 fn reach(spec: &WasmSpec, grants: Grants, shared: &Shared) -> Option<Arc<Reach>> {
     let granted = grants.has(Grant::Sockets) || grants.has(Grant::Http);
@@ -174,7 +200,12 @@ pub(super) fn compiled(shared: &Shared, source: &Source, sha256: &str, flavor: F
         }
         settled => settled,
     };
-    settled.map(|(home, code)| Settled { kept, home, code })
+    let (home, code) = settled?;
+    // Text in the YAML has no hash that could differ.
+    if source.stamp != Stamp::Text {
+        shared.artifacts.keep_interface(sha256, &code);
+    }
+    Ok(Settled { kept, home, code })
 }
 
 /// The first engine whose slots the code fits, and the code in it.
@@ -217,7 +248,7 @@ impl WasmProgram {
     pub fn arguments(&self, words: &[String]) -> Result<Packed> {
         match self.command {
             true => Ok(Packed::empty()),
-            false => self.signature.parse_words(words, self.spec().limits.max_transfer),
+            false => self.signature.parse_words(words, self.max_transfer()),
         }
     }
 
@@ -237,7 +268,7 @@ impl WasmProgram {
         self.header == Header::Component
     }
 
-    /// `pool` or `on demand`.
+    /// As [`Alloc::name`].
     pub fn engine_name(&self) -> &'static str {
         self.home.name()
     }
@@ -285,9 +316,13 @@ impl WasmProgram {
         self.lower(args)
     }
 
-    /// What of the arguments of a call is kept: nobody but an actor asks for them again, and they may be large.
+    /// What of the arguments of a call is kept: nobody but an actor asks for them again, and they may be large. The report
+    /// of a failure shows as much of them as is left then.
     pub(super) fn kept(&self, args: Packed) -> Packed {
-        if self.actor { args } else { Packed::empty() }
+        match self.actor || args.size() <= KEPT {
+            true => args,
+            false => Packed::from_values(&args.brief()),
+        }
     }
 
     /// The body of a new instance, and of a call in it if there is one.
@@ -296,7 +331,7 @@ impl WasmProgram {
         let given = Given {
             system: self.shared.system.clone(),
             reads_mail: self.actor,
-            max_transfer: limits.max_transfer,
+            max_transfer: self.max_transfer(),
             max_memory: limits.max_memory,
         };
         let inputs = Inputs::capture(self, &process, args, given)?;
@@ -308,7 +343,7 @@ impl WasmProgram {
     /// A place for a new instance. Idle ones make room for it.
     fn seat(&self, dense: bool) -> Result<Seat> {
         loop {
-            match self.shared.engines.admit(self.home, dense) {
+            match self.shared.engines.admit(self.home, self.memories, dense) {
                 Err(error) if error.kind() == Kind::Unavailable && self.shared.shelf.make_room() => {}
                 seat => return seat,
             }
@@ -348,9 +383,41 @@ impl WasmProgram {
         Bounds {
             max_fuel: limits.max_fuel,
             max_stack: self.shared.engines.settings().max_stack as u64,
-            max_transfer: limits.max_transfer,
+            max_transfer: self.max_transfer(),
             max_handles: limits.max_handles,
         }
+    }
+
+    /// Bytes of host memory that the values of one call may take.
+    pub(super) fn max_transfer(&self) -> u64 {
+        match self.spec().limits.max_transfer {
+            // Data that crosses is addressed with 32 bits.
+            0 => LARGEST as u64,
+            bytes => bytes,
+        }
+    }
+
+    /// The limits that its runs are under, as the entry writes them; those that are off are left out.
+    pub(super) fn limits_in_force(&self) -> Value {
+        let Limits {
+            max_execution_ms,
+            max_memory,
+            max_fuel,
+            max_transfer,
+            max_handles,
+        } = self.spec().limits;
+        let count = |amount: u64| Value::Int(i64::try_from(amount).unwrap_or(i64::MAX));
+        let bytes = |amount: u64| Value::from(size::format(amount));
+        let limits = [
+            ("max_execution_ms", max_execution_ms, count(max_execution_ms)),
+            ("max_memory", max_memory, bytes(max_memory)),
+            ("max_fuel", max_fuel, count(max_fuel)),
+            ("max_stack", self.bounds().max_stack, bytes(self.bounds().max_stack)),
+            ("max_transfer", max_transfer, bytes(max_transfer)),
+            ("max_handles", max_handles, count(max_handles)),
+        ];
+        let set = limits.into_iter().filter(|(_, amount, _)| *amount > 0);
+        Value::map(set.map(|(name, _, shown)| (name, shown)))
     }
 
     /// The code in an engine, linked at the first call; none when it has to be compiled first.
@@ -458,6 +525,9 @@ impl Prepared {
         }
     }
 }
+
+/// Bytes of arguments that are kept as they are.
+const KEPT: usize = 1 << 10;
 
 /// Handed to the kernel: a program that keeps itself alive for its bodies.
 pub struct Handle(pub Arc<WasmProgram>);

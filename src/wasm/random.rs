@@ -2,19 +2,16 @@
 //! it takes to make gigabytes of them. WASI 0.3 may give fewer than were asked for, and gives one piece.
 
 use wasmtime::component::Linker;
-use wasmtime::{Caller, Extern, StoreContextMut};
+use wasmtime::{Caller, Extern, StoreContextMut, Trap};
 use wasmtime_wasi::p2::bindings::random::{insecure, random};
 use wasmtime_wasi::random::{WasiRandomCtx, WasiRandomView as _};
 
 use super::limits::exceeded;
-use super::linker::PREVIEW_1;
 use super::state::State;
 use crate::size;
 
 /// Bytes that take far less than a slice to make.
 pub const PIECE: u64 = 64 << 10;
-/// `fault` of preview 1's `errno`.
-const FAULT: i32 = 21;
 
 type Make = fn(&mut WasiRandomCtx, u64) -> wasmtime::Result<Vec<u8>>;
 
@@ -55,9 +52,9 @@ async fn bytes(mut store: StoreContextMut<'_, State>, length: u64, make: Make) -
     Ok((bytes,))
 }
 
-/// The same for preview 1, which fills the guest's own memory.
-pub fn guard_preview_1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(PREVIEW_1, "random_get", |caller, (start, length): (i32, i32)| {
+/// The same for a core module, which has its own memory filled.
+pub fn guard_core(linker: &mut wasmtime::Linker<State>, module: &str) -> wasmtime::Result<()> {
+    linker.func_wrap_async(module, "random_get", |caller, (start, length): (i32, i32)| {
         Box::new(fill(caller, start as u32 as usize, length as u32 as usize))
     })?;
     Ok(())
@@ -69,7 +66,7 @@ async fn fill(mut caller: Caller<'_, State>, start: usize, length: usize) -> was
     };
     let (memory, state) = memory.data_and_store_mut(&mut caller);
     let Some(wanted) = start.checked_add(length).and_then(|end| memory.get_mut(start..end)) else {
-        return Ok(FAULT);
+        return Err(Trap::MemoryOutOfBounds.into());
     };
     for piece in wanted.chunks_mut(PIECE as usize) {
         let made = random::Host::get_random_bytes(state.preview_1().random(), piece.len() as u64)?;

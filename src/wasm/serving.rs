@@ -18,7 +18,7 @@ use crate::value::Packed;
 pub struct Serving(Mutex<(Arc<Process>, Packed)>);
 
 impl Serving {
-    /// `args`: empty for a guest that cannot ask for them.
+    /// `args`: for a guest that cannot ask for them what a report shows of them.
     pub fn new(process: Arc<Process>, args: Packed) -> Serving {
         Serving(Mutex::new((process, args)))
     }

@@ -22,7 +22,7 @@ use crate::id::EntryId;
 use crate::log::{Level, Log, Record, Sink};
 use crate::process::{Cause, Clock, Exit, Host, HostSpec, Kernel, KernelOptions, Process, Programs, Spawn};
 use crate::project::Registry;
-use crate::project::entry::{Mount, Spec, StorageSpec, VariableSpec, WasiEnv, WasmSource, WasmSpec};
+use crate::project::entry::{Limits, Mount, Spec, StorageSpec, VariableSpec, WasiEnv, WasmSource, WasmSpec};
 use crate::system::Volume;
 use crate::system::terminal::Terminal;
 use crate::value::{Packed, Value};
@@ -145,6 +145,16 @@ impl World {
         self.io()
             .block_on(async { tokio::time::timeout(WATCHDOG, exited).await })
             .expect("the process ends")
+    }
+
+    /// Waits until no instance is left. The end of a process that is terminated within a step is told before it is closed
+    /// when the step takes long, as it does on a busy machine.
+    fn emptied(&self) {
+        let began = Instant::now();
+        while self.wasm.engines().living() > 0 {
+            assert!(began.elapsed() < WATCHDOG, "{} left", self.wasm.engines().living());
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn run(&self, entry: Entry, args: &[Value]) -> Arc<Exit> {
@@ -696,30 +706,31 @@ fn a_full_house_refuses_the_next_spawn_and_disturbs_nobody() {
 
 #[test]
 fn a_command_gets_words_environment_and_stdin() {
-    let world = World::with(Settings::default(), b"typed\n");
-    let entry = guest_with("command", "run", |spec| {
-        spec.imports = owned(&["wasi:cli"]);
-        spec.args = owned(&["fixed"]);
-        spec.env = vec![
-            WasiEnv {
-                id: EntryId::new("app", "prefix"),
-                name: "P".into(),
-                required: true,
-            },
-            WasiEnv {
-                id: EntryId::new("app", "absent"),
-                name: "A".into(),
-                required: false,
-            },
-        ];
-    });
-    let (exit, out, err) = world.command(entry, &["--stderr", "careful"]);
-    assert_eq!(value(&exit), Value::Nil);
-    assert_eq!(
-        out,
-        "arg 0: guest\narg 1: fixed\narg 2: --stderr\narg 3: careful\nP=> \ntyped\n"
-    );
-    assert_eq!(err, "careful\n");
+    for (name, cwd) in [("command", ""), ("command3", "cwd: /work\n")] {
+        let world = World::with(Settings::default(), b"typed\n");
+        let entry = guest_with(name, "run", |spec| {
+            spec.imports = owned(&["wasi:cli"]);
+            spec.args = owned(&["fixed"]);
+            spec.cwd = "/work".to_owned();
+            spec.env = vec![
+                WasiEnv {
+                    id: EntryId::new("app", "prefix"),
+                    name: "P".into(),
+                    required: true,
+                },
+                WasiEnv {
+                    id: EntryId::new("app", "absent"),
+                    name: "A".into(),
+                    required: false,
+                },
+            ];
+        });
+        let (exit, out, err) = world.command(entry, &["--stderr", "careful"]);
+        assert_eq!(value(&exit), Value::Nil, "{name}");
+        let args = "arg 0: guest\narg 1: fixed\narg 2: --stderr\narg 3: careful\n";
+        assert_eq!(out, format!("{args}{cwd}P=> \ntyped\n"), "{name}");
+        assert_eq!(err, "careful\n", "{name}");
+    }
 }
 
 #[test]
@@ -733,6 +744,38 @@ fn a_preview_1_command_does_the_same_and_keeps_its_exit_code() {
     assert_eq!(exit.cause, Cause::Code(7));
     let error = exit.error().unwrap();
     assert_eq!((error.message(), error.retryable()), ("exit status 7", None));
+}
+
+#[test]
+fn a_command_from_before_preview_1_runs_with_the_same_grants_and_guards() {
+    let world = World::with(Settings::default(), b"");
+    let fifo = std::ffi::CString::new(world.data.path().join("fifo").to_str().unwrap()).unwrap();
+    // SAFETY: the path is a C string.
+    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+    let text = "(module
+        (import \"wasi_unstable\" \"fd_write\" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import \"wasi_unstable\" \"path_open\" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import \"wasi_unstable\" \"random_get\" (func $random (param i32 i32) (result i32)))
+        (import \"wasi_unstable\" \"sock_shutdown\" (func $shutdown (param i32 i32) (result i32)))
+        (import \"wasi_unstable\" \"proc_exit\" (func $exit (param i32)))
+        (memory (export \"memory\") 3)
+        (data (i32.const 0) \"\\10\\00\\00\\00\\04\\00\\00\\00\")
+        (data (i32.const 16) \"old\\0afifo\")
+        (func (export \"_start\")
+            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+            (if (call $random (i32.const 1024) (i32.const 100000)) (then unreachable))
+            (if (i32.ne (call $shutdown (i32.const 1) (i32.const 0)) (i32.const 58)) (then unreachable))
+            (call $exit (call $open (i32.const 3) (i32.const 0) (i32.const 20) (i32.const 4) (i32.const 0)
+                (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 8)))))";
+    let bytes = wat::parse_str(text).unwrap();
+    std::fs::write(world.data.path().join("old.wasm"), &bytes).unwrap();
+    let mut spec = wasm_spec("data", "old.wasm", format!("sha256:{}", sha256(&bytes)), "_start");
+    spec.imports = owned(&["wasi1"]);
+    spec.mounts = vec![mount("/data", false)];
+    let (exit, out, _) = world.command(made(spec), &[]);
+    assert_eq!(out, "old\n");
+    // `perm`: a FIFO is not opened.
+    assert_eq!(exit.cause, Cause::Code(63), "{:?}", exit.error());
 }
 
 #[test]
@@ -773,26 +816,37 @@ fn exit_codes_of_components() {
 
 #[test]
 fn without_the_grant_a_command_sees_nothing_and_writes_to_the_log() {
-    let world = World::with(Settings::default(), b"typed\n");
-    let (exit, out, err) = world.command(guest("command", "run"), &["--stderr", "careful"]);
-    assert_eq!(value(&exit), Value::Nil);
-    assert_eq!((out.as_str(), err.as_str()), ("", ""));
-    assert!(lock(&world.records).is_empty());
-    let entry = guest_with("command", "run", |spec| {
-        spec.imports = owned(&["wasi:cli"]);
-        spec.args = owned(&["--stderr", "one\ntwo"]);
-    });
-    let exit = world.run(entry, &[]);
-    assert_eq!(value(&exit), Value::Nil);
-    let records = lock(&world.records);
-    let lines: Vec<(Level, &str)> = records
-        .iter()
-        .map(|record| (record.level, record.message.as_str()))
-        .collect();
-    assert!(lines.contains(&(Level::Info, "arg 0: guest")), "{lines:?}");
-    assert_eq!(&lines[lines.len() - 2..], [(Level::Warn, "one"), (Level::Warn, "two")]);
-    assert_eq!(records[0].fields, [("stream".to_owned(), Value::from("stdout"))]);
-    assert!(records[0].pid.is_some() && records[0].entry.is_some());
+    for name in ["command", "command3"] {
+        let world = World::with(Settings::default(), b"typed\n");
+        let (exit, out, err) = world.command(guest(name, "run"), &["--stderr", "careful"]);
+        assert_eq!(value(&exit), Value::Nil, "{name}");
+        assert_eq!((out.as_str(), err.as_str()), ("", ""), "{name}");
+        assert!(lock(&world.records).is_empty(), "{name}");
+        let entry = guest_with(name, "run", |spec| {
+            spec.imports = owned(&["wasi:cli"]);
+            spec.args = owned(&["--stderr", "one\ntwo"]);
+        });
+        let exit = world.run(entry, &[]);
+        assert_eq!(value(&exit), Value::Nil, "{name}");
+        let records = lock(&world.records);
+        let lines: Vec<(Level, &str)> = records
+            .iter()
+            .map(|record| (record.level, record.message.as_str()))
+            .collect();
+        assert!(lines.contains(&(Level::Info, "arg 0: guest")), "{name}: {lines:?}");
+        let errors: Vec<&str> = lines
+            .iter()
+            .filter(|(level, _)| *level == Level::Warn)
+            .map(|line| line.1)
+            .collect();
+        assert_eq!(errors, ["one", "two"], "{name}: {lines:?}");
+        assert_eq!(
+            records[0].fields,
+            [("stream".to_owned(), Value::from("stdout"))],
+            "{name}"
+        );
+        assert!(records[0].pid.is_some() && records[0].entry.is_some(), "{name}");
+    }
 }
 
 #[test]
@@ -824,6 +878,48 @@ fn a_trap_carries_the_last_of_stderr() {
     assert_eq!(error.message(), "wasm trap: unreachable");
     let stderr = error.details().unwrap().get("stderr").unwrap().as_str().unwrap();
     assert!(stderr.contains("about to trap"), "{stderr}");
+}
+
+#[test]
+fn the_record_of_a_failure_has_last_output_arguments_and_limits() {
+    let world = World::new();
+    let fields = |entry: Entry, args: &[Value]| {
+        lock(&world.records).clear();
+        world.failure(entry, args);
+        let records = lock(&world.records);
+        let record = records.iter().find(|record| record.message == "process failed");
+        let field = |name: &str| {
+            let mut fields = record.expect("it is logged").fields.iter();
+            fields
+                .find(|(own, _)| own == name)
+                .map(|(_, value)| crate::json::compact(value))
+        };
+        ["stderr", "arguments", "limits"].map(field)
+    };
+    let limits = |rest: &str| Some(format!(r#"{{"max_memory":"1GiB",{rest}"max_handles":10000}}"#));
+    let defaults = limits(r#""max_stack":"128KiB","max_transfer":"128MiB","#);
+    let of_trap = fields(guest("trapper", "divide"), &ints(&[7, 0]));
+    assert_eq!(of_trap, [None, Some("[7,0]".to_owned()), defaults]);
+    let command = guest_with("command", "run", |spec| {
+        spec.imports = owned(&["wasi:cli"]);
+        spec.args = owned(&["--trap"]);
+        spec.limits = Limits {
+            max_execution_ms: 600_000,
+            max_memory: 0,
+            max_fuel: 1 << 40,
+            max_transfer: 0,
+            max_handles: 0,
+        };
+    });
+    let [stderr, arguments, limits] = fields(command, &[]);
+    assert_eq!(stderr.as_deref(), Some(r#""about to trap\n""#));
+    assert_eq!(arguments.as_deref(), Some(r#"["guest","--trap"]"#));
+    let expected = r#"{"max_execution_ms":600000,"max_fuel":1099511627776,"max_stack":"128KiB"}"#;
+    assert_eq!(limits.as_deref(), Some(expected));
+    let small = guest_with("types", "echo-string", |spec| spec.limits.max_memory = 2 << 20);
+    let [_, arguments, _] = fields(small, &[Value::from("x".repeat(10_000_000))]);
+    let expected = format!("[\"{}… (10000000 bytes)\"]", "x".repeat(128));
+    assert_eq!(arguments, Some(expected));
 }
 
 #[test]

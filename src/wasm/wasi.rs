@@ -32,7 +32,7 @@ use crate::project::entry::{Mount, WasiEnv, WasmSpec};
 use crate::system::System;
 use crate::system::terminal::{Stream, Terminal};
 use crate::system::volume::Volume;
-use crate::value::Packed;
+use crate::value::{Packed, Value};
 
 /// Bytes of stderr kept for the report of a crash.
 const TAIL: usize = 4 << 10;
@@ -146,6 +146,16 @@ impl Inputs {
 
     pub fn given(&self) -> &Given {
         &self.given
+    }
+
+    /// What a report shows of what the guest was started with: the arguments of its method, or the words of a command.
+    pub fn arguments(&self) -> Vec<Value> {
+        let args = self.serving.args();
+        if !args.is_empty() {
+            return args.brief();
+        }
+        let words: Vec<Value> = self.args.iter().map(|word| Value::from(word.as_str())).collect();
+        Packed::from_values(&words).brief()
     }
 
     /// The last lines of stderr.
@@ -452,9 +462,11 @@ impl Output {
     /// As [`Terminal::try_write`].
     pub fn take(&self, bytes: &[u8]) -> io::Result<usize> {
         let taken = match &self.sink {
+            // WASI 0.3 hands over all that the guest has, however much it is.
             Sink::Log(lines) => {
-                lines.push(bytes);
-                Ok(bytes.len())
+                let piece = &bytes[..bytes.len().min(LOG_PERMIT)];
+                lines.push(piece);
+                Ok(piece.len())
             }
             Sink::Terminal(terminal, stream) => terminal.try_write(*stream, bytes),
         };

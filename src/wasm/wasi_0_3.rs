@@ -2,15 +2,14 @@
 //! awaits. Experimental, as wasmtime's own implementation is.
 
 use wasmtime::component::{Accessor, Linker, Resource};
-use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
-use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView as _};
+use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p3::bindings as wasi;
-use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 use super::export::unversioned;
-use super::files::{Refused, Wanted, create_folder};
+use super::files::{Refused, Wanted, create_folder, refusals, wanted};
+use super::linker::link_common;
 use super::lookup::look_up;
 use super::state::State;
 use crate::project::network::Host as Destination;
@@ -42,15 +41,9 @@ pub fn exists(interface: &str) -> bool {
 /// When the engine has no concurrency.
 pub fn link(l: &mut Linker<State>, sockets: bool, http: bool) -> wasmtime::Result<()> {
     wasi::clocks::types::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
-    wasi::clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
     wasi::clocks::system_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
-    wasi::random::random::add_to_linker::<State, WasiRandom>(l, State::random)?;
-    wasi::random::insecure::add_to_linker::<State, WasiRandom>(l, State::random)?;
-    wasi::random::insecure_seed::add_to_linker::<State, WasiRandom>(l, State::random)?;
-    wasi::filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
-    wasi::filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+    link_common!(&mut *l, wasi);
     guard(l)?;
-    link_cli(l)?;
     if sockets {
         wasi::sockets::types::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
         link_names(l)?;
@@ -59,19 +52,6 @@ pub fn link(l: &mut Linker<State>, sockets: bool, http: bool) -> wasmtime::Resul
         wasmtime_wasi_http::p3::add_to_linker(l)?;
     }
     Ok(())
-}
-
-fn link_cli(l: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasi::cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
-    wasi::cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)
 }
 
 /// `ip-name-lookup`, which asks the list of the entry about every name.
@@ -129,20 +109,7 @@ async fn create_directory_at(
 }
 
 async fn open_at(state: &Accessor<State>, (folder, lookup, path, open, flags): Parameters) -> wasmtime::Result<Opened> {
-    let wanted = Wanted {
-        follow: lookup.contains(PathFlags::SYMLINK_FOLLOW),
-        create: open.contains(OpenFlags::CREATE),
-        exclusive: open.contains(OpenFlags::EXCLUSIVE),
-        truncate: open.contains(OpenFlags::TRUNCATE),
-        folder: open.contains(OpenFlags::DIRECTORY),
-        read: flags.contains(DescriptorFlags::READ),
-        write: flags.contains(DescriptorFlags::WRITE),
-        synced: flags.intersects(
-            DescriptorFlags::FILE_INTEGRITY_SYNC
-                | DescriptorFlags::DATA_INTEGRITY_SYNC
-                | DescriptorFlags::REQUESTED_WRITE_SYNC,
-        ),
-    };
+    let wanted = wanted!(lookup, open, flags);
     let (folder, mode) = state.with(|mut store| {
         let state = store.get();
         let folder = state.table.get(&folder).cloned()?;
@@ -157,14 +124,4 @@ async fn open_at(state: &Accessor<State>, (folder, lookup, path, open, flags): P
     Ok((descriptor.map_err(|_| ErrorCode::InsufficientMemory),))
 }
 
-impl From<Refused> for ErrorCode {
-    fn from(refused: Refused) -> ErrorCode {
-        match refused {
-            Refused::Unsupported => ErrorCode::Unsupported,
-            Refused::Invalid => ErrorCode::Invalid,
-            Refused::NotPermitted => ErrorCode::NotPermitted,
-            Refused::NotDirectory => ErrorCode::NotDirectory,
-            Refused::Failed(error) => ErrorCode::from(error),
-        }
-    }
-}
+refusals!(ErrorCode);

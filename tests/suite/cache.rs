@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Call, Folder};
+use crate::harness::{Call, Folder, guest};
 use crate::projects::wasm;
 
 /// A call with a cache of its own below the test's folder.
@@ -156,4 +156,82 @@ fn a_long_compilation_is_told_once() {
         first.stderr_has("compiling slow.wasm (");
     }
     run().quiet();
+}
+
+/// Puts another module in the place of the one whose hash the entry has.
+fn replace(folder: &Folder, text: &str) {
+    let module = wat::parse_str(text).expect("a module");
+    fs::write(folder.path().join("wasm/guest.wasm"), module).expect("a file of ours");
+}
+
+const SINCE: &str = "= help: since the module of that hash was used here:";
+
+#[test]
+fn a_hash_that_fits_no_more_is_answered_with_what_changed_since_it_did() {
+    let folder = wasm("compute", "compute", "");
+    let other = r#"(component
+        (core module $m
+          (func (export "compute") (param i64) (result i32) i32.const 1)
+          (func (export "more") (result i32) i32.const 1))
+        (core instance $i (instantiate $m))
+        (import "wasi:clocks/monotonic-clock@0.2.0" (instance (export "now" (func (result u64)))))
+        (func (export "compute") (param "a" s64) (result s32) (canon lift (core func $i "compute")))
+        (func (export "more") (result s32) (canon lift (core func $i "more"))))"#;
+    replace(&folder, other);
+    let outcome = call(&folder, "run main 6 7").run().code(5);
+    assert!(
+        !outcome.to_string().contains(SINCE),
+        "it was never used here: {outcome}"
+    );
+
+    folder.copy_in(&guest("compute"), "wasm/guest.wasm");
+    runs(&folder);
+    replace(&folder, other);
+    let told = |words: &str, code: i32| {
+        let outcome = call(&folder, words).run().code(code);
+        let text = outcome.to_string();
+        for line in [
+            SINCE,
+            "export compute is now func(a: s64) -> s32, was func(a: s32, b: s32) -> s32",
+            "export more is new: func() -> s32",
+            "import wasi:clocks/monotonic-clock@0.2.0 is new, with 1 function",
+        ] {
+            assert!(text.contains(line), "{line}: {outcome}");
+        }
+    };
+    told("run main 6 7", 5);
+    told("check", 3);
+    let same = r#"(component
+        (core module $m (func (export "compute") (param i32 i32) (result i32) i32.const 1))
+        (core instance $i (instantiate $m))
+        (func (export "compute") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "compute"))))"#;
+    replace(&folder, same);
+    call(&folder, "run main 6 7")
+        .run()
+        .code(5)
+        .stderr_has(SINCE)
+        .stderr_has("only the code has changed");
+    fs::write(folder.path().join("wasm/guest.wasm"), "no module").expect("a file of ours");
+    call(&folder, "run main 6 7")
+        .run()
+        .code(5)
+        .stderr_has(SINCE)
+        .stderr_has("the file is not WebAssembly");
+
+    replace(&folder, other);
+    let notes = fs::read_dir(cache(&folder)).expect("a cache folder");
+    for note in notes.map(|entry| entry.expect("a readable cache").path()) {
+        if note.extension().is_some_and(|kind| kind == "note") {
+            fs::write(note, "damaged").expect("a file of ours");
+        }
+    }
+    let outcome = call(&folder, "run main 6 7").run().code(5);
+    assert!(
+        !outcome.to_string().contains(SINCE),
+        "what is damaged is not told: {outcome}"
+    );
+    folder.copy_in(&guest("compute"), "wasm/guest.wasm");
+    runs(&folder);
+    replace(&folder, other);
+    told("run main 6 7", 5);
 }

@@ -98,6 +98,11 @@ fn without_a_command_the_methods_are_named() {
         .run()
         .code(4)
         .stderr_has("no such file: nowhere.wasm");
+    Folder::new()
+        .wippy("run --method add nowhere.wasm 6 7")
+        .run()
+        .code(4)
+        .stderr_has("no such file: nowhere.wasm");
     Folder::with(&[("bad.wasm", "no module")])
         .wippy("run bad.wasm")
         .run()
@@ -192,6 +197,32 @@ fn a_module_in_another_folder_with_an_odd_name_runs() {
     run(&folder, &["--method", "greet", "späte module/grüß: mich.wasm", "World"])
         .code(0)
         .stdout("Hello, World!\n");
+}
+
+#[test]
+fn a_link_to_a_module_may_lead_anywhere() {
+    let folder = with("compute");
+    folder.write("bin/.keep", "");
+    folder.write("lib/.keep", "");
+    folder.copy_in(&guest("p1"), "lib/p1-1.0.wasm");
+    std::os::unix::fs::symlink("../lib/p1-1.0.wasm", folder.path().join("bin/tool.wasm")).unwrap();
+    folder
+        .wippy("run bin/tool.wasm --no-stdin")
+        .run()
+        .code(0)
+        .stdout("arg 0: tool.wasm\narg 1: --no-stdin\n");
+    folder
+        .wippy("inspect bin/tool.wasm")
+        .run()
+        .code(0)
+        .stdout_has("directory: ./lib\n")
+        .stdout_has("path: p1-1.0.wasm\n");
+    std::os::unix::fs::symlink("nowhere.wasm", folder.path().join("bin/dangling.wasm")).unwrap();
+    folder
+        .wippy("run bin/dangling.wasm")
+        .run()
+        .code(4)
+        .stderr_has("dangling.wasm");
 }
 
 #[test]

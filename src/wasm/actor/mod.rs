@@ -75,7 +75,7 @@ pub struct Given {
     pub system: Arc<System>,
     /// Whether it reads its mailbox.
     pub reads_mail: bool,
-    /// Bytes that one value may take; 0: no limit.
+    /// Bytes that one value may take.
     pub max_transfer: u64,
     /// Bytes that it may hold; 0: no limit.
     pub max_memory: u64,

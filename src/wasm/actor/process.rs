@@ -200,7 +200,7 @@ impl State {
     /// Ends the run for a value that takes more than the entry allows.
     fn check_transfer(&self, bytes: usize) -> wasmtime::Result<()> {
         let allowed = self.given().max_transfer;
-        if allowed > 0 && bytes as u64 > allowed {
+        if bytes as u64 > allowed {
             let stop = exceeded("max_transfer", allowed, size::format);
             return Err(wasmtime::Error::new(stop));
         }

@@ -65,7 +65,7 @@ fn terminate_ends_concurrent_guests_in_a_loop_in_a_wait_and_between_turns() {
         world.kernel.terminate(process.pid()).unwrap();
         assert_eq!(world.exit(&process).cause, Cause::Terminated, "{method}");
     }
-    assert_eq!(world.wasm.engines().living(), 0);
+    world.emptied();
 }
 
 #[test]
@@ -139,45 +139,6 @@ fn command(read_only: bool, words: &[&str]) -> Entry {
         spec.args = owned(&["--no-stdin"]);
         spec.args.extend(owned(words));
     })
-}
-
-#[test]
-fn a_command_of_wasi_0_3_gets_words_environment_and_stdin() {
-    let world = World::with(Settings::default(), b"typed\n");
-    let entry = guest_with("command3", "run", |spec| {
-        spec.imports = owned(&["wasi:cli"]);
-        spec.args = owned(&["fixed"]);
-        spec.cwd = "/work".to_owned();
-        spec.env = vec![WasiEnv {
-            id: EntryId::new("app", "prefix"),
-            name: "P".into(),
-            required: true,
-        }];
-    });
-    let (exit, out, err) = world.command(entry, &["--stderr", "careful"]);
-    assert_eq!(value(&exit), Value::Nil);
-    assert_eq!(
-        out,
-        "arg 0: guest\narg 1: fixed\narg 2: --stderr\narg 3: careful\ncwd: /work\nP=> \ntyped\n"
-    );
-    assert_eq!(err, "careful\n");
-}
-
-#[test]
-fn without_the_grant_a_command_of_wasi_0_3_sees_nothing_and_its_output_is_logged() {
-    let world = World::with(Settings::default(), b"typed\n");
-    let (exit, out, err) = world.command(guest("command3", "run"), &["--stderr", "careful"]);
-    assert_eq!(value(&exit), Value::Nil);
-    assert_eq!((out.as_str(), err.as_str()), ("", ""));
-    assert!(lock(&world.records).is_empty());
-    world.run(command(true, &["--stderr", "careful"]), &[]);
-    let records = lock(&world.records);
-    let lines: Vec<(Level, &str)> = records
-        .iter()
-        .map(|record| (record.level, record.message.as_str()))
-        .collect();
-    assert!(lines.contains(&(Level::Info, "arg 0: guest")), "{lines:?}");
-    assert!(lines.contains(&(Level::Warn, "careful")), "{lines:?}");
 }
 
 #[test]

@@ -53,6 +53,8 @@ fn random_bytes_are_bounded_by_what_a_call_may_move() {
         assert_eq!(value(&bytes(count, 1 << 20)), Value::Int(count));
     }
     is_limit(&bytes((1 << 20) + 1, 1 << 20), "max_transfer", 1 << 20);
+    // More than the default; 0 is no limit.
+    assert_eq!(value(&bytes(129 << 20, 0)), Value::Int(129 << 20));
     // All that a u64 can count.
     is_limit(&bytes(-1, 1 << 20), "max_transfer", 1 << 20);
 }
@@ -80,7 +82,41 @@ fn preview_1_fills_what_was_asked_for_with_random_bytes_and_nothing_beside() {
     for (start, length, filled) in [(16, 0, 0), (32, 16, 1), (0, 65_536, 4_096), (16, 200_000, 12_500)] {
         assert_eq!(value(&random(start, length)), Value::Int(filled), "{start} {length}");
     }
-    assert_eq!(value(&random(262_000, 16_000)), Value::Int(-1), "beyond the memory");
+}
+
+#[test]
+fn a_pointer_out_of_the_memory_ends_the_run_whoever_uses_it() {
+    let world = World::new();
+    for call in [
+        "(call $random (i32.const 65520) (i32.const 32))",
+        "(call $random (i32.const -16) (i32.const 32))",
+        "(call $open (i32.const 3) (i32.const 0) (i32.const -16) (i32.const 32) (i32.const 0) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 0))",
+        "(call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 0) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const -4))",
+        "(call $write (i32.const 1) (i32.const -16) (i32.const 1) (i32.const 0))",
+    ] {
+        let text = format!(
+            "(module
+               (import \"wasi_snapshot_preview1\" \"random_get\" (func $random (param i32 i32) (result i32)))
+               (import \"wasi_snapshot_preview1\" \"fd_write\" (func $write (param i32 i32 i32 i32) (result i32)))
+               (import \"wasi_snapshot_preview1\" \"path_open\"
+                 (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+               (memory (export \"memory\") 1)
+               (data (i32.const 0) \"a\")
+               (func (export \"f\") (result i32) {call}))"
+        );
+        std::fs::write(world.data.path().join("a"), "x").unwrap();
+        let entry = core(&world, &text, |spec| {
+            spec.imports = owned(&["wasi1"]);
+            spec.mounts = vec![mount("/data", false)];
+        });
+        let exit = world.run(entry, &[]);
+        assert_eq!(exit.cause, Cause::Trap, "{call}");
+        assert_eq!(
+            exit.error().unwrap().message(),
+            "wasm trap: memory-out-of-bounds",
+            "{call}"
+        );
+    }
 }
 
 #[test]
@@ -129,7 +165,7 @@ fn terminate_ends_a_thousand_spinning_guests() {
     for process in &spinning {
         assert_eq!(world.exit(process).cause, Cause::Terminated);
     }
-    assert_eq!(world.wasm.engines().living(), 0);
+    world.emptied();
 }
 
 #[test]
@@ -201,4 +237,51 @@ fn a_thousand_who_spawn_an_uncached_module_compile_it_once() {
         assert_eq!(value(&world.exit(&process)), Value::from("Hello, you!"));
     }
     assert_eq!(world.wasm.compilations(), 1);
+}
+
+#[test]
+fn a_large_folder_is_listed_a_piece_at_a_time_or_refused() {
+    let world = World::new();
+    let names: Vec<String> = (0..1_000).map(|at| format!("{at:020}")).collect();
+    for (count, word) in [(128, "two pieces"), (1_000, "more, the last one not full")] {
+        for name in &names[..count] {
+            std::fs::write(world.data.path().join(name), "").unwrap();
+        }
+        for (guest, method) in [("fsprobe", "run"), ("fsprobe-p1", "_start")] {
+            let (exit, out, err) = world.command(probe(guest, method, true, &["ls", "/data"]), &[]);
+            assert_eq!(value(&exit), Value::Nil, "{guest}: {err}");
+            let listed = out.lines().skip(out.lines().count() - count);
+            assert!(listed.eq(&names[..count]), "{guest}: {word}");
+        }
+    }
+    let limited = |guest: &str, method: &str| {
+        let mut entry = probe(guest, method, true, &["ls", "/data"]);
+        if let Spec::Wasm(spec) = &mut entry.spec {
+            spec.limits.max_transfer = 128 << 10;
+        }
+        world.command(entry, &[])
+    };
+    let (exit, _, err) = limited("fsprobe", "run");
+    assert_eq!(value(&exit), Value::Nil, "it holds one piece: {err}");
+    let (exit, _, err) = limited("fsprobe-p1", "_start");
+    assert_eq!(exit.cause, Cause::Code(1), "it would hold the whole folder");
+    assert!(err.contains("error: E"), "{err}");
+}
+
+#[test]
+fn every_memory_of_a_guest_that_counts_fuel_takes_its_share_of_the_mappings() {
+    let world = World::new();
+    let mapped = |memories: &str| {
+        let text = format!("(module {memories} (func (export \"f\") (loop $again (br $again))))");
+        let before = world.wasm.engines().mapped();
+        let entry = core(&world, &text, |spec| spec.limits.max_fuel = u64::MAX);
+        let process = world.spawn(entry, &[]).unwrap();
+        let taken = world.wasm.engines().mapped() - before;
+        world.kernel.terminate(process.pid()).unwrap();
+        world.exit(&process);
+        taken
+    };
+    let one = mapped("(memory 1)");
+    assert_eq!(mapped(""), one);
+    assert_eq!(mapped("(memory 1) (memory 1) (memory 1)"), 3 * one);
 }

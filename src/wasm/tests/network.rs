@@ -329,7 +329,8 @@ fn an_address_is_judged_by_the_name_that_gave_it() {
         ("*.localhost:*", "localhost", "access-denied"),
         ("localhost:*", "127.0.0.1", "access-denied"),
         ("*:*", "127.1", "invalid-argument"),
-        ("*:*", "bücher.example", "invalid-argument"),
+        ("*:*", "bü cher.example", "invalid-argument"),
+        ("xn--bcher-kva.example:*", "bücher.example", "name-unresolvable"),
     ] {
         let error = world.failure(ask(&owned(&[pattern])), &named(name));
         assert_eq!(error.message(), code, "{pattern} {name}");

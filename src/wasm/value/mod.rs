@@ -70,6 +70,11 @@ impl Signature {
         self.result.as_ref()
     }
 
+    /// Its types without its name: `func(a: s32, b: s32) -> s32`.
+    pub fn types(&self) -> impl fmt::Display + '_ {
+        Types(self)
+    }
+
     /// A result that cannot cross is refused before the guest runs, not after it has done its work.
     fn check_result(&self) -> Result<()> {
         self.refused.map_or(Ok(()), |word| Err(refused(word)))
@@ -95,8 +100,16 @@ impl Signature {
 /// The signature as WIT writes it: `compute: func(a: s32, b: s32) -> s32`.
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: func({})", self.name, Params(&self.params))?;
-        match &self.result {
+        write!(f, "{}: {}", self.name, self.types())
+    }
+}
+
+struct Types<'a>(&'a Signature);
+
+impl fmt::Display for Types<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "func({})", Params(&self.0.params))?;
+        match &self.0.result {
             Some(result) => write!(f, " -> {result}"),
             None => Ok(()),
         }

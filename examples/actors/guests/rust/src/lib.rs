@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use wippy::runtime::process::{self, Event, Message, Payload};
+use wippy::runtime::process;
+use wippy::runtime::types::{Event, Message, Payload};
 
 wit_bindgen::generate!({
     path: "../../../../src/wasm/wit",
