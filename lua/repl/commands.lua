@@ -87,6 +87,7 @@ command("help", "[name]", "this list, or what is known about a function or modul
 	write("An input is Lua: an expression shows its values, `_` is the last one, locals stay.\n")
 	print_rows(rows)
 	write("Ctrl-C stops what runs, Ctrl-D ends the session.\n")
+	write("`[2] >` says that 2 events wait in the mailbox; they are counted when the prompt appears, Enter counts again.\n")
 end)
 
 command("entries", "[part]", "the entries of the project: id and kind", function(part)

@@ -1,7 +1,10 @@
 -- What could follow a path of names: the globals, the fields and methods of the value that is there now. Looks without running
--- any code of the user's, metamethods included.
+-- any code of the user's, metamethods included. An object of ours is asked for every method that any of them has.
 
-local rawget, next, type, getmetatable = rawget, next, type, getmetatable
+local native = ...
+
+local rawget, next, type, pcall, getmetatable = rawget, next, type, pcall, getmetatable
+local ipairs, sort = ipairs, table.sort
 
 local complete = {}
 
@@ -14,7 +17,20 @@ local function index_of(value)
 	return type(index) == "table" and index or nil
 end
 
+local function index(object, name)
+	return object[name]
+end
+
+-- The method of an object of ours, nil if it has none of that name.
+local function method_of(object, name)
+	local ok, found = pcall(index, object, name)
+	return ok and type(found) == "function" and found or nil
+end
+
 local function field(value, name)
+	if type(value) == "userdata" then
+		return method_of(value, name)
+	end
 	local steps = 0
 	while value ~= nil and steps < 10 do
 		local found = type(value) == "table" and rawget(value, name)
@@ -22,6 +38,18 @@ local function field(value, name)
 			return found
 		end
 		value, steps = index_of(value), steps + 1
+	end
+end
+
+-- Read when an object is completed first.
+local methods_of_all
+
+local function add_methods(names, object)
+	methods_of_all = methods_of_all or native.methods()
+	for _, name in ipairs(methods_of_all) do
+		if method_of(object, name) then
+			names[#names + 1] = name
+		end
 	end
 end
 
@@ -45,6 +73,9 @@ function complete.find(path, method)
 		value = field(value, path[i])
 	end
 	local names, seen, steps = {}, {}, 0
+	if type(value) == "userdata" then
+		add_methods(names, value)
+	end
 	while value ~= nil and steps < 10 do
 		add_names(names, seen, value, method)
 		value, steps = index_of(value), steps + 1
@@ -55,7 +86,7 @@ function complete.find(path, method)
 			found[#found + 1] = name
 		end
 	end
-	table.sort(found)
+	sort(found)
 	return found
 end
 

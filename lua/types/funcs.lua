@@ -1,6 +1,7 @@
 ---@meta funcs
 
----Calls of functions, and of processes that have a default host. Each runs in a state of its own.
+---Calls of functions, and of processes that have a default host. Each runs in a state of its own. In scripts, the REPL and
+---tests the id may be a file, as that of a spawn (`"./worker.lua"`, `"./worker.wasm#compute"`).
 ---
 ---```lua
 ---local funcs = require("funcs")

@@ -89,6 +89,14 @@ impl Failure {
         }
     }
 
+    /// What could not be started: the project is to blame where its diagnostics say so.
+    pub fn start(error: Error) -> Failure {
+        let is_found = error
+            .details()
+            .is_some_and(|details| details.get("diagnostics").is_some());
+        Failure::new(if is_found { code::PROJECT } else { code::FAILED }, error)
+    }
+
     /// A process that ended otherwise than well. A guest that chose its exit code has said what it had to say.
     pub fn process(entry: &EntryId, pid: &Pid, cause: Cause, error: &Error) -> Failure {
         let code = match cause {

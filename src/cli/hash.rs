@@ -105,15 +105,18 @@ fn line(one: &Checked, updated: bool) -> String {
     match &one.real {
         Ok(real) if updated => format!("updated  {id}  hash: {real}\n"),
         Ok(_) if one.is_right() => format!("ok       {id}\n"),
+        Ok(real) if one.written.is_empty() => format!("missing  {id}  hash: {real}\n"),
         Ok(real) => format!("differs  {id}  hash: {real}\n"),
         Err(why) => format!("unknown  {id}  {why}\n"),
     }
 }
 
-/// A hash to be replaced in a file.
+/// A hash to be replaced in a file, or to be added to it.
 struct Edit<'a> {
     id: &'a EntryId,
+    /// Of the old hash; of the path, when there is none.
     place: Place,
+    /// Empty when there is none.
     old: &'a str,
     new: &'a str,
 }
@@ -137,11 +140,15 @@ fn write(project: &Project, checked: &[Checked]) -> Result<Vec<EntryId>, Failure
 }
 
 fn edit(one: &Checked) -> Option<Edit<'_>> {
-    let new = one.real.as_ref().ok()?;
-    let wrong = !one.is_right() && !one.written.is_empty();
+    let new = one.real.as_ref().ok().filter(|_| !one.is_right())?;
+    let has_field = one.entry.data().get("hash").is_some();
+    // An empty text is as hard to find in a file as none.
+    if has_field && one.written.is_empty() {
+        return None;
+    }
     Some(Edit {
         id: &one.entry.id,
-        place: one.entry.place_of(&["hash"]).filter(|_| wrong)?,
+        place: one.entry.place_of(&[if has_field { "hash" } else { "path" }])?,
         old: &one.written,
         new,
     })
@@ -154,9 +161,13 @@ fn update(path: &Path, mut edits: Vec<Edit<'_>>) -> io::Result<Vec<EntryId>> {
     edits.sort_by_key(|edit| std::cmp::Reverse((edit.place.line, edit.place.column)));
     let mut done = Vec::new();
     for edit in edits {
-        // An alias, or a text in several lines: the hash stands elsewhere.
-        if let Some(at) = offset(&text, &edit) {
-            text.replace_range(at..at + edit.old.len(), edit.new);
+        let place = match edit.old {
+            "" => new_line(&text, &edit).map(|(at, line)| (at..at, line)),
+            // An alias, or a text in several lines: the hash stands elsewhere.
+            old => offset(&text, &edit).map(|at| (at..at + old.len(), edit.new.to_owned())),
+        };
+        if let Some((range, new)) = place {
+            text.replace_range(range, &new);
             done.push(edit.id.clone());
         }
     }
@@ -175,6 +186,22 @@ fn offset(text: &str, edit: &Edit<'_>) -> Option<usize> {
     let quote = usize::from(line[column..].starts_with(['"', '\'']));
     let at = start + column + quote;
     text[at..].starts_with(edit.old).then_some(at)
+}
+
+/// The line of a hash that is not there yet, and where it goes: below that of the path, if the path has a line of its own.
+fn new_line(text: &str, edit: &Edit<'_>) -> Option<(usize, String)> {
+    let above = edit.place.line.checked_sub(1)? as usize;
+    let start: usize = text.split_inclusive('\n').take(above).map(str::len).sum();
+    let whole = text[start..].split_inclusive('\n').next()?;
+    let line = whole.trim_end_matches(['\n', '\r']);
+    let (column, _) = line.char_indices().nth(edit.place.column.checked_sub(1)? as usize)?;
+    let (before, value) = line.split_at(column);
+    let key = before.trim_start_matches([' ', '-']);
+    let is_alone = key.trim_end().trim_end_matches(':') == "path" && !value.starts_with(['|', '>']);
+    let end = &whole[line.len()..];
+    let (first, last) = if end.is_empty() { ("\n", "") } else { ("", end) };
+    let indent = " ".repeat(before.len() - key.len());
+    is_alone.then(|| (start + whole.len(), format!("{first}{indent}hash: {}{last}", edit.new)))
 }
 
 /// The file is there, old or new, at every moment.

@@ -1,8 +1,9 @@
 //! `wippy init`: a small project that runs and whose tests pass at once, offline. The templates are the folders below
 //! `templates/`, as they are.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::args::{Init, Template};
@@ -46,7 +47,8 @@ impl Template {
     }
 }
 
-/// Writes the project into a folder, which is made. Nothing is overwritten: one file in the way, and nothing is written.
+/// Writes the project into a folder, which is made. Nothing is overwritten: one file in the way, and nothing is written. What
+/// was written goes away again when the rest cannot be.
 ///
 /// # Errors
 /// Exit 1 when a file is in the way or cannot be written.
@@ -56,22 +58,32 @@ pub fn run(args: &Init, console: &Console) -> Result<u8, Failure> {
     if let Some(taken) = files.iter().map(path).find(|path| path.symlink_metadata().is_ok()) {
         return Err(in_the_way(&taken));
     }
+    for (at, file) in files.iter().enumerate() {
+        if let Err(error) = create(&path(file), file.1) {
+            // What cannot be removed either is in the way of the next try, which says so.
+            files[..at].iter().for_each(|made| drop(fs::remove_file(path(made))));
+            return Err(unwritten(&path(file), &error));
+        }
+    }
     for file in files {
-        create(&path(file), file.1).map_err(|error| unwritten(&path(file), &error))?;
         console.answer(&format!("created {}\n", path(file).display()));
     }
     console.say(&next_steps(args));
     Ok(code::SUCCESS)
 }
 
-/// A new file with its folders; one that appeared in the meantime is left alone.
+/// A new file with its folders, whole or not at all; one that appeared in the meantime is left alone.
 fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)?
-        .write_all(bytes)
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    // It goes away by itself when it cannot be written. Anybody may read what it becomes, as any other new file.
+    let mut file = tempfile::Builder::new()
+        .prefix(".wippy-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
+    file.as_file_mut().write_all(bytes)?;
+    file.persist_noclobber(path)?;
+    Ok(())
 }
 
 fn next_steps(args: &Init) -> String {

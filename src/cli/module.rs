@@ -15,14 +15,12 @@ use crate::error::Error;
 use crate::id::EntryId;
 use crate::project::grants::{Grant, unknown};
 use crate::project::network::complaint;
-use crate::project::{
-    DirectorySpec, Entry, Limits, Mount, Registry, Spec, StorageSpec, VariableSpec, WasiEnv, WasmSpec, clean_guest,
-};
+use crate::project::{DirectorySpec, Entry, Limits, Mount, Registry, Spec, WasiEnv, WasmSpec, clean_guest};
 use crate::size;
 
 /// Of the entries that are made here.
 pub const NAMESPACE: &str = "file";
-/// Of the variables that `--env` makes: their names are the user's.
+/// Of what `--env` sets: the names are the user's.
 const VARIABLES: &str = "file.env";
 /// Granted without being asked for: with them alone a guest reaches nothing but its terminal.
 const GRANTED: [Grant; 4] = [Grant::Io, Grant::Cli, Grant::Clocks, Grant::Random];
@@ -40,13 +38,22 @@ pub fn job(name: String, words: Vec<String>, options: &ModuleOptions, globals: &
     let around = Surroundings::find(folder_of(&target(file)), NAMESPACE, globals)?;
     let (registry, entry) = declare(&around.registry, file, options)?;
     Ok(Job {
+        found: around.config_findings(),
         program: Source::Entry(entry),
         registry: Arc::new(registry),
         terminal: around.terminal,
         words,
-        name,
+        name: called(&name, options),
         shutdown_timeout: around.shutdown_timeout,
     })
+}
+
+/// As the user called it: behind the function, if one was chosen.
+fn called(name: &str, options: &ModuleOptions) -> String {
+    match &options.method {
+        Some(method) => format!("--method {method} {name}"),
+        None => name.to_owned(),
+    }
 }
 
 /// What to do about a module that is no command, when it was not said which function to call.
@@ -95,17 +102,12 @@ pub fn declare(registry: &Registry, file: &Path, options: &ModuleOptions) -> Res
     let mut made = Vec::new();
     let spec = WasmSpec {
         imports: grants(options)?,
-        env: options
-            .env
-            .iter()
-            .map(|text| variable(text, &mut made))
-            .collect::<Result<_, _>>()?,
+        env: environment(&options.env)?,
         mounts: mounts(&options.dir, &mut made)?,
         network: network(&options.network)?,
         limits: limits(&options.limit)?,
         ..WasmSpec::of_file(volume, &path, options.method.as_deref())
     };
-    made.push(storage(&options.env));
     let id = EntryId::new(NAMESPACE, &name);
     made.push(Entry::made(id.clone(), "process.wasm", Spec::Wasm(spec)));
     let registry = registry.with(made);
@@ -127,29 +129,20 @@ fn grants(options: &ModuleOptions) -> Result<Vec<String>, Failure> {
     Ok(grants)
 }
 
-/// `NAME=VALUE`, as a variable whose value is in [`storage`].
-fn variable(text: &str, made: &mut Vec<Entry>) -> Result<WasiEnv, Failure> {
-    let (name, _) = pair(text).ok_or_else(|| wrong("--env", text, "expected NAME=VALUE"))?;
-    let spec = VariableSpec {
-        storage: EntryId::new(NAMESPACE, "env"),
-        name: None,
-        default: None,
-        read_only: true,
-    };
-    let id = EntryId::new(VARIABLES, name);
-    made.push(Entry::made(id.clone(), "env.variable", Spec::Variable(spec)));
-    Ok(WasiEnv {
-        id,
-        name: name.to_owned(),
-        required: false,
-    })
-}
-
-fn storage(env: &[String]) -> Entry {
-    let values = env.iter().filter_map(|text| pair(text));
-    let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let spec = Spec::Storage(StorageSpec::Static(values.collect()));
-    Entry::made(EntryId::new(NAMESPACE, "env"), "env.storage.static", spec)
+/// Each `NAME=VALUE`; of two with one name the last one counts, as in an environment.
+fn environment(texts: &[String]) -> Result<Vec<WasiEnv>, Failure> {
+    let mut env: Vec<WasiEnv> = Vec::new();
+    for text in texts {
+        let (name, value) = pair(text).ok_or_else(|| wrong("--env", text, "expected NAME=VALUE"))?;
+        env.retain(|other| other.name != name);
+        env.push(WasiEnv {
+            id: EntryId::new(VARIABLES, name),
+            name: name.to_owned(),
+            required: false,
+            value: Some(value.to_owned()),
+        });
+    }
+    Ok(env)
 }
 
 fn pair(text: &str) -> Option<(&str, &str)> {
@@ -260,6 +253,20 @@ mod tests {
         ] {
             assert_eq!(mount(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_variable_may_be_empty_and_is_there_once() {
+        let set = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            let env = environment(&texts).unwrap();
+            let pairs = env
+                .into_iter()
+                .map(|env| format!("{}={}", env.name, env.value.unwrap()));
+            pairs.collect::<Vec<_>>()
+        };
+        assert_eq!(set(&["A=1", "C=", "A=2=3"]), ["C=", "A=2=3"]);
+        assert!(environment(&["=1".to_owned()]).is_err());
     }
 
     #[test]

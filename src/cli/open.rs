@@ -15,18 +15,24 @@ use crate::system;
 /// # Errors
 /// Exit 3 without a project.
 pub fn project(globals: &Globals) -> Result<Project, Failure> {
-    find(globals)?.ok_or_else(|| {
-        Failure::new(code::PROJECT, Error::not_found("no project here or in a folder above"))
-            .help("a project has a wippy.lock, a .wippy.yaml or an entry file; -C DIR names its folder")
-    })
+    find(globals)?.ok_or_else(missing)
+}
+
+fn missing() -> Failure {
+    Failure::new(code::PROJECT, Error::not_found("no project here or in a folder above"))
+        .help("a project has a wippy.lock, a .wippy.yaml or an entry file; -C DIR names its folder")
 }
 
 /// The project, if there is one.
 ///
 /// # Errors
-/// Exit 3 when the folder that was named does not exist, exit 4 for a field that is set of an entry that does not.
+/// Exit 3 when the folder that was named does not exist, or there is no project whose fields could be set; exit 4 for a field
+/// that is set of an entry that does not exist.
 pub fn find(globals: &Globals) -> Result<Option<Project>, Failure> {
     let project = load(globals)?;
+    if project.is_none() && !globals.overrides.is_empty() {
+        return Err(missing());
+    }
     if let Some(project) = &project {
         overrides(globals)?
             .iter()

@@ -34,6 +34,8 @@ pub struct Job {
     /// As the user called it.
     pub name: String,
     pub shutdown_timeout: Duration,
+    /// What is wrong with the settings of the project.
+    pub found: Vec<Diagnostic>,
 }
 
 /// Where the program comes from.
@@ -109,7 +111,9 @@ fn job(
         return Err(Failure::entry(error, &entry.problems));
     }
     let terminal = target::terminal_host(&project.registry, globals.host.as_deref())?;
+    let found = project.about_files().filter(|found| found.is_about_config());
     Ok(Job {
+        found: found.cloned().collect(),
         shutdown_timeout: project.config.shutdown_timeout,
         registry: project.registry,
         program: Source::Entry(entry),
@@ -150,6 +154,7 @@ pub fn run(job: &Job, globals: &Globals, console: &Console) -> Result<u8, Failur
 /// # Errors
 /// When the operating system refuses a thread.
 pub fn boot(job: &Job, globals: &Globals, console: &Console) -> Result<Runtime, Failure> {
+    warn(&job.found, globals, console);
     if let Source::Entry(entry) = &job.program {
         warn(&entry.problems, globals, console);
     }
@@ -196,7 +201,10 @@ pub async fn session(runtime: &Runtime, job: &Job, signals: &mut Signals, consol
 }
 
 /// Starts the services of the project. One that cannot be started is no reason not to run a command; its record says why.
-async fn beside(runtime: &Runtime, signals: &mut Signals) -> Result<(), Failure> {
+///
+/// # Errors
+/// Silent, when a signal came meanwhile: everything has stopped.
+pub async fn beside(runtime: &Runtime, signals: &mut Signals) -> Result<(), Failure> {
     match first(runtime.start_services(Occasion::BesideCommand), signals.next()).await {
         First::Left(Ok(()) | Err(_)) => Ok(()),
         First::Right(signal) => {
@@ -254,7 +262,7 @@ impl Loaded {
         let args = self.arguments(job)?;
         runtime
             .start(self.program.clone(), &job.terminal.id, args, job.words.clone())
-            .map_err(|error| Failure::new(code::FAILED, error))
+            .map_err(Failure::start)
     }
 
     fn arguments(&self, job: &Job) -> Result<Packed, Failure> {

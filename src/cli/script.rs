@@ -36,6 +36,12 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// What is wrong with the settings of the project, which are those of whatever runs in it.
+    pub fn config_findings(&self) -> Vec<Diagnostic> {
+        let is_config = |found: &&Diagnostic| found.is_about_config();
+        self.diagnostics.iter().filter(is_config).cloned().collect()
+    }
+
     /// For code in that folder, whose own entries are in that namespace.
     ///
     /// # Errors
@@ -66,6 +72,7 @@ pub fn job(name: String, words: Vec<String>, globals: &Globals) -> Result<Job, F
     let path = PathBuf::from(&name);
     let around = Surroundings::find(folder_of(&path), NAMESPACE, globals)?;
     Ok(Job {
+        found: around.config_findings(),
         registry: around.registry,
         terminal: around.terminal,
         program: Source::Script {

@@ -26,7 +26,8 @@ pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let log = Log::new(ConsoleLog::new(console, globals));
     let runtime = Runtime::boot(options(&project, &log, console));
     let runtime = runtime.map_err(|error| Failure::new(code::FAILED, error))?;
-    runtime.block_on(until_signal(&runtime, &project.registry, &log))
+    let told: &[Diagnostic] = if globals.silent { &[] } else { &project.diagnostics };
+    runtime.block_on(until_signal(&runtime, &project.registry, told, &log))
 }
 
 /// What the runtime of a project's services is made from.
@@ -50,10 +51,11 @@ pub fn something_to_start(registry: &Registry) -> Result<(), Failure> {
     Err(Failure::new(code::PROJECT, error).help(help))
 }
 
-async fn until_signal(runtime: &Runtime, registry: &Registry, log: &Log) -> Result<u8, Failure> {
+/// `told` is what the user knows to be wrong.
+async fn until_signal(runtime: &Runtime, registry: &Registry, told: &[Diagnostic], log: &Log) -> Result<u8, Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))?;
     let ended = match first(runtime.start_services(Occasion::Alone), signals.next()).await {
-        First::Left(Err(unstarted)) => Err(boot_failed(&unstarted, runtime, registry)),
+        First::Left(Err(unstarted)) => Err(boot_failed(&unstarted, runtime, registry, told)),
         First::Right(signal) => Ok(signal.code()),
         First::Left(Ok(())) => {
             log.record(Record::new(Level::Info, "running; stop with Ctrl-C"));
@@ -68,8 +70,8 @@ async fn until_signal(runtime: &Runtime, registry: &Registry, log: &Log) -> Resu
     ended
 }
 
-/// The first of them is shown, with what is wrong in its files; all of them have their log records.
-pub fn boot_failed(unstarted: &[Unstarted], runtime: &Runtime, registry: &Registry) -> Failure {
+/// The first of them is shown, with what is wrong in its files and was not told before; all of them have their log records.
+pub fn boot_failed(unstarted: &[Unstarted], runtime: &Runtime, registry: &Registry, told: &[Diagnostic]) -> Failure {
     let Unstarted { id, error } = &unstarted[0];
     let entry = registry.get(id);
     let process = entry.and_then(|entry| match &entry.spec {
@@ -86,6 +88,7 @@ pub fn boot_failed(unstarted: &[Unstarted], runtime: &Runtime, registry: &Regist
         Some(true) => code::FAILED,
         _ => Failure::entry(error.clone(), &found).code,
     };
+    let found = found.into_iter().filter(|found| !told.contains(found)).collect();
     let message = format!("the required service {id} cannot be started: {error}");
     Failure::new(code, Error::new(error.kind(), message))
         .with_diagnostics(found)

@@ -1,5 +1,7 @@
-//! SIGINT and SIGTERM as something to wait for: the first begins an orderly stop, the second ends it.
+//! SIGINT and SIGTERM as something to wait for: the first begins an orderly stop, the second ends it. SIGHUP, which comes
+//! when the terminal has gone, counts as SIGTERM, unless whoever started the program has it ignored, as `nohup` does.
 
+use std::future::pending;
 use std::io;
 
 use crate::race::{First, first};
@@ -26,6 +28,7 @@ impl Signal {
 pub struct Signals {
     interrupt: Listener,
     terminate: Listener,
+    hang_up: Option<Listener>,
 }
 
 impl Signals {
@@ -37,14 +40,34 @@ impl Signals {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: match is_ignored(libc::SIGHUP)? {
+                true => None,
+                false => Some(signal(SignalKind::hangup())?),
+            },
         })
     }
 
     /// The next signal.
     pub async fn next(&mut self) -> Signal {
-        match first(self.interrupt.recv(), self.terminate.recv()).await {
+        let hung_up = async {
+            match &mut self.hang_up {
+                Some(signal) => signal.recv().await,
+                None => pending().await,
+            }
+        };
+        match first(self.interrupt.recv(), first(self.terminate.recv(), hung_up)).await {
             First::Left(_) => Signal::Interrupt,
             First::Right(_) => Signal::Terminate,
         }
+    }
+}
+
+fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
+    // SAFETY: sigaction is plain data for which all zeroes is a valid value; the call fills it.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: without a new action nothing is changed, and `action` is a valid place for the old one.
+    match unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(action.sa_sigaction == libc::SIG_IGN),
     }
 }

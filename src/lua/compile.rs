@@ -88,7 +88,7 @@ pub fn without_mark(text: &str) -> &str {
 }
 
 /// The text without a byte order mark and a `#!` line, whose end stays.
-fn bare(text: &str) -> &str {
+pub fn bare(text: &str) -> &str {
     let text = without_mark(text);
     match text.strip_prefix("#!") {
         Some(rest) => &rest[rest.find('\n').unwrap_or(rest.len())..],

@@ -3,6 +3,7 @@
 //! Editors get them as they are (`wippy types`); `:help` of a session is read from them here. A definition is a run of `---`
 //! lines, and the line of Lua below it. What they say is held against the modules themselves in `tests/suite/types.rs`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// The files by the name of their module, in the order in which help looks.
@@ -61,6 +62,53 @@ pub fn find(name: &str) -> Option<String> {
     };
     let texts: Vec<String> = found.into_iter().map(Item::to_text).collect();
     (!texts.is_empty()).then(|| texts.join("\n\n"))
+}
+
+/// What Lua itself has, beside what is defined here.
+const STANDARD: &[&str] = &[
+    "_G",
+    "_VERSION",
+    "assert",
+    "coroutine",
+    "error",
+    "getmetatable",
+    "ipairs",
+    "load",
+    "math",
+    "next",
+    "pairs",
+    "pcall",
+    "print",
+    "rawequal",
+    "rawget",
+    "rawlen",
+    "rawset",
+    "require",
+    "select",
+    "setmetatable",
+    "string",
+    "table",
+    "tonumber",
+    "tostring",
+    "type",
+    "utf8",
+    "xpcall",
+];
+
+/// Whether some program finds a global of that name without having made it.
+pub fn is_global(name: &str) -> bool {
+    let mut globals = FILES.iter().find(|(file, _)| *file == "globals").into_iter();
+    STANDARD.contains(&name)
+        || FILES.iter().any(|(module, _)| *module == name)
+        || globals.any(|(_, file)| items(file).iter().any(|item| item.name == name))
+}
+
+/// The names of all methods, each once: what an object of ours may have.
+pub fn methods() -> Vec<String> {
+    let items = FILES.iter().flat_map(|(_, file)| items(file));
+    let names = items.filter_map(|item| Some(item.name.rsplit_once(':')?.1.to_owned()));
+    let names: BTreeSet<String> = names.collect();
+    names.into_iter().collect()
 }
 
 impl Item {

@@ -18,7 +18,7 @@ use crate::lock::lock;
 use crate::lua::driver::{self, Visible, Weight};
 use crate::lua::engine::LuaEngine;
 use crate::lua::error;
-use crate::process::{Host, Permission, Process};
+use crate::process::{Host, Permission, Process, acts};
 
 /// Whose state it is.
 pub struct StateContext {
@@ -84,7 +84,7 @@ impl StateContext {
     /// terminal or is a call.
     ///
     /// # Errors
-    /// NotFound when there is none.
+    /// NotFound when there is none; that of a broken one.
     pub fn own_host(&self) -> Result<Arc<Host>> {
         let (process, kernel) = (&self.process, self.process.kernel());
         if process.terminal().is_none() && !Arc::ptr_eq(process.host(), kernel.functions()) {
@@ -92,8 +92,8 @@ impl StateContext {
         }
         let registry = self.engine.registry();
         let first = registry.of_kind("process.host").next();
-        let host = first.and_then(|entry| kernel.host(&entry.id));
-        host.ok_or_else(|| Error::not_found("host not found"))
+        let first = first.ok_or_else(|| Error::not_found("host not found"))?;
+        acts::host(kernel, &first.id)
     }
 
     /// Asks whether the process may do that.

@@ -523,6 +523,31 @@ unsafe fn push_record_meta(l: Lua) {
     }
 }
 
+/// The table as a record, in the state of a process.
+///
+/// # Errors
+/// When the state has no memory for it.
+pub fn as_record(lua: &mlua::Lua, table: mlua::Table) -> mlua::Result<mlua::Table> {
+    if super::driver::attached(lua).is_none() {
+        return Ok(table);
+    }
+    // SAFETY: the stack holds the table alone, and holds it again at the end.
+    unsafe {
+        lua.exec_raw(table, |l| {
+            push_record_meta(l);
+            lua_setmetatable(l, -2);
+        })
+    }
+}
+
+/// Whether a table is a record.
+pub fn is_record_table(table: &mlua::Table) -> bool {
+    let read = table
+        .metatable()
+        .and_then(|meta| meta.raw_get::<mlua::Function>("__index").ok());
+    read.is_some_and(|read| read.to_pointer() == record_read as lua_CFunction as *const std::ffi::c_void)
+}
+
 unsafe fn is_record(l: Lua, _: &Driver) -> bool {
     // SAFETY: reads; the stack is as before.
     unsafe {

@@ -985,6 +985,10 @@ fn a_record_from_wasm_is_read_in_snake_case_and_keeps_it() {
         assert(r["tag-count"] == 4 and r.other_key == 5)
         process.send(process.pid(), "r", r)
         assert(process.receive().value.tag_count == 4)
+        local err = errors.new{message = "no", details = {value = r, plain = {["a-b"] = 1}}}
+        assert(err:details().value.tag_count == 4 and err:details().plain.a_b == nil)
+        process.send(process.pid(), "e", err)
+        assert(process.receive().value:details().value.tag_count == 4)
         "##,
     );
     let process = world

@@ -5,7 +5,7 @@
 
 use mlua::{Lua, Value as LuaValue};
 
-use crate::lua::error;
+use crate::lua::{error, stack};
 use crate::value::{Table, Value};
 
 /// Tables within tables that a tree may have.
@@ -40,6 +40,7 @@ fn lower_table(lua: &Lua, table: &Table, depth: usize) -> mlua::Result<LuaValue>
             out.raw_set(key, lower(lua, item, depth)?)?;
         }
     }
+    let out = if table.record { stack::as_record(lua, out)? } else { out };
     Ok(LuaValue::Table(out))
 }
 
@@ -100,7 +101,10 @@ fn lift(value: &LuaValue, depth: usize, budget: &mut Budget) -> mlua::Result<Val
 }
 
 fn lift_table(table: &mlua::Table, depth: usize, budget: &mut Budget) -> mlua::Result<Value> {
-    let mut out = Table::default();
+    let mut out = Table {
+        record: stack::is_record_table(table),
+        ..Table::default()
+    };
     for pair in table.pairs::<LuaValue, LuaValue>() {
         let Some(left) = budget.values.checked_sub(1) else {
             break;

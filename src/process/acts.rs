@@ -145,9 +145,11 @@ pub fn lookup(own: &Process, name: &str) -> Result<Pid> {
 /// The host that a spawn names.
 ///
 /// # Errors
-/// NotFound.
+/// NotFound; that of a broken entry.
 pub fn host(kernel: &Kernel, id: &EntryId) -> Result<Arc<Host>> {
-    kernel.host(id).ok_or_else(|| Error::not_found("host not found"))
+    let broken = || kernel.programs().broken_host(id);
+    let missing = || broken().unwrap_or_else(|| Error::not_found("host not found"));
+    kernel.host(id).ok_or_else(missing)
 }
 
 /// The permissions that a spawn with these ties needs.

@@ -35,6 +35,11 @@ pub trait Programs: Send + Sync {
         Err(no_handler(id))
     }
 
+    /// What is wrong with the entry of a host that is not there for that reason.
+    fn broken_host(&self, _id: &EntryId) -> Option<Error> {
+        None
+    }
+
     /// Lets go of what is kept for later calls: the kernel closes.
     fn close(&self) {}
 }

@@ -23,6 +23,9 @@ use crate::error::Result;
 use crate::log::{Level, Record};
 use crate::value::Value;
 
+/// What the record of a failure says.
+pub const FAILED: &str = "process failed";
+
 /// A body that held at least this much is dropped off the workers: freeing a large state takes longer than a slice.
 const HEAVY: u64 = 4 << 20;
 
@@ -181,7 +184,7 @@ impl Kernel {
         if !self.log().enabled(level) {
             return;
         }
-        let mut record = Record::new(level, "process failed")
+        let mut record = Record::new(level, FAILED)
             .about(process.pid(), &process.entry())
             .because(error);
         if let Some(first) = error.details().filter(|_| exit.cause == Cause::LinkBroken) {

@@ -110,6 +110,7 @@ pub use call::{Call, Place, Target, no_handler, parse_target};
 pub use clock::Clock;
 pub use context::{Actor, Context, Scope};
 pub use control::{Process, State};
+pub use end::FAILED;
 pub use host::{Host, HostSpec, LeftCall};
 pub use kernel::{Kernel, KernelOptions};
 pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic, Trail};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind};
 use crate::id::EntryId;
-use crate::value::Value;
+use crate::value::{Table, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -78,6 +78,7 @@ codes! {
     UnusedGrant "unused-grant" Warning Invalid,
     WasiWithoutGrant "wasi-without-grant" Warning Invalid,
     LuaSyntax "lua-syntax" Error Invalid,
+    TypeAsValue "type-as-value" Warning Invalid,
     UnknownModule "unknown-module" Error Invalid,
     ModuleNotProvided "module-not-provided" Warning NotFound,
     TransportNotProvided "transport-not-provided" Warning Unavailable,
@@ -243,6 +244,12 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 
+    /// Whether it is about the settings of a project and no entry.
+    pub fn is_about_config(&self) -> bool {
+        let place = self.place.as_ref();
+        self.entry.is_none() && place.is_some_and(|place| *place.file == *super::config::CONFIG)
+    }
+
     /// What to sort by so that findings come file by file, from top to bottom.
     pub fn order(&self) -> (&str, u32, u32, Code) {
         let place = self.place.as_ref();
@@ -284,8 +291,33 @@ impl Diagnostic {
 /// them as `details.diagnostics`. None when there is no error among them.
 pub fn refusal(id: &EntryId, diagnostics: &[Diagnostic]) -> Option<Error> {
     let first = diagnostics.iter().find(|diagnostic| diagnostic.is_error())?;
+    Some(explained(
+        Error::new(first.kind, format!("{id}: {}", first.message)),
+        diagnostics,
+    ))
+}
+
+/// An error with what was found as its `details.diagnostics`, beside its other details, unless it has them or nothing was found.
+pub fn explained(error: Error, diagnostics: &[Diagnostic]) -> Error {
+    let mut details = match error.details() {
+        None => Table::default(),
+        Some(Value::Table(details)) if details.get("diagnostics").is_none() => (**details).clone(),
+        Some(_) => return error,
+    };
+    if diagnostics.is_empty() {
+        return error;
+    }
     let all = Value::array(diagnostics.iter().map(Diagnostic::to_value));
-    Some(Error::new(first.kind, format!("{id}: {}", first.message)).with_details(Value::map([("diagnostics", all)])))
+    details.pairs.push((Value::from("diagnostics"), all));
+    error.with_details(Value::Table(Box::new(details)))
+}
+
+/// Whether an error was [`explained`] by what was found in another entry than that one.
+pub fn is_of_another(error: &Error, id: &EntryId) -> bool {
+    let found = error.details().and_then(|details| details.get("diagnostics"));
+    let Some(Value::Table(found)) = found else { return false };
+    let first = found.array.first().and_then(|first| first.get("entry"));
+    first.is_some_and(|entry| entry.as_str() != Some(id.as_str()))
 }
 
 /// Findings file by file, each file from top to bottom.

@@ -284,6 +284,8 @@ pub struct WasiEnv {
     /// Under which the guest sees it.
     pub name: String,
     pub required: bool,
+    /// What the command line says it is: then the variable is not asked.
+    pub value: Option<String>,
 }
 
 /// One of `wasi.mounts`.

@@ -415,6 +415,7 @@ impl Decoder<'_> {
                 id,
                 name: name.to_string(),
                 required,
+                value: None,
             }));
         }
         env

@@ -27,7 +27,7 @@ impl Callable {
         let (place, program) = match &entry.spec {
             Spec::Lua(spec) if spec.kind == LuaKind::Function => (
                 Place::Pool(Pool::new(pool_options(spec.pool), io.clone())),
-                Some(engines.lua.program(entry)),
+                Some(engines.lua_made(entry)),
             ),
             Spec::Wasm(spec) if entry.kind.starts_with("function.") => {
                 (Place::Pool(Pool::new(pool_options(spec.pool), io.clone())), None)

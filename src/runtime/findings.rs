@@ -1,13 +1,16 @@
-//! What only the engines can find wrong with an entry: Lua that does not parse, modules that do not load.
+//! What only the engines can find wrong with an entry: Lua that does not parse or takes a type for a value, modules that do not load.
 
 use std::sync::Arc;
 
 use super::programs::Engines;
 use crate::error::Error;
-use crate::lua::compile::{Source, compile, without_mark};
-use crate::lua::syntax::stop;
+use crate::id::EntryId;
+use crate::lua::compile::{Source, bare, compile, without_mark};
+use crate::lua::definitions;
+use crate::lua::syntax::{Stop, stop, types_as_values};
 use crate::process::Options;
-use crate::project::{Code, Diagnostic, Entry, Place, Spec, check};
+use crate::project::diagnostic::{self, is_of_another};
+use crate::project::{Code, Diagnostic, Entry, Place, Registry, Spec, check};
 use crate::wasm;
 
 /// Everything an engine says about an entry. Blocks for as long as compiling takes.
@@ -27,11 +30,11 @@ fn call_options(entry: &Entry) -> Option<Diagnostic> {
 
 fn of_kind(engines: &Engines, entry: &Arc<Entry>) -> Vec<Diagnostic> {
     match &entry.spec {
-        Spec::Lua(_) | Spec::Broken => lua(entry).into_iter().collect(),
+        Spec::Lua(_) | Spec::Broken => lua(entry),
         Spec::Wasm(_) => match engines.wasm.program_blocking(entry) {
             Ok(program) => wasm::findings(entry, &program),
             // The folder's own entry says it already.
-            Err(error) if is_of_another(&error) => Vec::new(),
+            Err(error) if is_of_another(&error, &entry.id) => Vec::new(),
             Err(error) => vec![wasm::refused(entry, &error)],
         },
         Spec::Directory(spec) => check::folder(entry, spec).into_iter().collect(),
@@ -39,34 +42,71 @@ fn of_kind(engines: &Engines, entry: &Arc<Entry>) -> Vec<Diagnostic> {
     }
 }
 
-/// Whether an error is the refusal of a broken entry, which was found where it is.
-fn is_of_another(error: &Error) -> bool {
-    error
-        .details()
-        .is_some_and(|details| details.get("diagnostics").is_some())
+/// The error of a Lua program with what was found in the source it comes from, its own or a library's.
+pub(super) fn explained(error: Error, registry: &Registry) -> Error {
+    let Some(frame) = error.frames().first() else {
+        return error;
+    };
+    let is_source = |entry: &&Arc<Entry>| entry.lua().is_some_and(|spec| *spec.chunk == *frame.source);
+    let found = registry.iter().filter(is_source).flat_map(|entry| lua(entry));
+    // Several sources may stand in one file.
+    let here = |found: &Diagnostic| found.place.as_ref().is_some_and(|place| place.line == frame.line);
+    let found: Vec<Diagnostic> = found.filter(|found| found.is_error() && here(found)).collect();
+    diagnostic::explained(error, &found)
 }
 
-/// The syntax error of a source, at its line in the `.lua` or the YAML file; of an entry with other errors too.
-fn lua(entry: &Entry) -> Option<Diagnostic> {
-    let spec = entry.lua()?;
+/// The syntax error of a source, or its types that are used as values, at their lines in the `.lua` or the YAML file; of an
+/// entry with other errors too.
+fn lua(entry: &Entry) -> Vec<Diagnostic> {
+    let Some(spec) = entry.lua() else {
+        return Vec::new();
+    };
     let source = Source {
         text: &spec.source,
         chunk: &spec.chunk,
         first_line: spec.first_line,
     };
     // Only a fault needs its line, which Lua finds by going through all the lines above.
-    compile(&Source {
+    let from_one = compile(&Source {
         first_line: 1,
         ..source.clone()
-    })
-    .err()?;
-    let found = syntax(&compile(&source).err()?, &source).about(&entry.id);
-    // Inline source is shown as it stands in the YAML file, with its indentation.
+    });
+    let found = match from_one {
+        Ok(_) => types(&source, &spec.imports),
+        Err(_) => compile(&source)
+            .err()
+            .map(|error| syntax(&error, &source))
+            .into_iter()
+            .collect(),
+    };
+    found
+        .into_iter()
+        .map(|found| in_entry(found.about(&entry.id), entry, spec.first_line))
+        .collect()
+}
+
+/// Inline source is shown as it stands in the YAML file, with its indentation.
+fn in_entry(found: Diagnostic, entry: &Entry, first_line: u32) -> Diagnostic {
     let place = found.place.as_ref().and_then(|place| entry.place_in_source(place));
-    Some(match place {
-        Some(place) if spec.first_line > 1 => found.at(place),
+    match place {
+        Some(place) if first_line > 1 => found.at(place),
         _ => found,
-    })
+    }
+}
+
+/// Names of declared types where the program wants a value: there is none.
+fn types(source: &Source<'_>, imports: &[(String, EntryId)]) -> Vec<Diagnostic> {
+    let text = bare(source.text);
+    let known = |name: &str| definitions::is_global(name) || imports.iter().any(|(alias, _)| alias == name);
+    let uses = types_as_values(text.as_bytes(), known);
+    let finding = |(name, at): (String, Stop)| {
+        let shown = text.lines().nth(at.line as usize - 1).unwrap_or_default();
+        let line = source.first_line + at.line - 1;
+        Diagnostic::new(Code::TypeAsValue, format!("the type `{name}` is used as a value"))
+            .at(Place::in_line(source.chunk, shown, line, at.column, at.length))
+            .label("nil: types are erased before the program runs")
+    };
+    uses.into_iter().map(finding).collect()
 }
 
 /// A text that is no Lua, as a finding: the message without the place, the place as a place.

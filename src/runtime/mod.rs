@@ -27,7 +27,7 @@ use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
 use crate::lua::uses::Uses;
-use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn};
+use crate::process::{Clock, Host, Kernel, KernelOptions, Process, Program, Resolved, Spawn, acts};
 use crate::project::entry::{Density, ProcessHostSpec};
 use crate::project::{Diagnostic, Entry, Registry, Spec};
 use crate::race::all;
@@ -243,7 +243,7 @@ impl Runtime {
     /// Starts a process with the words of a command line.
     ///
     /// # Errors
-    /// NotFound for an unknown host; what the host or the program says against it.
+    /// NotFound for an unknown host, that of a broken one; what the host or the program says against it.
     pub fn start(
         &self,
         program: Arc<dyn Program>,
@@ -251,8 +251,7 @@ impl Runtime {
         args: Packed,
         words: Vec<String>,
     ) -> Result<Arc<Process>> {
-        let host = self.kernel.host(host);
-        let host = host.ok_or_else(|| Error::not_found("host not found"))?;
+        let host = acts::host(&self.kernel, host)?;
         self.kernel.spawn(Spawn {
             args,
             words: words.into(),

@@ -11,11 +11,13 @@ use tokio::runtime::Handle;
 
 use super::calls::Callable;
 use super::files::Files;
+use super::findings;
 use crate::error::{Error, Result};
 use crate::id::{ById, EntryId};
 use crate::lock::{read, write};
 use crate::lua::LuaEngine;
 use crate::process::{Program, Programs, Resolved, Target};
+use crate::project::diagnostic::refusal;
 use crate::project::{Entry, LuaKind, Registry, Spec};
 use crate::wasm::{Wasm, WasmProgram};
 
@@ -109,12 +111,21 @@ impl Engines {
 
     /// The program of a Lua process, kept unless another entry has taken the place of this one meanwhile.
     pub fn lua_program(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
-        let made = self.lua.program(entry);
+        let made = self.lua_made(entry);
         let mut known = write(&self.known);
         match self.is_current(entry) {
             true => known.entry(entry.id.clone()).or_insert(made).clone(),
             false => made,
         }
+    }
+
+    /// The program of a Lua entry.
+    ///
+    /// # Errors
+    /// As [`LuaEngine::program`], with what was found in the sources.
+    pub fn lua_made(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
+        let made = self.lua.program(entry);
+        made.map_err(|error| findings::explained(error, &self.lua.registry()))
     }
 
     fn note(&self, id: &EntryId) {
@@ -145,6 +156,10 @@ impl Programs for Engines {
     fn close(&self) {
         let calls = std::mem::take(&mut *self.calls_mut());
         calls.values().for_each(Callable::close);
+    }
+
+    fn broken_host(&self, id: &EntryId) -> Option<Error> {
+        refusal(id, &self.lua.registry().get(id)?.problems)
     }
 
     fn resolve_file(&self, folders: &[PathBuf], name: &str) -> Resolved {

@@ -444,8 +444,9 @@ impl Work {
     }
 
     fn host(&self, id: &EntryId) -> Result<Arc<Host>> {
-        let host = self.kernel.host(id);
-        host.ok_or_else(|| Error::not_found(format!("host not found: {id}")))
+        let broken = || self.kernel.programs().broken_host(id);
+        let missing = || broken().unwrap_or_else(|| Error::not_found(format!("host not found: {id}")));
+        self.kernel.host(id).ok_or_else(missing)
     }
 
     fn stop_timed_out(&self) -> Error {

@@ -1,6 +1,7 @@
 //! What processes share with the machine they run on: the terminal, folders, the environment.
 
 pub mod env;
+mod fatal;
 pub mod terminal;
 pub mod volume;
 

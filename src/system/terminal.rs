@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::fatal;
 use crate::lock::lock;
 
 /// Bytes that may wait for the writer thread, per stream.
@@ -201,8 +202,18 @@ impl Terminal {
         lock(&self.raw).switch(on)
     }
 
+    /// That a line is edited on it, which [`Terminal::restore`] ends if nobody else has.
+    pub fn set_editing(&self, on: bool) {
+        if self.is_tty(Stream::Out) {
+            fatal::set_editing(on);
+        }
+    }
+
     /// Gives the terminal the mode it had, whatever is still counted.
     pub fn restore(&self) {
+        if self.is_tty(Stream::Out) {
+            fatal::end_editing();
+        }
         lock(&self.raw).restore();
     }
 
@@ -686,6 +697,7 @@ impl Raw {
             return Err(io::Error::last_os_error());
         }
         let saved = mode;
+        fatal::keep(&saved);
         // SAFETY: `mode` was initialised by tcgetattr.
         unsafe { libc::cfmakeraw(&raw mut mode) };
         set_mode(&mode)?;
@@ -698,6 +710,7 @@ impl Raw {
         let mut mode: libc::termios = unsafe { std::mem::zeroed() };
         // SAFETY: `mode` is a valid place for one termios.
         if self.depth == 0 && unsafe { libc::tcgetattr(libc::STDIN_FILENO, &raw mut mode) } == 0 {
+            fatal::keep(&mode);
             self.saved = Some(mode);
         }
     }

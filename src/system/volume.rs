@@ -156,6 +156,11 @@ impl Volumes {
         }
     }
 
+    /// Whether there is one of that id, open or broken.
+    pub fn has(&self, id: &EntryId) -> bool {
+        self.entry(id).is_some() || read(&self.open).contains_key(id)
+    }
+
     /// The volume of that id.
     ///
     /// # Errors

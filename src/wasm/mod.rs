@@ -59,6 +59,7 @@ use crate::error::{Error, Result};
 use crate::id::ById;
 use crate::lock::lock;
 use crate::process::Resolved;
+use crate::project::diagnostic::explained;
 use crate::project::entry::Entry;
 use crate::system::System;
 use crate::system::volume::writes;
@@ -239,11 +240,15 @@ impl Wasm {
 
     fn read_and_load(&self, slot: &Slot) -> Result<Arc<WasmProgram>> {
         let (writes, began) = (writes(), SystemTime::now());
-        let bytes = self.source(&slot.entry)?;
+        let in_entry = |error: Error| {
+            let found = findings::refused(&slot.entry, &error);
+            explained(error, &[found])
+        };
+        let bytes = self.source(&slot.entry).map_err(in_entry)?;
         let known = lock(&slot.loaded).take().and_then(|known| known.result.ok());
         let result = match known.filter(|program| program.sha256() == module::sha256(&bytes.bytes)) {
             Some(program) => Ok(program),
-            None => load(&slot.entry, &bytes, &self.shared).map(Arc::new),
+            None => load(&slot.entry, &bytes, &self.shared).map(Arc::new).map_err(in_entry),
         };
         *lock(&slot.loaded) = Some(Loaded {
             young: bytes.stamp.is_young(began),

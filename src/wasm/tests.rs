@@ -717,11 +717,13 @@ fn a_command_gets_words_environment_and_stdin() {
                     id: EntryId::new("app", "prefix"),
                     name: "P".into(),
                     required: true,
+                    value: None,
                 },
                 WasiEnv {
                     id: EntryId::new("app", "absent"),
                     name: "A".into(),
                     required: false,
+                    value: None,
                 },
             ];
         });
@@ -858,6 +860,7 @@ fn a_required_variable_that_is_missing_refuses_the_start() {
             id: EntryId::new("app", "absent"),
             name: "A".into(),
             required: true,
+            value: None,
         }];
     });
     let error = world.spawn(entry, &[]).err().unwrap();
@@ -1226,6 +1229,7 @@ fn what_has_no_effect_without_its_grant_refuses_no_start() {
             id: EntryId::new("app", "absent"),
             name: "A".into(),
             required: true,
+            value: None,
         }];
         spec.mounts = vec![Mount {
             fs: EntryId::new("app", "gone"),

@@ -251,6 +251,10 @@ fn arguments(spec: &WasmSpec, name_first: bool, process: &Process) -> Vec<String
 fn environment(wanted: &[WasiEnv], system: &System) -> Result<Vec<(String, String)>> {
     let mut found = Vec::with_capacity(wanted.len());
     for variable in wanted {
+        if let Some(value) = &variable.value {
+            found.push((variable.name.clone(), value.clone()));
+            continue;
+        }
         match system.env().get_id(&variable.id) {
             Ok(value) => found.push((variable.name.clone(), value)),
             Err(error) if error.kind() != Kind::NotFound => return Err(error),
@@ -268,10 +272,11 @@ fn environment(wanted: &[WasiEnv], system: &System) -> Result<Vec<(String, Strin
 
 fn mounts(wanted: &[Mount], system: &System) -> Result<Vec<MountPoint>> {
     let mount = |mount: &Mount| {
-        let volume = system.volumes.get(&mount.fs).map_err(|error| match error.kind() {
-            Kind::NotFound => Error::not_found(format!("wasi mount filesystem not found: {}", mount.fs)),
-            _ => error,
-        })?;
+        if !system.volumes.has(&mount.fs) {
+            let message = format!("wasi mount filesystem not found: {}", mount.fs);
+            return Err(Error::not_found(message));
+        }
+        let volume = system.volumes.get(&mount.fs)?;
         // A volume without any write bit is read-only whatever the mount says.
         let read_only = mount.read_only || volume.mode() & 0o222 == 0;
         Ok(MountPoint {

@@ -53,6 +53,36 @@ fn wrong_ones_are_shown_and_written() {
 }
 
 #[test]
+fn a_missing_one_is_added() {
+    let right = hash("compute");
+    let line = format!("    hash: {right}\n");
+    let folder = with(&right);
+    let whole = folder.read("src/_index.yaml");
+    assert!(whole.contains(&line), "{whole}");
+    folder.write("src/_index.yaml", whole.replace(&line, ""));
+    folder
+        .wippy("hash")
+        .run()
+        .code(5)
+        .stdout(&format!("missing  app:main  hash: {right}\n"));
+    folder
+        .wippy("hash --write")
+        .run()
+        .code(0)
+        .stdout(&format!("updated  app:main  hash: {right}\n"));
+    folder.wippy("hash").run().code(0);
+    folder.wippy("run main 6 7").run().code(0).stdout("42\n");
+    // Beside other fields there is no line for it.
+    let flow = "  - {name: flow, kind: process.wasm, method: compute, fs: modules, path: guest.wasm}\n";
+    folder.write("src/_index.yaml", folder.read("src/_index.yaml") + flow);
+    folder
+        .wippy("hash --write app:flow")
+        .run()
+        .code(5)
+        .stdout_has("missing  app:flow  hash: ");
+}
+
+#[test]
 fn what_cannot_be_written_stays_and_is_told() {
     let folder = with("&right sha256:...");
     let index = folder.read("src/_index.yaml");

@@ -59,3 +59,15 @@ fn nothing_is_overwritten_and_nothing_half_made() {
         .code(1)
         .stderr_has("cannot write");
 }
+
+#[test]
+fn what_could_not_be_written_is_not_in_the_way() {
+    // No file may have more than that many blocks: none, and fewer than the second file needs.
+    for (template, blocks) in [("hello", 0), ("workers", 1)] {
+        let folder = Folder::new();
+        let full = format!("trap '' XFSZ; ulimit -f {blocks}; wippy init --template {template}");
+        folder.shell(&full).code(1).stdout("").stderr_has("cannot write");
+        folder.wippy_args(&["init", "--template", template]).run().code(0);
+        folder.wippy("check --strict").run().code(0);
+    }
+}

@@ -24,7 +24,7 @@ fn a_function_gets_typed_arguments_and_its_result_is_printed() {
     run(&folder, &["--method", "compute", "guest.wasm", "6"])
         .code(2)
         .stdout("")
-        .stderr_has("usage: wippy run guest.wasm <a: s32> <b: s32>");
+        .stderr_has("usage: wippy run --method compute guest.wasm <a: s32> <b: s32>");
     run(&with("types"), &["--method", "check", "guest.wasm", "false"])
         .code(1)
         .stderr_has("error[Internal]: not fine");
@@ -128,6 +128,37 @@ fn variables_and_folders_are_what_the_options_say() {
     .code(1);
     assert!(!folder.path().join("in/b.txt").exists(), "it is read-only");
     run(&folder, &["guest.wasm", "/in/a.txt", "/out/b.txt"]).code(1);
+}
+
+#[test]
+fn help_tells_the_parameters_without_a_project() {
+    let folder = with("compute");
+    folder
+        .wippy("help run guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("usage: wippy run --method compute guest.wasm <a: s32> <b: s32>\n")
+        .quiet();
+    with("command")
+        .wippy("help run guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("usage: wippy run guest.wasm [ARGS…]\n");
+    folder.write("main.lua", "return 0");
+    folder
+        .wippy("help run main.lua")
+        .run()
+        .code(0)
+        .stdout("usage: wippy run main.lua [ARGS…]\n");
+    folder.wippy("help run nothing.wasm").run().code(3);
+}
+
+#[test]
+fn the_guest_sees_each_variable_once_and_empty_ones_too() {
+    let options = ["--env", "A=1", "--env", "C=", "--env", "A=2", "--method", "env"];
+    run(&with("environ"), &[&options[..], &["guest.wasm"]].concat())
+        .code(0)
+        .stdout("[[\"C\",\"\"],[\"A\",\"2\"]]\n");
 }
 
 #[test]

@@ -225,3 +225,90 @@ fn ten_thousand_entries_are_checked() {
     let outcome = outcome.stderr_has("10000 entries checked: 1 error, 0 warnings");
     outcome.stdout_has("src/_index.yaml:39999:14");
 }
+
+/// A command that shows kind, message and the codes of the diagnostics of an error.
+const SHOWS: &str = "local function show(_, err)\n  local codes = {}\n  for _, found in ipairs((err:details() or {}).diagnostics or {}) do \
+                     codes[#codes + 1] = found.code end\n  io.print(err:kind(), err:message(), table.concat(codes, ' \
+                     '))\nend\n";
+
+fn shown(entries: &str, calls: &str) -> crate::harness::Outcome {
+    let folder = project(&format!(
+        "{entries}  - name: main\n    kind: process.lua\n    meta: {{ command: {{ name: main }} }}\n    source: \
+         file://main.lua\n    modules: [io, funcs]\n"
+    ));
+    folder.write("src/main.lua", format!("{SHOWS}return function()\n{calls}\nend"));
+    folder.write("wasm/bad.wasm", "no module");
+    folder.copy_in(&guest("compute"), "wasm/compute.wasm");
+    folder.wippy("run main").run()
+}
+
+#[test]
+fn a_broken_host_says_what_is_wrong_with_it() {
+    let host = "  - name: broken\n    kind: process.host\n    host: { workers: -1 }\n  - name: worker\n    kind: \
+                process.lua\n    source: return function() end\n    meta: { default_host: app:broken }\n";
+    let calls = "show(process.spawn('app:worker', 'app:broken'))\nshow(funcs.call('app:worker'))";
+    let line = "Invalid\tapp:broken: host.workers cannot be negative\tbad-value\n";
+    shown(host, calls).code(0).stdout(&line.repeat(2));
+}
+
+#[test]
+fn a_mount_on_a_broken_volume_gives_the_error_of_the_volume() {
+    let folder = wasm(
+        "compute",
+        "compute",
+        "    imports: [wasi:filesystem]\n    wasi: { mounts: [ { fs: nodir, guest: /data } ] }\n  - name: nodir\n    kind: \
+         fs.directory\n    directory: ./nodir\n",
+    );
+    folder
+        .wippy("run main 6 7")
+        .run()
+        .code(3)
+        .stderr_has("app:nodir: folder not found: ./nodir");
+}
+
+#[test]
+fn what_is_found_when_a_program_is_loaded_has_its_diagnostics() {
+    let module = |name: &str, file: &str, hash: &str, more: &str| {
+        format!("  - name: {name}\n    kind: process.wasm\n    fs: modules\n    path: {file}\n    hash: {hash}\n{more}")
+    };
+    let zeros = format!("sha256:{}", "0".repeat(64));
+    let bad = format!("sha256:{}", sha256(b"no module"));
+    let right = hash("compute");
+    let entries = [
+        "  - name: modules\n    kind: fs.directory\n    directory: ./wasm\n".to_owned(),
+        module("differs", "compute.wasm", &zeros, "    method: compute\n"),
+        module("gone", "gone.wasm", &zeros, "    method: compute\n"),
+        module("invalid", "bad.wasm", &bad, "    method: compute\n"),
+        module("unknown", "compute.wasm", &right, "    method: compote\n"),
+        "  - name: lua\n    kind: process.lua\n    source: |\n      return function(\n".to_owned(),
+        "  - name: library\n    kind: library.lua\n    source: return )\n  - name: user\n    kind: process.lua\n    imports: \
+         { l: library }\n    source: return function() end\n"
+            .to_owned(),
+        "  - name: fn\n    kind: function.lua\n    method: main\n    source: return )\n".to_owned(),
+    ];
+    let spawn = |name: &str| format!("show(process.spawn('app:{name}', 'app:processes'))\n");
+    let calls: String = ["differs", "gone", "invalid", "unknown", "lua", "user"]
+        .map(spawn)
+        .concat();
+    let outcome = shown(&entries.concat(), &(calls + "show(funcs.call('app:fn'))")).code(0);
+    let text = String::from_utf8_lossy(&outcome.stdout);
+    let codes: Vec<&str> = text
+        .lines()
+        .map(|line| line.rsplit('\t').next().unwrap_or_default())
+        .collect();
+    let expected = [
+        "hash-mismatch",
+        "missing-file",
+        "wasm-invalid",
+        "method-not-exported",
+        "lua-syntax",
+        "lua-syntax",
+        "lua-syntax",
+    ];
+    assert_eq!(codes, expected, "{outcome}");
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

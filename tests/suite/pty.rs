@@ -42,7 +42,12 @@ struct Drawn {
 
 impl Pty {
     pub fn start(call: Call) -> Pty {
-        let (child, keys) = terminal::spawn(call.env("TERM", "xterm").into_command());
+        Pty::of_kind("xterm", call)
+    }
+
+    /// One that is said to be of that kind.
+    pub fn of_kind(kind: &str, call: Call) -> Pty {
+        let (child, keys) = terminal::spawn(call.env("TERM", kind).into_command());
         let screen = Arc::<Screen>::default();
         watch(keys.try_clone().expect("a descriptor"), screen.clone());
         Pty {
@@ -93,6 +98,20 @@ impl Pty {
         let more = |drawn: &mut Drawn| drawn.bytes.len() == length && !drawn.ended;
         let wait = Duration::from_millis(50);
         drop(self.screen.changed.wait_timeout_while(drawn, wait, more));
+    }
+
+    /// Waits until those bytes have been drawn.
+    #[track_caller]
+    pub fn draws(&mut self, bytes: &str) -> &mut Pty {
+        let end = Instant::now() + WATCHDOG;
+        loop {
+            let drawn = String::from_utf8_lossy(&self.screen.drawn.lock().expect("no panic").bytes).into_owned();
+            if drawn.contains(bytes) {
+                return self;
+            }
+            assert!(Instant::now() < end, "never saw {bytes:?} in {drawn:?}");
+            self.wait_for_more();
+        }
     }
 
     pub fn signal(&self, signal: i32) {

@@ -62,14 +62,16 @@ fn a_normal_end_and_an_error_restore_the_mode() {
 
 #[test]
 fn a_signal_restores_the_mode() {
-    let stop = |pid: u32| {
-        let status = Command::new("kill").arg(pid.to_string()).status();
+    let stop = |signal: &str, pid: u32| {
+        let status = Command::new("kill").args([signal, &pid.to_string()]).status();
         assert!(status.expect("kill").success());
     };
-    run_in_raw_mode(&lua(MAIN), |_, pid| stop(pid));
+    for signal in ["-TERM", "-HUP", "-QUIT", "-ABRT"] {
+        run_in_raw_mode(&lua(MAIN), |_, pid| stop(signal, pid));
+    }
     run_in_raw_mode(&lua(MAIN), |terminal, pid| {
         terminal.write_all(b"l").expect("a key");
-        stop(pid);
+        stop("-TERM", pid);
     });
 }
 

@@ -115,6 +115,41 @@ fn wippy_alone_on_a_terminal_is_a_session() {
 }
 
 #[test]
+fn a_terminal_that_only_prints_has_a_prompt_too() {
+    let folder = Folder::new();
+    for kind in ["dumb", "emacs", "cons25"] {
+        let mut pty = Pty::of_kind(kind, folder.wippy("repl"));
+        pty.sees("> ").keys("6 * 7 + 4200\n").sees("4242");
+        pty.sees("> ").keys("io.write('no end')\n").sees("no end");
+        pty.sees("> ")
+            .keys("for i = 1, 2 do\n")
+            .keys("io.print('a' .. i) end\n")
+            .sees("a1\na2\n");
+        pty.sees("> ")
+            .keys("io.print('o' .. 'n') time.sleep('1h')\n")
+            .sees("on\n");
+        pty.keys(CTRL_C).sees("interrupted");
+        leave(pty);
+    }
+}
+
+#[test]
+fn a_signal_leaves_the_terminal_as_it_was() {
+    let folder = Folder::new();
+    for (signal, code) in [
+        (libc::SIGTERM, 143),
+        (libc::SIGHUP, 143),
+        (libc::SIGQUIT, -libc::SIGQUIT),
+        (libc::SIGABRT, -libc::SIGABRT),
+    ] {
+        let mut pty = session(&folder);
+        pty.sees("> ").draws("\x1b[?2004h").signal(signal);
+        pty.draws("\x1b[?2004l");
+        assert_eq!(pty.end().0, code);
+    }
+}
+
+#[test]
 fn history_is_private_and_survives_a_crash() {
     let folder = Folder::new();
     let mut pty = session(&folder);
@@ -211,6 +246,24 @@ fn tab_completes_what_is_there() {
 }
 
 #[test]
+fn tab_completes_the_methods_of_objects() {
+    let folder = Folder::new();
+    let mut pty = session(&folder);
+    for (object, begun, rest) in [
+        ("channel.new(1)", "case_rec", "() ~= nil"),
+        ("time.parse_duration('90m')", "minu", "() == 90"),
+        ("time.now()", "unix_n", "() > 0"),
+        ("fs.get('script:dir')", "isd", "('/')"),
+        ("errors.new('no')", "mess", "() == 'no'"),
+        ("logger", "nam", "('x') ~= nil"),
+    ] {
+        pty.line(&format!("object = {object}"), "");
+        pty.sees("> ").keys(&format!("object:{begun}\t{rest}\r")).sees("\ntrue");
+    }
+    leave(pty);
+}
+
+#[test]
 fn a_session_that_died_is_followed_by_a_new_one() {
     let folder = Folder::new();
     let mut pty = session(&folder);
@@ -266,6 +319,56 @@ fn piped_input_is_one_script() {
 }
 
 #[test]
+fn a_text_may_begin_as_a_file_does() {
+    for (text, line) in [("#!/usr/bin/env wippy\nx = = 1", 2), ("\u{feff}x = = 1", 1)] {
+        let folder = Folder::with(&[("main.lua", &text.replace("x = = 1", "return 7"))]);
+        folder.wippy("repl main.lua").run().code(7).quiet();
+        folder
+            .wippy("repl")
+            .stdin(folder.read("main.lua"))
+            .run()
+            .code(7)
+            .quiet();
+        let mut pty = session(&folder);
+        pty.line(":load main.lua", "");
+        leave(pty);
+        let refused = folder.wippy("repl").stdin(text).run().code(3);
+        refused.stdout("").stderr_has(&format!("stdin:{line}"));
+    }
+}
+
+#[test]
+fn commands_are_lines_of_a_text() {
+    let folder = Folder::with(&[("set.lua", "y = 41\n:time 1\nlocal z = ('a')\n  :rep(3)\nprint(z)")]);
+    folder
+        .wippy("repl")
+        .stdin(":help process.send\nprint('one' .. 1)\n")
+        .run()
+        .code(0)
+        .stdout_has("process.send(dest")
+        .stdout_has("\none1\n");
+    folder
+        .wippy("repl set.lua")
+        .stdin("y + 1")
+        .run()
+        .code(0)
+        .stdout_has("\naaa\n42\n");
+    let failed = folder.wippy("repl").stdin("print(1)\n:ps\n\nx = = 1").run().code(3);
+    failed.stdout("").stderr_has("stdin:4");
+    let unknown = folder
+        .wippy("repl")
+        .stdin("print(1)\n:nonsense\nprint(2)")
+        .run()
+        .code(1);
+    unknown.stdout("1\n").stderr_has("no command :nonsense");
+    let mut pty = session(&folder);
+    pty.sees("> ")
+        .keys("\x1b[200~:time 1\n'pasted ' .. 'too'\x1b[201~\r")
+        .sees("\"pasted too\"");
+    leave(pty);
+}
+
+#[test]
 fn files_are_processes_in_scripts() {
     let folder = Folder::with(&[
         ("chunk.lua", "local a, b = ...\nreturn a * b"),
@@ -288,6 +391,30 @@ fn files_are_processes_in_scripts() {
         .code(0)
         .stdout("42\n13\tnil\nfile:function.lua!\tnil\n42\nnil\tNotFound\nnil\tNotFound\n")
         .quiet();
+}
+
+#[test]
+fn files_can_be_called() {
+    let folder = Folder::with(&[
+        ("double.lua", "local n = ...\nreturn n * 2"),
+        ("fails.lua", "error(errors.new({ message = 'no', kind = 'Conflict' }))"),
+        (
+            "main.lua",
+            "local io, funcs = require('io'), require('funcs')\nio.print(funcs.call('./double.lua', \
+             21))\nio.print(funcs.new():call('./guest.wasm#compute', 6, \
+             7))\nio.print(funcs.async('./double.lua', 4):response():receive():data())\nfor _, file in ipairs({ \
+             './none.lua', './fails.lua', './guest.wasm#nothing', './x.txt' }) do\n  local value, err = \
+             funcs.call(file)\n  io.print(value, err:kind())\nend\n",
+        ),
+    ]);
+    folder.copy_in(&guest("compute"), "guest.wasm");
+    let shown = "42\tnil\n42\tnil\n8\nnil\tNotFound\nnil\tConflict\nnil\tInternal\nnil\tInvalid\n";
+    folder.wippy("run main.lua").run().code(0).stdout(shown).quiet();
+    folder
+        .wippy_args(&["repl", "-e", "funcs.call('./double.lua', 5)"])
+        .run()
+        .code(0)
+        .stdout("10\tnil\n");
 }
 
 #[test]

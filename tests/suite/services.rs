@@ -425,3 +425,55 @@ fn nothing_to_start_shows_the_service_to_add() {
         .code(3)
         .stderr_has("kind: process.service");
 }
+
+#[test]
+fn a_session_has_the_services_beside_it_and_stops_them() {
+    let server = "return function()\n  process.registry.register('server')\n  local events = process.events()\n  while true do\n    \
+                  local message = process.receive()\n    if message.type == 'CANCEL' then break end\n    \
+                  process.send(message.from, 'answer', message.value * 2)\n  end\n  end";
+    let folder = services(&[("server", server, AUTO)]);
+    let ask = "while not process.registry.lookup('server') do time.sleep('1ms') end process.send('server', 'question', \
+               21)";
+    folder
+        .wippy_args(&["-v", "repl", "-e", ask, "-e", "process.receive().value"])
+        .run()
+        .code(0)
+        .stdout("42\n")
+        .stderr_has("service stopped");
+    let mut pty = crate::pty::Pty::start(folder.wippy("repl"));
+    pty.sees("> ").keys(&format!("{ask}\r"));
+    pty.line("process.receive().value + 4200", "4242");
+    pty.sees("> ").keys(crate::pty::CTRL_D);
+    assert_eq!(pty.end().0, 0);
+}
+
+#[test]
+fn tests_have_no_services_but_those_that_they_start() {
+    let folder = services(&[("polite", POLITE, AUTO)]);
+    let test = "it('is alone', function() assert.equal(1, #process.list()) end)";
+    folder.write("tests/one_test.lua", test);
+    folder.wippy("test").run().code(0);
+}
+
+#[test]
+fn what_is_wrong_with_a_required_service_is_told_once() {
+    let folder = services(&[("polite", POLITE, AUTO)]);
+    let index = folder.read("src/_index.yaml");
+    folder.write(
+        "src/_index.yaml",
+        index
+            .replace(
+                "    kind: process.service\n",
+                "    kind: process.service\n    bogs: 1\n    hosts: x\n",
+            )
+            .replace("    host: processes\n", ""),
+    );
+    let outcome = folder
+        .wippy("run")
+        .run()
+        .code(3)
+        .stderr_has("the required service app:polite cannot be started");
+    let text = String::from_utf8_lossy(&outcome.stderr);
+    assert_eq!(text.matches("error[unknown-field]").count(), 1, "{outcome}");
+    folder.wippy("-s run").run().code(3).stderr_has("has no field `hosts`");
+}

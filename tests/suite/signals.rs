@@ -7,7 +7,7 @@ const POLITE: &str = "return function()\n  local events = process.events()\n  pr
 
 #[test]
 fn the_first_signal_cancels_and_sets_the_exit_code() {
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 143)] {
         let mut running = lua(POLITE).wippy("run main").start_open();
         running.until("ready");
         running.signal(signal);
@@ -17,6 +17,16 @@ fn the_first_signal_cancels_and_sets_the_exit_code() {
             .stdout("ready\nCANCEL\tscheduler shutdown\n")
             .quiet();
     }
+}
+
+#[test]
+fn a_hang_up_that_is_ignored_stops_nothing() {
+    let folder = lua("return function()\n  print('ready')\n  io.readline()\n  return 7\nend");
+    let mut running = folder.program("nohup", &["wippy", "run", "main"]).start_open();
+    running.until("ready");
+    running.signal("HUP");
+    drop(running.child.stdin.take());
+    running.wait().code(7);
 }
 
 #[test]

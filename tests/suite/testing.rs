@@ -127,6 +127,45 @@ fn a_crash_is_told_with_the_test_that_failed() {
 }
 
 #[test]
+fn a_crash_that_somebody_waited_for_is_told_too() {
+    let folder = suite(
+        "local bad = test.entry{kind = 'process.lua', name = 'bad', source = 'return function() error(\"crashed\") end'}
+        it('passes', function() process.exec(bad, nil) end)
+        it('monitors', function()
+            process.spawn_monitored(bad, nil)
+            local event = process.receive('20s')
+            assert.equal(42, event.value)
+        end)
+        it('waits for a guest', function()
+            local id = test.wat('(module (func (export \"traps\") unreachable))', 'traps')
+            local _, err = process.exec(id, nil)
+            error('because: ' .. tostring(err))
+        end)",
+    );
+    let found = folder.wippy("test --format json").run().code(1);
+    let tests: Vec<serde_json::Value> = String::from_utf8_lossy(&found.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let crash = |name: &str| {
+        let test = tests.iter().find(|test| test["path"][0] == name).expect("the test");
+        test["crashes"].as_array().expect("a list").clone()
+    };
+    assert_eq!(crash("passes").len(), 0, "{tests:?}");
+    for (name, entry, why) in [
+        ("monitors", "test:bad", "crashed"),
+        ("waits for a guest", "test:entry-", "unreachable"),
+    ] {
+        let crashes = crash(name);
+        let text = crashes.first().and_then(serde_json::Value::as_str).unwrap_or_default();
+        assert!(
+            crashes.len() == 1 && text.contains(entry) && text.contains(why),
+            "{name}: {crashes:?}"
+        );
+    }
+}
+
+#[test]
 fn modules_come_from_files_beside_the_test() {
     let folder = suite(
         "it('computes', function()
@@ -192,4 +231,15 @@ fn an_entry_that_is_a_test_hears_the_signal_too() {
     folder.wait_for("runs");
     running.signal("INT");
     running.wait().code(130).stdout_has("stopped before its end");
+}
+
+#[test]
+fn a_list_runs_nothing() {
+    let folder = crate::projects::project(
+        "  - name: all\n    kind: process.lua\n    meta: { command: { name: everything, use_case: test } }\n    source: return \
+         function() print('has run') return 7 end\n",
+    );
+    folder.wippy("test").run().code(7).stdout("has run\n");
+    let listed = folder.wippy("test --list").run().code(0).stdout_has("app:all");
+    assert!(!String::from_utf8_lossy(&listed.stdout).contains("has run"), "{listed}");
 }

@@ -119,3 +119,25 @@ fn a_field_can_be_set_for_one_run() {
         .stderr_has("no entry app:mian")
         .stderr_has("did you mean app:main?");
 }
+
+#[test]
+fn a_field_of_no_project_cannot_be_set() {
+    let folder = Folder::with(&[("ok.lua", "return 0")]);
+    folder
+        .wippy("-o a:b:c=d run ok.lua")
+        .run()
+        .code(3)
+        .stderr_has("no project here or in a folder above");
+}
+
+#[test]
+fn what_is_wrong_with_the_settings_is_told_by_whatever_runs() {
+    let folder = lua("return function() return 7 end");
+    folder.write(".wippy.yaml", "shutdown: { timeout: soon }\n");
+    folder.write("ok.lua", "return 8");
+    for (call, code) in [("run main", 7), ("run -x app:main", 7), ("run ok.lua", 8)] {
+        folder.wippy(call).run().code(code).stderr_has(".wippy.yaml:1:22");
+        folder.wippy(&format!("-s {call}")).run().code(code).quiet();
+    }
+    folder.wippy("check").run().code(3).stdout_has(".wippy.yaml:1:22");
+}

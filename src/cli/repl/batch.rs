@@ -1,9 +1,9 @@
-//! Texts of the command line in a session: `-e CODE`, a file, piped input. Each runs as a whole; the last one's results are the
-//! program's, as those of a script are.
+//! Texts of the command line in a session: `-e CODE`, a file, piped input. Each runs as a whole, but for the commands in it,
+//! which are lines of their own; the results of the last one are the program's, as those of a script are.
 
 use std::collections::VecDeque;
 use std::future::ready;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -13,25 +13,26 @@ use crate::cli::args::Repl;
 use crate::cli::console::Console;
 use crate::cli::failure::{Failure, code};
 use crate::cli::outcome::settle;
-use crate::cli::run::attend;
+use crate::cli::run::{attend, beside};
 use crate::cli::script;
 use crate::cli::signals::Signals;
 use crate::error::{Error, Frame};
 use crate::lock::lock;
-use crate::lua::compile::{Source, compile};
+use crate::lua::compile::{Source, bare, compile};
 use crate::lua::modules::repl::{Asked, Desk, Request};
 use crate::lua::syntax::input;
 use crate::process::Exit;
 use crate::runtime::Runtime;
 
-/// A text and where it comes from.
+/// A program or a command, and where it comes from.
 pub struct Text {
     text: String,
     /// As messages show it.
     name: String,
+    is_command: bool,
 }
 
-/// What the command line gives to run: the file, then every `-e`; without both what is piped in.
+/// What the command line gives to run: the file, then every `-e`; without one of these, what is piped in.
 ///
 /// # Errors
 /// Exit 3 for a text that cannot be read or is no Lua.
@@ -39,29 +40,30 @@ pub fn texts(args: &Repl) -> Result<Vec<Text>, Failure> {
     let mut texts = Vec::new();
     if let Some(file) = &args.file {
         let name = file.display().to_string();
-        let text = script::read(file, &name)?;
-        texts.push(Text { text, name });
+        add(&mut texts, &name, &script::read(file, &name)?);
     }
-    texts.extend(args.eval.iter().map(|code| Text {
-        text: code.clone(),
-        name: "-e".to_owned(),
-    }));
-    if texts.is_empty() {
-        texts.push(piped()?);
+    args.eval.iter().for_each(|code| add(&mut texts, "-e", code));
+    if args.eval.is_empty() && !std::io::stdin().is_terminal() {
+        add(&mut texts, "stdin", &piped()?);
     }
     texts.iter().try_for_each(check)?;
     Ok(texts)
 }
 
-fn piped() -> Result<Text, Failure> {
+/// Adds the parts of a text, each at the line where it stands.
+fn add(texts: &mut Vec<Text>, name: &str, text: &str) {
+    texts.extend(input::parts(bare(text)).into_iter().map(|part| Text {
+        text: "\n".repeat(part.above) + part.text,
+        name: name.to_owned(),
+        is_command: part.is_command,
+    }));
+}
+
+fn piped() -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let read = std::io::stdin().lock().read_to_end(&mut bytes);
     read.map_err(|error| unreadable(&format!("cannot read stdin: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| unreadable("stdin is not UTF-8 text"))?;
-    Ok(Text {
-        text,
-        name: "stdin".to_owned(),
-    })
+    String::from_utf8(bytes).map_err(|_| unreadable("stdin is not UTF-8 text"))
 }
 
 fn unreadable(message: &str) -> Failure {
@@ -70,7 +72,7 @@ fn unreadable(message: &str) -> Failure {
 
 /// Whether Lua would take it, before anything has run.
 fn check(text: &Text) -> Result<(), Failure> {
-    if is_command(&text.text) {
+    if text.is_command {
         return Ok(());
     }
     let program = input::as_expression(&text.text).unwrap_or_else(|| text.text.clone());
@@ -85,10 +87,6 @@ fn check(text: &Text) -> Result<(), Failure> {
     })
 }
 
-fn is_command(text: &str) -> bool {
-    text.trim_start().starts_with(':')
-}
-
 /// Runs them, to the program's exit code.
 ///
 /// # Errors
@@ -100,6 +98,7 @@ pub fn run(world: &World, texts: Vec<Text>, console: &Console) -> Result<u8, Fai
     });
     world.runtime.block_on(async {
         let mut signals = Signals::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))?;
+        beside(&world.runtime, &mut signals).await?;
         let process = world.start(desk)?;
         let (exit, stopped) = attend(&world.runtime, &process, &mut signals, console).await;
         settle(&process, &without_session(&exit), stopped, None, console)

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use super::screen::Screen;
 use super::{history, word};
 use crate::lua::modules::repl::Request;
-use crate::lua::syntax::input::{Input, classify};
+use crate::lua::syntax::input::{Input, classify, parts};
 use crate::system::terminal::{Stream, Terminal};
 
 /// How long a completion may take.
@@ -58,8 +58,12 @@ pub fn run(line: Line) -> rustyline::Result<()> {
         .history_ignore_space(true)
         .build();
     let mut editor = Editor::with_config(config)?;
-    let printer = editor.create_external_printer()?;
-    line.screen.deliver_through(printer)?;
+    match editor.create_external_printer() {
+        Ok(printer) => line.screen.deliver_through(printer)?,
+        // A terminal that draws nothing but text: lines are read as they are typed.
+        Err(ReadlineError::Errno(errno)) if errno as i32 == libc::ENOTTY => {}
+        Err(error) => return Err(error),
+    }
     line.terminal.set_detour(line.screen.clone());
     let keys = Rc::new(Keys {
         line,
@@ -95,7 +99,11 @@ impl Session {
         }
         while self.keys.is_asked() {
             match self.read() {
-                Some(text) => self.keys.send(Some(Request::Input(text))),
+                // Commands that were pasted with a program are inputs of their own.
+                Some(text) => parts(&text).iter().for_each(|part| {
+                    let text = part.text.trim_end_matches('\n');
+                    self.keys.send(Some(Request::Input(text.to_owned())));
+                }),
                 None => return self.keys.send(None),
             }
         }
@@ -111,8 +119,11 @@ impl Session {
                 println!();
             }
             let prompt = prompt((line.waiting)());
+            line.terminal.set_editing(line.screen.has_editor());
             let read = self.editor.readline(&prompt);
-            self.keys.line.screen.end();
+            let line = &self.keys.line;
+            line.terminal.set_editing(false);
+            line.screen.end();
             match read {
                 Ok(text) if text.trim().is_empty() => {}
                 Ok(text) => {
@@ -139,7 +150,8 @@ impl Session {
     }
 }
 
-/// `> `, with the number of items that wait in the mailbox.
+/// `> `, with the number of items that wait in the mailbox. It stands until the line is finished: the editor takes the prompt's
+/// width once, and has no way to be told of another.
 fn prompt(waiting: usize) -> String {
     match waiting {
         0 => "> ".to_owned(),

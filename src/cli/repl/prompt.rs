@@ -13,7 +13,7 @@ use super::reach::Reach;
 use super::screen::Screen;
 use crate::cli::console::Console;
 use crate::cli::failure::{Failure, code};
-use crate::cli::run::stop;
+use crate::cli::run::{beside, stop};
 use crate::cli::signals::{Signal, Signals};
 use crate::error::Error;
 use crate::lock::lock;
@@ -82,6 +82,7 @@ enum End {
 
 async fn converse(world: &World, desk: &Arc<Prompt>, mut failed: Failed, console: &Console) -> Result<u8, Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))?;
+    beside(&world.runtime, &mut signals).await?;
     let result = loop {
         desk.asked.store(false, Ordering::SeqCst);
         let process = world.start(desk.clone())?;

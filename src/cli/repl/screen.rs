@@ -18,6 +18,8 @@ pub struct Screen {
 }
 
 struct State {
+    /// There is a courier.
+    delivers: bool,
     editing: bool,
     parcel: Parcel,
     /// Nothing stands on the line where the cursor is.
@@ -35,6 +37,7 @@ impl Screen {
     pub fn new() -> Arc<Screen> {
         Arc::new(Screen {
             state: Mutex::new(State {
+                delivers: false,
                 editing: false,
                 parcel: Parcel::None,
                 fresh: true,
@@ -51,11 +54,16 @@ impl Screen {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A line is edited from now on. False when the cursor stands behind an unfinished line.
+    /// A line is read from now on; where nothing can be drawn above it, output goes its usual way meanwhile. False when the cursor stands behind an unfinished line.
     pub fn begin(&self) -> bool {
         let mut state = self.lock();
-        state.editing = true;
+        state.editing = state.delivers;
         std::mem::replace(&mut state.fresh, true)
+    }
+
+    /// Whether lines can be edited here, and not only be typed.
+    pub fn has_editor(&self) -> bool {
+        self.lock().delivers
     }
 
     /// The line is finished.
@@ -80,6 +88,7 @@ impl Screen {
                 screen.changed.notify_all();
             }
         })?;
+        self.lock().delivers = true;
         Ok(())
     }
 

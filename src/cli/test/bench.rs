@@ -16,6 +16,7 @@ use crate::json;
 use crate::lock::lock;
 use crate::log::{Level, Record, Sink};
 use crate::lua::modules::test::Bench;
+use crate::process::FAILED;
 use crate::project::{Override, Project};
 use crate::runtime::Declarations;
 use crate::system;
@@ -49,12 +50,21 @@ pub struct Records(Arc<Mutex<Vec<Record>>>);
 
 impl Sink for Records {
     fn record(&self, record: Record) {
+        if record.level < Level::Info && !is_crash(&record) {
+            return;
+        }
         lock(&self.0).push(record);
     }
 
-    fn enabled(&self, level: Level) -> bool {
-        level >= Level::Info
+    /// The record of a failure that somebody was told of is for debugging, and so is a failed test.
+    fn enabled(&self, _: Level) -> bool {
+        true
     }
+}
+
+/// Whether it tells of a process that failed, in words of the kernel's.
+fn is_crash(record: &Record) -> bool {
+    record.logger.is_empty() && record.message == FAILED && record.pid.is_some()
 }
 
 impl Records {
@@ -155,7 +165,9 @@ impl FileBench {
         let mut crashes = Vec::new();
         for record in self.records.take() {
             match record.level {
-                Level::Error => crashes.push(self.shortened(&record)),
+                // Whoever was told of it may have wanted it.
+                Level::Debug if report.status != Status::Failed => {}
+                Level::Error | Level::Debug => crashes.push(self.shortened(&record)),
                 _ => output.push_str(&format!("{}\n", self.shortened(&record))),
             }
         }

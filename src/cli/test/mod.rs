@@ -37,15 +37,16 @@ pub fn run(args: &args::Test, globals: &Globals, console: &Console) -> Result<u8
     let timeout = duration::parse(&args.timeout).ok().filter(|timeout| *timeout > 0);
     let timeout = timeout.ok_or_else(|| Failure::usage(format!("--timeout {}: expected a duration", args.timeout)))?;
     let project = open::find(globals)?;
-    let jobs = jobs(args, project.as_ref())?;
+    let mut jobs = jobs(args, project.as_ref())?;
     if jobs.is_empty()
         && let Some(entry) = project.as_ref().and_then(fallback)
         && args.paths.is_empty()
     {
-        let words = What::Program(vec![entry.id.as_str().into()]);
-        return super::program(args.watch, globals, console, || {
-            super::run::entry(Some(words.clone()), globals)
-        });
+        if args.list {
+            jobs.push(Job::Entry(entry));
+        } else {
+            return run_entry(&entry, args, globals, console);
+        }
     }
     let stop = Stop::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))?;
     if args.watch {
@@ -57,6 +58,14 @@ pub fn run(args: &args::Test, globals: &Globals, console: &Console) -> Result<u8
         Some(signal) => Ok(signal.code()),
         None => verdict(&summary, args),
     }
+}
+
+/// Runs the command that stands for the tests.
+fn run_entry(entry: &Entry, args: &args::Test, globals: &Globals, console: &Console) -> Result<u8, Failure> {
+    let words = What::Program(vec![entry.id.as_str().into()]);
+    super::program(args.watch, globals, console, || {
+        super::run::entry(Some(words.clone()), globals)
+    })
 }
 
 fn setting(

@@ -195,7 +195,7 @@ impl Watcher<'_> {
 
     fn tell_unstarted(&self, started: Result<(), Vec<Unstarted>>, runtime: &Runtime) {
         if let Err(unstarted) = started {
-            self.tell(&boot_failed(&unstarted, runtime, &runtime.registry()));
+            self.tell(&boot_failed(&unstarted, runtime, &runtime.registry(), &[]));
         }
     }
 

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use mlua::{Lua as Mlua, UserData, UserDataFields, UserDataMethods, Value as LuaValue};
 
 use super::raw::*;
-use super::spawn::executed;
+use super::spawn::{Runs, executed, is_file};
 use super::spawner::context_values;
 use super::waiting::{Woken, Work};
 use super::{Driver, Weight, future, mistake};
 use crate::error::Result;
+use crate::id::EntryId;
 use crate::lua::error::bad_argument;
 use crate::lua::host::{authorize, weigh};
 use crate::lua::modules::funcs::options;
 use crate::lua::modules::security::{actor_argument, scope_argument};
 use crate::lua::stack;
-use crate::process::{Call, Context, Options, Permission, Resolved, parse_target};
+use crate::process::{Call, Context, Options, Permission, Place, Resolved, Target, parse_target};
 
 /// Where the id stands on the stack: first, or behind an Executor.
 const PLAIN: c_int = 1;
@@ -98,13 +99,11 @@ impl Driver {
     unsafe fn read_call(&mut self, l: Lua, at: c_int, executor: Executor) -> Result<Call> {
         // SAFETY: inside `host`; a string, nil or nothing is at `at`.
         unsafe {
-            let id = parse_target(&String::from_utf8_lossy(bytes(l, at).unwrap_or_default()))?;
-            self.context.authorize(Permission::FuncsCall, &id)?;
-            let caller = self.process().clone();
-            let mut target = caller.kernel().programs().target(&id)?;
+            let mut target = self.target(&String::from_utf8_lossy(bytes(l, at).unwrap_or_default()))?;
             if let Resolved::Ready(program) = target.program {
                 target.program = Resolved::Ready(Ok(program?));
             }
+            let caller = self.process().clone();
             Ok(Call {
                 target,
                 args: stack::pack(l, self, at + 1, lua_gettop(l) - at)?,
@@ -113,6 +112,23 @@ impl Driver {
                 options: executor.options?,
             })
         }
+    }
+
+    /// What stands behind an id, or behind a file where files may be named: that becomes a process where a spawn without a host
+    /// starts one.
+    fn target(&self, written: &str) -> Result<Target> {
+        if self.is_free() && is_file(written) {
+            self.context.authorize(Permission::FuncsCall, written)?;
+            return Ok(Target {
+                id: EntryId::new("file", written.trim_start_matches("./")),
+                program: self.resolve(&Runs::File(written)),
+                place: Place::Host(self.context.own_host()?.id().clone()),
+                options: Options::default(),
+            });
+        }
+        let id = parse_target(written)?;
+        self.context.authorize(Permission::FuncsCall, &id)?;
+        self.process().kernel().programs().target(&id)
     }
 
     unsafe fn wait_for_call(&mut self, l: Lua, call: Call) -> Act {

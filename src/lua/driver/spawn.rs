@@ -78,7 +78,7 @@ fn missing(ties: Ties) -> Error {
 }
 
 /// Whether it names a file and not an entry.
-fn is_file(id: &str) -> bool {
+pub(super) fn is_file(id: &str) -> bool {
     id.starts_with("./")
 }
 
@@ -302,7 +302,7 @@ impl Driver {
         }
     }
 
-    fn is_free(&self) -> bool {
+    pub(super) fn is_free(&self) -> bool {
         self.context.is_free()
     }
 

@@ -14,6 +14,7 @@ use mlua::{Lua, MultiValue, Table};
 use crate::duration;
 use crate::error::{Error, Frame, Result};
 use crate::id::Pid;
+use crate::lua::compile::bare;
 use crate::lua::definitions;
 use crate::lua::driver;
 use crate::lua::host::{Call, context, raise, waiting};
@@ -79,7 +80,7 @@ const SESSION: Part = Part::new("repl", "session", include_str!("../../../lua/re
 pub fn open(lua: &Lua) -> mlua::Result<Table> {
     let native = native(lua)?;
     let show = SHOW.run(lua, ())?;
-    let complete = COMPLETE.run(lua, ())?;
+    let complete = COMPLETE.run(lua, &native)?;
     let commands = COMMANDS.run(lua, (&native, &show))?;
     SESSION.run(lua, (native, show, commands, complete))
 }
@@ -103,6 +104,7 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
         "help",
         lua.create_function(|_, name: String| Ok(definitions::find(&name)))?,
     )?;
+    native.set("methods", lua.create_function(|_, ()| Ok(definitions::methods()))?)?;
     native.set("now", lua.create_function(|_, ()| Ok(now()))?)?;
     native.set(
         "show_duration",
@@ -155,14 +157,15 @@ fn quit(lua: &Lua, (): ()) -> mlua::Result<()> {
     Ok(())
 }
 
-/// The program that an input means, and whether its values are to be shown.
+/// The program that an input means, and whether its values are to be shown. It may begin as a file may.
 fn prepare(lua: &Lua, text: mlua::LuaString) -> mlua::Result<MultiValue> {
     let Ok(text) = text.to_str() else {
         return Err(raise(Error::invalid("the input is not UTF-8 text")));
     };
-    let expression = input::as_expression(&text);
+    let text = bare(&text);
+    let expression = input::as_expression(text);
     let is_expression = expression.is_some();
-    let program = expression.unwrap_or_else(|| input::keep_locals(&text));
+    let program = expression.unwrap_or_else(|| input::keep_locals(text));
     mlua::IntoLuaMulti::into_lua_multi((program, is_expression), lua)
 }
 

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::grammar::{Fault, Parser};
-use super::lexer::Kind;
+use super::grammar::{Fault, Names, Parser};
+use super::lexer::{Kind, Token};
 
 /// A fault inside an annotation, in the style of Lua's own: `type expected near ')'`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,13 +65,35 @@ pub fn stop(source: &[u8]) -> Option<Stop> {
     parser.chunk().is_err().then(|| place(source, &parser))
 }
 
+/// Where a program uses the name of a declared type as a value, with that name. A name that the program gives a value
+/// somewhere, or that `known` says has one, is left out.
+pub fn types_as_values(source: &[u8], known: impl Fn(&str) -> bool) -> Vec<(String, Stop)> {
+    let mut parser = Parser::new(source);
+    parser.names = Some(Names::default());
+    if parser.chunk().is_err() {
+        return Vec::new();
+    }
+    let names = parser.names.take().unwrap_or_default();
+    let uses = names.values.into_iter().filter_map(|token| {
+        let text = parser.text_of(token);
+        let name = String::from_utf8_lossy(text);
+        let is_type = names.types.contains(text) && !names.bound.contains(text) && !known(&name);
+        is_type.then(|| (name.into_owned(), place_of(source, text, token)))
+    });
+    uses.collect()
+}
+
 fn place(source: &[u8], parser: &Parser<'_>) -> Stop {
-    let before = &source[..parser.token.start];
+    place_of(source, parser.text(), parser.token)
+}
+
+fn place_of(source: &[u8], text: &[u8], token: Token) -> Stop {
+    let before = &source[..token.start];
     let line_start = before
         .iter()
         .rposition(|b| matches!(b, b'\n' | b'\r'))
         .map_or(0, |at| at + 1);
-    let first_line = parser.text().split(|b| matches!(b, b'\n' | b'\r')).next();
+    let first_line = text.split(|b| matches!(b, b'\n' | b'\r')).next();
     Stop {
         line: number(ends_of_line(before) + 1),
         column: number(characters(&before[line_start..]) + 1),
@@ -121,6 +143,40 @@ fn number(count: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_type_is_no_value() {
+        let found = |text: &str| {
+            let uses = types_as_values(text.as_bytes(), |name| name == "string");
+            let shown = uses
+                .iter()
+                .map(|(name, at)| format!("{name} {}:{}", at.line, at.column));
+            shown.collect::<Vec<_>>().join(", ")
+        };
+        let declared = |text: &str| found(&format!("type Point = {{x: number}}\n{text}"));
+        for (text, expected) in [
+            ("local p = Point({x = 1})", "Point 2:11"),
+            ("if Point:is(p) then end", "Point 2:4"),
+            ("return {Point = Point, other = 1}", "Point 2:17"),
+            ("return Point.x + Point", "Point 2:8, Point 2:18"),
+            ("function Point.new() end", "Point 2:10"),
+            ("local p: Point = {x = 1} return p as Point", ""),
+            ("local function f(a: {Point}): typeof(Point) end", ""),
+            ("x.Point() y = {Point = 1} goto Point ::Point::", ""),
+            ("local Point = {} return Point", ""),
+            ("Point = {} return Point", ""),
+            ("a, Point = 1, 2 Point()", ""),
+            ("function Point() end Point()", ""),
+            ("local function f(Point) return Point end", ""),
+            ("for Point in pairs(t) do print(Point) end", ""),
+            ("return Point +", ""),
+        ] {
+            assert_eq!(declared(text), expected, "{text}");
+        }
+        assert_eq!(found("type string = number\nreturn string.rep"), "");
+        assert_eq!(found("return Point"), "");
+    }
+
     use mlua::Lua;
     use mlua::chunk::ChunkMode;
 

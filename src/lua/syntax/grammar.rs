@@ -5,6 +5,7 @@
 //! invariant: a program that Lua accepts is read to its end, with nothing blanked; `scope` questions (labels, constants,
 //! `break`) stay with Lua.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::lexer::{Kind, Lexer, Token};
@@ -34,6 +35,17 @@ pub(super) struct Local {
     pub bare: Option<usize>,
 }
 
+/// What the names of a text are, whatever their scope.
+#[derive(Default)]
+pub(super) struct Names<'a> {
+    /// Declared with `type`.
+    pub types: HashSet<&'a [u8]>,
+    /// Given a value somewhere.
+    pub bound: HashSet<&'a [u8]>,
+    /// Where a name begins an expression.
+    pub values: Vec<Token>,
+}
+
 pub(super) struct Parser<'a> {
     source: &'a [u8],
     lexer: Lexer<'a>,
@@ -46,6 +58,8 @@ pub(super) struct Parser<'a> {
     erased_end: usize,
     /// The top-level locals, for who asks: a text of a gigabyte has many.
     pub locals: Option<Vec<Local>>,
+    /// Who is what, for who asks.
+    pub names: Option<Names<'a>>,
     depth: usize,
     /// How many blocks are open; the top level is 0.
     blocks: usize,
@@ -68,6 +82,7 @@ impl<'a> Parser<'a> {
             erased: None,
             erased_end: 0,
             locals: None,
+            names: None,
             depth: 0,
             blocks: 0,
             tail: false,
@@ -184,6 +199,10 @@ impl<'a> Parser<'a> {
         let text = self.erased.get_or_insert_with(|| self.source.to_vec());
         blank(&mut text[start..self.before]);
         self.erased_end = self.before;
+        if let Some(names) = &mut self.names {
+            // A `typeof(x)` evaluates nothing.
+            while names.values.pop_if(|value| value.start >= start).is_some() {}
+        }
     }
 
     fn restore(&mut self, span: Range<usize>) {
@@ -201,6 +220,23 @@ impl<'a> Parser<'a> {
         let result = read(self);
         self.depth -= 1;
         result
+    }
+
+    /// The name at hand, or that one, has a value.
+    fn bind(&mut self, name: Token) {
+        let text = self.text_of(name);
+        if let Some(names) = &mut self.names
+            && name.kind == Kind::Name
+        {
+            names.bound.insert(text);
+        }
+    }
+
+    /// The name is read for its value.
+    fn evaluate(&mut self, name: Token) {
+        if let Some(names) = &mut self.names {
+            names.values.push(name);
+        }
     }
 
     // Statements
@@ -307,6 +343,7 @@ impl<'a> Parser<'a> {
     }
 
     fn typed_name(&mut self) -> Parse {
+        self.bind(self.token);
         self.expect(Kind::Name)?;
         self.annotation()
     }
@@ -319,7 +356,12 @@ impl<'a> Parser<'a> {
 
     fn function_statement(&mut self) -> Parse {
         self.advance();
+        let name = self.token;
         self.expect(Kind::Name)?;
+        match self.token.kind {
+            Kind::Dot | Kind::Colon => self.evaluate(name),
+            _ => self.bind(name),
+        }
         while self.take(Kind::Dot) {
             self.expect(Kind::Name)?;
         }
@@ -339,6 +381,7 @@ impl<'a> Parser<'a> {
         };
         if self.take(Kind::Function) {
             self.note(local);
+            self.bind(self.token);
             self.expect(Kind::Name)?;
             return self.function_body();
         }
@@ -363,6 +406,7 @@ impl<'a> Parser<'a> {
     /// Names with attributes and types; gives the end of the last name.
     fn local_names(&mut self, attributes: &mut Vec<Range<usize>>) -> Parse<usize> {
         loop {
+            self.bind(self.token);
             self.expect(Kind::Name)?;
             let end = self.before;
             self.attribute(attributes)?;
@@ -399,6 +443,10 @@ impl<'a> Parser<'a> {
     fn type_statement(&mut self) -> Parse {
         let start = self.token.start;
         self.advance();
+        let name = self.text();
+        if let Some(names) = &mut self.names {
+            names.types.insert(name);
+        }
         self.advance();
         self.type_parameters()?;
         self.annotated(Kind::Assign, "'=' expected")?;
@@ -409,15 +457,25 @@ impl<'a> Parser<'a> {
 
     fn expression_statement(&mut self) -> Parse {
         self.keep_apart();
-        let called = self.suffixed()?;
+        let called = self.target()?;
         if !self.at(Kind::Assign) && !self.at(Kind::Comma) {
             return self.plain(called);
         }
         while self.take(Kind::Comma) {
-            self.suffixed()?;
+            self.target()?;
         }
         self.expect(Kind::Assign)?;
         self.in_tail(true, Self::expressions)
+    }
+
+    /// What is called or assigned to.
+    fn target(&mut self) -> Parse<bool> {
+        let first = self.token;
+        let called = self.suffixed()?;
+        if self.before == first.end && matches!(self.token.kind, Kind::Assign | Kind::Comma) {
+            self.bind(first);
+        }
+        Ok(called)
     }
 
     /// A statement that begins with `(` would become a call of what stands before the erased text.
@@ -449,6 +507,7 @@ impl<'a> Parser<'a> {
             if self.take(Kind::Ellipsis) {
                 return self.annotation();
             }
+            self.bind(self.token);
             self.expect(Kind::Name)?;
             self.optional_mark();
             self.annotation()?;
@@ -584,7 +643,10 @@ impl<'a> Parser<'a> {
     /// A name or `(…)` with everything that may follow it; says whether it ends in a call.
     fn suffixed(&mut self) -> Parse<bool> {
         match self.token.kind {
-            Kind::Name => self.advance(),
+            Kind::Name => {
+                self.evaluate(self.token);
+                self.advance();
+            }
             Kind::LeftParen => self.enclosed(Kind::RightParen)?,
             _ => return Err(Fault::Plain),
         }

@@ -29,6 +29,53 @@ pub fn classify(text: &str) -> Input {
     }
 }
 
+/// A part of a text: a command, or a program between commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    pub text: &'a str,
+    /// How many lines of the whole are above it.
+    pub above: usize,
+    pub is_command: bool,
+}
+
+/// Takes a text apart. A command is a line that begins with a colon, where the lines before it are whole; a text that is a
+/// program as it stands has none, for a method call may begin a line too. What is blank is left out.
+pub fn parts(text: &str) -> Vec<Part<'_>> {
+    let part = |start: usize, end: usize, is_command| Part {
+        text: &text[start..end],
+        above: text[..start].matches('\n').count(),
+        is_command,
+    };
+    let mut parts = Vec::new();
+    let (mut begun, mut at) = (0, 0);
+    let lines = if classify(text) == Input::Complete { "" } else { text };
+    for line in lines.split_inclusive('\n') {
+        let before = &text[begun..at];
+        let is_blank = before.trim().is_empty();
+        if begins_command(line, is_blank) && (is_blank || classify(before) == Input::Complete) {
+            if !is_blank {
+                parts.push(part(begun, at, false));
+            }
+            begun = at + line.len();
+            parts.push(part(at, begun, true));
+        }
+        at += line.len();
+    }
+    if !text[begun..].trim().is_empty() {
+        parts.push(part(begun, text.len(), false));
+    }
+    parts
+}
+
+/// Whether a line is a command. Behind a program a name with arguments right behind it is the call of a method.
+fn begins_command(line: &str, first: bool) -> bool {
+    let Some(rest) = line.trim_start().strip_prefix(':') else {
+        return false;
+    };
+    let behind = rest.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+    behind.len() < rest.len() && (first || behind.is_empty() || behind.starts_with(char::is_whitespace))
+}
+
 /// The program that returns the values of an input made of expressions; `None` for statements.
 ///
 /// A call is both and counts as an expression. Columns of the first line move by the length of `return `.
@@ -255,6 +302,35 @@ mod tests {
         ];
         for (input, expected) in table {
             assert_eq!(as_expression(input).as_deref(), expected, "{input}");
+        }
+    }
+
+    #[test]
+    fn commands_are_lines_between_whole_programs() {
+        type Expected = &'static [(&'static str, usize, bool)];
+        let table: &[(&str, Expected)] = &[
+            ("", &[]),
+            ("x = 1\ny = 2", &[("x = 1\ny = 2", 0, false)]),
+            (":ps\nprint(1)\n", &[(":ps\n", 0, true), ("print(1)\n", 1, false)]),
+            ("\n x\n  :load a b", &[("\n x\n", 0, false), ("  :load a b", 2, true)]),
+            (":time(1)", &[(":time(1)", 0, true)]),
+            ("x = f\n:ps()", &[("x = f\n:ps()", 0, false)]),
+            ("x = f\n:ps 'a'", &[("x = f\n:ps 'a'", 0, false)]),
+            ("f(\n:ps\n)", &[("f(\n:ps\n)", 0, false)]),
+            ("x = [[\n:ps\n]]", &[("x = [[\n:ps\n]]", 0, false)]),
+            ("::here::", &[("::here::", 0, false)]),
+            ("x = = 1\n:ps", &[("x = = 1\n:ps", 0, false)]),
+            (
+                ":ps\n:ps\n\nx",
+                &[(":ps\n", 0, true), (":ps\n", 1, true), ("\nx", 2, false)],
+            ),
+        ];
+        for (text, expected) in table {
+            let found: Vec<_> = parts(text)
+                .iter()
+                .map(|part| (part.text, part.above, part.is_command))
+                .collect();
+            assert_eq!(found, *expected, "{text}");
         }
     }
 

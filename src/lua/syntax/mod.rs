@@ -17,6 +17,6 @@ pub mod input;
 pub mod lexer;
 mod types;
 
-pub use erase::{Stop, SyntaxError, erase, stop};
+pub use erase::{Stop, SyntaxError, erase, stop, types_as_values};
 pub use input::{Input, as_expression, classify, keep_locals};
 pub use lexer::{Kind, Lexer, Token};
