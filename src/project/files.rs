@@ -177,7 +177,14 @@ pub(super) fn inline(root: &Root, yaml: &Path, reference: &str) -> Result<Inline
         return Err(traversal());
     };
     let bytes = read_bounded(&real, LARGEST_INLINE).map_err(|error| unreadable(&error))?;
-    let text = String::from_utf8(bytes).map_err(|_| unreadable(&io::Error::other("not UTF-8 text")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let byte = error.as_bytes()[good.len()];
+        unreadable(&io::Error::other(format!(
+            "not UTF-8 text: line {line} has the byte 0x{byte:02x}"
+        )))
+    })?;
     Ok(Inlined {
         text,
         file: file.to_owned(),

@@ -694,19 +694,24 @@ fn without_grant(fields: &Fields<'_>, wasi: &Fields<'_>, imports: &[String]) {
         ("mounts", &[Grant::Filesystem], "wasi:filesystem"),
         ("network", &[Grant::Sockets, Grant::Http], "wasi:sockets"),
     ];
-    for (name, grants, wanted) in needs {
-        if !wasi.has(name) || grants.iter().any(|grant| has(*grant)) {
-            continue;
+    let is_missing =
+        |(name, grants, _): &(&str, &[Grant], &str)| wasi.has(name) && !grants.iter().any(|grant| has(*grant));
+    let missing: Vec<_> = needs.into_iter().filter(is_missing).collect();
+    // Whichever finding is read first, its line repairs all.
+    let mut all: Vec<&str> = imports.iter().map(String::as_str).collect();
+    for (_, _, wanted) in &missing {
+        if !all.contains(wanted) {
+            all.push(wanted);
         }
+    }
+    let help = format!("add to the entry: imports: [{}]", all.join(", "));
+    for (name, grants, _) in missing {
         let alternatives: Vec<String> = grants.iter().map(|grant| format!("`{}`", grant.name())).collect();
         let message = format!(
             "`wasi.{name}` has no effect without the grant {}",
             alternatives.join(" or ")
         );
-        let mut all: Vec<&str> = imports.iter().map(String::as_str).collect();
-        all.push(wanted);
-        let found = Diagnostic::new(Code::WasiWithoutGrant, message);
-        let found = found.help(format!("add to the entry: imports: [{}]", all.join(", ")));
+        let found = Diagnostic::new(Code::WasiWithoutGrant, message).help(help.clone());
         fields.reader.report_key(&wasi.steps(name), found);
     }
 }

@@ -62,7 +62,7 @@ fn lua(entry: &Entry) -> Vec<Diagnostic> {
         return Vec::new();
     };
     let mut source = Source {
-        text: &spec.source,
+        text: spec.source.as_bytes(),
         chunk: &spec.chunk,
         first_line: 1,
     };
@@ -99,7 +99,8 @@ fn in_entry(found: Diagnostic, entry: &Entry, first_line: u32) -> Diagnostic {
 fn types(source: &Source<'_>, imports: &[(String, EntryId)]) -> Vec<Diagnostic> {
     let text = bare(source.text);
     let known = |name: &str| definitions::is_global(name) || imports.iter().any(|(alias, _)| alias == name);
-    let uses = types_as_values(text.as_bytes(), known);
+    let uses = types_as_values(text, known);
+    let text = String::from_utf8_lossy(text);
     let finding = |(name, at): (String, Stop)| {
         let shown = text.lines().nth(at.line as usize - 1).unwrap_or_default();
         let line = source.first_line + at.line - 1;
@@ -116,10 +117,11 @@ pub(super) fn syntax(error: &Error, source: &Source<'_>) -> Diagnostic {
     let lead = format!("{}:{line}: ", source.chunk);
     let message = error.message().strip_prefix(&lead).unwrap_or(error.message());
     let text = without_mark(source.text);
-    let text = if text.starts_with('\x1b') { "" } else { text };
+    let text = if text.starts_with(b"\x1b") { b"" } else { text };
     let own_line = line.saturating_sub(source.first_line);
-    let shown = text.lines().nth(own_line as usize).unwrap_or_default();
-    let place = match stop(text.as_bytes()).filter(|stop| stop.line == own_line + 1) {
+    let shown = String::from_utf8_lossy(text);
+    let shown = shown.lines().nth(own_line as usize).unwrap_or_default();
+    let place = match stop(text).filter(|stop| stop.line == own_line + 1) {
         Some(stop) => Place::in_line(source.chunk, shown, line, stop.column, stop.length),
         None => Place::whole_line(source.chunk, shown, line.max(1)),
     };

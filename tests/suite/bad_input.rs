@@ -74,7 +74,8 @@ cases! {
     lua_of_many_operators: script(format!("print({}1)", "- ".repeat(100_000))) => 3, ["error[lua-syntax]"];
     lua_that_never_ends: script("--[==[ never") => 3, ["error[lua-syntax]", "script.lua:1"];
     lua_that_is_bytecode: script("\x1bLua") => 3, ["bytecode is not accepted"];
-    lua_that_is_not_utf8: script(b"print('\xff')") => 3, ["script.lua is not UTF-8 text"];
+    lua_that_is_not_utf8: script(b"-- caf\xe9\nprint('bytes', #'\xff')") => 0, ["bytes\t1"];
+    lua_that_is_not_utf8_and_no_lua: script(b"-- caf\xe9\nlocal '\xff'") => 3, ["error[lua-syntax]", "script.lua:2"];
     lua_of_zeros: script([0; 100]) => 3, ["error[lua-syntax]"];
     lua_without_anything: script("") => 0, [];
     lua_with_a_byte_order_mark: script("\u{feff}print('ok')") => 0, ["ok"];
