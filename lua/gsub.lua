@@ -1,5 +1,6 @@
 -- string.gsub where the replacement runs Lua code, so that it may wait, and where the search is hard, so that it can be
--- interrupted. The rule for empty matches is that of lstrlib.c: none directly behind the last match.
+-- interrupted. The rule for empty matches is that of lstrlib.c: none directly behind the last match. Errors have the place
+-- of whoever called string.gsub: the C function of that name is between.
 
 local find, sub, concat, type, error, expand = ...
 
@@ -13,9 +14,9 @@ local function expanded(repl, whole, ...)
 			elseif what == "0" or (what == "1" and #captures == 0) then
 				return whole
 			elseif not find(what, "%d") then
-				error("invalid use of '%' in replacement string", 0)
+				error("invalid use of '%' in replacement string", 8)
 			elseif captures[what + 0] == nil then
-				error("invalid capture index %" .. what .. " in replacement string", 0)
+				error("invalid capture index %" .. what .. " in replacement string", 8)
 			end
 			return captures[what + 0]
 		end)
@@ -38,7 +39,7 @@ local function replacement(s, repl, kind, from, to, first, ...)
 	end
 	local got = type(value)
 	if got ~= "string" and got ~= "number" then
-		error("invalid replacement value (a " .. got .. ")", 0)
+		error("invalid replacement value (a " .. got .. ")", 5)
 	end
 	return value
 end

@@ -1,8 +1,33 @@
 -- table.sort, so that a comparison may wait and a long sort can be interrupted.
 -- A merge sort of a copy: always n log n comparisons, and an error leaves the table as it was.
 
+local type, error, compare = ...
+
 local function less(a, b)
 	return a < b
+end
+
+-- The same for values of which some may have no order: that error is Lua's own, without a place in here.
+local function less_if_any(a, b)
+	local result = compare(a, b)
+	if result == nil then
+		return a < b
+	end
+	return result
+end
+
+-- The order of values that are all numbers or all strings needs no care.
+local function natural(a, n)
+	local kind = type(a[1])
+	if kind ~= "number" and kind ~= "string" then
+		return less_if_any
+	end
+	for i = 2, n do
+		if type(a[i]) ~= kind then
+			return less_if_any
+		end
+	end
+	return less
 end
 
 -- Sorts a[from .. to] by insertion.
@@ -33,13 +58,21 @@ end
 
 local RUN = 8
 
+-- As in ltablib.c.
+local MOST = 0x7fffffff
+
 return function(t, before)
-	before = before or less
 	local n = #t
+	if type(n) ~= "number" or n % 1 ~= 0 then
+		error("object length is not an integer", 3)
+	elseif n >= MOST then
+		error("bad argument #1 to 'sort' (array too big)", 3)
+	end
 	local a, b = {}, {}
 	for i = 1, n do
 		a[i] = t[i]
 	end
+	before = before or natural(a, n)
 	for from = 1, n, RUN do
 		insert(a, from, from + RUN - 1 < n and from + RUN - 1 or n, before)
 	end

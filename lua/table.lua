@@ -2,12 +2,56 @@
 -- they can be suspended and interrupted between two steps. Messages and checks are those of ltablib.c; level 3 is the
 -- caller of the C function that called these.
 
-local type, error, concat, most = ...
+local type, error, concat, unpack, most = ...
 
 local slow = {}
 
+-- The length of a table that may have an opinion of its own about it.
+local function length(t)
+	local n = #t
+	if type(n) ~= "number" or n % 1 ~= 0 then
+		error("object length is not an integer", 4)
+	end
+	return n
+end
+
+local function following(t, i)
+	i = i + 1
+	local value = t[i]
+	if value ~= nil then
+		return i, value
+	end
+end
+
+function slow.ipairs(t)
+	return following, t, 0
+end
+
+-- Values that a stack has room for.
+local VALUES = 1000000
+
+function slow.unpack(t, first, last)
+	last = last or length(t)
+	if first > last then
+		return
+	end
+	local count = last - first + 1
+	if count <= 0 or count >= VALUES then
+		error("too many results to unpack", 3)
+	end
+	local values = {}
+	for i = 1, count do
+		values[i] = t[first + i - 1]
+	end
+	return unpack(values, 1, count)
+end
+
+function slow.append(t, value)
+	t[length(t) + 1] = value
+end
+
 function slow.insert(t, pos, value)
-	local free = #t + 1
+	local free = length(t) + 1
 	if pos < 1 or pos > free then
 		error("bad argument #2 to 'insert' (position out of bounds)", 3)
 	end
@@ -18,7 +62,8 @@ function slow.insert(t, pos, value)
 end
 
 function slow.remove(t, pos)
-	local size = #t
+	local size = length(t)
+	pos = pos or size
 	if pos ~= size and (pos < 1 or pos > size + 1) then
 		error("bad argument #2 to 'remove' (position out of bounds)", 3)
 	end
@@ -54,7 +99,7 @@ end
 local PIECES = 4096
 
 function slow.concat(t, sep, first, last)
-	last = last or #t
+	last = last or length(t)
 	local out, joined, count = {}, {}, 0
 	for i = first, last do
 		local piece = t[i]

@@ -460,4 +460,4 @@ test_checks.has_no_error = test_checks.not_error
 test_checks.no_error = test_checks.not_error
 test_checks.is_error = test_checks.failure
 
-return { assert = assert_object, checks = test_checks, fail = fail, Failure = Failure }
+return { assert = assert_object, checks = test_checks, Failure = Failure }

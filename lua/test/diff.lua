@@ -137,6 +137,20 @@ local function condense(lines)
 	return out
 end
 
+-- Of long texts without the lines that both begin with, but for some: what differs may stand far down.
+local function from_difference(a, b)
+	if #a <= MAX_LINES and #b <= MAX_LINES then
+		return a, b
+	end
+	local equal = 0
+	while equal < #a and equal < #b and a[equal + 1] == b[equal + 1] do
+		equal = equal + 1
+	end
+	-- One more stands for all that are left out.
+	local first = math.max(equal - CONTEXT, 1)
+	return table.move(a, first, #a, 1, {}), table.move(b, first, #b, 1, {})
+end
+
 local function cut(lines)
 	if #lines <= MAX_LINES then
 		return lines
@@ -148,7 +162,7 @@ end
 
 -- The difference as lines: `- ` expected, `+ ` actual, two blanks before what is equal.
 function diff.lines(expected, actual)
-	local a, b = sides(expected, actual)
+	local a, b = from_difference(sides(expected, actual))
 	a, b = cut(a), cut(b)
 	if #a == 1 and #b == 1 then
 		if a[1] == b[1] then

@@ -282,6 +282,18 @@ local function emit_test(test, status, more)
 	native.emit(more)
 end
 
+-- A failure with one that came after it.
+local function and_then(failure, late)
+	if not late or (failure and late.pending) then
+		return failure
+	end
+	if not failure or failure.pending then
+		return late
+	end
+	failure.message = failure.message .. "\nthen in " .. late.where .. ": " .. late.message
+	return failure
+end
+
 -- Runs before_each, the test and after_each; the first failure is the test's, further ones are added to it.
 local function run_steps(test, timeout)
 	local blocks, failure, ready = blocks_around(test), nil, 0
@@ -295,14 +307,23 @@ local function run_steps(test, timeout)
 	failure = failure or step(test.fn, timeout)
 	for i = #blocks, 1, -1 do
 		local late = i <= ready + 1 and run_hooks(blocks[i], "after_each", timeout)
-		failure = failure or late or nil
+		failure = and_then(failure, late or nil)
 	end
 	return failure
 end
 
+-- Whether it was said that a test shall not run; if so it is told.
+local function is_put_off(test)
+	local is_off = test.pending or is_inside(test, "skip")
+	if is_off then
+		emit_test(test, "pending", { reason = test.pending or "not run" })
+	end
+	return is_off
+end
+
 local function run_test(test, options)
-	if test.pending or is_inside(test, "skip") then
-		return emit_test(test, "pending", { reason = test.pending or "not run" })
+	if is_put_off(test) then
+		return
 	end
 	local mark, started, replaced = native.mark(), native.now(), doubles.count()
 	local failure = run_steps(test, test.timeout or options.timeout)
@@ -317,7 +338,7 @@ end
 
 local function fail_all(block, failure)
 	each_test(block, function(test)
-		if test.selected then
+		if test.selected and not is_put_off(test) then
 			emit_test(test, "failed", { failure = failure, left = {}, took = 0 })
 		end
 	end)

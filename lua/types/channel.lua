@@ -56,7 +56,8 @@ function Channel:send(v) end
 ---@return boolean open false once it is closed and empty
 function Channel:receive() end
 
----Closes it: what it holds can still be received, sending raises. Closing again changes nothing.
+---Closes it: what it holds can still be received, sending raises. Closing again changes nothing. A channel of
+---`process.listen`, `process.inbox` or `process.events` holds nothing: what it would have shown goes to `process.receive`.
 function Channel:close() end
 
 ---A case for select: send this value.

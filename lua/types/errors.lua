@@ -46,7 +46,7 @@ local Error = {}
 
 ---The fields of `errors.new`.
 ---@class ErrorSpec
----@field message string
+---@field message string text: bytes that are not UTF-8 become U+FFFD
 ---@field kind? ErrorKind
 ---@field retryable? boolean
 ---@field details? table plain data

@@ -36,7 +36,7 @@ impl Checked {
 /// # Errors
 /// Exit 2 for an entry without a hash, 4 for one that does not exist, 1 when a file cannot be written.
 pub fn run(args: &Hash, globals: &Globals, console: &Console) -> Result<u8, Failure> {
-    let project = open::project(globals)?;
+    let project = open::to_show(globals, console)?;
     let checked: Vec<Checked> = chosen(&project, &args.ids)?
         .into_iter()
         .map(|entry| check(&project, entry))

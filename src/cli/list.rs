@@ -11,7 +11,7 @@ use crate::project::Project;
 use crate::system::terminal::Stream;
 
 pub fn run(as_json: bool, globals: &Globals, console: &Console) -> Result<u8, Failure> {
-    let project = open::project(globals)?;
+    let project = open::to_show(globals, console)?;
     let text = if as_json {
         to_json(&project)
     } else {

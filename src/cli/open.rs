@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::args::Globals;
+use super::console::Console;
 use super::failure::{Failure, code};
-use super::target;
+use super::{run, target};
 use crate::error::Error;
 use crate::id::EntryId;
 use crate::project::{self, Logger, Override, Project};
@@ -48,6 +49,21 @@ pub fn find(globals: &Globals) -> Result<Option<Project>, Failure> {
 pub fn load(globals: &Globals) -> Result<Option<Project>, Failure> {
     let overrides = overrides(globals)?;
     Ok(folder(globals)?.map(|folder| system::load(&folder, &overrides)))
+}
+
+/// The project for a command that shows what is in it.
+///
+/// # Errors
+/// As [`project`].
+pub fn to_show(globals: &Globals, console: &Console) -> Result<Project, Failure> {
+    let project = project(globals)?;
+    tell_unread(&project, globals, console);
+    Ok(project)
+}
+
+/// Says which files could not be read: what they hold is missing in whatever is shown.
+pub fn tell_unread(project: &Project, globals: &Globals, console: &Console) {
+    run::warn(&target::unread(project), globals, console);
 }
 
 /// What the command line says about fields of entries.

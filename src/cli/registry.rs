@@ -13,7 +13,7 @@ use crate::json;
 use crate::project::diagnostic::to_text;
 use crate::project::{Entry, Query};
 use crate::system::terminal::Stream;
-use crate::value::Table;
+use crate::value::{Table, Value};
 
 /// # Errors
 /// Exit 2 for what is no id, 3 without a project, 4 for an entry that does not exist.
@@ -41,7 +41,7 @@ fn query(kind: Option<&str>, namespace: Option<&str>) -> Result<Query, Failure> 
 }
 
 fn list(query: &Query, as_json: bool, globals: &Globals, console: &Console) -> Result<u8, Failure> {
-    let project = open::project(globals)?;
+    let project = open::to_show(globals, console)?;
     let found: Vec<&Entry> = project
         .registry
         .iter()
@@ -97,9 +97,17 @@ fn head(entry: &Entry) -> Json {
 /// The head, `meta` and `data`, as `registry.get` gives them.
 fn whole(entry: &Entry) -> Json {
     let mut whole = head(entry);
-    whole["meta"] = json::from(&entry.meta);
-    whole["data"] = json::from(&entry.data());
+    whole["meta"] = fields(&entry.meta);
+    whole["data"] = fields(&entry.data());
     whole
+}
+
+/// An empty table is a map without fields here.
+fn fields(value: &Value) -> Json {
+    match json::from(value) {
+        Json::Array(items) if items.is_empty() => json!({}),
+        other => other,
+    }
 }
 
 /// `src/_index.yaml:12`; empty for an entry that no file holds.

@@ -43,7 +43,7 @@ pub enum Source {
     Entry(Arc<Entry>),
     Script {
         path: PathBuf,
-        text: String,
+        text: Vec<u8>,
         /// Where it may `require` files from.
         folders: Vec<PathBuf>,
     },

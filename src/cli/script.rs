@@ -67,7 +67,7 @@ impl Surroundings {
 /// The script as something to run, with the project around it if there is one.
 ///
 /// # Errors
-/// Exit 3 for a file that cannot be read or is no text, exit 4 for a host that does not exist.
+/// Exit 3 for a file that cannot be read, exit 4 for a host that does not exist.
 pub fn job(name: String, words: Vec<String>, globals: &Globals) -> Result<Job, Failure> {
     let path = PathBuf::from(&name);
     let around = Surroundings::find(folder_of(&path), NAMESPACE, globals)?;
@@ -86,18 +86,14 @@ pub fn job(name: String, words: Vec<String>, globals: &Globals) -> Result<Job, F
     })
 }
 
-/// The text of a Lua file.
+/// What is in a Lua file.
 ///
 /// # Errors
-/// Exit 4 for a file that is not there, exit 3 for one that cannot be read or is no text.
-pub fn read(file: &Path, name: &str) -> Result<String, Failure> {
-    let bytes = std::fs::read(file).map_err(|error| match error.kind() {
+/// Exit 4 for a file that is not there, exit 3 for one that cannot be read.
+pub fn read(file: &Path, name: &str) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|error| match error.kind() {
         ErrorKind::NotFound => missing(name),
         _ => unreadable(name, &error),
-    })?;
-    String::from_utf8(bytes).map_err(|_| {
-        let error = Error::invalid(format!("{name} is not UTF-8 text"));
-        Failure::new(code::PROJECT, error)
     })
 }
 

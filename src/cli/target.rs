@@ -119,7 +119,7 @@ fn by_id(registry: &Registry, text: &str) -> Option<EntryId> {
 }
 
 /// Findings about whole files: what they would have held is not known.
-fn unread(project: &Project) -> Vec<Diagnostic> {
+pub fn unread(project: &Project) -> Vec<Diagnostic> {
     project
         .about_files()
         .filter(|found| found.is_error())

@@ -5,7 +5,7 @@
 //! strings too, and one that could reach a global by a computed name (`_G`, `_ENV`, `load`) opens everything.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Frame, Kind, Result};
@@ -16,7 +16,8 @@ use crate::lua::syntax::erase;
 /// A source text with its place.
 #[derive(Clone, Debug)]
 pub struct Source<'a> {
-    pub text: &'a str,
+    /// Bytes, as for Lua: what is not UTF-8 may stand in strings and comments.
+    pub text: &'a [u8],
     /// The file in which it stands, as messages show it.
     pub chunk: &'a str,
     /// The line of that file at which the text starts, from 1.
@@ -38,11 +39,75 @@ impl Chunk {
     pub fn opens_all(&self) -> bool {
         OPENS_ALL.iter().any(|word| self.words.contains(*word))
     }
+
+    /// Bytes that it takes, roughly.
+    fn weight(&self) -> usize {
+        const WORD: usize = 64;
+        let words: usize = self.words.iter().map(|word| WORD + word.len()).sum();
+        self.code.len() + words
+    }
 }
 
-/// Compiled texts by name and content.
+/// Compiled texts by name and content, as many as have room in [`MOST_KEPT`] bytes: those that were used last.
 #[derive(Default)]
-pub struct Cache(Mutex<HashMap<(String, u32, String), Chunk>>);
+pub struct Cache(Mutex<Kept>);
+
+/// Bytes of texts and what was made of them that a cache holds. A project whose files change all the time, and a script
+/// that spawns ever new files, must not fill the memory.
+const MOST_KEPT: usize = 64 << 20;
+
+/// Name, first line and text.
+type Key = (String, u32, Vec<u8>);
+
+#[derive(Default)]
+struct Kept {
+    chunks: HashMap<Arc<Key>, Used>,
+    /// By the moment of their last use.
+    order: BTreeMap<u64, Arc<Key>>,
+    moment: u64,
+    bytes: usize,
+}
+
+struct Used {
+    chunk: Chunk,
+    moment: u64,
+    bytes: usize,
+}
+
+impl Kept {
+    fn find(&mut self, key: &Key) -> Option<Chunk> {
+        let used = self.chunks.get_mut(key)?;
+        self.moment += 1;
+        if let Some(key) = self.order.remove(&used.moment) {
+            self.order.insert(self.moment, key);
+        }
+        used.moment = self.moment;
+        Some(used.chunk.clone())
+    }
+
+    fn keep(&mut self, key: Key, chunk: Chunk) {
+        let bytes = key.0.len() + key.2.len() + chunk.weight();
+        let key = Arc::new(key);
+        self.drop_one(&key);
+        self.moment += 1;
+        self.bytes += bytes;
+        self.order.insert(self.moment, key.clone());
+        let moment = self.moment;
+        self.chunks.insert(key, Used { chunk, moment, bytes });
+        while self.bytes > MOST_KEPT
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.drop_one(&oldest);
+        }
+    }
+
+    fn drop_one(&mut self, key: &Key) {
+        if let Some(used) = self.chunks.remove(key) {
+            self.order.remove(&used.moment);
+            self.bytes -= used.bytes;
+        }
+    }
+}
 
 impl Cache {
     /// The compiled text, from the cache if it was compiled before.
@@ -51,15 +116,15 @@ impl Cache {
     /// Invalid with Lua's message and a frame for the place, for a text with a syntax error and for bytecode.
     pub fn compile(&self, source: &Source<'_>) -> Result<Chunk> {
         let key = (source.chunk.to_owned(), source.first_line, source.text.to_owned());
-        if let Some(chunk) = self.entries().get(&key) {
-            return Ok(chunk.clone());
+        if let Some(chunk) = self.kept().find(&key) {
+            return Ok(chunk);
         }
         let chunk = compile(source)?;
-        self.entries().insert(key, chunk.clone());
+        self.kept().keep(key, chunk.clone());
         Ok(chunk)
     }
 
-    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<(String, u32, String), Chunk>> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         lock(&self.0)
     }
 }
@@ -70,7 +135,7 @@ impl Cache {
 /// As [`Cache::compile`].
 pub fn compile(source: &Source<'_>) -> Result<Chunk> {
     let above = source.first_line.saturating_sub(1);
-    let erased = erase(bare(source.text).as_bytes()).map_err(|mut fault| {
+    let erased = erase(bare(source.text)).map_err(|mut fault| {
         fault.line = fault.line.saturating_add(above);
         refused(source, &fault.in_chunk(source.chunk))
     })?;
@@ -83,17 +148,22 @@ pub fn compile(source: &Source<'_>) -> Result<Chunk> {
 }
 
 /// The text without the byte order mark that some editors begin a file with.
-pub fn without_mark(text: &str) -> &str {
-    text.strip_prefix('\u{feff}').unwrap_or(text)
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
 /// The text without a byte order mark and a `#!` line, whose end stays.
-pub fn bare(text: &str) -> &str {
+pub fn bare(text: &[u8]) -> &[u8] {
     let text = without_mark(text);
-    match text.strip_prefix("#!") {
-        Some(rest) => &rest[rest.find('\n').unwrap_or(rest.len())..],
+    match text.strip_prefix(b"#!") {
+        Some(rest) => &rest[rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())..],
         None => text,
     }
+}
+
+/// The same of a text that is UTF-8.
+pub fn bare_text(text: &str) -> &str {
+    &text[text.len() - bare(text.as_bytes()).len()..]
 }
 
 /// The text below that many lines: Lua counts from the start of what it reads. A file with thousands of inline sources has each of
@@ -106,7 +176,7 @@ fn moved_down(text: Cow<'_, [u8]>, lines: usize) -> Cow<'_, [u8]> {
 }
 
 fn refused(source: &Source<'_>, message: &str) -> Error {
-    if source.text.starts_with('\x1b') {
+    if source.text.starts_with(b"\x1b") {
         return Error::invalid(format!("{}: bytecode is not accepted, only Lua text", source.chunk));
     }
     let frame = Frame {
@@ -124,10 +194,10 @@ fn line_of(message: &str) -> u32 {
 }
 
 /// Every word of the text that could be a name.
-fn words(text: &str) -> BTreeSet<String> {
-    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-        .filter(|word| word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
-        .map(str::to_owned)
+fn words(text: &[u8]) -> BTreeSet<String> {
+    text.split(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'))
+        .filter(|word| word.first().is_some_and(|first| !first.is_ascii_digit()))
+        .map(|word| String::from_utf8_lossy(word).into_owned())
         .collect()
 }
 
@@ -137,7 +207,7 @@ mod tests {
 
     fn source(text: &str, first_line: u32) -> Source<'_> {
         Source {
-            text,
+            text: text.as_bytes(),
             chunk: "src/a.lua",
             first_line,
         }
@@ -182,6 +252,32 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_is_not_utf8_is_lua() {
+        let source = Source {
+            text: b"-- caf\xe9\nreturn '\xff'",
+            ..source("", 1)
+        };
+        assert!(compile(&source).is_ok());
+    }
+
+    #[test]
+    fn the_cache_drops_what_was_used_longest_ago() {
+        let cache = Cache::default();
+        let text = |number: usize| format!("return {number} --{}", "x".repeat(1 << 20));
+        let keep = |number| cache.compile(&source(&text(number), 1)).unwrap();
+        let first = keep(0);
+        for number in 1..100 {
+            keep(number);
+            let again = keep(0);
+            assert!(Arc::ptr_eq(&first.words, &again.words), "{number}");
+        }
+        let kept = cache.kept();
+        assert!(kept.bytes <= MOST_KEPT && kept.bytes > MOST_KEPT / 2, "{}", kept.bytes);
+        assert_eq!(kept.chunks.len(), kept.order.len());
+        assert!(kept.chunks.len() < 70);
+    }
+
+    #[test]
     fn bytecode_is_refused() {
         let error = compile(&source("\x1bLua", 1)).err().unwrap();
         assert_eq!(error.message(), "src/a.lua: bytecode is not accepted, only Lua text");
@@ -189,7 +285,7 @@ mod tests {
 
     #[test]
     fn words_are_found_in_strings_too() {
-        let words = words("local j = require(\"json\") -- math.pi\nx.y:z()");
+        let words = words(b"local j = require(\"json\") -- math.pi\nx.y:z()");
         for word in ["json", "math", "pi", "x", "y", "z", "require"] {
             assert!(words.contains(word), "{word}");
         }

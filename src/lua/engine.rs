@@ -109,7 +109,12 @@ impl LuaEngine {
     ///
     /// # Errors
     /// Invalid for a syntax error or bytecode.
-    pub fn script(self: &Arc<Self>, path: &Path, text: &str, folders: Vec<PathBuf>) -> Result<Arc<dyn Program>> {
+    pub fn script(
+        self: &Arc<Self>,
+        path: &Path,
+        text: impl AsRef<[u8]>,
+        folders: Vec<PathBuf>,
+    ) -> Result<Arc<dyn Program>> {
         self.script_within(path, text, folders, crate::project::Limits::default())
     }
 
@@ -120,7 +125,7 @@ impl LuaEngine {
     pub fn script_within(
         self: &Arc<Self>,
         path: &Path,
-        text: &str,
+        text: impl AsRef<[u8]>,
         folders: Vec<PathBuf>,
         limits: Limits,
     ) -> Result<Arc<dyn Program>> {
@@ -136,7 +141,7 @@ impl LuaEngine {
         self: &Arc<Self>,
         id: EntryId,
         path: &Path,
-        text: &str,
+        text: impl AsRef<[u8]>,
         folders: Vec<PathBuf>,
         limits: Limits,
     ) -> Result<Arc<dyn Program>> {
@@ -151,7 +156,7 @@ impl LuaEngine {
         self: &Arc<Self>,
         id: EntryId,
         path: &Path,
-        text: &str,
+        text: impl AsRef<[u8]>,
         folders: Vec<PathBuf>,
     ) -> Result<Arc<dyn Program>> {
         self.of_file(id, Main::File, path, text, folders, Limits::default())
@@ -162,7 +167,7 @@ impl LuaEngine {
         id: EntryId,
         main: Main,
         path: &Path,
-        text: &str,
+        text: impl AsRef<[u8]>,
         folders: Vec<PathBuf>,
         limits: Limits,
     ) -> Result<Arc<dyn Program>> {
@@ -175,7 +180,7 @@ impl LuaEngine {
             .filter(|module| *module != Module::Test)
             .collect();
         build.script(&Source {
-            text,
+            text: text.as_ref(),
             chunk: &chunk,
             first_line: 1,
         })?;
@@ -203,7 +208,7 @@ impl LuaEngine {
         let mut build = Build::new(self);
         build.declared = Module::PROVIDED.to_vec();
         build.script(&Source {
-            text: repl::MAIN,
+            text: repl::MAIN.as_bytes(),
             chunk: "[repl]/main",
             first_line: 1,
         })?;
@@ -232,7 +237,7 @@ impl LuaEngine {
     pub fn supervisor(self: &Arc<Self>, files: Option<Vec<PathBuf>>) -> Result<Arc<dyn Program>> {
         let mut build = Build::new(self);
         build.script(&Source {
-            text: supervisor::MAIN,
+            text: supervisor::MAIN.as_bytes(),
             chunk: "[supervisor]/main",
             first_line: 1,
         })?;
@@ -253,11 +258,11 @@ impl LuaEngine {
         }))
     }
 
-    fn compile(&self, spec: &LuaSpec) -> Result<Chunk> {
+    fn compile(&self, entry: &Entry, spec: &LuaSpec) -> Result<Chunk> {
         self.cache.compile(&Source {
-            text: &spec.source,
+            text: spec.source.as_bytes(),
             chunk: &spec.chunk,
-            first_line: spec.first_line,
+            first_line: entry.first_line(),
         })
     }
 }
@@ -321,7 +326,7 @@ impl<'a> Build<'a> {
             imports.push((alias.clone(), self.library(id)?));
         }
         self.open.pop();
-        let chunk = self.engine.compile(spec)?;
+        let chunk = self.engine.compile(entry, spec)?;
         self.declared.extend(declared(spec));
         self.add(&chunk, &imports);
         Ok(imports)

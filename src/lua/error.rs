@@ -116,6 +116,17 @@ pub fn bad_argument(position: usize, function: &str, expected: &str, got: &Value
     ))
 }
 
+/// The string that a function was given, as text.
+///
+/// # Errors
+/// Raises for everything else.
+pub fn text_argument(position: usize, function: &str, value: &Value) -> mlua::Result<String> {
+    match value {
+        Value::String(text) => Ok(text.to_string_lossy()),
+        other => Err(bad_argument(position, function, "string", other)),
+    }
+}
+
 /// What `type` calls it.
 pub fn type_name(value: &Value) -> &'static str {
     match value {

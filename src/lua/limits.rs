@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::neighbours::Bystander;
 use super::test_support::World;
 use crate::error::{Error, Kind};
+use crate::id::EntryId;
 use crate::process::{Cause, Context, Spawn};
+use crate::system::Volume;
 use crate::value::{Packed, Value};
 
 /// Ways of taking memory, each tried again and again.
@@ -137,6 +139,25 @@ fn texts_that_wait_for_their_check_count() {
         );
         let process = world.spawn(world.limited(&text, 4 << 20), &[]).unwrap();
         assert_eq!(world.end(&process).cause, cause, "{checks}");
+    }
+}
+
+#[test]
+fn what_waits_to_be_written_to_files_counts() {
+    let temp = tempfile::tempdir().unwrap();
+    let world = World::new();
+    let volume = Volume::ambient(EntryId::new("app", "data"), temp.path()).unwrap();
+    world.engine.system.volumes.add(volume);
+    for write in ["v:writefile('large', large)", "f:write(large)"] {
+        // Two copies at a time are too much, and of fifty two are on their way at some time.
+        let text = format!(
+            "local v, large, done = require('fs').get('app:data'), ('x'):rep(2 << 20), channel.new(50)
+            local f = v:open('opened', 'w')
+            for i = 1, 50 do coroutine.spawn(function() {write} done:send(true) end) end
+            for i = 1, 50 do done:receive() end"
+        );
+        let process = world.spawn(world.limited(&text, 5 << 20), &[]).unwrap();
+        assert_eq!(world.end(&process).cause, Cause::Limit, "{write}");
     }
 }
 

@@ -138,7 +138,17 @@ pub fn display(lua: &Lua, value: &LuaValue) -> mlua::Result<Vec<u8>> {
             let text = lua.coerce_string(value.clone())?;
             Ok(text.map(|text| text.as_bytes().to_vec()).unwrap_or_default())
         }
-        other => Ok(other.to_string()?.into_bytes()),
+        // mlua's own way takes UTF-8 alone.
+        other => {
+            // SAFETY: a protected call, on whose stack the value is.
+            let text: mlua::LuaString = unsafe {
+                lua.exec_raw(other, |l| {
+                    mlua::ffi::luaL_tolstring(l, 1, std::ptr::null_mut());
+                    mlua::ffi::lua_replace(l, 1);
+                })?
+            };
+            Ok(text.as_bytes().to_vec())
+        }
     }
 }
 

@@ -270,10 +270,7 @@ impl Kernel {
         if let Ok(pid) = Pid::parse(destination) {
             return Ok(pid);
         }
-        self.0
-            .names
-            .lookup(destination)
-            .ok_or_else(|| Error::not_found(format!("could not resolve '{destination}' as PID or registered name")))
+        self.0.names.lookup(destination).ok_or_else(|| unresolved(destination))
     }
 
     /// Registers a name for a living process; see [`Names`].
@@ -509,6 +506,11 @@ fn refusal(to: &Pid, refused: Refused, bound: Bound) -> Error {
             Error::new(Kind::LimitExceeded, message)
         }
     }
+}
+
+/// What a destination that names no process is refused with.
+pub fn unresolved(destination: &str) -> Error {
+    Error::not_found(format!("could not resolve '{destination}' as PID or registered name"))
 }
 
 fn not_found(pid: &Pid) -> Error {

@@ -112,7 +112,7 @@ pub use context::{Actor, Context, Scope};
 pub use control::{Process, State};
 pub use end::FAILED;
 pub use host::{Host, HostSpec, LeftCall};
-pub use kernel::{Kernel, KernelOptions};
+pub use kernel::{Kernel, KernelOptions, unresolved};
 pub use mailbox::{Bound, Event, EventKind, Mailbox, Message, Taken, Topic, Trail};
 pub use names::Names;
 pub use options::Options;

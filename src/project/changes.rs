@@ -55,19 +55,7 @@ fn says_the_same(one: &Entry, other: &Entry) -> bool {
         && one.lifecycle == other.lifecycle
         && one.references == other.references
         && one.node == other.node
-        && spec(one) == spec(other)
-}
-
-/// Without the line at which its source begins.
-fn spec(entry: &Entry) -> Spec {
-    match &entry.spec {
-        Spec::Lua(lua) => {
-            let mut lua = lua.clone();
-            lua.first_line = 1;
-            Spec::Lua(lua)
-        }
-        other => other.clone(),
-    }
+        && one.spec == other.spec
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::near::nearest;
 use super::place::Step;
 use super::schema;
 use crate::error::Kind;
-use crate::id::EntryId;
+use crate::id::{ById, EntryId};
 
 /// Why the folder of an `fs.directory` cannot be opened.
 pub fn folder_problem(entry: &Entry, spec: &DirectorySpec, error: &io::Error) -> Diagnostic {
@@ -32,26 +32,23 @@ pub fn folder_problem(entry: &Entry, spec: &DirectorySpec, error: &io::Error) ->
 
 /// Looks at all entries together: references, circles, names that must be unique, hosts.
 pub(super) fn together(drafts: &mut [Draft]) {
-    references(drafts);
-    circles(drafts);
-    aliases(drafts);
+    let index: Index = drafts
+        .iter()
+        .enumerate()
+        .map(|(at, draft)| (draft.id.clone(), at))
+        .collect();
+    references(drafts, &index);
+    circles(drafts, &index);
+    aliases(drafts, &index);
     public_names(drafts);
     commands(drafts);
-    hashes(drafts);
+    hashes(drafts, &index);
 }
 
 /// References of one entry that are looked at.
 const LARGEST: usize = 10_000;
 
-type Index = HashMap<EntryId, usize>;
-
-fn index(drafts: &[Draft]) -> Index {
-    drafts
-        .iter()
-        .enumerate()
-        .map(|(at, draft)| (draft.id.clone(), at))
-        .collect()
-}
+type Index = ById<usize>;
 
 /// What a reference in that role may name.
 fn fits(role: Role, kind: &str) -> bool {
@@ -80,8 +77,7 @@ fn not_there(role: Role, id: &EntryId) -> String {
     }
 }
 
-fn references(drafts: &mut [Draft]) {
-    let index = index(drafts);
+fn references(drafts: &mut [Draft], index: &Index) {
     let mut found = Vec::new();
     // Each one looks at every entry.
     let mut suggestions = 300_000 / drafts.len().max(1);
@@ -123,9 +119,11 @@ fn similar(id: &EntryId, role: Role, drafts: &[Draft]) -> String {
     near.map_or_else(String::new, |near| format!("did you mean `{near}`?"))
 }
 
+/// A circle of more entries is told without its way.
+const LONGEST_WAY: usize = 100;
+
 /// Entries that need each other in a circle, each for itself an error.
-fn circles(drafts: &mut [Draft]) {
-    let index = index(drafts);
+fn circles(drafts: &mut [Draft], index: &Index) {
     for (roles, what) in [
         (&[Role::Import][..], "import cycle"),
         (&[Role::Storage], "storage cycle"),
@@ -134,13 +132,72 @@ fn circles(drafts: &mut [Draft]) {
             "cycle of required services",
         ),
     ] {
-        let edges: Vec<Vec<usize>> = drafts.iter().map(|draft| targets(draft, roles, &index)).collect();
+        let mut edges: Vec<Vec<usize>> = drafts.iter().map(|draft| targets(draft, roles, index)).collect();
+        let groups = mutual(&edges);
+        // What leads out of a group leads into no circle.
+        for (at, targets) in edges.iter_mut().enumerate() {
+            targets.retain(|target| groups[*target] == groups[at]);
+        }
+        let mut sizes = vec![0_usize; drafts.len()];
+        groups.iter().for_each(|group| sizes[*group] += 1);
         for at in 0..drafts.len() {
-            if let Some(path) = way_back(at, &edges) {
-                report_circle(drafts, &path, roles, what);
+            let Some(next) = edges[at].first() else { continue };
+            let way = match sizes[groups[at]] <= LONGEST_WAY {
+                true => way_back(at, &edges),
+                false => None,
+            };
+            match way {
+                Some(path) => {
+                    let names: Vec<&str> = path.iter().map(|at| drafts[*at].id.as_str()).collect();
+                    let message = format!("{what}: {}", names.join(" -> "));
+                    report_circle(drafts, [at, path[1]], roles, message);
+                }
+                None => {
+                    let message = format!("{what} of {} entries: {}", sizes[groups[at]], drafts[at].id);
+                    report_circle(drafts, [at, *next], roles, message);
+                }
             }
         }
     }
+}
+
+/// For each node the number of its group: of those that lead to each other, which is the node alone where none does.
+/// Tarjan's algorithm, with a stack of its own because chains may be long.
+fn mutual(edges: &[Vec<usize>]) -> Vec<usize> {
+    const NEW: usize = usize::MAX;
+    let (mut order, mut low, mut group) = (vec![NEW; edges.len()], vec![0; edges.len()], vec![NEW; edges.len()]);
+    let (mut seen, mut open) = (0, Vec::new());
+    for root in 0..edges.len() {
+        if order[root] != NEW {
+            continue;
+        }
+        let mut path = vec![(root, 0)];
+        while let Some((node, next)) = path.last_mut() {
+            let (node, edge) = (*node, *next);
+            *next += 1;
+            if edge == 0 {
+                (order[node], low[node]) = (seen, seen);
+                seen += 1;
+                open.push(node);
+            }
+            match edges[node].get(edge) {
+                Some(target) if order[*target] == NEW => path.push((*target, 0)),
+                Some(target) if group[*target] == NEW => low[node] = low[node].min(order[*target]),
+                Some(_) => {}
+                None => {
+                    path.pop();
+                    if let Some((above, _)) = path.last() {
+                        low[*above] = low[*above].min(low[node]);
+                    }
+                    if low[node] == order[node] {
+                        let first = open.iter().rposition(|member| *member == node).unwrap_or(0);
+                        open.drain(first..).for_each(|member| group[member] = node);
+                    }
+                }
+            }
+        }
+    }
+    group
 }
 
 fn targets(draft: &Draft, roles: &[Role], index: &Index) -> Vec<usize> {
@@ -179,10 +236,9 @@ fn way_back(start: usize, edges: &[Vec<usize>]) -> Option<Vec<usize>> {
     None
 }
 
-fn report_circle(drafts: &mut [Draft], path: &[usize], roles: &[Role], what: &str) {
-    let names: Vec<&str> = path.iter().map(|at| drafts[*at].id.as_str()).collect();
-    let message = format!("{what}: {}", names.join(" -> "));
-    let (start, next) = (path[0], drafts[path[1]].id.clone());
+/// At the reference by which the first of the two names the second.
+fn report_circle(drafts: &mut [Draft], [start, next]: [usize; 2], roles: &[Role], message: String) {
+    let next = drafts[next].id.clone();
     let named = |reference: &&Reference| reference.id == next && roles.contains(&reference.role);
     let steps = drafts[start]
         .references
@@ -193,15 +249,15 @@ fn report_circle(drafts: &mut [Draft], path: &[usize], roles: &[Role], what: &st
 }
 
 /// One alias may mean only one thing within a state, over all the libraries it loads.
-fn aliases(drafts: &mut [Draft]) {
-    let index = index(drafts);
-    for at in 0..drafts.len() {
+fn aliases(drafts: &mut [Draft], index: &Index) {
+    let suspects = ambiguous(drafts, index);
+    for at in (0..drafts.len()).filter(|at| suspects[*at]) {
         // In a circle every alias leads everywhere; that was said.
         let is_in_circle = drafts[at].problems.iter().any(|found| found.code == Code::Cycle);
         if is_in_circle {
             continue;
         }
-        if let Some(message) = alias_conflict(at, drafts, &index) {
+        if let Some(message) = alias_conflict(at, drafts, index) {
             drafts[at].report_key(&["imports".into()], Diagnostic::new(Code::BadValue, message));
         }
     }
@@ -212,6 +268,37 @@ fn imports(draft: &Draft) -> &[(String, EntryId)] {
         Spec::Lua(spec) => &spec.imports,
         _ => &[],
     }
+}
+
+/// Which entries reach an alias that means different things in the project: no other one can be in conflict.
+fn ambiguous(drafts: &[Draft], index: &Index) -> Vec<bool> {
+    let mut meanings: HashMap<&str, &EntryId> = HashMap::new();
+    let mut unclear: HashSet<&str> = HashSet::new();
+    for (alias, id) in drafts.iter().flat_map(imports) {
+        if *meanings.entry(alias).or_insert(id) != id {
+            unclear.insert(alias);
+        }
+    }
+    let mut importers: Vec<Vec<usize>> = vec![Vec::new(); drafts.len()];
+    let (mut reached, mut open) = (vec![false; drafts.len()], Vec::new());
+    for (at, draft) in drafts.iter().enumerate() {
+        for (alias, id) in imports(draft) {
+            if let Some(target) = index.get(id) {
+                importers[*target].push(at);
+            }
+            if unclear.contains(alias.as_str()) && !std::mem::replace(&mut reached[at], true) {
+                open.push(at);
+            }
+        }
+    }
+    while let Some(at) = open.pop() {
+        for importer in &importers[at] {
+            if !std::mem::replace(&mut reached[*importer], true) {
+                open.push(*importer);
+            }
+        }
+    }
+    reached
 }
 
 fn alias_conflict(start: usize, drafts: &[Draft], index: &Index) -> Option<String> {
@@ -299,8 +386,7 @@ pub fn missing_host(command: &str, missing: &[&str]) -> Diagnostic {
 
 /// Hashes that were never filled in, with the real one where the file is there, and wrong ones of entries that are broken
 /// otherwise too: no engine gets as far as to compare them, and a wrong hash is what is told first.
-fn hashes(drafts: &mut [Draft]) {
-    let index = index(drafts);
+fn hashes(drafts: &mut [Draft], index: &Index) {
     for at in 0..drafts.len() {
         let Spec::Wasm(WasmSpec {
             source: WasmSource::File { fs, path, hash },

@@ -413,7 +413,7 @@ pub fn harmless(text: &str) -> String {
 }
 
 /// The text as one line that can be shown anywhere.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c == '\n' { ' ' } else { visible(c) }).collect()
 }
 

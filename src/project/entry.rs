@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use super::diagnostic::{Code, Diagnostic, Place};
 use super::load::Origin;
+use super::place::Step;
 use super::yaml::Node;
 use crate::backoff::Backoff;
 use crate::id::EntryId;
 use crate::value::Value;
 
 /// One entry of the project.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     pub id: EntryId,
     /// As written: `process.lua`, or a kind nobody knows.
@@ -82,12 +83,26 @@ impl Entry {
         }
     }
 
+    /// Where its Lua stands, if that is inline: in the file that its chunk is named after.
+    fn inline(&self, lua: &LuaSpec) -> Option<&Origin> {
+        self.origin.as_ref().filter(|origin| *origin.source.file == *lua.chunk)
+    }
+
+    /// The line of the chunk's file at which its Lua starts: 1 unless it is inline, or no Lua. Found when it is asked for: to know
+    /// it takes a second look at the whole file.
+    pub fn first_line(&self) -> u32 {
+        let inline = self.lua().and_then(|lua| self.inline(lua));
+        inline.map_or(1, |origin| {
+            let path = origin.path_to(&[Step::from("source")]);
+            origin.source.first_line(origin.document, &path)
+        })
+    }
+
     /// A place in the source of a Lua entry, whose line is counted in the file that its chunk is named after, as it stands
     /// in that file; the whole line where it is written differently there. None for other kinds.
     pub fn place_in_source(&self, place: &Place) -> Option<Place> {
         let spec = self.lua()?;
-        let inline = self.origin.as_ref().filter(|origin| *origin.source.file == *spec.chunk);
-        let text = inline.map_or(&spec.source, |origin| &origin.source.text);
+        let text = self.inline(spec).map_or(&spec.source, |origin| &origin.source.text);
         let shown = text
             .lines()
             .nth(place.line.saturating_sub(1) as usize)
@@ -182,8 +197,6 @@ pub struct LuaSpec {
     pub source: Arc<str>,
     /// File relative to the project, `src/main.lua`; for inline source the YAML file.
     pub chunk: String,
-    /// Line of that file at which the source starts: 1 unless it is inline.
-    pub first_line: u32,
     /// Function to call; `main` unless set, empty for a library.
     pub method: String,
     /// Declared modules, those that are not provided included.
@@ -202,7 +215,6 @@ impl LuaSpec {
             kind,
             source: source.into(),
             chunk: "main.lua".to_owned(),
-            first_line: 1,
             method: "main".to_owned(),
             modules: Vec::new(),
             imports: Vec::new(),

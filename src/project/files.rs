@@ -177,7 +177,14 @@ pub(super) fn inline(root: &Root, yaml: &Path, reference: &str) -> Result<Inline
         return Err(traversal());
     };
     let bytes = read_bounded(&real, LARGEST_INLINE).map_err(|error| unreadable(&error))?;
-    let text = String::from_utf8(bytes).map_err(|_| unreadable(&io::Error::other("not UTF-8 text")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let byte = error.as_bytes()[good.len()];
+        unreadable(&io::Error::other(format!(
+            "not UTF-8 text: line {line} has the byte 0x{byte:02x}"
+        )))
+    })?;
     Ok(Inlined {
         text,
         file: file.to_owned(),
@@ -212,6 +219,17 @@ fn has_entry_file(folder: &Path) -> bool {
         .any(|path| is_entry_file(&path))
 }
 
+/// Whether a line is a key `namespace` at top level with a plain word behind it.
+fn names_namespace(line: &str) -> bool {
+    let word = line.strip_prefix("namespace:").map(str::trim).unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    // Some of YAML's versions take these for something else than texts.
+    let is_other = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
+        .iter()
+        .any(|other| word.eq_ignore_ascii_case(other));
+    word.starts_with(|c: char| c.is_ascii_alphabetic()) && word.chars().all(is_plain) && !is_other
+}
+
 fn is_entry_file(path: &Path) -> bool {
     let text = read_bounded(path, LARGEST_YAML)
         .ok()
@@ -219,6 +237,10 @@ fn is_entry_file(path: &Path) -> bool {
     let Some(text) = text.filter(|text| text.contains("namespace")) else {
         return false;
     };
+    // A file of thousands of entries need not be read as a whole to see what it is.
+    if !is_json(path) && text.lines().any(names_namespace) {
+        return true;
+    }
     match yaml::parse(&text, is_json(path)) {
         Ok(documents) => documents
             .iter()

@@ -166,7 +166,7 @@ impl Decoder<'_> {
     fn lua(&mut self, kind: LuaKind) -> LuaSpec {
         let fields = self.fields;
         let source = fields.required("source");
-        let (chunk, first_line) = self.chunk();
+        let chunk = self.chunk();
         let method = match kind {
             LuaKind::Library => "".into(),
             LuaKind::Function => fields.required("method"),
@@ -184,7 +184,6 @@ impl Decoder<'_> {
             kind,
             source,
             chunk,
-            first_line,
             method: method.to_string(),
             modules,
             imports,
@@ -193,17 +192,12 @@ impl Decoder<'_> {
         }
     }
 
-    /// What the chunk is called and the line at which it starts.
-    fn chunk(&self) -> (String, u32) {
-        if let Some(file) = &self.around.source_file {
-            return (file.clone(), 1);
+    /// What the chunk is called: the file in which the source stands.
+    fn chunk(&self) -> String {
+        match &self.around.source_file {
+            Some(file) => file.clone(),
+            None => self.fields.reader.origin.source.file.to_string(),
         }
-        let origin = self.fields.reader.origin;
-        let steps = origin.path_to(&self.fields.steps("source"));
-        (
-            origin.source.file.to_string(),
-            origin.source.first_line(origin.document, &steps),
-        )
     }
 
     fn modules(&self) -> Vec<String> {
@@ -700,19 +694,24 @@ fn without_grant(fields: &Fields<'_>, wasi: &Fields<'_>, imports: &[String]) {
         ("mounts", &[Grant::Filesystem], "wasi:filesystem"),
         ("network", &[Grant::Sockets, Grant::Http], "wasi:sockets"),
     ];
-    for (name, grants, wanted) in needs {
-        if !wasi.has(name) || grants.iter().any(|grant| has(*grant)) {
-            continue;
+    let is_missing =
+        |(name, grants, _): &(&str, &[Grant], &str)| wasi.has(name) && !grants.iter().any(|grant| has(*grant));
+    let missing: Vec<_> = needs.into_iter().filter(is_missing).collect();
+    // Whichever finding is read first, its line repairs all.
+    let mut all: Vec<&str> = imports.iter().map(String::as_str).collect();
+    for (_, _, wanted) in &missing {
+        if !all.contains(wanted) {
+            all.push(wanted);
         }
+    }
+    let help = format!("add to the entry: imports: [{}]", all.join(", "));
+    for (name, grants, _) in missing {
         let alternatives: Vec<String> = grants.iter().map(|grant| format!("`{}`", grant.name())).collect();
         let message = format!(
             "`wasi.{name}` has no effect without the grant {}",
             alternatives.join(" or ")
         );
-        let mut all: Vec<&str> = imports.iter().map(String::as_str).collect();
-        all.push(wanted);
-        let found = Diagnostic::new(Code::WasiWithoutGrant, message);
-        let found = found.help(format!("add to the entry: imports: [{}]", all.join(", ")));
+        let found = Diagnostic::new(Code::WasiWithoutGrant, message).help(help.clone());
         fields.reader.report_key(&wasi.steps(name), found);
     }
 }

@@ -4,7 +4,8 @@
 //! or a list of maps whose own fields are known; what is in the others its [`Shape`] says. A field that decoding reads
 //! must be listed here, or using it would be reported. [`json_schema`](super::json_schema) says the same to editors.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use super::diagnostic::{Code, Diagnostic, Severity};
 use super::entry::{Density, Transport};
@@ -310,28 +311,50 @@ pub(super) fn find_unknown(reader: &Reader<'_>, kind: &str, entry: &Map) {
     if kind == "registry.entry" {
         return;
     }
-    let Some(fields) = fields(kind) else { return };
-    let known: Vec<&str> = fields.iter().map(|field| field.path).chain(COMMON).collect();
-    let search = Search {
-        reader,
-        kind,
-        known: &known,
-    };
+    let Some(known) = KNOWN.get(kind) else { return };
+    let search = Search { reader, kind, known };
     search.map(entry, "", &mut Vec::new());
+}
+
+/// The fields of a kind as the search needs them.
+struct Known {
+    paths: Vec<&'static str>,
+    /// The names directly below a prefix (`""`, `limits.`, `wasi.env[].`); none where anything goes.
+    below: HashMap<&'static str, Vec<&'static str>>,
+}
+
+static KNOWN: LazyLock<HashMap<&'static str, Known>> = LazyLock::new(|| {
+    let of = |kind| Known::new(fields(kind).into_iter().flatten().map(|field| field.path));
+    kinds().map(|kind| (kind, of(kind))).collect()
+});
+
+impl Known {
+    fn new(fields: impl Iterator<Item = &'static str>) -> Known {
+        let paths: Vec<&str> = fields.chain(COMMON).collect();
+        let mut below: HashMap<&str, Vec<&str>> = HashMap::new();
+        for path in &paths {
+            for start in std::iter::once(0).chain(path.match_indices('.').map(|(at, _)| at + 1)) {
+                let (prefix, rest) = path.split_at(start);
+                let names = below.entry(prefix).or_default();
+                let name = first_name(rest);
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        Known { paths, below }
+    }
 }
 
 struct Search<'a> {
     reader: &'a Reader<'a>,
     kind: &'a str,
-    known: &'a [&'static str],
+    known: &'a Known,
 }
 
 impl Search<'_> {
-    /// The names known directly below a prefix (`""`, `limits.`, `wasi.env[].`); empty where anything goes.
-    fn below(&self, prefix: &str) -> Vec<&'static str> {
-        let mut seen = HashSet::new();
-        let rests = self.known.iter().filter_map(|path| path.strip_prefix(prefix));
-        rests.map(first_name).filter(|name| seen.insert(*name)).collect()
+    fn below(&self, prefix: &str) -> &[&'static str] {
+        self.known.below.get(prefix).map_or(&[], Vec::as_slice)
     }
 
     fn map(&self, map: &Map, prefix: &str, steps: &mut Vec<Step>) {
@@ -341,22 +364,26 @@ impl Search<'_> {
         for (key, node) in &map.pairs {
             steps.push(Step::Key(key.text.clone()));
             if names.contains(&&*key.text) {
-                self.enter(node, &format!("{prefix}{}", key.text), steps);
+                self.enter(node, prefix, &key.text, steps);
             } else if !free {
-                self.unknown(&key.text, prefix, &names, map, steps);
+                self.unknown(&key.text, prefix, names, map, steps);
             }
             steps.pop();
         }
     }
 
-    fn enter(&self, node: &Node, path: &str, steps: &mut Vec<Step>) {
+    fn enter(&self, node: &Node, prefix: &str, key: &str, steps: &mut Vec<Step>) {
         match node {
-            Node::Map(map) => self.map(map, &format!("{path}."), steps),
-            Node::List(items) if !self.below(&format!("{path}[].")).is_empty() => {
+            Node::Map(map) => self.map(map, &format!("{prefix}{key}."), steps),
+            Node::List(items) => {
+                let prefix = format!("{prefix}{key}[].");
+                if self.below(&prefix).is_empty() {
+                    return;
+                }
                 for (at, item) in items.iter().enumerate() {
                     steps.push(Step::Index(at));
                     if let Node::Map(map) = item {
-                        self.map(map, &format!("{path}[]."), steps);
+                        self.map(map, &prefix, steps);
                     }
                     steps.pop();
                 }
@@ -401,7 +428,7 @@ impl Search<'_> {
         if COMMON.contains(&key) {
             return None;
         }
-        let mut groups = self.known.iter().flat_map(|path| {
+        let mut groups = self.known.paths.iter().flat_map(|path| {
             let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
             ends.map(|end| path[..end].trim_end_matches("[]"))
         });

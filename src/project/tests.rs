@@ -107,11 +107,10 @@ entries:
         .map(|(command, _)| command.name.as_str())
         .collect();
     assert_eq!(names, ["compute", "demo"]);
-    let Spec::Lua(main) = &project.registry.usable(&id("myns:main")).unwrap().spec.clone() else {
-        panic!()
-    };
+    let entry = project.registry.usable(&id("myns:main")).unwrap();
+    let Spec::Lua(main) = &entry.spec else { panic!() };
     assert_eq!(
-        (&*main.source, main.chunk.as_str(), main.first_line),
+        (&*main.source, main.chunk.as_str(), entry.first_line()),
         ("return 1\n", "src/main.lua", 1)
     );
     assert_eq!((main.limits.max_memory, main.modules.len()), (1 << 30, 2));
@@ -732,7 +731,10 @@ entries:
     let Spec::Lua(spec) = &entry("app:m").spec else {
         panic!()
     };
-    assert_eq!((spec.chunk.as_str(), spec.first_line), ("src/sub/a.yaml", 13));
+    assert_eq!(
+        (spec.chunk.as_str(), entry("app:m").first_line()),
+        ("src/sub/a.yaml", 13)
+    );
 }
 
 #[test]
@@ -764,14 +766,12 @@ fn inline_source_points_into_the_yaml() {
         "src/a.yaml",
         "namespace: app\nentries:\n  - name: m\n    kind: process.lua\n    source: |\n\n      local x = 1\n      return x\n",
     )]);
-    let Spec::Lua(spec) = &project.registry.get(&id("app:m")).unwrap().spec else {
-        panic!()
-    };
+    let entry = project.registry.get(&id("app:m")).unwrap();
+    let Spec::Lua(spec) = &entry.spec else { panic!() };
     assert_eq!(
-        (&*spec.source, spec.chunk.as_str(), spec.first_line),
+        (&*spec.source, spec.chunk.as_str(), entry.first_line()),
         ("\nlocal x = 1\nreturn x\n", "src/a.yaml", 6)
     );
-    let entry = project.registry.get(&id("app:m")).unwrap();
     let found = Place::in_line("src/a.yaml", "return x", 8, 8, 1);
     let place = entry.place_in_source(&found).unwrap();
     assert_eq!(
@@ -1037,4 +1037,36 @@ entries:
             .get("k29999")
             .is_some()
     );
+}
+
+#[test]
+fn every_entry_of_a_large_ring_is_an_error_and_what_leads_into_it_is_not() {
+    let library = |number: u32, next: u32| {
+        format!("- {{name: l{number}, kind: library.lua, source: x, imports: {{n{number}: l{next}}}}}\n")
+    };
+    let ring: String = (0..150).map(|number| library(number, (number + 1) % 150)).collect();
+    let text = format!("namespace: app\nentries:\n{ring}{}", library(150, 0));
+    let (_temp, project) = project(&[("src/a.yaml", &text)]);
+    let found = findings(&project);
+    assert_eq!(found.len(), 150);
+    assert_eq!(
+        found[149],
+        "error cycle src/a.yaml:152:62 import cycle of 150 entries: app:l149"
+    );
+}
+
+#[test]
+fn a_file_is_known_for_an_entry_file_by_its_namespace() {
+    for (text, expected) in [
+        ("namespace: app\nentries: []\n", true),
+        ("# first\nnamespace: 'my app'\n", true),
+        ("namespace: true\n", false),
+        ("namespace: 1\n", false),
+        ("other:\n  namespace: app\n", false),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("some.yaml"), text).unwrap();
+        let found = super::find(folder.path()) == folder.path().canonicalize().ok();
+        assert_eq!(found, expected, "{text}");
+    }
 }

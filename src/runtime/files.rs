@@ -93,8 +93,7 @@ impl Files {
     }
 
     fn script(&self, folders: Vec<PathBuf>, folder: &Path, name: &Name<'_>) -> Result<Arc<dyn Program>> {
-        let text = String::from_utf8(read(folder, name)?)
-            .map_err(|_| Error::invalid(format!("{} is not UTF-8 text", name.path)))?;
+        let text = read(folder, name)?;
         let id = EntryId::new(NAMESPACE, name.path);
         self.lua.file(id, Path::new(name.path), &text, folders)
     }

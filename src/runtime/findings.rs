@@ -61,19 +61,20 @@ fn lua(entry: &Entry) -> Vec<Diagnostic> {
     let Some(spec) = entry.lua() else {
         return Vec::new();
     };
-    let source = Source {
-        text: &spec.source,
+    let mut source = Source {
+        text: spec.source.as_bytes(),
         chunk: &spec.chunk,
-        first_line: spec.first_line,
+        first_line: 1,
     };
     // Only a fault needs its line, which Lua finds by going through all the lines above.
-    let from_one = compile(&Source {
-        first_line: 1,
-        ..source.clone()
-    });
-    let found = match from_one {
-        Ok(_) => types(&source, &spec.imports),
-        Err(_) => compile(&source)
+    let is_lua = compile(&source).is_ok();
+    if is_lua && types(&source, &spec.imports).is_empty() {
+        return Vec::new();
+    }
+    source.first_line = entry.first_line();
+    let found = match is_lua {
+        true => types(&source, &spec.imports),
+        false => compile(&source)
             .err()
             .map(|error| syntax(&error, &source))
             .into_iter()
@@ -81,7 +82,7 @@ fn lua(entry: &Entry) -> Vec<Diagnostic> {
     };
     found
         .into_iter()
-        .map(|found| in_entry(found.about(&entry.id), entry, spec.first_line))
+        .map(|found| in_entry(found.about(&entry.id), entry, source.first_line))
         .collect()
 }
 
@@ -98,7 +99,8 @@ fn in_entry(found: Diagnostic, entry: &Entry, first_line: u32) -> Diagnostic {
 fn types(source: &Source<'_>, imports: &[(String, EntryId)]) -> Vec<Diagnostic> {
     let text = bare(source.text);
     let known = |name: &str| definitions::is_global(name) || imports.iter().any(|(alias, _)| alias == name);
-    let uses = types_as_values(text.as_bytes(), known);
+    let uses = types_as_values(text, known);
+    let text = String::from_utf8_lossy(text);
     let finding = |(name, at): (String, Stop)| {
         let shown = text.lines().nth(at.line as usize - 1).unwrap_or_default();
         let line = source.first_line + at.line - 1;
@@ -115,10 +117,11 @@ pub(super) fn syntax(error: &Error, source: &Source<'_>) -> Diagnostic {
     let lead = format!("{}:{line}: ", source.chunk);
     let message = error.message().strip_prefix(&lead).unwrap_or(error.message());
     let text = without_mark(source.text);
-    let text = if text.starts_with('\x1b') { "" } else { text };
+    let text = if text.starts_with(b"\x1b") { b"" } else { text };
     let own_line = line.saturating_sub(source.first_line);
-    let shown = text.lines().nth(own_line as usize).unwrap_or_default();
-    let place = match stop(text.as_bytes()).filter(|stop| stop.line == own_line + 1) {
+    let shown = String::from_utf8_lossy(text);
+    let shown = shown.lines().nth(own_line as usize).unwrap_or_default();
+    let place = match stop(text).filter(|stop| stop.line == own_line + 1) {
         Some(stop) => Place::in_line(source.chunk, shown, line, stop.column, stop.length),
         None => Place::whole_line(source.chunk, shown, line.max(1)),
     };

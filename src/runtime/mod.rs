@@ -210,7 +210,7 @@ impl Runtime {
     ///
     /// # Errors
     /// Invalid for a syntax error or bytecode.
-    pub fn script(&self, path: &Path, text: &str, folders: Vec<PathBuf>) -> Result<Arc<dyn Program>> {
+    pub fn script(&self, path: &Path, text: &[u8], folders: Vec<PathBuf>) -> Result<Arc<dyn Program>> {
         self.engines.lua.script(path, text, folders)
     }
 
@@ -228,7 +228,7 @@ impl Runtime {
     }
 
     /// Why a script is no Lua, at its place.
-    pub fn script_finding(error: &Error, path: &Path, text: &str) -> Diagnostic {
+    pub fn script_finding(error: &Error, path: &Path, text: &[u8]) -> Diagnostic {
         let chunk = path.display().to_string();
         findings::syntax(
             error,

@@ -123,4 +123,57 @@ describe("coroutines", function()
 		local _, err = process.exec(id, nil)
 		assert.matches("stray", tostring(err), 1, true)
 	end)
+
+	it("may wait in metamethods that ipairs, table.unpack, insert and remove call", function()
+		local function nap(...)
+			time.sleep("1ms")
+			return ...
+		end
+		local kept = { "a", "b" }
+		local slow = setmetatable({}, {
+			__index = function(_, key)
+				return nap(kept[key])
+			end,
+			__newindex = function(_, key, value)
+				nap()
+				kept[key] = value
+			end,
+			__len = function()
+				return nap(#kept)
+			end,
+		})
+		local got = {}
+		for i, value in ipairs(slow) do
+			got[i] = value
+		end
+		assert.same({ "a", "b" }, got)
+		assert.same({ "a", "b" }, { table.unpack(slow) })
+		assert.same({ "b" }, { unpack(slow, 2, 3) })
+		assert.equal(0, select("#", unpack(slow, 2, 1)))
+		table.insert(slow, "c")
+		table.insert(slow, 1, "z")
+		assert.same({ "z", "a", "b", "c" }, kept)
+		assert.equal("c", table.remove(slow))
+		assert.equal("z", table.remove(slow, 1))
+		assert.same({ "a", "b" }, kept)
+		assert.error_matches(function()
+			table.unpack(slow, 1, 100000000)
+		end, "coroutine_test.lua:%d+: too many results to unpack")
+		assert.error_matches(function()
+			table.insert(setmetatable({}, { __len = function() return "many" end }), 1)
+		end, "coroutine_test.lua:%d+: object length is not an integer")
+	end)
+
+	it("that fail are closed, and raise what closing raised", function()
+		local ok, err = pcall(coroutine.wrap(function()
+			local guard <close> = setmetatable({}, {
+				__close = function(_, first)
+					error("second after " .. first, 0)
+				end,
+			})
+			error("first", 0)
+		end))
+		assert.is_false(ok)
+		assert.matches("second after first", err, 1, true)
+	end)
 end)

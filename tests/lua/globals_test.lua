@@ -73,4 +73,43 @@ describe("the globals", function()
 		assert.near(0.7853981, math.atan2(1, 1), 1e-6)
 		assert.same({}, table.create(10, 2))
 	end)
+
+	it("show what __tostring gives", function()
+		local seven = setmetatable({}, { __tostring = function() return 7 end })
+		assert.equal("7", tostring(seven))
+		assert.is_string(tostring(seven))
+		assert.equal("7%7", string.format("%s%%%s", seven, 7))
+		assert.equal("a 7 %d 7", string.format("%s %s %%d %s", "a", seven, seven))
+	end)
+
+	it("replace as Lua does", function()
+		local function b()
+			return "b"
+		end
+		assert.same({ "bba", 2 }, { ("aaa"):gsub("a", b, "2") })
+		assert.same({ "bba", 2 }, { ("aaa"):gsub("a", b, 2.0) })
+		assert.same({ "aaa", 0 }, { ("aaa"):gsub("c)", b) })
+	end)
+
+	it("blame the line that made the mistake", function()
+		local function raised(text)
+			return select(2, pcall(load(text, "=case")))
+		end
+		for text, wanted in pairs({
+			["string.gsub('abc', '%', function() end)"] = "case:1: malformed pattern (ends with '%')",
+			["string.gsub('abc', '.', function() return {} end)"] = "case:1: invalid replacement value (a table)",
+			["string.gsub('a )', ')', function() end)"] = "case:1: invalid pattern capture",
+			["string.gsub('abc', '.', error)"] = "a",
+			["table.sort({ 1, 'x' })"] = "attempt to compare string with number",
+			["table.sort({ {}, {} })"] = "attempt to compare two table values",
+			["table.sort(setmetatable({}, { __len = function() return math.maxinteger end }))"] = "case:1: bad argument #1 to 'sort' (array too big)",
+		}) do
+			assert.equal(wanted, raised(text), text)
+		end
+		local names = { "b", "a", "c" }
+		table.sort(names)
+		assert.same({ "a", "b", "c" }, names)
+		local mixed = setmetatable({}, { __lt = function() return false end })
+		table.sort({ mixed, mixed, 1 })
+	end)
 end)

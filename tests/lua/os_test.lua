@@ -24,4 +24,20 @@ describe("os", function()
 		local t = os.date("*t", 1700000000)
 		assert.equal(1700000000, os.time(t))
 	end)
+
+	it("takes for fields what Lua takes", function()
+		local at = os.time({ year = 2024, month = 3, day = 1 })
+		assert.equal(at, os.time({ year = "2024", month = "3", day = 1.0 }))
+		for field, text in pairs({
+			year = "field 'year' is not an integer",
+			month = "field 'month' is not an integer",
+		}) do
+			assert.error_matches(function() os.time({ [field] = 5.5 }) end, text)
+			assert.error_matches(function() os.time({ [field] = 1e20 }) end, text)
+			assert.error_matches(function() os.time({ [field] = "much" }) end, text)
+			assert.error_matches(function() os.time({ [field] = {} }) end, text)
+		end
+		assert.error_matches(function() os.time({ year = math.mininteger }) end, "field 'year' is out%-of%-bound")
+		assert.error_matches(function() os.time({ day = 1 << 40 }) end, "field 'day' is out%-of%-bound")
+	end)
 end)

@@ -90,6 +90,17 @@ values are not the same
 		)
 	end)
 
+	it("shows what differs far down in a long text", function()
+		local lines = {}
+		for i = 1, 1000 do
+			lines[i] = "line " .. i
+		end
+		local expected = table.concat(lines, "\n")
+		lines[900] = "another"
+		local text = failure_of(assert.equal, expected, table.concat(lines, "\n"))
+		assert.matches("…\n  line 897\n  line 898\n  line 899\n- line 900\n+ another\n  line 901", text, 1, true)
+	end)
+
 	it("survives cycles", function()
 		local a, b = {}, {}
 		a.me, b.me = a, b

@@ -154,4 +154,10 @@ describe("waiting", function()
 			open = still
 		end
 	end)
+
+	it("takes one duration when a timer is set anew", function()
+		local timer = time.timer("1h")
+		assert.is_true(timer:reset("1ms", "1h"))
+		assert.is_userdata((timer:channel():receive()))
+	end)
 end)

@@ -62,6 +62,7 @@ cases! {
         ["warning[unknown-kind]: unknown kind `registry.xxx"];
     ten_thousand_entries_are_checked: check(&many()) => 0, ["10002 entries checked: 0 errors"];
     ten_thousand_entries_are_loaded: many().wippy("run c7777").run() => 0, ["number 7777"];
+    a_chain_of_twenty_thousand_imports: check(&chain(20_000)) => 0, ["20003 entries checked: 0 errors"];
     a_lock_file_that_is_broken: check(&file("wippy.lock", "{")) => 3, ["error[yaml-syntax]", "wippy.lock"];
     a_configuration_that_is_broken: check(&file(".wippy.yaml", "a: [")) => 3, ["error[yaml-syntax]", ".wippy.yaml"];
 
@@ -73,7 +74,8 @@ cases! {
     lua_of_many_operators: script(format!("print({}1)", "- ".repeat(100_000))) => 3, ["error[lua-syntax]"];
     lua_that_never_ends: script("--[==[ never") => 3, ["error[lua-syntax]", "script.lua:1"];
     lua_that_is_bytecode: script("\x1bLua") => 3, ["bytecode is not accepted"];
-    lua_that_is_not_utf8: script(b"print('\xff')") => 3, ["script.lua is not UTF-8 text"];
+    lua_that_is_not_utf8: script(b"-- caf\xe9\nprint('bytes', #'\xff')") => 0, ["bytes\t1"];
+    lua_that_is_not_utf8_and_no_lua: script(b"-- caf\xe9\nlocal '\xff'") => 3, ["error[lua-syntax]", "script.lua:2"];
     lua_of_zeros: script([0; 100]) => 3, ["error[lua-syntax]"];
     lua_without_anything: script("") => 0, [];
     lua_with_a_byte_order_mark: script("\u{feff}print('ok')") => 0, ["ok"];
@@ -213,6 +215,21 @@ fn linked(to: &str, path: &str) -> Folder {
     let folder = project("");
     symlink(to, folder.path().join(path)).expect("a symlink");
     folder
+}
+
+/// A command, and that many libraries, each of which imports the next one.
+fn chain(count: u32) -> Folder {
+    let library = |number: u32| {
+        let next = number + 1;
+        let imports = match next < count {
+            true => format!("    imports: {{ next{number}: l{next} }}\n"),
+            false => String::new(),
+        };
+        format!("  - name: l{number}\n    kind: library.lua\n    source: return {number}\n{imports}")
+    };
+    let main = "  - name: main\n    kind: process.lua\n    meta: { command: { name: main } }\n    imports: { first: l0 }\n    \
+                source: return function() print('the first of', require('first')) end\n";
+    project(&((0..count).map(library).collect::<String>() + main))
 }
 
 fn many() -> Folder {

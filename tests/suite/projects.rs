@@ -226,6 +226,22 @@ fn ten_thousand_entries_are_checked() {
     outcome.stdout_has("src/_index.yaml:39999:14");
 }
 
+#[test]
+fn what_could_not_be_read_is_told_beside_what_is_shown() {
+    let folder = lua("return function() end");
+    folder.write("src/broken.yaml", "namespace: more\nentries: [\n");
+    folder.write("tests/a_test.lua", "it('passes', function() end)");
+    for words in ["run list", "registry list", "hash", "test", "types"] {
+        folder
+            .wippy(words)
+            .run()
+            .code(0)
+            .stderr_has("error[yaml-syntax]")
+            .stderr_has("src/broken.yaml:");
+    }
+    folder.wippy("-s run list").run().code(0).quiet();
+}
+
 /// A command that shows kind, message and the codes of the diagnostics of an error.
 const SHOWS: &str = "local function show(_, err)\n  local codes = {}\n  for _, found in ipairs((err:details() or {}).diagnostics or {}) do \
                      codes[#codes + 1] = found.code end\n  io.print(err:kind(), err:message(), table.concat(codes, ' \

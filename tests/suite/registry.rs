@@ -111,3 +111,13 @@ fn what_is_wrong_with_an_entry_is_told_beside_it() {
         .code(3)
         .stderr_has("no project");
 }
+
+#[test]
+fn an_entry_that_says_nothing_more_has_empty_maps() {
+    let folder = Folder::with(&[("src/a.yaml", "namespace: app\nname: bare\nkind: registry.entry\n")]);
+    folder
+        .wippy("registry show app:bare")
+        .run()
+        .code(0)
+        .stdout_has("\nmeta: {}\ndata: {}\n");
+}

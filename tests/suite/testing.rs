@@ -82,6 +82,32 @@ fn a_shuffled_order_is_repeated_by_its_seed() {
 }
 
 #[test]
+fn a_failure_after_the_failure_is_told_too() {
+    let text = "after_each(function() error('late', 0) end) it('fails', function() error('first', 0) end)";
+    suite(text)
+        .wippy("test")
+        .run()
+        .code(1)
+        .stdout_has("first\n")
+        .stdout_has("then in after_each: late");
+}
+
+#[test]
+fn before_all_fails_no_test_that_would_not_run() {
+    let text = "describe('all', function()
+        before_all(function() error('no', 0) end)
+        it('runs', function() end)
+        pending('comes later')
+        describe.skip('not now', function() it('waits', function() end) end)
+    end)";
+    suite(text)
+        .wippy("test")
+        .run()
+        .code(1)
+        .stdout_has("0 passed, 1 failed, 2 pending");
+}
+
+#[test]
 fn files_do_not_see_each_other() {
     let text = "it('is alone', function()
         assert.is_nil(shared) shared = true

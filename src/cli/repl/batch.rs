@@ -18,7 +18,7 @@ use crate::cli::script;
 use crate::cli::signals::Signals;
 use crate::error::{Error, Frame};
 use crate::lock::lock;
-use crate::lua::compile::{Source, bare, compile};
+use crate::lua::compile::{Source, bare_text, compile};
 use crate::lua::modules::repl::{Asked, Desk, Request};
 use crate::lua::syntax::input;
 use crate::process::Exit;
@@ -40,7 +40,9 @@ pub fn texts(args: &Repl) -> Result<Vec<Text>, Failure> {
     let mut texts = Vec::new();
     if let Some(file) = &args.file {
         let name = file.display().to_string();
-        add(&mut texts, &name, &script::read(file, &name)?);
+        let text = String::from_utf8(script::read(file, &name)?);
+        let text = text.map_err(|_| unreadable(&format!("{name} is not UTF-8 text")))?;
+        add(&mut texts, &name, &text);
     }
     args.eval.iter().for_each(|code| add(&mut texts, "-e", code));
     if args.eval.is_empty() && !std::io::stdin().is_terminal() {
@@ -52,7 +54,7 @@ pub fn texts(args: &Repl) -> Result<Vec<Text>, Failure> {
 
 /// Adds the parts of a text, each at the line where it stands.
 fn add(texts: &mut Vec<Text>, name: &str, text: &str) {
-    texts.extend(input::parts(bare(text)).into_iter().map(|part| Text {
+    texts.extend(input::parts(bare_text(text)).into_iter().map(|part| Text {
         text: "\n".repeat(part.above) + part.text,
         name: name.to_owned(),
         is_command: part.is_command,
@@ -77,12 +79,12 @@ fn check(text: &Text) -> Result<(), Failure> {
     }
     let program = input::as_expression(&text.text).unwrap_or_else(|| text.text.clone());
     let source = Source {
-        text: &program,
+        text: program.as_bytes(),
         chunk: &text.name,
         first_line: 1,
     };
     compile(&source).map(drop).map_err(|error| {
-        let found = Runtime::script_finding(&error, Path::new(&text.name), &text.text);
+        let found = Runtime::script_finding(&error, Path::new(&text.name), text.text.as_bytes());
         Failure::entry(error, &[found])
     })
 }

@@ -37,6 +37,10 @@ pub fn run(args: &args::Test, globals: &Globals, console: &Console) -> Result<u8
     let timeout = duration::parse(&args.timeout).ok().filter(|timeout| *timeout > 0);
     let timeout = timeout.ok_or_else(|| Failure::usage(format!("--timeout {}: expected a duration", args.timeout)))?;
     let project = open::find(globals)?;
+    // With --watch each run says it.
+    if let Some(project) = project.as_ref().filter(|_| !args.watch) {
+        open::tell_unread(project, globals, console);
+    }
     let mut jobs = jobs(args, project.as_ref())?;
     if jobs.is_empty()
         && let Some(entry) = project.as_ref().and_then(fallback)

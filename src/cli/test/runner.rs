@@ -318,8 +318,8 @@ fn as_process(entry: &Arc<Entry>) -> Arc<Entry> {
         Spec::Lua(spec) if spec.kind == LuaKind::Function => {
             let mut spec = spec.clone();
             spec.kind = LuaKind::Process;
-            let mut process = Entry::made(entry.id.clone(), "process.lua", Spec::Lua(spec));
-            process.references.clone_from(&entry.references);
+            let mut process = Entry::clone(entry);
+            (process.kind, process.spec) = ("process.lua".to_owned(), Spec::Lua(spec));
             Arc::new(process)
         }
         _ => entry.clone(),

@@ -104,6 +104,9 @@ impl Watcher<'_> {
             // It was read before anybody watched.
             self.project = open::find(self.globals)?;
         }
+        if let Some(project) = &self.project {
+            open::tell_unread(project, self.globals, self.console);
+        }
         let mut all = jobs(self.args, self.project.as_ref())?;
         self.known = all.iter().map(|job| job.name().to_owned()).collect();
         all.retain(|job| wanted.has(job.name()));

@@ -31,6 +31,7 @@ const SETTINGS: [&str; 2] = [".luarc.json", ".luarc.jsonc"];
 /// Exit 1 when a file cannot be written, exit 3 for settings that cannot be read.
 pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let project = open::find(globals)?.unwrap_or_default();
+    open::tell_unread(&project, globals, console);
     let typed = typed(&project.registry, globals, console)?;
     let mut written = 0;
     for (name, text) in FILES {

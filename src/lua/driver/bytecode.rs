@@ -55,6 +55,10 @@ unsafe fn dump(l: Lua) -> Vec<u8> {
 }
 
 impl Bytecode {
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Pushes the chunk as a function.
     ///
     /// # Errors

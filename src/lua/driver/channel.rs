@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::ffi::{CStr, c_int, c_void};
 
 use super::coroutine::type_error;
-use super::mailbox::Source;
+use super::mailbox::{Source, topic_at};
 use super::raw::*;
 use super::sandbox::{add_functions, push_library};
 use super::{Driver, Waiter, What, mistake};
@@ -43,9 +43,8 @@ pub struct Channel {
 impl Channel {
     /// Takes a withdrawn wait out of the queues.
     pub(super) fn forget(&mut self, waiter: Waiter) {
-        let other = |queued: &Waiter| queued.ticket != waiter.ticket;
-        self.receivers.retain(other);
-        self.senders.retain(other);
+        forget(&mut self.receivers, waiter);
+        forget(&mut self.senders, waiter);
     }
 
     /// Whether something outside of the state can fill it.
@@ -69,6 +68,15 @@ impl Channel {
 
     pub(super) fn has_room(&self) -> bool {
         !self.closed && self.len < self.capacity
+    }
+}
+
+/// Takes a withdrawn wait out of a queue, in which tickets ascend: one queue may have as many waiters as there is memory
+/// for, and all of them may leave it at once.
+pub fn forget(queue: &mut VecDeque<Waiter>, waiter: Waiter) {
+    let first = queue.partition_point(|queued| queued.ticket < waiter.ticket);
+    while queue.get(first).is_some_and(|queued| queued.ticket == waiter.ticket) {
+        queue.remove(first);
     }
 }
 
@@ -301,6 +309,8 @@ unsafe extern "C-unwind" fn close(l: Lua) -> c_int {
         let channel = check(l, 1);
         host(l, |driver| {
             driver.close_channel(channel);
+            // A window that is closed gives nothing any more: what it would have shown is everybody's.
+            driver.unbind(l, channel, |_| true);
             Act::Return(0)
         })
     }
@@ -547,14 +557,13 @@ impl Driver {
                 self.take_from(l, sender);
                 return Tried::Done;
             }
+            if (*channel).closed {
+                return Tried::Closed;
+            }
             if (*channel).source.is_some() && self.take_mail(l, channel) {
                 return Tried::Done;
             }
-            if (*channel).closed {
-                Tried::Closed
-            } else {
-                Tried::NotReady
-            }
+            Tried::NotReady
         }
     }
 
@@ -690,8 +699,8 @@ unsafe extern "C-unwind" fn subscribe(l: Lua) -> c_int {
         luaL_checktype(l, 1, LUA_TSTRING);
         let channel = check(l, 2);
         host(l, |driver| {
-            let topic = Topic::from(text(l, 1).unwrap_or_default());
-            match driver.bind(l, channel, 2, topic) {
+            let topic = topic_at(l, 1).map(Topic::from);
+            match topic.and_then(|topic| driver.bind(l, channel, 2, topic)) {
                 Ok(()) => {
                     lua_pushboolean(l, 1);
                     Act::Return(1)
@@ -707,7 +716,7 @@ unsafe extern "C-unwind" fn unsubscribe(l: Lua) -> c_int {
     unsafe {
         let channel = check(l, 1);
         host(l, |driver| {
-            let bound = driver.unbind(l, channel);
+            let bound = driver.unbind(l, channel, Source::is_topic);
             lua_pushboolean(l, c_int::from(bound));
             Act::Return(1)
         })

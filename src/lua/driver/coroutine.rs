@@ -12,14 +12,15 @@ use super::protect::settle;
 use super::raw::*;
 use super::{Driver, preempt};
 
-/// The functions of the library; `create`, `running` and `isyieldable` are Lua's own.
-pub const FUNCTIONS: [(&CStr, lua_CFunction); 6] = [
+/// The functions of the library; `create` and `isyieldable` are Lua's own.
+pub const FUNCTIONS: [(&CStr, lua_CFunction); 7] = [
     (c"resume", resume),
     (c"wrap", wrap),
     (c"yield", yield_),
     (c"status", status),
     (c"close", close),
     (c"spawn", spawn),
+    (c"running", running),
 ];
 
 /// The coroutine at `index`, or a raised type error.
@@ -145,8 +146,13 @@ unsafe fn raise_from(l: Lua, co: Lua) -> c_int {
     unsafe {
         let status = lua_status(co);
         if status != LUA_OK && status != LUA_YIELD {
-            shut(l, co);
-            lua_pop(co, 1);
+            // An error of `__close` takes the place of the one that it was called for.
+            lua_xmove(l, co, 1);
+            let status = shut(l, co);
+            lua_xmove(co, l, 1);
+            if !settle(l, status) {
+                return die(l);
+            }
         }
         if (*Driver::of(l)).is_doomed() {
             return die(l);
@@ -213,6 +219,7 @@ unsafe fn advance(l: Lua, co: Lua, count: c_int) -> Step {
             LUA_OK | LUA_YIELD => take_results(l, co, results),
             _ => {
                 lua_xmove(co, l, 1);
+                (*driver).end_loads_by(co);
                 if settle(l, status) { Step::Failed } else { Step::Doomed }
             }
         }
@@ -230,6 +237,17 @@ unsafe fn take_results(l: Lua, co: Lua, count: c_int) -> Step {
         lua_xmove(co, l, count);
     }
     Step::Values(count)
+}
+
+/// The coroutine that runs, and whether it is the main one.
+unsafe extern "C-unwind" fn running(l: Lua) -> c_int {
+    // SAFETY: two values for which a C function has room.
+    unsafe {
+        let is_main = (*Driver::of(l)).task(0).is_some_and(|task| task.thread == l);
+        lua_pushthread(l);
+        lua_pushboolean(l, c_int::from(is_main));
+    }
+    2
 }
 
 unsafe extern "C-unwind" fn status(l: Lua) -> c_int {

@@ -38,6 +38,7 @@ fn waits(wait: &WaitState) -> String {
         What::Channels { channels, select: true } => format!("waits for the first of {} channels", channels.len()),
         What::Channels { .. } => "waits for a channel".to_owned(),
         What::Guarded { .. } => "waits for what it runs under a deadline".to_owned(),
+        What::Load => "waits for a file that another coroutine requires".to_owned(),
         What::Nothing => "waits for nothing: it yielded where nobody resumes it".to_owned(),
         What::Host(pending) => match pending.child() {
             Some(child) => format!("waits for the end of {} {}", child.entry(), child.pid()),

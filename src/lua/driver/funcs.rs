@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mlua::{Lua as Mlua, UserData, UserDataFields, UserDataMethods, Value as LuaValue};
 
 use super::raw::*;
-use super::spawn::{Runs, executed, is_file};
+use super::spawn::{METHOD, PLAIN, Runs, executed, is_file};
 use super::spawner::context_values;
 use super::waiting::{Woken, Work};
 use super::{Driver, Weight, future, mistake};
@@ -19,10 +19,6 @@ use crate::lua::modules::funcs::options;
 use crate::lua::modules::security::{actor_argument, scope_argument};
 use crate::lua::stack;
 use crate::process::{Call, Context, Options, Permission, Place, Resolved, Target, parse_target};
-
-/// Where the id stands on the stack: first, or behind an Executor.
-const PLAIN: c_int = 1;
-const METHOD: c_int = 2;
 
 /// The functions of the module.
 pub const FUNCTIONS: [(&CStr, lua_CFunction); 3] =

@@ -281,7 +281,6 @@ impl Driver {
         if let Some(shown) = shows {
             self.tell_stray(&shown.error(None));
         }
-        self.ready.retain(|ready| *ready != number);
         // SAFETY: nobody resumes it any more.
         unsafe { self.remove_task(number) };
     }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::ffi::{CStr, c_int};
 
 use super::channel::{self, Channel};
+use super::process;
 use super::raw::*;
 use super::{Driver, Waiter, What};
 use crate::error::{Error, Result};
@@ -26,6 +27,12 @@ pub enum Source {
         topic: Topic,
         messages: bool,
     },
+}
+
+impl Source {
+    pub(super) fn is_topic(&self) -> bool {
+        matches!(self, Source::Topic { .. })
+    }
 }
 
 /// The channels that are windows to the mailbox, kept alive by the registry.
@@ -50,7 +57,7 @@ struct Window {
 impl Mail {
     /// Takes a withdrawn `receive` out of the queue.
     pub(super) fn forget(&mut self, waiter: Waiter) {
-        self.receivers.retain(|queued| queued.ticket != waiter.ticket);
+        channel::forget(&mut self.receivers, waiter);
     }
 
     /// Whether `process.events()` was called.
@@ -128,17 +135,21 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes the channel's topic away. False when it has none.
-    pub(super) unsafe fn unbind(&mut self, l: Lua, channel: *mut Channel) -> bool {
+    /// Takes the channel's source away. False when it has none of that kind.
+    pub(super) unsafe fn unbind(&mut self, l: Lua, channel: *mut Channel, kind: fn(&Source) -> bool) -> bool {
         let place = self
             .mail
             .windows
             .iter()
-            .position(|window| window.channel == channel && matches!(window.source, Source::Topic { .. }));
+            .position(|window| window.channel == channel && kind(&window.source));
         let Some(place) = place else { return false };
         let window = self.mail.windows.swap_remove(place);
         // SAFETY: inside `host`; the caller holds the channel on the stack.
-        unsafe { self.detach(l, &window) };
+        unsafe {
+            self.detach(l, &window);
+            // What is queued for the topic is everybody's now, and somebody may wait for it already.
+            self.deliver_mail();
+        }
         true
     }
 
@@ -167,6 +178,8 @@ impl Driver {
                 self.detach(self.main_state, &window);
             }
         }
+        // SAFETY: as above.
+        unsafe { self.deliver_mail() };
     }
 
     /// Pushes the oldest item of the channel's source. False when there is none.
@@ -429,11 +442,11 @@ impl Driver {
     }
 }
 
-fn names(kind: &EventKind) -> (&'static CStr, &'static CStr) {
+fn names(kind: &EventKind) -> process::EventName {
     match kind {
-        EventKind::Exit(_) => (c"EXIT", c"pid.exit"),
-        EventKind::LinkDown(_) => (c"LINK_DOWN", c"pid.link.down"),
-        EventKind::Cancel(_) => (c"CANCEL", c"pid.cancel"),
+        EventKind::Exit(_) => process::EXIT,
+        EventKind::LinkDown(_) => process::LINK_DOWN,
+        EventKind::Cancel(_) => process::CANCEL,
     }
 }
 
@@ -452,6 +465,18 @@ unsafe fn set_text(l: Lua, table: c_int, field: &CStr, value: &[u8]) {
         push_bytes(l, value);
         lua_setfield(l, table, field.as_ptr());
     }
+}
+
+/// The topic at an index, where a string is.
+///
+/// # Errors
+/// Invalid for what is not UTF-8.
+///
+/// # Safety
+/// The text lives as long as the string stays on the stack.
+pub(super) unsafe fn topic_at<'a>(l: Lua, index: c_int) -> Result<&'a str> {
+    // SAFETY: as stated.
+    unsafe { text(l, index) }.ok_or_else(|| Error::invalid("topic must be UTF-8 text"))
 }
 
 /// Whether a program may listen to that topic.

@@ -18,10 +18,10 @@
 //! | what | worst case | why |
 //! |---|---|---|
 //! | `pcall xpcall coroutine.*`, `__close` and other metamethods, iterators, callbacks of `table.sort` and `string.gsub` | interrupted | they run Lua code, or are written in it (`helper`) |
-//! | `table.insert remove move concat` | interrupted, or a few ms | `table`: what is long or runs metamethods is done in Lua |
-//! | `string.find match gmatch gsub` | rests each millisecond; 16 steps per byte and two million more at one place of the subject | `search`, `pattern`: Lua's own only where the worst case is small |
+//! | `ipairs`, `table.insert remove move concat unpack` | interrupted, or a few ms | `table`: what is long or runs metamethods is done in Lua |
+//! | `string.find match gmatch gsub` | rests each millisecond; 16 steps per byte and two million more at one place of the subject, a set being one step however long it is | `search`, `pattern`: Lua's own only where the worst case is small |
 //! | `string.rep` | 1 ms per MiB; none for the empty string, which Lua's own repeats for nothing | memory limit |
-//! | `string.upper lower reverse sub format pack`, `..`, comparison, `utf8.*`, `tonumber` and strings used as numbers or keys | 0.2 to 3 ms per MiB | memory limit |
+//! | `string.upper lower reverse sub pack`, `string.format` beside the `__tostring` that it calls, `..`, comparison, `utf8.*`, `tonumber` and strings used as numbers or keys | 0.2 to 3 ms per MiB | memory limit |
 //! | `string.byte char unpack`, `table.pack unpack`, `select`, `utf8.char codepoint` | 30 ms | a stack holds 1 000 000 values |
 //! | `next` over cleared slots, growing a table | 20 ms per million slots | memory limit |
 //! | `load` | 16 MiB of text at 10 MiB a second; some texts need the square of their length | a terminate is seen every 4 KiB |
@@ -29,10 +29,10 @@
 //! | `process.send`, `json.*`, `payload.*` and what else walks over data | 0.3 s per million values | memory limit, 64 MiB per mailbox |
 //! | closing a state | off the workers when it holds 4 MiB | `Kernel::finish` |
 //!
-//! What cannot wait, and says `cannot wait here: a C function is on the stack`: metamethods called by `ipairs`, `table.unpack`,
-//! `table.insert(t, v)` and `coroutine.close`, and `__tostring` called by host functions other than `tostring`, `print` and
-//! `string.format`, or by the end of a process, while nothing else of it runs. Nor can the handler of `xpcall`, which runs where
-//! the error is, with the frames still there: what wants to wait in it does so after `xpcall` has returned.
+//! What cannot wait, and says `cannot wait here: a C function is on the stack`: `__close` called by `coroutine.close`, and
+//! what is called by host functions that show or walk over data without waiting themselves (a log field, `json.encode`), or by
+//! the end of a process, while nothing else of it runs. Nor can the handler of `xpcall`, which runs where the error is, with
+//! the frames still there: what wants to wait in it does so after `xpcall` has returned.
 //!
 //! The raw Lua API is used in this room and in `lua::stack` alone. Invariants: nothing of Rust with a destructor lives
 //! across a call that raises or yields; data is pushed with the memory limit lifted or inside a protected call; the
@@ -90,6 +90,7 @@ pub use boot::{Boot, Image, Main, Stage};
 pub use bytecode::{Bytecode, compile as compile_text};
 pub use guard::Mark;
 pub use memory::Weight;
+pub use print::{showing_all, showing_first};
 pub use require::{Visible, forgetting};
 pub use sandbox::{Plan, own_globals};
 pub use waiting::{Caller, attached, suspending};
@@ -150,6 +151,8 @@ enum What {
     /// `process.receive`.
     Receive,
     Host(Pending),
+    /// A file that another coroutine requires, until it is loaded or has failed.
+    Load,
     /// The end of another task.
     Guarded {
         ward: u32,
@@ -192,7 +195,8 @@ pub struct Driver {
     next: Option<Upgrade>,
     tasks: Vec<Option<Task>>,
     free: Vec<u32>,
-    ready: VecDeque<u32>,
+    /// Tasks that go on next, each with the ticket at which it was made: one that was cut leaves its place here.
+    ready: VecDeque<(u32, u64)>,
     current: u32,
     tickets: u64,
     timers: timer::Timers,
@@ -216,8 +220,8 @@ pub struct Driver {
     /// The last entry and the last host that were named in a spawn.
     last_spawned: Option<EntryId>,
     last_host: Option<EntryId>,
-    /// Files whose chunk runs, outermost first.
-    loading: Vec<String>,
+    /// Files that are being read or whose chunk runs.
+    loading: Vec<require::Load>,
     waker: Waker,
     /// While `&mut Driver` is used, calls into Lua come back and change it through the pointer in the extra space. A type
     /// that may not move is not taken for the only way to what it holds.
@@ -447,7 +451,7 @@ impl Driver {
                 self.tasks.len() as u32 - 1
             }
         };
-        self.ready.push_back(number);
+        self.ready.push_back((number, self.tickets));
         number
     }
 
@@ -496,11 +500,12 @@ impl Driver {
         if self.wait_of(waiter).is_none() {
             return;
         }
-        let wait = self.task(waiter.task).and_then(|task| task.wait.take());
+        let Some(task) = self.task(waiter.task) else { return };
+        let (wait, born) = (task.wait.take(), task.born);
         if let Some(wait) = wait {
             self.withdraw(waiter, wait);
         }
-        self.ready.push_back(waiter.task);
+        self.ready.push_back((waiter.task, born));
     }
 
     fn withdraw(&mut self, waiter: Waiter, wait: WaitState) {
@@ -520,7 +525,7 @@ impl Driver {
                 self.waiting.forget(&pending);
                 pending.give_up();
             }
-            What::Sleep | What::Nothing => {}
+            What::Sleep | What::Load | What::Nothing => {}
         }
     }
 
@@ -565,8 +570,9 @@ impl Driver {
     fn run(&mut self) -> Progress {
         self.midway = false;
         loop {
-            while let Some(number) = self.ready.pop_front() {
-                if self.last.is_some_and(|last| last != number) {
+            while let Some((number, born)) = self.ready.pop_front() {
+                let is_gone = self.task(number).is_none_or(|task| task.born != born);
+                if is_gone || self.last.is_some_and(|last| last != number) {
                     continue;
                 }
                 match self.resume(number) {
@@ -592,10 +598,13 @@ impl Driver {
 
     /// A task whose slice ended goes on before any other: to its program nothing has happened.
     fn put_back(&mut self, number: u32) {
+        let Some(born) = self.task(number).map(|task| task.born) else {
+            return;
+        };
         if self.yields_to_others(number) {
-            self.ready.push_back(number);
+            self.ready.push_back((number, born));
         } else {
-            self.ready.push_front(number);
+            self.ready.push_front((number, born));
             self.midway = true;
         }
     }
@@ -693,6 +702,7 @@ impl Driver {
                 luaL_unref(self.main_state, LUA_REGISTRYINDEX, task.anchor);
             }
             self.free.push(number);
+            self.end_loads_of(number);
         }
     }
 
@@ -726,7 +736,7 @@ fn is_reachable(task: &Task) -> bool {
     };
     match &wait.what {
         What::Sleep | What::Receive | What::Host(_) => true,
-        What::Nothing | What::Guarded { .. } => false,
+        What::Nothing | What::Load | What::Guarded { .. } => false,
         // SAFETY: a channel that somebody waits on is alive.
         What::Channels { channels, .. } => channels.iter().any(|channel| unsafe { (**channel).has_source() }),
     }

@@ -192,6 +192,7 @@ unsafe fn place(l: Lua, what: &What) -> Option<Frame> {
     let doing = match what {
         What::Channels { channels, .. } if channels.len() == 1 => c"a wait on a channel",
         What::Channels { .. } => c"a wait in channel.select",
+        What::Load => c"a wait for a file that another coroutine requires",
         _ => c"a yield outside of any resume",
     };
     let name = CStr::to_string_lossy(doing).into_owned();

@@ -50,6 +50,20 @@ pub struct Matcher<'a> {
     /// Taken since the matcher was made.
     pub steps: u64,
     limit: u64,
+    /// The long sets that were met, by their places.
+    sets: Vec<Set>,
+    /// Which of them was asked for last.
+    last: usize,
+}
+
+/// Bytes of a set that may be looked through for each byte of the subject.
+const SHORT: usize = 16;
+
+/// A set that is longer: looking for a byte in it takes one step, as in a short one.
+struct Set {
+    start: usize,
+    after: usize,
+    has: [bool; 256],
 }
 
 type Found = Result<Option<usize>, Fault>;
@@ -63,6 +77,8 @@ impl<'a> Matcher<'a> {
             depth: 0,
             steps: 0,
             limit: 0,
+            sets: Vec::new(),
+            last: 0,
         }
     }
 
@@ -235,9 +251,10 @@ impl<'a> Matcher<'a> {
 
     /// `%1`: the same text once more.
     fn again(&mut self, s: usize, digit: u8) -> Found {
-        let index = usize::from(digit.wrapping_sub(b'1'));
-        let Some((start, Capture::Length(length))) = self.captures.get(index).copied() else {
-            return Err(Fault::BadCapture(index + 1));
+        let number = usize::from(digit - b'0');
+        let capture = number.checked_sub(1).and_then(|index| self.captures.get(index));
+        let Some((start, Capture::Length(length))) = capture.copied() else {
+            return Err(Fault::BadCapture(number));
         };
         self.steps += length as u64;
         let text = &self.subject[start..start + length];
@@ -245,8 +262,13 @@ impl<'a> Matcher<'a> {
     }
 
     /// The place behind the single-character class at `p`.
-    fn class_end(&self, p: usize) -> Result<usize, Fault> {
+    fn class_end(&mut self, p: usize) -> Result<usize, Fault> {
         let byte = self.pattern[p];
+        if byte == b'['
+            && let Some(set) = self.known(p)
+        {
+            return Ok(set.after);
+        }
         let mut at = p + 1;
         if byte == b'%' {
             return match at < self.pattern.len() {
@@ -268,12 +290,13 @@ impl<'a> Matcher<'a> {
                 .ok_or(Fault::Malformed("malformed pattern (missing ']')"))?;
             at += if *byte == b'%' { 2 } else { 1 };
             if self.pattern.get(at) == Some(&b']') {
+                self.learn(p, at + 1);
                 return Ok(at + 1);
             }
         }
     }
 
-    fn single(&self, s: usize, p: usize, after: usize) -> bool {
+    fn single(&mut self, s: usize, p: usize, after: usize) -> bool {
         let Some(byte) = self.subject.get(s).copied() else {
             return false;
         };
@@ -285,8 +308,62 @@ impl<'a> Matcher<'a> {
         }
     }
 
+    /// The long set that begins there, if it was met before.
+    fn known(&mut self, p: usize) -> Option<&Set> {
+        if self.sets.get(self.last).is_none_or(|set| set.start != p) {
+            self.last = self.sets.binary_search_by_key(&p, |set| set.start).ok()?;
+        }
+        self.sets.get(self.last)
+    }
+
+    /// Reads a long set once. The steps for that are not an attempt's.
+    fn learn(&mut self, start: usize, after: usize) {
+        if after - start <= SHORT {
+            return;
+        }
+        self.steps += (after - start) as u64;
+        self.limit += (after - start) as u64;
+        let has = self.members(start, after - 1);
+        let place = self.sets.partition_point(|set| set.start < start);
+        self.sets.insert(place, Set { start, after, has });
+    }
+
+    /// The bytes of the set from the bracket at `p` to the one at `end`.
+    fn members(&self, p: usize, end: usize) -> [bool; 256] {
+        let negated = self.pattern[p + 1] == b'^';
+        let mut has = [negated; 256];
+        let mut classes = [false; 256];
+        let mut at = if negated { p + 2 } else { p + 1 };
+        while at < end {
+            let own = self.pattern[at];
+            if own == b'%' {
+                let letter = self.pattern[at + 1];
+                if !std::mem::replace(&mut classes[usize::from(letter)], true) {
+                    let of_class = (0..=u8::MAX).filter(|byte| class(*byte, letter));
+                    of_class.for_each(|byte| has[usize::from(byte)] = !negated);
+                }
+                at += 2;
+            } else if self.pattern[at + 1] == b'-' && at + 2 < end {
+                let last = self.pattern[at + 2];
+                if own <= last {
+                    has[usize::from(own)..=usize::from(last)].fill(!negated);
+                }
+                at += 3;
+            } else {
+                has[usize::from(own)] = !negated;
+                at += 1;
+            }
+        }
+        has
+    }
+
     /// Whether the set from the bracket at `p` to the one at `end` has the byte.
-    fn in_set(&self, byte: u8, p: usize, end: usize) -> bool {
+    fn in_set(&mut self, byte: u8, p: usize, end: usize) -> bool {
+        if end - p >= SHORT
+            && let Some(set) = self.known(p)
+        {
+            return set.has[usize::from(byte)];
+        }
         let negated = self.pattern[p + 1] == b'^';
         let mut at = if negated { p + 2 } else { p + 1 };
         while at < end {
@@ -325,6 +402,7 @@ fn class(byte: u8, letter: u8) -> bool {
         b'u' => byte.is_ascii_uppercase(),
         b'w' => byte.is_ascii_alphanumeric(),
         b'x' => byte.is_ascii_hexdigit(),
+        b'z' => byte == 0,
         _ => return letter == byte,
     };
     is != letter.is_ascii_uppercase()
@@ -334,12 +412,17 @@ fn class(byte: u8, letter: u8) -> bool {
 /// whole pattern at each place; each quantifier multiplies the worst case by the subject's length.
 pub fn is_cheap(subject: usize, pattern: &[u8]) -> bool {
     const BOUND: usize = 1 << 22;
+    // Lua looks through a set for each byte of the subject.
+    let sets = match pattern.contains(&b'[') {
+        true => 1 + pattern.len() / SHORT,
+        false => 1,
+    };
     let quantifiers = pattern.iter().filter(|byte| b"*+-?".contains(byte)).count();
     let balances = pattern.windows(2).filter(|pair| *pair == b"%b").count();
     if quantifiers + balances == 0 {
         return is_cheap_plain(subject, pattern.len());
     }
-    let mut cost = subject + pattern.len();
+    let mut cost = (subject + pattern.len()).saturating_mul(sets);
     for _ in 0..quantifiers + balances {
         cost = cost.saturating_mul(subject + 1);
         if cost > BOUND {

@@ -1,4 +1,5 @@
-//! The global `print`: a line on the terminal, or a log record where there is none.
+//! The global `print`: a line on the terminal, or a log record where there is none. And what shows the arguments of other
+//! functions, so that a `__tostring` among them may wait, and raise what it wants.
 
 use std::ffi::{CStr, c_int};
 
@@ -49,6 +50,87 @@ unsafe fn print_from(l: Lua, from: c_int) -> c_int {
             }
         })
     }
+}
+
+/// Makes the function that calls `inner` with the texts of its arguments.
+///
+/// # Errors
+/// When the state has no memory for it.
+pub fn showing_all(lua: &mlua::Lua, inner: mlua::Function) -> mlua::Result<mlua::Function> {
+    // SAFETY: the function is on the stack and becomes the upvalue.
+    unsafe { lua.exec_raw(inner, |l| lua_pushcclosure(l, show_all, 1)) }
+}
+
+/// Makes the method that calls `inner` with the text of its first argument, unless that is nil.
+///
+/// # Errors
+/// When the state has no memory for it.
+pub fn showing_first(lua: &mlua::Lua, inner: mlua::Function) -> mlua::Result<mlua::Function> {
+    // SAFETY: as above.
+    unsafe { lua.exec_raw(inner, |l| lua_pushcclosure(l, show_first, 1)) }
+}
+
+unsafe extern "C-unwind" fn show_all(l: Lua) -> c_int {
+    // SAFETY: as in `show_from`.
+    unsafe { show_from(l, 1) }
+}
+
+unsafe extern "C-unwind" fn show_on(l: Lua, _: c_int, index: lua_KContext) -> c_int {
+    // SAFETY: as in `show_from`.
+    unsafe {
+        keep_shown(l, index as c_int);
+        show_from(l, index as c_int + 1)
+    }
+}
+
+/// Replaces the arguments from an index on by their texts, then calls the upvalue with all of them.
+unsafe fn show_from(l: Lua, from: c_int) -> c_int {
+    // SAFETY: `__tostring` may raise, wait or run user code, with nothing of Rust alive.
+    unsafe {
+        for index in from..=lua_gettop(l) {
+            if !call_shower(l, index, show_on) {
+                luaL_tolstring(l, index, std::ptr::null_mut());
+            }
+            keep_shown(l, index);
+        }
+        call_inner(l)
+    }
+}
+
+unsafe extern "C-unwind" fn show_first(l: Lua) -> c_int {
+    // SAFETY: as in `show_from`; the object is at 1.
+    unsafe {
+        if lua_type(l, 2) > LUA_TNIL {
+            if !call_shower(l, 2, first_shown) {
+                luaL_tolstring(l, 2, std::ptr::null_mut());
+            }
+            keep_shown(l, 2);
+        }
+        call_inner(l)
+    }
+}
+
+unsafe extern "C-unwind" fn first_shown(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+    // SAFETY: as in `show_from`.
+    unsafe {
+        keep_shown(l, 2);
+        call_inner(l)
+    }
+}
+
+unsafe fn call_inner(l: Lua) -> c_int {
+    // SAFETY: the last thing of a C function, nothing of Rust is alive.
+    unsafe {
+        lua_pushvalue(l, lua_upvalueindex(1));
+        lua_insert(l, 1);
+        lua_callk(l, lua_gettop(l) - 1, LUA_MULTRET, 0, Some(called));
+        lua_gettop(l)
+    }
+}
+
+unsafe extern "C-unwind" fn called(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+    // SAFETY: a read.
+    unsafe { lua_gettop(l) }
 }
 
 /// The texts on the stack with tabs between them.

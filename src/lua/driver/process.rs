@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_int};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::mailbox::{Source, check_topic};
+use super::mailbox::{Source, check_topic, topic_at};
 use super::raw::*;
 use super::sandbox::{add_functions, push_library};
 use super::{Driver, channel, spawn, spawner, upgrade};
@@ -17,7 +17,7 @@ use crate::id::Pid;
 use crate::lua::modules::time;
 use crate::lua::stack;
 use crate::process::acts::{self, Relation};
-use crate::process::{Process, Topic};
+use crate::process::{Process, Topic, unresolved};
 
 const FUNCTIONS: [(&CStr, lua_CFunction); 21] = [
     (c"id", id),
@@ -49,12 +49,13 @@ const NAMES: [(&CStr, lua_CFunction); 3] = [
     (c"unregister", unregister),
 ];
 
-const EVENTS: [(&CStr, &CStr); 4] = [
-    (c"EXIT", c"pid.exit"),
-    (c"LINK_DOWN", c"pid.link.down"),
-    (c"CANCEL", c"pid.cancel"),
-    (c"OUTDATED", c"pid.outdated"),
-];
+/// The type and the kind of an event.
+pub type EventName = (&'static CStr, &'static CStr);
+
+pub const EXIT: EventName = (c"EXIT", c"pid.exit");
+pub const LINK_DOWN: EventName = (c"LINK_DOWN", c"pid.link.down");
+pub const CANCEL: EventName = (c"CANCEL", c"pid.cancel");
+const EVENTS: [EventName; 4] = [EXIT, LINK_DOWN, CANCEL, (c"OUTDATED", c"pid.outdated")];
 
 const SCOPES: [&CStr; 4] = [c"LOCAL", c"EVENTUAL", c"CONSISTENT", c"STRONG"];
 
@@ -200,10 +201,11 @@ unsafe extern "C-unwind" fn listen(l: Lua) -> c_int {
         luaL_checktype(l, 1, LUA_TSTRING);
         lua_settop(l, 2);
         host(l, |driver| {
-            let topic = text(l, 1).unwrap_or_default();
-            if let Err(error) = check_topic(topic) {
-                return nil_error(l, driver, error);
-            }
+            let topic = topic_at(l, 1);
+            let topic = match topic.and_then(|topic| check_topic(topic).map(|()| topic)) {
+                Ok(topic) => topic,
+                Err(error) => return nil_error(l, driver, error),
+            };
             let messages = wants_messages(l);
             driver.push_topic_window(l, topic, messages);
             Act::Return(1)
@@ -234,7 +236,7 @@ unsafe extern "C-unwind" fn unlisten(l: Lua) -> c_int {
         }
         host(l, |driver| {
             let channel = channel::at(l, driver, 1);
-            if driver.unbind(l, channel) {
+            if driver.unbind(l, channel, Source::is_topic) {
                 driver.close_channel(channel);
                 lua_pushboolean(l, 1);
                 return Act::Return(1);
@@ -275,9 +277,12 @@ unsafe extern "C-unwind" fn cancel(l: Lua) -> c_int {
                     Error::invalid("cancel requires at least destination argument"),
                 );
             }
-            let reason = text(l, 2).unwrap_or_default();
+            let reason = match lua_type(l, 2) {
+                LUA_TSTRING | LUA_TNUMBER => String::from_utf8_lossy(string(l, 2)),
+                _ => "".into(),
+            };
             let result = driver.destination(l, 1);
-            let result = result.and_then(|pid| acts::cancel(driver.process(), &pid, reason));
+            let result = result.and_then(|pid| acts::cancel(driver.process(), &pid, &reason));
             driver.reply_true(l, result)
         })
     }
@@ -483,16 +488,16 @@ impl Driver {
     /// The process that a destination names.
     unsafe fn destination(&mut self, l: Lua, index: c_int) -> Result<Pid> {
         // SAFETY: a string is at `index`.
-        let name = unsafe { bytes(l, index) }.unwrap_or(b"?");
+        let name = unsafe { bytes(l, index) }.unwrap_or_default();
         if let Some((text, pid)) = &self.last_target
             && text == name
         {
             return Ok(pid.clone());
         }
-        let pid = self
-            .process()
-            .kernel()
-            .resolve(std::str::from_utf8(name).unwrap_or("?"))?;
+        let pid = match std::str::from_utf8(name) {
+            Ok(name) => self.process().kernel().resolve(name)?,
+            Err(_) => return Err(unresolved(&String::from_utf8_lossy(name))),
+        };
         // A name may come to mean another process; a pid never does.
         if name.starts_with(b"{") {
             self.last_target = Some((name.to_vec(), pid.clone()));
@@ -508,7 +513,7 @@ impl Driver {
                 let message = "send requires at least destination and topic arguments";
                 return Err(Error::invalid(message));
             }
-            let topic = text(l, 2).ok_or_else(|| Error::invalid("topic must be UTF-8 text"))?;
+            let topic = topic_at(l, 2)?;
             acts::check_topic(topic)?;
             let target = self.destination(l, 1)?;
             let topic = self.topic(topic);
@@ -535,7 +540,7 @@ impl Driver {
                 _ => return Err(Error::invalid("pid must be a string")),
             };
             check_scope(l, 3)?;
-            let name = text(l, 1).unwrap_or_default();
+            let name = text(l, 1).ok_or_else(|| Error::invalid("name must be UTF-8 text"))?;
             acts::register(self.process(), name, &pid)
         }
     }

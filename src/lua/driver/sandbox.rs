@@ -32,13 +32,12 @@ type Open = unsafe fn(Lua);
 /// A global by its name.
 pub type Global = (&'static CStr, Opening);
 
-const BASE: [&CStr; 14] = [
+const BASE: [&CStr; 12] = [
     c"type",
     c"tonumber",
     c"assert",
     c"error",
     c"pairs",
-    c"ipairs",
     c"next",
     c"select",
     c"getmetatable",
@@ -46,7 +45,6 @@ const BASE: [&CStr; 14] = [
     c"rawget",
     c"rawequal",
     c"rawlen",
-    c"unpack",
 ];
 
 /// The libraries; `string` is opened apart.
@@ -69,6 +67,7 @@ pub fn globals() -> &'static [Global] {
         let own = protect::FUNCTIONS
             .iter()
             .chain(&channel::FUNCTIONS)
+            .chain(&table::FUNCTIONS)
             .chain(&print::FUNCTIONS);
         let own = own.map(|(name, function)| (*name, Opening::Own(*function)));
         let require = (c"require", Opening::Own(super::require::require as lua_CFunction));
@@ -350,8 +349,8 @@ numeric! {
 unsafe fn open_coroutine(l: Lua) {
     // SAFETY: called with the limit lifted.
     unsafe {
-        push_library(l, &coroutine::FUNCTIONS, 3);
-        add_kept(l, "coroutine", &[c"create", c"running", c"isyieldable"]);
+        push_library(l, &coroutine::FUNCTIONS, 2);
+        add_kept(l, "coroutine", &[c"create", c"isyieldable"]);
     }
 }
 
@@ -398,6 +397,7 @@ unsafe extern "C-unwind" fn seeall(l: Lua) -> c_int {
 /// Addresses of Lua's own functions.
 pub struct Originals {
     pub base: HashMap<&'static CStr, lua_CFunction>,
+    pub ipairs: lua_CFunction,
     pub libraries: HashMap<&'static str, HashMap<CString, lua_CFunction>>,
     /// The arithmetic of strings.
     pub string_meta: Vec<(CString, lua_CFunction)>,
@@ -426,11 +426,8 @@ unsafe fn read_originals(l: Lua) -> Originals {
     unsafe {
         lua_pushglobaltable(l);
         let base = functions_of(l);
-        let named = |name: &'static CStr| {
-            let original = if name == c"unpack" { None } else { base.get(name) };
-            original.map(|function| (name, *function))
-        };
-        let mut kept: HashMap<_, _> = BASE.iter().filter_map(|name| named(name)).collect();
+        let named = |name: &'static CStr| base.get(name).map(|function| (name, *function));
+        let kept: HashMap<_, _> = BASE.iter().filter_map(|name| named(name)).collect();
         let mut libraries = HashMap::new();
         for library in ["string", "table", "coroutine", "debug"] {
             push_bytes(l, library.as_bytes());
@@ -438,12 +435,12 @@ unsafe fn read_originals(l: Lua) -> Originals {
             libraries.insert(library, functions_of(l));
             lua_pop(l, 1);
         }
-        kept.insert(c"unpack", libraries["table"][c"unpack"]);
         lua_pushstring(l, c"".as_ptr());
         lua_getmetatable(l, -1);
         let string_meta = functions_of(l).into_iter().collect();
         Originals {
             setmetatable: base[c"setmetatable"],
+            ipairs: base[c"ipairs"],
             base: kept,
             libraries,
             string_meta,

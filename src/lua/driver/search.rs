@@ -40,6 +40,16 @@ pub unsafe fn is_bounded(l: Lua, plain: bool) -> bool {
     }
 }
 
+/// Whether a pattern is a text that `string.find` looks for as it is, as Lua does.
+fn is_text(pattern: &[u8]) -> bool {
+    !pattern.iter().any(|byte| b"^$*+?.([%-".contains(byte))
+}
+
+/// Whether a pattern is such a text, but closes a capture that was not opened: a fault for every function but `find`.
+pub fn closes_nothing(pattern: &[u8]) -> bool {
+    is_text(pattern) && pattern.contains(&b')')
+}
+
 /// `string.find` of an unbounded case.
 ///
 /// # Safety
@@ -97,7 +107,7 @@ unsafe fn search(l: Lua, from: usize, wanted: Wanted, again: Continuation) -> c_
                 lua_pushnil(l);
                 return Act::Return(1);
             }
-            if lua_toboolean(l, 4) != 0 {
+            if lua_toboolean(l, 4) != 0 || wanted == Wanted::Bounds && is_text(pattern) {
                 return driver.plain(l, subject, pattern, from);
             }
             let (pattern, anchored) = match pattern.strip_prefix(b"^") {

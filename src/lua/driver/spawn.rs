@@ -1,6 +1,7 @@
 //! The calls that start processes: those of `process`, and the same ones of a [`Spawner`], which comes before their
 //! arguments. `spawn` and its kind give the pid, `exec` waits for the end.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, c_int};
 use std::sync::Arc;
 
@@ -14,9 +15,9 @@ use crate::lua::stack;
 use crate::process::{Host, Joined, Permission, Process, Program, Resolved, Spawn, Ties, acts};
 use crate::value::{Packed, Value};
 
-/// Where the id stands on the stack: first, or behind a spawner.
-const PLAIN: c_int = 1;
-const METHOD: c_int = 2;
+/// Where the id stands on the stack: first, or behind a spawner or an Executor.
+pub const PLAIN: c_int = 1;
+pub const METHOD: c_int = 2;
 
 type Functions = [(&'static CStr, lua_CFunction); 5];
 
@@ -248,7 +249,7 @@ impl Driver {
             if lua_gettop(l) <= id {
                 return Err(Error::invalid("exec requires id and host arguments"));
             }
-            match (text(l, id).unwrap_or_default(), text(l, id + 1)) {
+            match (&*shown(l, id), text(l, id + 1)) {
                 ("", _) => Err(Error::invalid("process ID required")),
                 (_, Some("")) => Err(Error::invalid("host ID required")),
                 (name, _) if self.is_free() && is_file(name) => Ok(()),
@@ -270,10 +271,10 @@ impl Driver {
     ) -> Result<(Resolved, Arc<Host>, Packed)> {
         // SAFETY: inside `host`; a string is at `id`, a string or nil behind it.
         unsafe {
-            let name = text(l, id).unwrap_or_default();
-            let runs = self.what_runs(name)?;
+            let name = shown(l, id);
+            let runs = self.what_runs(&name)?;
             let host = self.host_at(l, id + 1)?;
-            acts::may_start(self.process(), required, name, &host)?;
+            acts::may_start(self.process(), required, &name, &host)?;
             let args = stack::pack(l, self, id + 2, lua_gettop(l) - id - 1)?;
             Ok((self.resolve(&runs), host, args))
         }
@@ -309,7 +310,7 @@ impl Driver {
     /// The host of a spawn; nil is the process's own one.
     unsafe fn host_at(&mut self, l: Lua, index: c_int) -> Result<Arc<Host>> {
         // SAFETY: reads.
-        let name = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| text(l, index).unwrap_or_default()) };
+        let name = unsafe { (lua_type(l, index) == LUA_TSTRING).then(|| shown(l, index)) };
         let Some(name) = name else {
             return self.context.own_host();
         };
@@ -317,7 +318,7 @@ impl Driver {
         let resolve = |name: &str| EntryId::resolve(name, context.namespace());
         acts::host(
             context.process.kernel(),
-            &remembered(&mut self.last_host, name, resolve)?,
+            &remembered(&mut self.last_host, &name, resolve)?,
         )
     }
 
@@ -331,6 +332,12 @@ impl Driver {
         let spawner = value.as_userdata()?.borrow::<Spawner>().ok()?.clone();
         Some(Some(spawner))
     }
+}
+
+/// The string at an index as text: what is not UTF-8 names nothing, and is shown in the message that says so.
+pub(super) unsafe fn shown<'a>(l: Lua, index: c_int) -> Cow<'a, str> {
+    // SAFETY: the text lives as long as the string stays on the stack.
+    String::from_utf8_lossy(unsafe { bytes(l, index) }.unwrap_or_default())
 }
 
 unsafe fn no_spawner(l: Lua) -> Act {

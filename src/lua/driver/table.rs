@@ -8,7 +8,8 @@ use super::helper::Helper;
 use super::raw::*;
 use super::sandbox::{add_kept, originals, push_library};
 
-const OWN: [(&CStr, lua_CFunction); 6] = [
+const OWN: [(&CStr, lua_CFunction); 7] = [
+    (c"unpack", unpack),
     (c"sort", sort),
     (c"create", create),
     (c"insert", insert),
@@ -17,12 +18,15 @@ const OWN: [(&CStr, lua_CFunction); 6] = [
     (c"concat", concat),
 ];
 
-const KEPT: [&CStr; 2] = [c"unpack", c"pack"];
+const KEPT: [&CStr; 1] = [c"pack"];
+
+/// Globals that walk over tables.
+pub const FUNCTIONS: [(&CStr, lua_CFunction); 2] = [(c"ipairs", ipairs), (c"unpack", unpack)];
 
 /// Steps that a C function may take in one call: a few milliseconds.
 const STEPS: i64 = 1 << 17;
 
-static SORT: Helper = Helper::new("=table.sort", include_str!("../../../lua/sort.lua"), push_nothing);
+static SORT: Helper = Helper::new("=table.sort", include_str!("../../../lua/sort.lua"), push_sort_words);
 static SLOW: Helper = Helper::new("=table", include_str!("../../../lua/table.lua"), push_words);
 
 /// Pushes the `table` table.
@@ -61,12 +65,63 @@ unsafe extern "C-unwind" fn sort(l: Lua) -> c_int {
     }
 }
 
+/// `ipairs(t)`: Lua's own iterator calls `__index` from C.
+unsafe extern "C-unwind" fn ipairs(l: Lua) -> c_int {
+    // SAFETY: as in `sort`.
+    unsafe {
+        if !has_metamethod(l, &[c"__index"]) {
+            return (originals().ipairs)(l);
+        }
+        lua_settop(l, 1);
+        SLOW.call(l, Some(c"ipairs"))
+    }
+}
+
+/// `table.unpack(t, first, last)`, and the global of that name.
+unsafe extern "C-unwind" fn unpack(l: Lua) -> c_int {
+    static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
+    // SAFETY: as in `sort`.
+    unsafe {
+        if !has_metamethod(l, &[c"__index", c"__len"]) {
+            return ORIGINAL.get_or_init(|| original(c"unpack"))(l);
+        }
+        lua_settop(l, 3);
+        let first = luaL_optinteger(l, 2, 1);
+        convert(l, 2, Some(first));
+        if lua_type(l, 3) != LUA_TNIL {
+            let last = luaL_checkinteger(l, 3);
+            convert(l, 3, Some(last));
+        }
+        SLOW.call(l, Some(c"unpack"))
+    }
+}
+
+/// Whether walking over the table at 1 calls one of these, which may wait.
+unsafe fn has_metamethod(l: Lua, names: &[&CStr]) -> bool {
+    // SAFETY: reads; what is pushed is dropped.
+    unsafe {
+        if lua_type(l, 1) != LUA_TTABLE || is_plain(l, 1) {
+            return false;
+        }
+        names.iter().any(|name| {
+            let has = luaL_getmetafield(l, 1, name.as_ptr()) != LUA_TNIL;
+            if has {
+                lua_pop(l, 1);
+            }
+            has
+        })
+    }
+}
+
 /// `table.insert(t, value)` and `table.insert(t, pos, value)`.
 unsafe extern "C-unwind" fn insert(l: Lua) -> c_int {
     static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
     // SAFETY: as in `sort`.
     unsafe {
         luaL_checktype(l, 1, LUA_TTABLE);
+        if lua_gettop(l) == 2 && !is_plain(l, 1) {
+            return SLOW.call(l, Some(c"append"));
+        }
         // What is appended shifts nothing, and wrong arguments are refused before anything is.
         let pos = integer(l, 2);
         if lua_gettop(l) != 3 || pos.is_none_or(|pos| takes_few_steps(l, 1, pos, None)) {
@@ -83,6 +138,10 @@ unsafe extern "C-unwind" fn remove(l: Lua) -> c_int {
     // SAFETY: as in `sort`.
     unsafe {
         luaL_checktype(l, 1, LUA_TTABLE);
+        if lua_type(l, 2) <= LUA_TNIL && !is_plain(l, 1) {
+            lua_settop(l, 1);
+            return SLOW.call(l, Some(c"remove"));
+        }
         let pos = integer(l, 2);
         if lua_gettop(l) < 2 || pos.is_none_or(|pos| takes_few_steps(l, 1, pos, None)) {
             return ORIGINAL.get_or_init(|| original(c"remove"))(l);
@@ -199,18 +258,40 @@ unsafe fn takes_few_steps(l: Lua, index: c_int, first: i64, last: Option<i64>) -
     }
 }
 
-unsafe fn push_nothing(_: Lua) -> c_int {
-    0
+/// What `lua/sort.lua` takes.
+unsafe fn push_sort_words(l: Lua) -> c_int {
+    let base = &originals().base;
+    for word in [base[c"type"], base[c"error"], compare] {
+        // SAFETY: a C function has room for these few.
+        unsafe { lua_pushcfunction(l, word) };
+    }
+    3
+}
+
+/// `a < b`, or nil where a metamethod says it.
+unsafe extern "C-unwind" fn compare(l: Lua) -> c_int {
+    // SAFETY: without a metamethod the comparison runs no Lua code; nothing is alive when it raises.
+    unsafe {
+        for index in [1, 2] {
+            if luaL_getmetafield(l, index, c"__lt".as_ptr()) != LUA_TNIL {
+                lua_pushnil(l);
+                return 1;
+            }
+        }
+        let less = lua_compare(l, 1, 2, LUA_OPLT);
+        lua_pushboolean(l, less);
+    }
+    1
 }
 
 /// What `lua/table.lua` takes.
 unsafe fn push_words(l: Lua) -> c_int {
     let base = &originals().base;
-    for word in [base[c"type"], base[c"error"], original(c"concat")] {
+    for word in [base[c"type"], base[c"error"], original(c"concat"), original(c"unpack")] {
         // SAFETY: a C function has room for these few.
         unsafe { lua_pushcfunction(l, word) };
     }
     // SAFETY: as above.
     unsafe { lua_pushinteger(l, i64::MAX) };
-    4
+    5
 }

@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use std::sync::OnceLock;
 
 use super::helper::Helper;
-use super::protect::cast;
+use super::protect::{cast, settle};
 use super::raw::*;
 use super::sandbox::{add_functions, originals};
 use super::search;
@@ -163,29 +163,41 @@ unsafe extern "C-unwind" fn format(l: Lua) -> c_int {
     unsafe {
         subject(l);
         luaL_checklstring(l, 1, std::ptr::null_mut());
-        format_from(l, 2)
+        format_from(l, 2, 0)
     }
 }
 
-unsafe extern "C-unwind" fn format_on(l: Lua, _: c_int, index: lua_KContext) -> c_int {
+/// An argument and the place in the format behind its conversion, in one number: a stack has less than this many slots.
+const SLOTS: lua_KContext = 1 << 20;
+
+unsafe extern "C-unwind" fn format_on(l: Lua, _: c_int, context: lua_KContext) -> c_int {
+    let index = (context % SLOTS) as c_int;
     // SAFETY: as in `format_from`.
     unsafe {
-        keep_shown(l, index as c_int);
-        format_from(l, index as c_int + 1)
+        keep_shown(l, index);
+        format_from(l, index + 1, (context / SLOTS) as usize)
     }
 }
 
-/// Replaces the arguments from an index on that `%s` shows by a metamethod, which may wait here and not in Lua's own
-/// function; then calls that.
-unsafe fn format_from(l: Lua, from: c_int) -> c_int {
+/// Replaces the arguments from an index on, whose conversions come from `at` on, that `%s` shows by a metamethod, which may
+/// wait here and not in Lua's own function; then calls that.
+unsafe fn format_from(l: Lua, from: c_int, mut at: usize) -> c_int {
     static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
-    // SAFETY: nothing of Rust is alive while a metamethod runs.
+    // SAFETY: nothing of Rust is alive while a metamethod runs; the format stays at 1.
     unsafe {
+        // The argument that the next conversion from `at` on is for.
+        let mut next = from;
         for index in from..=lua_gettop(l) {
-            if lua_type(l, index) >= LUA_TTABLE
-                && bytes(l, 1).is_some_and(|format| is_shown(format, index as usize - 2))
-                && call_shower(l, index, format_on)
-            {
+            if lua_type(l, index) < LUA_TTABLE {
+                continue;
+            }
+            let mut letter = b' ';
+            while next <= index {
+                (letter, at) = conversion(bytes(l, 1).unwrap_or_default(), at).unwrap_or((b' ', usize::MAX));
+                next += 1;
+            }
+            let context = at as lua_KContext * SLOTS + index as lua_KContext;
+            if letter == b's' && call_shower_with(l, index, context, format_on) {
                 keep_shown(l, index);
             }
         }
@@ -193,20 +205,17 @@ unsafe fn format_from(l: Lua, from: c_int) -> c_int {
     }
 }
 
-/// Whether that argument, counted from 0, is for a `%s`.
-fn is_shown(format: &[u8], argument: usize) -> bool {
-    let mut rest = format.split(|byte| *byte == b'%').skip(1);
-    let mut conversions = std::iter::from_fn(|| {
-        let piece = rest.next()?;
-        if piece.is_empty() {
-            // `%%`: what follows is text.
-            rest.next();
+/// The letter of the first conversion from there on that takes an argument, and the place behind it.
+fn conversion(format: &[u8], mut at: usize) -> Option<(u8, usize)> {
+    loop {
+        at += format.get(at..)?.iter().position(|byte| *byte == b'%')? + 1;
+        if format.get(at) == Some(&b'%') {
+            at += 1;
+            continue;
         }
-        Some(piece)
-    })
-    .filter(|piece| !piece.is_empty());
-    let conversion = conversions.nth(argument);
-    conversion.and_then(|piece| piece.iter().find(|byte| byte.is_ascii_alphabetic())) == Some(&b's')
+        at += format[at..].iter().position(u8::is_ascii_alphabetic)? + 1;
+        return Some((format[at - 1], at));
+    }
 }
 
 /// Calls the `__tostring` of the value at an index, leaving the result on top; the continuation gets the index. False
@@ -216,18 +225,24 @@ fn is_shown(format: &[u8], argument: usize) -> bool {
 /// In a C function, nothing with a destructor alive.
 pub unsafe fn call_shower(l: Lua, index: c_int, again: Continuation) -> bool {
     // SAFETY: as stated.
+    unsafe { call_shower_with(l, index, index as lua_KContext, again) }
+}
+
+/// The same with a context of its own for the continuation.
+unsafe fn call_shower_with(l: Lua, index: c_int, context: lua_KContext, again: Continuation) -> bool {
+    // SAFETY: as for `call_shower`.
     unsafe {
         luaL_checkstack(l, 4, c"too many values to show".as_ptr());
         if luaL_getmetafield(l, index, c"__tostring".as_ptr()) == LUA_TNIL {
             return false;
         }
         lua_pushvalue(l, index);
-        lua_callk(l, 1, 1, index as lua_KContext, Some(again));
+        lua_callk(l, 1, 1, context, Some(again));
     }
     true
 }
 
-/// Puts what `__tostring` gave, on top, in the place of what it shows.
+/// Puts what `__tostring` gave, on top, in the place of what it shows. A number becomes its text.
 ///
 /// # Safety
 /// As for [`call_shower`].
@@ -237,6 +252,7 @@ pub unsafe fn keep_shown(l: Lua, index: c_int) {
         if lua_isstring(l, -1) == 0 {
             luaL_error(l, c"'__tostring' must return a string".as_ptr());
         }
+        lua_tolstring(l, -1, std::ptr::null_mut());
         lua_replace(l, index);
     }
 }
@@ -251,12 +267,72 @@ unsafe extern "C-unwind" fn gsub(l: Lua) -> c_int {
         }
         luaL_checklstring(l, 1, std::ptr::null_mut());
         luaL_checklstring(l, 2, std::ptr::null_mut());
-        luaL_optinteger(l, 4, 0);
+        lua_settop(l, 4);
+        if lua_type(l, 4) != LUA_TNIL {
+            lua_pushinteger(l, luaL_checkinteger(l, 4));
+            lua_replace(l, 4);
+        }
         if lua_type(l, 3) != LUA_TFUNCTION && lua_type(l, 3) != LUA_TTABLE {
             luaL_checklstring(l, 3, std::ptr::null_mut());
         }
-        lua_settop(l, 4);
+        if search::closes_nothing(bytes(l, 2).unwrap_or_default()) && search::is_bounded(l, false) {
+            // No match can be complete, so nothing is called back.
+            return ORIGINAL.get_or_init(|| originals().libraries["string"][c"gsub"])(l);
+        }
+        if lua_iscfunction(l, 3) != 0 {
+            // What a C function raises with the place of its caller has none in Lua, where that is C too.
+            lua_pushvalue(l, 3);
+            lua_pushcclosure(l, called_back, 1);
+            lua_replace(l, 3);
+        }
         GSUB.call(l, None)
+    }
+}
+
+/// Calls its upvalue with its arguments.
+unsafe extern "C-unwind" fn called_back(l: Lua) -> c_int {
+    // SAFETY: the last thing of a C function, nothing of Rust is alive.
+    unsafe {
+        lua_pushvalue(l, lua_upvalueindex(1));
+        lua_insert(l, 1);
+        lua_callk(l, lua_gettop(l) - 1, LUA_MULTRET, 0, Some(all));
+        lua_gettop(l)
+    }
+}
+
+unsafe extern "C-unwind" fn all(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+    // SAFETY: a read.
+    unsafe { lua_gettop(l) }
+}
+
+/// `string.find` for `lua/gsub.lua`: its errors are about the arguments of the caller of `gsub`, and have his place.
+unsafe extern "C-unwind" fn find_for_gsub(l: Lua) -> c_int {
+    // SAFETY: as in `called_back`.
+    unsafe {
+        lua_pushcfunction(l, find);
+        lua_insert(l, 1);
+        let status = lua_pcallk(l, lua_gettop(l) - 1, LUA_MULTRET, 0, 0, Some(found_for_gsub));
+        found_for_gsub(l, status, 0)
+    }
+}
+
+unsafe extern "C-unwind" fn found_for_gsub(l: Lua, status: c_int, _: lua_KContext) -> c_int {
+    // Levels of the stack: this, the chunk, `gsub`, its caller.
+    const CALLER: c_int = 3;
+    // SAFETY: the results, or the error, are on the stack.
+    unsafe {
+        if status == LUA_OK || status == LUA_YIELD {
+            return lua_gettop(l);
+        }
+        if !settle(l, status) {
+            return die(l);
+        }
+        if lua_type(l, -1) == LUA_TSTRING {
+            luaL_where(l, CALLER);
+            lua_insert(l, -2);
+            lua_concat(l, 2);
+        }
+        lua_error(l)
     }
 }
 
@@ -282,7 +358,7 @@ unsafe fn push_gsub_words(l: Lua) -> c_int {
     let libraries = &originals().libraries;
     let base = &originals().base;
     let words: [lua_CFunction; 6] = [
-        find,
+        find_for_gsub,
         libraries["string"][c"sub"],
         libraries["table"][c"concat"],
         base[c"type"],

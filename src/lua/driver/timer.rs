@@ -352,6 +352,7 @@ unsafe extern "C-unwind" fn reset(l: Lua) -> c_int {
     // SAFETY: as every C function of ours.
     unsafe {
         own_channel(l);
+        lua_settop(l, 2);
         host(l, |driver| {
             lua_insert(l, 1);
             match driver.positive_duration(l, "timer:reset") {

@@ -5,6 +5,7 @@ use std::ffi::c_int;
 
 use super::Driver;
 use super::raw::*;
+use super::spawn::shown;
 use super::waiting::Woken;
 use crate::error::Result;
 use crate::lua::stack;
@@ -56,9 +57,9 @@ impl Driver {
 
     unsafe fn next_program(&mut self, l: Lua) -> Result<Resolved> {
         // SAFETY: as in `upgrade`.
-        match unsafe { text(l, 1) } {
+        match unsafe { (lua_type(l, 1) == LUA_TSTRING).then(|| shown(l, 1)) } {
             Some(name) => {
-                let runs = self.what_runs(name)?;
+                let runs = self.what_runs(&name)?;
                 Ok(self.resolve(&runs))
             }
             None => Ok(Resolved::Ready(Ok(self.process().program()))),

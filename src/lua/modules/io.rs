@@ -9,6 +9,7 @@ use std::sync::Arc;
 use mlua::{Lua, MultiValue, Table, Value, Variadic};
 
 use crate::error::Error;
+use crate::lua::driver::showing_all;
 use crate::lua::error::bad_argument;
 use crate::lua::host::{Call, context, failure, waiting, weigh};
 use crate::lua::tree;
@@ -20,9 +21,10 @@ const LONGEST_READ: i64 = 1 << 20;
 
 pub fn open(lua: &Lua) -> mlua::Result<Table> {
     let module = lua.create_table_with_capacity(0, 8)?;
-    module.raw_set("write", waiting(lua, write)?)?;
-    module.raw_set("print", waiting(lua, |lua, args| print(lua, Stream::Out, args))?)?;
-    module.raw_set("eprint", waiting(lua, |lua, args| print(lua, Stream::Err, args))?)?;
+    let print_to = |stream| waiting(lua, move |lua: &Lua, args| print(lua, stream, args));
+    module.raw_set("write", showing_all(lua, waiting(lua, write)?)?)?;
+    module.raw_set("print", showing_all(lua, print_to(Stream::Out)?)?)?;
+    module.raw_set("eprint", showing_all(lua, print_to(Stream::Err)?)?)?;
     module.raw_set("flush", waiting(lua, flush)?)?;
     module.raw_set("read", waiting(lua, read)?)?;
     module.raw_set("readline", waiting(lua, read_line)?)?;
@@ -126,8 +128,10 @@ fn input_or_end(lua: &Lua, input: io::Result<Option<Vec<u8>>>) -> mlua::Result<M
 }
 
 fn args(lua: &Lua, (): ()) -> mlua::Result<Table> {
-    let context = context(lua)?;
-    lua.create_sequence_from(context.process.words().iter().map(String::as_str))
+    let process = &context(lua)?.process;
+    // A child on another host has the words too, but no command line.
+    let words = process.terminal().map_or(&[][..], |_| process.words());
+    lua.create_sequence_from(words.iter().map(String::as_str))
 }
 
 /// How often this state switched raw mode on. Lives in the state's app data and undoes it at the end.
@@ -242,23 +246,28 @@ mod tests {
             local sum = 0
             for line in io.readline do sum = sum + tonumber(line) end
             pcall(io.write, string.rep("y", 300000), "\n")
+            local thrown = {}
+            local function saying(fn) return setmetatable({}, {__tostring = fn}) end
+            local ok, err = pcall(io.write, saying(function() error(thrown) end))
+            assert(not ok and err == thrown)
+            io.write(saying(function() require("time").sleep("1ms") return "slow \255 " end))
             assert(io.print("sum", sum) == true and io.flush() == true)
             "#,
         );
         assert!(exit.result.is_ok(), "{:?}", exit.result);
         let output = terminal.output();
-        assert!(output.len() > 300_000 && output.ends_with(b"\nsum\t6\n"));
+        assert!(output.len() > 300_000 && output.ends_with(b"\nslow \xff sum\t6\n"));
     }
 
     #[test]
-    fn without_a_terminal_only_the_words_are_there() {
+    fn without_a_terminal_nothing_is_there() {
         world(None).run(
             r#"
             for _, name in ipairs{"write", "print", "eprint", "flush", "read", "readline", "raw"} do
                 local value, err = io[name]()
                 assert(value == nil and err:kind() == "Unavailable" and err:message() == "no terminal context", name)
             end
-            assert(type(io.args()) == "table")
+            assert(#io.args() == 0)
             "#,
         );
     }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use mlua::{IntoLua, Lua, Table, UserData, UserDataMethods, Value as LuaValue};
+use mlua::{IntoLua, Lua, Table, UserData, UserDataFields, UserDataMethods, UserDataRef, Value as LuaValue};
 
 use crate::log::{Level, Record};
-use crate::lua::driver::Weight;
+use crate::lua::driver::{Weight, showing_first};
 use crate::lua::error::{self, bad_argument};
 use crate::lua::host::{context, weigh};
 use crate::lua::tree::{self, Budget};
@@ -28,16 +28,27 @@ struct Logger {
 
 const LEVELS: [Level; 4] = [Level::Debug, Level::Info, Level::Warn, Level::Error];
 
+/// The method that logs at that level.
+struct Method(Level);
+
+impl IntoLua for Method {
+    fn into_lua(self, lua: &Lua) -> mlua::Result<LuaValue> {
+        type Arguments = (UserDataRef<Logger>, LuaValue, LuaValue);
+        let record = move |lua: &Lua, (this, message, fields): Arguments| this.record(lua, self.0, message, fields);
+        showing_first(lua, lua.create_function(record)?).map(LuaValue::Function)
+    }
+}
+
 impl UserData for Logger {
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
         for level in LEVELS {
-            let record = move |lua: &Lua, this: &Logger, (message, fields): (LuaValue, LuaValue)| {
-                this.record(lua, level, message, fields)
-            };
-            methods.add_method(level.as_str(), record);
+            fields.add_field(level.as_str(), Method(level));
         }
+    }
+
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         methods.add_method("with", |lua, this, fields: LuaValue| {
-            let fields = this.merged(read(1, "with", &fields)?);
+            let fields = this.merged(read(lua, 1, "with", &fields)?);
             Ok(Logger::new(lua, this.name.clone(), Arc::new(fields)))
         });
         methods.add_method("named", |lua, this, name: LuaValue| this.named(lua, &name));
@@ -64,7 +75,7 @@ impl Logger {
         if log.enabled(level) {
             let fields = match fields {
                 LuaValue::Nil => Vec::new(),
-                fields => read(2, level.as_str(), &fields)?,
+                fields => read(lua, 2, level.as_str(), &fields)?,
             };
             let _weight = weigh(lua, weight(&fields));
             let message = String::from_utf8_lossy(&message);
@@ -107,16 +118,16 @@ fn weight(fields: &[(String, Value)]) -> usize {
 }
 
 /// The fields of a table by name, sorted: a Lua table has no order of its own.
-fn read(position: usize, function: &str, fields: &LuaValue) -> mlua::Result<Vec<(String, Value)>> {
+fn read(lua: &Lua, position: usize, function: &str, fields: &LuaValue) -> mlua::Result<Vec<(String, Value)>> {
     let LuaValue::Table(table) = fields else {
         return Err(bad_argument(position, function, "table", fields));
     };
-    let mut fields = pairs(table)?;
+    let mut fields = pairs(lua, table)?;
     fields.sort_by(|(left, _), (right, _)| left.cmp(right));
     Ok(fields)
 }
 
-fn pairs(table: &Table) -> mlua::Result<Vec<(String, Value)>> {
+fn pairs(lua: &Lua, table: &Table) -> mlua::Result<Vec<(String, Value)>> {
     let mut fields = Vec::new();
     let mut budget = Budget::default();
     for pair in table.pairs::<LuaValue, LuaValue>() {
@@ -125,10 +136,11 @@ fn pairs(table: &Table) -> mlua::Result<Vec<(String, Value)>> {
             // What is too long is left out.
             Value::Nil if value.is_string() => Value::Nil,
             // A Time or a Duration says more as text than as nothing.
-            Value::Nil => Value::from(value.to_string()?),
+            Value::Nil => Value::Str(tree::display(lua, &value)?),
             plain => plain,
         };
-        fields.push((name.to_string()?, value));
+        let name = tree::display(lua, &name)?;
+        fields.push((String::from_utf8_lossy(&name).into_owned(), value));
     }
     Ok(fields)
 }

@@ -7,7 +7,7 @@ use mlua::{Lua, Table, Value};
 
 use super::time::layout::{MONTHS, WEEKDAYS};
 use super::time::moment::{Civil, Fields, Moment, Zone};
-use crate::lua::error::{bad_argument, mistake, type_name};
+use crate::lua::error::{bad_argument, mistake};
 use crate::lua::host::ahead;
 
 pub fn open(lua: &Lua) -> mlua::Result<Table> {
@@ -36,26 +36,31 @@ fn time(lua: &Lua, table: Value) -> mlua::Result<i64> {
     };
     let today = now.civil();
     let fields = Fields {
-        year: field(&table, "year", today.year)?,
-        month: field(&table, "month", today.month.into())?,
-        day: field(&table, "day", today.day.into())?,
-        hour: field(&table, "hour", 0)?,
-        minute: field(&table, "min", 0)?,
-        second: field(&table, "sec", 0)?,
+        year: field(lua, &table, "year", 1900, today.year)?,
+        month: field(lua, &table, "month", 1, today.month.into())?,
+        day: field(lua, &table, "day", 0, today.day.into())?,
+        hour: field(lua, &table, "hour", 0, 0)?,
+        minute: field(lua, &table, "min", 0, 0)?,
+        second: field(lua, &table, "sec", 0, 0)?,
         nanosecond: 0,
     };
     Ok(Moment::civil_in(fields, Zone::Local).unix_seconds())
 }
 
-fn field(table: &Table, name: &str, default: i64) -> mlua::Result<i64> {
-    match table.get::<Value>(name)? {
-        Value::Nil => Ok(default),
-        Value::Integer(number) => Ok(number),
-        Value::Number(number) => Ok(number as i64),
-        other => Err(mistake(format!(
-            "bad argument #1 to 'time' (field '{name}': number expected, got {})",
-            type_name(&other)
-        ))),
+/// An integer, or what Lua takes for one. `from` is what C's `struct tm` counts it from, in an `int`.
+fn field(lua: &Lua, table: &Table, name: &str, from: i64, default: i64) -> mlua::Result<i64> {
+    let value = table.get::<Value>(name)?;
+    if value.is_nil() {
+        return Ok(default);
+    }
+    let number = match value {
+        Value::Integer(_) | Value::Number(_) | Value::String(_) => lua.coerce_integer(value)?,
+        _ => None,
+    };
+    let number = number.ok_or_else(|| mistake(format!("field '{name}' is not an integer")))?;
+    match number.checked_sub(from).map(i32::try_from) {
+        Some(Ok(_)) => Ok(number),
+        _ => Err(mistake(format!("field '{name}' is out-of-bound"))),
     }
 }
 

@@ -14,7 +14,7 @@ use mlua::{Lua, MultiValue, Table};
 use crate::duration;
 use crate::error::{Error, Frame, Result};
 use crate::id::Pid;
-use crate::lua::compile::bare;
+use crate::lua::compile::bare_text;
 use crate::lua::definitions;
 use crate::lua::driver;
 use crate::lua::host::{Call, context, raise, waiting};
@@ -162,7 +162,7 @@ fn prepare(lua: &Lua, text: mlua::LuaString) -> mlua::Result<MultiValue> {
     let Ok(text) = text.to_str() else {
         return Err(raise(Error::invalid("the input is not UTF-8 text")));
     };
-    let text = bare(&text);
+    let text = bare_text(&text);
     let expression = input::as_expression(text);
     let is_expression = expression.is_some();
     let program = expression.unwrap_or_else(|| input::keep_locals(text));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mlua::{Lua, MetaMethod, Table, UserData, UserDataFields, UserDataMethods, Value as LuaValue};
 
 use crate::lua::driver::Weight;
-use crate::lua::error::bad_argument;
+use crate::lua::error::{bad_argument, text_argument};
 use crate::lua::host::{context, weigh};
 use crate::lua::tree;
 use crate::process::{Actor, Scope};
@@ -64,7 +64,7 @@ impl UserData for LuaScope {
 }
 
 fn new_actor(lua: &Lua, (id, meta): (LuaValue, LuaValue)) -> mlua::Result<LuaActor> {
-    let id = text(1, "new_actor", &id)?;
+    let id = text_argument(1, "new_actor", &id)?;
     let meta = match &meta {
         LuaValue::Nil => Value::map::<&str>([]),
         LuaValue::Table(_) => tree::from_lua(&meta)?,
@@ -79,16 +79,9 @@ fn new_actor(lua: &Lua, (id, meta): (LuaValue, LuaValue)) -> mlua::Result<LuaAct
 }
 
 fn can(lua: &Lua, (action, resource, _meta): (LuaValue, LuaValue, LuaValue)) -> mlua::Result<bool> {
-    let (action, resource) = (text(1, "can", &action)?, text(2, "can", &resource)?);
+    let (action, resource) = (text_argument(1, "can", &action)?, text_argument(2, "can", &resource)?);
     let context = context(lua)?;
     Ok(context.process.kernel().allows(&context.process, &action, &resource))
-}
-
-fn text(position: usize, function: &str, value: &LuaValue) -> mlua::Result<String> {
-    match value {
-        LuaValue::String(text) => Ok(text.to_string_lossy()),
-        other => Err(bad_argument(position, function, "string", other)),
-    }
 }
 
 /// The actor that a function was given.

@@ -1,6 +1,6 @@
 //! The module `time`: Time, Duration and Location objects, their arithmetic, layouts and zones.
 //!
-//! Leaves everything that waits (sleep, after, timers, tickers) to `lua::timing`, which takes its arguments through
+//! Leaves everything that waits (sleep, after, timers, tickers) to `driver::timer`, which takes its arguments through
 //! [`duration_argument`] and delivers through [`time_value`]. Quantities that are whole by meaning are Lua integers.
 
 pub(super) mod layout;
@@ -13,7 +13,7 @@ use mlua::{IntoLuaMulti, Lua, MetaMethod, MultiValue, Table, UserData, UserDataM
 use self::moment::{Fields, Moment, Zone};
 use crate::duration;
 use crate::error::{Error, Result};
-use crate::lua::error::{bad_argument, mistake, type_name};
+use crate::lua::error::{bad_argument, mistake, text_argument, type_name};
 use crate::lua::host::{ahead, failure, weigh};
 
 const DURATIONS: [(&str, i64); 6] = [
@@ -184,13 +184,6 @@ fn zone_argument(position: usize, function: &str, value: &Value) -> mlua::Result
     Err(bad_argument(position, function, "Location", value))
 }
 
-fn text(position: usize, function: &str, value: &Value) -> mlua::Result<String> {
-    match value {
-        Value::String(text) => Ok(text.to_string_lossy()),
-        other => Err(bad_argument(position, function, "string", other)),
-    }
-}
-
 /// One value, or `nil, err`.
 fn outcome(lua: &Lua, result: Result<impl UserData + Send + Sync + 'static>) -> mlua::Result<MultiValue> {
     match result {
@@ -222,7 +215,7 @@ fn unix(_: &Lua, (seconds, nanoseconds): (Value, Value)) -> mlua::Result<Time> {
 }
 
 fn parse(lua: &Lua, (layout, value, location): (Value, Value, Value)) -> mlua::Result<MultiValue> {
-    let (layout, value) = (text(1, "parse", &layout)?, text(2, "parse", &value)?);
+    let (layout, value) = (text_argument(1, "parse", &layout)?, text_argument(2, "parse", &value)?);
     let zone = zone_argument(3, "parse", &location)?;
     outcome(lua, layout::parse(&layout, &value, zone).map(Time))
 }
@@ -232,7 +225,7 @@ fn parse_duration(lua: &Lua, value: Value) -> mlua::Result<MultiValue> {
 }
 
 fn load_location(lua: &Lua, name: Value) -> mlua::Result<MultiValue> {
-    let name = text(1, "load_location", &name)?;
+    let name = text_argument(1, "load_location", &name)?;
     if name.is_empty() {
         return failure(lua, Error::invalid("location name required"));
     }
@@ -244,7 +237,7 @@ fn load_location(lua: &Lua, name: Value) -> mlua::Result<MultiValue> {
 }
 
 fn fixed_zone(lua: &Lua, (name, offset): (Value, Value)) -> mlua::Result<Location> {
-    let name: Arc<str> = text(1, "fixed_zone", &name)?.into();
+    let name: Arc<str> = text_argument(1, "fixed_zone", &name)?.into();
     let offset = whole(2, "fixed_zone", &offset)?;
     // Beyond what an i32 holds no zone has a meaning; the end keeps it harmless.
     let offset = offset.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
@@ -274,7 +267,7 @@ impl UserData for Time {
             Ok(this.0.instant() == other.0.instant())
         });
         methods.add_method("format", |_, this, layout: Value| {
-            Ok(layout::format(&this.0, &text(1, "format", &layout)?))
+            Ok(layout::format(&this.0, &text_argument(1, "format", &layout)?))
         });
         methods.add_method("format_rfc3339", |_, this, ()| Ok(layout::format(&this.0, RFC3339)));
         methods.add_method("unix", |_, this, ()| Ok(this.0.unix_seconds()));

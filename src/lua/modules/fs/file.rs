@@ -128,7 +128,7 @@ fn write(lua: &Lua, (this, data): (This, Value)) -> mlua::Result<Call> {
     };
     let file = this.0.clone();
     let work = move || {
-        let written = file.with("write", |file| file.write_all(&data.bytes));
+        let written = file.with("write", |file| file.write_all(data.bytes()));
         volume::written();
         written
     };
