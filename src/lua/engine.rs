@@ -3,7 +3,7 @@
 //! Everything that does not depend on the process is made once per program: bytecode of the entry and of the libraries it
 //! imports, the globals that they can name, the modules they may require. A start only makes a state (in the first step).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, RwLock};
@@ -84,7 +84,7 @@ impl LuaEngine {
     pub fn program(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
         let spec = lua_spec(entry)?;
         let mut build = Build::new(self);
-        let imports = build.entry(entry, spec)?;
+        let imports = build.entry(entry)?;
         let visible = Visible {
             modules: declared(spec).collect(),
             written: spec.modules.clone(),
@@ -290,11 +290,30 @@ struct Build<'a> {
     engine: &'a LuaEngine,
     stages: Vec<Stage>,
     done: HashMap<EntryId, usize>,
-    /// Entries whose imports are being looked at, outermost first.
-    open: Vec<EntryId>,
     words: BTreeSet<String>,
     all: bool,
     declared: Vec<Module>,
+}
+
+/// An entry whose imports are being looked at.
+struct Pending {
+    entry: Arc<Entry>,
+    /// Those that were, with their stages.
+    imports: Vec<(String, usize)>,
+}
+
+impl Pending {
+    fn of(entry: Arc<Entry>) -> Pending {
+        Pending {
+            entry,
+            imports: Vec::new(),
+        }
+    }
+}
+
+fn cycle(open: &[Pending], id: &EntryId) -> Error {
+    let path: Vec<&str> = open.iter().map(|pending| pending.entry.id.as_str()).collect();
+    Error::invalid(format!("import cycle: {} -> {id}", path.join(" -> ")))
 }
 
 impl<'a> Build<'a> {
@@ -303,44 +322,44 @@ impl<'a> Build<'a> {
             engine,
             stages: Vec::new(),
             done: HashMap::new(),
-            open: Vec::new(),
             words: BTreeSet::new(),
             all: false,
             declared: Vec::new(),
         }
     }
 
-    /// Adds an entry behind everything that it imports; its aliases with their stages come back.
-    fn entry(&mut self, entry: &Entry, spec: &LuaSpec) -> Result<Vec<(String, usize)>> {
-        if self.open.contains(&entry.id) {
-            let path: Vec<&str> = self.open.iter().map(EntryId::as_str).collect();
-            return Err(Error::invalid(format!(
-                "import cycle: {} -> {}",
-                path.join(" -> "),
-                entry.id
-            )));
+    /// Adds an entry behind everything that it imports; its aliases with their stages come back. Without recursion: a chain of
+    /// imports may be longer than a stack is deep.
+    fn entry(&mut self, entry: &Arc<Entry>) -> Result<Vec<(String, usize)>> {
+        let mut open = vec![Pending::of(entry.clone())];
+        let mut ids = HashSet::from([entry.id.clone()]);
+        loop {
+            let Some(mut top) = open.pop() else {
+                return Ok(Vec::new());
+            };
+            let entry = top.entry.clone();
+            let spec = lua_spec(&entry)?;
+            if let Some((alias, id)) = spec.imports.get(top.imports.len()) {
+                if let Some(stage) = self.done.get(id) {
+                    top.imports.push((alias.clone(), *stage));
+                    open.push(top);
+                } else if ids.insert(id.clone()) {
+                    let library = self.engine.registry().usable(id)?;
+                    open.extend([top, Pending::of(library)]);
+                } else {
+                    open.push(top);
+                    return Err(cycle(&open, id));
+                }
+                continue;
+            }
+            let chunk = self.engine.compile(&entry, spec)?;
+            self.declared.extend(declared(spec));
+            self.add(&chunk, &top.imports);
+            if open.is_empty() {
+                return Ok(top.imports);
+            }
+            self.done.insert(entry.id.clone(), self.stages.len() - 1);
         }
-        self.open.push(entry.id.clone());
-        let mut imports = Vec::new();
-        for (alias, id) in &spec.imports {
-            imports.push((alias.clone(), self.library(id)?));
-        }
-        self.open.pop();
-        let chunk = self.engine.compile(entry, spec)?;
-        self.declared.extend(declared(spec));
-        self.add(&chunk, &imports);
-        Ok(imports)
-    }
-
-    fn library(&mut self, id: &EntryId) -> Result<usize> {
-        if let Some(stage) = self.done.get(id) {
-            return Ok(*stage);
-        }
-        let entry = self.engine.registry().usable(id)?;
-        self.entry(&entry, lua_spec(&entry)?)?;
-        let stage = self.stages.len() - 1;
-        self.done.insert(id.clone(), stage);
-        Ok(stage)
     }
 
     fn script(&mut self, source: &Source<'_>) -> Result<()> {

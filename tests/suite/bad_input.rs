@@ -63,6 +63,7 @@ cases! {
     ten_thousand_entries_are_checked: check(&many()) => 0, ["10002 entries checked: 0 errors"];
     ten_thousand_entries_are_loaded: many().wippy("run c7777").run() => 0, ["number 7777"];
     a_chain_of_twenty_thousand_imports: check(&chain(20_000)) => 0, ["20003 entries checked: 0 errors"];
+    a_chain_of_five_thousand_imports_runs: run(&chain(5_000)) => 0, ["the first of\t0"];
     a_lock_file_that_is_broken: check(&file("wippy.lock", "{")) => 3, ["error[yaml-syntax]", "wippy.lock"];
     a_configuration_that_is_broken: check(&file(".wippy.yaml", "a: [")) => 3, ["error[yaml-syntax]", ".wippy.yaml"];
 

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use sha2::{Digest, Sha256};
 
 use super::event::{Event, Report, Status};
+use super::runner::NAMESPACE;
 use crate::error::{Error, Result};
-use crate::id::EntryId;
+use crate::id::{EntryId, Pid};
 use crate::json;
 use crate::lock::lock;
 use crate::log::{Level, Record, Sink};
@@ -62,9 +63,11 @@ impl Sink for Records {
     }
 }
 
-/// Whether it tells of a process that failed, in words of the kernel's.
+/// Whether it tells of a process that failed, in words of the kernel's. How the process of the tests themselves ended, which
+/// has the terminal, is told by whoever runs it.
 fn is_crash(record: &Record) -> bool {
-    record.logger.is_empty() && record.message == FAILED && record.pid.is_some()
+    let of_another = |pid: &Pid| pid.host() != format!("{NAMESPACE}:terminal");
+    record.logger.is_empty() && record.message == FAILED && record.pid.as_ref().is_some_and(of_another)
 }
 
 impl Records {

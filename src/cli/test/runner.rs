@@ -58,7 +58,7 @@ impl Ledger {
 }
 
 /// Of entries that a test file brings with it.
-const NAMESPACE: &str = "test";
+pub(super) const NAMESPACE: &str = "test";
 
 /// Runs all of it; `tell` gets every event.
 pub fn run(jobs: Vec<Job>, setting: &Setting, mut tell: impl FnMut(Event)) {

@@ -141,24 +141,25 @@ fn within_room<T: Send + 'static>(
         let mut bytes = bytes.min(limit);
         loop {
             let Ok(taken) = room.clone().acquire_many_owned(kibibytes(bytes)).await else {
-                return (None, Err(lost()));
+                return (Err(lost()), None);
             };
+            // The room goes along: what is read is there also when nobody waits for it any more.
             let attempt = io.spawn_blocking(move || {
                 let result = work(bytes);
-                (work, result)
+                (work, result, taken)
             });
-            let Ok((again, result)) = attempt.await else {
-                return (None, Err(lost()));
+            let Ok((again, result, taken)) = attempt.await else {
+                return (Err(lost()), None);
             };
             match result {
-                Ok(Attempt::Done(value)) => return (Some(taken), Ok(value)),
+                Ok(Attempt::Done(value)) => return (Ok(value), Some(taken)),
                 Ok(Attempt::Needs(more)) => (work, bytes) = (again, more.min(limit)),
-                Err(error) => return (None, Err(error)),
+                Err(error) => return (Err(error), None),
             }
         }
     };
-    // The room is free again when the state has what was read.
-    Ok(Call::wait(reading, |lua, (_taken, result)| finish(lua, result)))
+    // The room is free again when the state has what was read, or it was dropped.
+    Ok(Call::wait(reading, |lua, (result, _taken)| finish(lua, result)))
 }
 
 /// In the unit in which room is counted: at least one, and few enough for a semaphore.
