@@ -5,6 +5,7 @@
 //! allocation itself; what is aligned anyway is asked for without it here.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::sync::OnceLock;
 
 use libmimalloc_sys::{
     mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc, mi_zalloc_aligned,
@@ -19,11 +20,18 @@ pub struct Allocator;
 /// Whether the system may give this program huge pages. A start touches a little of much memory, and clearing 2 MiB for each
 /// of the first blocks takes a third of the time that `wippy run` has; later huge pages make large states several times
 /// faster to walk. Where the system knows no such switch nothing happens.
+///
+/// Who has switched them off for this program before it began keeps it so.
 pub fn huge_pages(wanted: bool) {
     #[cfg(target_os = "linux")]
-    // SAFETY: sets a flag of this program; the unused arguments must be zero.
-    unsafe {
-        libc::prctl(libc::PR_SET_THP_DISABLE, libc::c_ulong::from(!wanted), 0, 0, 0);
+    {
+        static OFF: OnceLock<bool> = OnceLock::new();
+        // SAFETY: reads a flag of this program; the unused arguments must be zero.
+        let off = || unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) } == 1;
+        if !OFF.get_or_init(off) {
+            // SAFETY: sets the flag; the unused arguments must be zero.
+            unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, libc::c_ulong::from(!wanted), 0, 0, 0) };
+        }
     }
     #[cfg(not(target_os = "linux"))]
     let _ = wanted;

@@ -24,6 +24,8 @@ pub(super) struct Queue {
     new_first: bool,
     /// The beat in which a preempted one was last taken, or came when there was none.
     preempted_at: u64,
+    /// One that had waited for long was taken last: however long its slice was, those that go first are next.
+    urgent_next: bool,
 }
 
 impl Queue {
@@ -61,7 +63,9 @@ impl Queue {
 
     /// Whose turn it is. `only_urgent`: none of those that were preempted, unless it has waited for long.
     pub(super) fn pop(&mut self, only_urgent: bool, now: u64) -> Option<Arc<Process>> {
-        let overdue = !self.preempted.is_empty() && now >= self.preempted_at + PREEMPTED_WAITS;
+        let waited = !self.preempted.is_empty() && now >= self.preempted_at + PREEMPTED_WAITS;
+        let overdue = waited && !self.urgent_next;
+        self.urgent_next = overdue;
         if !overdue && let Some(process) = self.pop_urgent() {
             return Some(process);
         }

@@ -36,6 +36,11 @@ pub fn end_editing() {
 fn install(signal: libc::c_int) {
     // SAFETY: sigaction is plain data for which all zeroes is a valid value.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: without a new action nothing is changed, and `action` is a valid place for the old one.
+    unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    if action.sa_sigaction == libc::SIG_IGN {
+        return;
+    }
     action.sa_sigaction = restore as extern "C" fn(libc::c_int) as usize;
     action.sa_flags = libc::SA_RESETHAND;
     // SAFETY: `action` is a valid sigaction whose handler is safe in a signal; the old one is not asked for. It fails for no

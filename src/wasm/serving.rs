@@ -8,9 +8,10 @@
 //! Invariant: an instance is either on the shelf or in the body of a call, never in both.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::body::Guest;
+use crate::lock::lock;
 use crate::process::Process;
 use crate::value::Packed;
 
@@ -90,8 +91,4 @@ impl Drop for Ticket {
         // The lock is free again before the store goes.
         drop(self.remove());
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -45,7 +45,8 @@ pub fn texts(args: &Repl) -> Result<Vec<Text>, Failure> {
         add(&mut texts, &name, &text);
     }
     args.eval.iter().for_each(|code| add(&mut texts, "-e", code));
-    if args.eval.is_empty() && !std::io::stdin().is_terminal() {
+    // What is typed is read too where nothing else was given: the answers go elsewhere.
+    if args.eval.is_empty() && (args.file.is_none() || !std::io::stdin().is_terminal()) {
         add(&mut texts, "stdin", &piped()?);
     }
     texts.iter().try_for_each(check)?;

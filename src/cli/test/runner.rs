@@ -93,6 +93,10 @@ impl Queue {
     fn work_off(&self, setting: &Setting) {
         while let Some((job, events)) = self.next() {
             if self.is_over(setting) {
+                // What it used the last time says nothing of a run that it did not have.
+                if let Some(ledger) = &setting.ledger {
+                    ledger.lock().remove(job.name());
+                }
                 continue;
             }
             let name = job.name().to_owned();

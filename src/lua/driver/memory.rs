@@ -78,7 +78,7 @@ impl Memory {
             outside: None,
             slab: Slab::default(),
             closing: false,
-            _pinned: std::marker::PhantomPinned,
+            _pinned: PhantomPinned,
         }
     }
 

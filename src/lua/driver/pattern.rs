@@ -59,6 +59,9 @@ pub struct Matcher<'a> {
 /// Bytes of a set that may be looked through for each byte of the subject.
 const SHORT: usize = 16;
 
+/// Long sets of one pattern that are kept read; a look into any other takes a step for each of its bytes.
+const SETS: usize = 64;
+
 /// A set that is longer: looking for a byte in it takes one step, as in a short one.
 struct Set {
     start: usize,
@@ -316,12 +319,15 @@ impl<'a> Matcher<'a> {
         self.sets.get(self.last)
     }
 
-    /// Reads a long set once. The steps for that are not an attempt's.
+    /// Reads a long set once, and the steps for that are not an attempt's; without room for another one it stays unread.
     fn learn(&mut self, start: usize, after: usize) {
         if after - start <= SHORT {
             return;
         }
         self.steps += (after - start) as u64;
+        if self.sets.len() >= SETS {
+            return;
+        }
         self.limit += (after - start) as u64;
         let has = self.members(start, after - 1);
         let place = self.sets.partition_point(|set| set.start < start);
@@ -359,10 +365,11 @@ impl<'a> Matcher<'a> {
 
     /// Whether the set from the bracket at `p` to the one at `end` has the byte.
     fn in_set(&mut self, byte: u8, p: usize, end: usize) -> bool {
-        if end - p >= SHORT
-            && let Some(set) = self.known(p)
-        {
-            return set.has[usize::from(byte)];
+        if end - p >= SHORT {
+            if let Some(set) = self.known(p) {
+                return set.has[usize::from(byte)];
+            }
+            self.steps += (end - p) as u64;
         }
         let negated = self.pattern[p + 1] == b'^';
         let mut at = if negated { p + 2 } else { p + 1 };
@@ -436,4 +443,21 @@ pub fn is_cheap(subject: usize, pattern: &[u8]) -> bool {
 pub fn is_cheap_plain(subject: usize, text: usize) -> bool {
     const BOUND: usize = 1 << 24;
     subject.saturating_mul(text) <= BOUND
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_long_sets_few_are_kept() {
+        let (subject, pattern) = ("a".repeat(100_000), "[aaaaaaaaaaaaaaaaa]".repeat(100_000));
+        let mut matcher = Matcher::new(subject.as_bytes(), pattern.as_bytes());
+        let found = matcher.at(0);
+        assert_eq!(matcher.sets.len(), SETS);
+        assert!(
+            matches!(found, Ok(Some(100_000)) | Err(_)),
+            "it is found, or takes too many steps"
+        );
+    }
 }

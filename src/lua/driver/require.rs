@@ -228,7 +228,9 @@ impl Driver {
                     return raise(l, self, Error::invalid(format!("module cycle: {cycle}")));
                 }
                 let (act, waiter) = self.wait(l, What::Load, again);
-                self.loading[load].waiters.extend(waiter);
+                if let Some(waiter) = waiter {
+                    self.loading[load].waiters.push(waiter);
+                }
                 return act;
             }
             if is_absent(name) {

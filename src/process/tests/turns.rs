@@ -36,6 +36,31 @@ fn a_woken_process_goes_before_preempted_ones_and_does_not_starve_them() {
 }
 
 #[test]
+fn slices_that_are_as_long_as_the_wait_starve_nobody() {
+    let world = World::unmanned(|_| {});
+    let (one, two, woken) = (ready(&world, true), ready(&world, true), ready(&world, false));
+    let mut queue = Queue::default();
+    let mut now = 5;
+    queue.push(one.clone(), now);
+    queue.push(two.clone(), now);
+    let mut turns = 0;
+    for _ in 0..10 {
+        queue.push(woken.clone(), now);
+        now += PREEMPTED_WAITS;
+        for _ in 0..2 {
+            let next = queue.pop(false, now).expect("somebody is ready");
+            if next.is_preempted() {
+                now += PREEMPTED_WAITS;
+                queue.push(next, now);
+            } else {
+                turns += 1;
+            }
+        }
+    }
+    assert!(turns >= 9, "{turns} turns of ten");
+}
+
+#[test]
 fn preempted_processes_take_turns_also_when_a_neighbour_helps() {
     let world = World::unmanned(|_| {});
     let hogs: Vec<_> = (0..4).map(|_| ready(&world, true)).collect();

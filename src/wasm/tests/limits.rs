@@ -279,6 +279,7 @@ fn every_memory_of_a_guest_that_counts_fuel_takes_its_share_of_the_mappings() {
         let taken = world.wasm.engines().mapped() - before;
         world.kernel.terminate(process.pid()).unwrap();
         world.exit(&process);
+        world.emptied();
         taken
     };
     let one = mapped("(memory 1)");
