@@ -92,12 +92,25 @@ impl World {
         }
     }
 
+    /// The built binary, where whoever runs it may find it.
+    fn binary(&self, surroundings: Surroundings) -> PathBuf {
+        let built = PathBuf::from(env!("CARGO_BIN_EXE_wippy"));
+        if surroundings != Surroundings::ReadOnly {
+            return built;
+        }
+        let found = self.project.with_file_name("wippy");
+        std::fs::hard_link(&built, &found)
+            .or_else(|_| std::fs::copy(&built, &found).map(drop))
+            .expect("a writable folder");
+        found
+    }
+
     fn run(&self, words: &str, surroundings: Surroundings) -> Output {
-        let binary = Path::new(env!("CARGO_BIN_EXE_wippy"));
-        let mut command = Command::new(binary);
+        let binary = self.binary(surroundings);
+        let mut command = Command::new(&binary);
         if surroundings == Surroundings::StdinClosed {
             command = Command::new("sh");
-            command.args(["-c", "exec \"$0\" \"$@\" <&-"]).arg(binary);
+            command.args(["-c", "exec \"$0\" \"$@\" <&-"]).arg(&binary);
         }
         command
             .args(words.split(' '))
