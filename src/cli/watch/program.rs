@@ -91,7 +91,11 @@ impl Watcher<'_> {
             },
             Err(failure) => Err(failure),
         };
-        if self.signal().await.is_some() || self.is_unread().await {
+        if let Some(signal) = self.signal().await {
+            // Also when it came just after the program had ended by itself: it ends the watch.
+            return Some(ended.map(|_| signal.code()));
+        }
+        if self.is_unread().await {
             return Some(ended);
         }
         self.tell(ended);
