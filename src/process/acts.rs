@@ -147,9 +147,7 @@ pub fn lookup(own: &Process, name: &str) -> Result<Pid> {
 /// # Errors
 /// NotFound; that of a broken entry.
 pub fn host(kernel: &Kernel, id: &EntryId) -> Result<Arc<Host>> {
-    let broken = || kernel.programs().broken_host(id);
-    let missing = || broken().unwrap_or_else(|| Error::not_found("host not found"));
-    kernel.host(id).ok_or_else(missing)
+    kernel.usable_host(id, || "host not found".to_owned())
 }
 
 /// The permissions that a spawn with these ties needs.

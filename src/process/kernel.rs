@@ -189,6 +189,16 @@ impl Kernel {
         hosts.get(id).cloned()
     }
 
+    /// The host of that id, to run something on.
+    ///
+    /// # Errors
+    /// That of its entry if it is broken; else NotFound with those words.
+    pub fn usable_host(&self, id: &EntryId, missing: impl FnOnce() -> String) -> Result<Arc<Host>> {
+        let broken = || self.programs().broken_host(id);
+        let refused = || broken().unwrap_or_else(|| Error::not_found(missing()));
+        self.host(id).ok_or_else(refused)
+    }
+
     /// The host of the calls of functions.
     pub fn functions(&self) -> &Arc<Host> {
         &self.0.functions

@@ -444,9 +444,7 @@ impl Work {
     }
 
     fn host(&self, id: &EntryId) -> Result<Arc<Host>> {
-        let broken = || self.kernel.programs().broken_host(id);
-        let missing = || broken().unwrap_or_else(|| Error::not_found(format!("host not found: {id}")));
-        self.kernel.host(id).ok_or_else(missing)
+        self.kernel.usable_host(id, || format!("host not found: {id}"))
     }
 
     fn stop_timed_out(&self) -> Error {

@@ -49,7 +49,7 @@ impl Helper {
                 lua_remove(l, -2);
             }
             lua_insert(l, 1);
-            lua_callk(l, count, LUA_MULTRET, 0, Some(called));
+            lua_callk(l, count, LUA_MULTRET, 0, Some(all_results));
             lua_gettop(l)
         }
     }
@@ -75,10 +75,4 @@ impl Helper {
             lua_rawsetp(l, LUA_REGISTRYINDEX, key(&self.place));
         }
     }
-}
-
-/// The results of the helper are all there is on the stack.
-unsafe extern "C-unwind" fn called(l: Lua, _: c_int, _: lua_KContext) -> c_int {
-    // SAFETY: a read.
-    unsafe { lua_gettop(l) }
 }

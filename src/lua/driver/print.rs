@@ -93,7 +93,7 @@ unsafe fn show_from(l: Lua, from: c_int) -> c_int {
             }
             keep_shown(l, index);
         }
-        call_inner(l)
+        call_upvalue(l)
     }
 }
 
@@ -106,7 +106,7 @@ unsafe extern "C-unwind" fn show_first(l: Lua) -> c_int {
             }
             keep_shown(l, 2);
         }
-        call_inner(l)
+        call_upvalue(l)
     }
 }
 
@@ -114,23 +114,8 @@ unsafe extern "C-unwind" fn first_shown(l: Lua, _: c_int, _: lua_KContext) -> c_
     // SAFETY: as in `show_from`.
     unsafe {
         keep_shown(l, 2);
-        call_inner(l)
+        call_upvalue(l)
     }
-}
-
-unsafe fn call_inner(l: Lua) -> c_int {
-    // SAFETY: the last thing of a C function, nothing of Rust is alive.
-    unsafe {
-        lua_pushvalue(l, lua_upvalueindex(1));
-        lua_insert(l, 1);
-        lua_callk(l, lua_gettop(l) - 1, LUA_MULTRET, 0, Some(called));
-        lua_gettop(l)
-    }
-}
-
-unsafe extern "C-unwind" fn called(l: Lua, _: c_int, _: lua_KContext) -> c_int {
-    // SAFETY: a read.
-    unsafe { lua_gettop(l) }
 }
 
 /// The texts on the stack with tabs between them.

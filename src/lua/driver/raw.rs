@@ -325,6 +325,29 @@ pub unsafe fn check_object(l: Lua, place: &'static u8, name: &'static CStr) {
     }
 }
 
+/// Calls the first upvalue with all arguments and returns all of its results. It may wait and raise.
+///
+/// # Safety
+/// The last thing of a C function, with nothing of Rust alive.
+pub unsafe fn call_upvalue(l: Lua) -> c_int {
+    // SAFETY: as stated.
+    unsafe {
+        lua_pushvalue(l, lua_upvalueindex(1));
+        lua_insert(l, 1);
+        lua_callk(l, lua_gettop(l) - 1, LUA_MULTRET, 0, Some(all_results));
+        lua_gettop(l)
+    }
+}
+
+/// The continuation of a call whose results are all there is on the stack.
+///
+/// # Safety
+/// Called by Lua alone.
+pub unsafe extern "C-unwind" fn all_results(l: Lua, _: c_int, _: lua_KContext) -> c_int {
+    // SAFETY: a read.
+    unsafe { lua_gettop(l) }
+}
+
 /// A C function as a field of an mlua object.
 pub struct Raw(pub lua_CFunction);
 

@@ -292,17 +292,7 @@ unsafe extern "C-unwind" fn gsub(l: Lua) -> c_int {
 /// Calls its upvalue with its arguments.
 unsafe extern "C-unwind" fn called_back(l: Lua) -> c_int {
     // SAFETY: the last thing of a C function, nothing of Rust is alive.
-    unsafe {
-        lua_pushvalue(l, lua_upvalueindex(1));
-        lua_insert(l, 1);
-        lua_callk(l, lua_gettop(l) - 1, LUA_MULTRET, 0, Some(all));
-        lua_gettop(l)
-    }
-}
-
-unsafe extern "C-unwind" fn all(l: Lua, _: c_int, _: lua_KContext) -> c_int {
-    // SAFETY: a read.
-    unsafe { lua_gettop(l) }
+    unsafe { call_upvalue(l) }
 }
 
 /// `string.find` for `lua/gsub.lua`: its errors are about the arguments of the caller of `gsub`, and have his place.

@@ -97,9 +97,7 @@ fn found_host(context: &StateContext, name: Option<String>) -> Result<Arc<Host>>
     };
     let id = EntryId::resolve(&name, context.namespace())?;
     let kernel = context.process.kernel();
-    let broken = || kernel.programs().broken_host(&id);
-    let missing = || broken().unwrap_or_else(|| Error::not_found(format!("host not found: {id}")));
-    kernel.host(&id).ok_or_else(missing)
+    kernel.usable_host(&id, || format!("host not found: {id}"))
 }
 
 /// The entry of a child: an id, or a file where files may be named.
