@@ -110,7 +110,7 @@ fn a_project_that_cannot_start_is_waited_for() {
     let folder = project("");
     let mut running = folder.wippy("run --watch").start_open();
     running.until_error("nothing to start");
-    running.until_error("nothing runs; waiting for a change");
+    running.until_error("nothing runs; waiting for a change; stop with Ctrl-C");
     put(&folder, "src/one.lua", says("one"));
     put(&folder, "src/_index.yaml", index(&service("one")));
     running.until_error("one\t{app:processes|0x00001}");
@@ -454,4 +454,49 @@ fn tests_end_when_nobody_reads_them() {
     running.hang_up();
     put(&folder, "tests/one_test.lua", "it('two', function() end)");
     running.wait().code(0);
+}
+
+#[test]
+fn a_program_ends_when_nobody_reads_it() {
+    let folder = lua("return function() print('first') end");
+    let mut running = folder.wippy("run --watch main").start_open();
+    running.until("first\n");
+    running.until_error(WAITING);
+    running.hang_up();
+    put(&folder, "src/main.lua", "return function() print('second') end");
+    running.wait().code(0);
+}
+
+#[test]
+fn tests_go_on_when_nobody_reads_what_is_said_beside_them() {
+    let folder = Folder::with(&[("tests/one_test.lua", "it('one', function() end)")]);
+    let mut running = tests(&folder, "");
+    running.until_error(WAITING);
+    running.hang_up_errors();
+    put(&folder, "tests/one_test.lua", "it('two', function() end)");
+    running.until("✓ two");
+    put(&folder, "tests/one_test.lua", "it('three', function() end)");
+    running.until("✓ three");
+    interrupted(running);
+}
+
+#[test]
+fn services_go_on_when_nobody_reads_what_they_say() {
+    let folder = two_services();
+    let index = folder.read("src/_index.yaml") + "  - name: here\n    kind: fs.directory\n    directory: .\n";
+    let files = "source: file://one.lua\n    modules: [fs]";
+    put(
+        &folder,
+        "src/_index.yaml",
+        index.replace("source: file://one.lua", files),
+    );
+    let mut running = services(&folder);
+    running.hang_up();
+    running.hang_up_errors();
+    for made in ["first", "second"] {
+        let writes = format!("assert(fs.get('app:here'):writefile('{made}', ''))");
+        put(&folder, "src/one.lua", format!("{writes}\n{}", says(made)));
+        folder.wait_for(made);
+    }
+    interrupted(running);
 }
