@@ -419,6 +419,25 @@ fn a_run_that_is_outdated_ends_and_begins_anew() {
 }
 
 #[test]
+fn tests_that_were_stopped_before_their_first_result_are_not_called_missing() {
+    let outside = Folder::new();
+    let volume = outside.path().display();
+    let folder = project(&format!(
+        "  - name: out\n    kind: fs.directory\n    directory: {volume}\n"
+    ));
+    let waits = "require('fs').get('app:out'):writefile('begun', '') process.receive()";
+    let file = "tests/one_test.lua";
+    put(&folder, file, format!("it('waits', function() {waits} end, '1h')"));
+    let mut running = tests(&folder, "");
+    outside.wait_for("begun");
+    put(&folder, file, "it('ends', function() end)");
+    running.until("✓ ends");
+    running.until_error(WAITING);
+    let outcome = interrupted(running);
+    assert_eq!(count(&outcome, "no tests found"), 0, "{outcome}");
+}
+
+#[test]
 fn tests_of_a_project_run_again_when_its_entries_change() {
     let folder = project("  - name: sum\n    kind: function.lua\n    source: file://sum.lua\n    method: main\n");
     put(&folder, "src/sum.lua", "return function(a, b) return a * b end");
