@@ -233,6 +233,25 @@ fn commands_begin_with_a_colon() {
 }
 
 #[test]
+fn what_was_saved_runs_again() {
+    let folder = Folder::new();
+    let mut pty = session(&folder);
+    pty.line("local n = 20", "")
+        .line("n + 22", "42\n")
+        .line("_ * 100", "4200\n");
+    pty.line("(function() kept = _ end)()", "")
+        .line("return kept + 1 -- more", "4201\n");
+    pty.line("(function() kept = _ end)()", "")
+        .line("io.print(kept .. '!')", "4201!\n");
+    pty.line(":save kept.lua", "").sees("> ").keys(":quit\r");
+    assert_eq!(pty.end().0, 0);
+    folder.wippy("run kept.lua").run().code(0).stdout("4201!\n");
+    let mut pty = session(&folder);
+    pty.line(":load kept.lua", "4201!\n").line("kept + 42", "4243\n");
+    leave(pty);
+}
+
+#[test]
 fn tab_completes_what_is_there() {
     let folder = Folder::new();
     let mut pty = session(&folder);
