@@ -468,7 +468,6 @@ impl Artifacts {
     }
 
     fn compile(&self, engine: &Engine, source: &Source) -> Result<Artifact> {
-        self.compilations.fetch_add(1, Ordering::Relaxed);
         let (done, waiting) = mpsc::channel::<()>();
         thread::scope(|scope| {
             if source.bytes.len() >= SLOW {
@@ -482,6 +481,9 @@ impl Artifacts {
             }
             let artifact = Artifact::compile(engine, &source.bytes);
             drop(done);
+            // One that an engine refuses is tried in another one.
+            self.compilations
+                .fetch_add(usize::from(artifact.is_ok()), Ordering::Relaxed);
             artifact
         })
     }
