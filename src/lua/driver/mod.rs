@@ -99,7 +99,7 @@ use crate::error::Error;
 use crate::id::{EntryId, Pid};
 use crate::lua::host::StateContext;
 use crate::lua::stack;
-use crate::process::{Exit, Process, Progress, Topic, Upgrade, Wait, slice};
+use crate::process::{Exit, Host, Process, Progress, Topic, Upgrade, Wait, slice};
 use memory::Memory;
 use raw::*;
 use waiting::{Pending, Woken};
@@ -219,7 +219,7 @@ pub struct Driver {
     last_sender: Option<(Pid, c_int)>,
     /// The last entry and the last host that were named in a spawn.
     last_spawned: Option<EntryId>,
-    last_host: Option<EntryId>,
+    last_host: Option<(EntryId, Arc<Host>)>,
     /// Files that are being read or whose chunk runs.
     loading: Vec<require::Load>,
     waker: Waker,
