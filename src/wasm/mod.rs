@@ -267,11 +267,7 @@ impl Wasm {
 
     /// Loads an entry on a thread that may block. Whoever waits does so no longer than until it can be used: what the cache
     /// is to keep of it is written after that.
-    fn load_off(
-        self: &Arc<Self>,
-        slot: Arc<Slot>,
-        loading: OwnedMutexGuard<()>,
-    ) -> JoinHandle<Result<Arc<Handle>>> {
+    fn load_off(self: &Arc<Self>, slot: Arc<Slot>, loading: OwnedMutexGuard<()>) -> JoinHandle<Result<Arc<Handle>>> {
         let wasm = self.clone();
         self.shared.io.spawn_blocking(move || {
             let result = wasm.read_and_load(&slot);
