@@ -160,7 +160,8 @@ struct Bare {
     tokio: tokio::runtime::Runtime,
 }
 
-const LIVES: usize = 20_000;
+/// Lives of one round.
+const ROUND: usize = 20_000;
 
 impl Bare {
     fn new(module: &[u8]) -> Bare {
@@ -175,16 +176,16 @@ impl Bare {
 
     /// Nanoseconds of a life when each begins after the end of the one before.
     fn alone(&self) -> f64 {
-        let lives = || (0..LIVES).for_each(|_| self.tokio.block_on(life(&self.pre)));
-        each(LIVES, lives)
+        let lives = || (0..ROUND).for_each(|_| self.tokio.block_on(life(&self.pre)));
+        each(ROUND, lives)
     }
 
     /// The same with a thousand in flight.
     fn in_flight(&self) -> f64 {
-        each(LIVES, || {
+        each(ROUND, || {
             self.tokio.block_on(async {
                 let mut living = JoinSet::new();
-                for _ in 0..LIVES {
+                for _ in 0..ROUND {
                     if living.len() == IN_FLIGHT as usize {
                         living.join_next().await.expect("some live").expect("no panic");
                     }
