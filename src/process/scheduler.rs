@@ -19,9 +19,8 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::task::Waker;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -64,7 +63,9 @@ pub(super) struct Scheduler {
     left: Condvar,
 }
 
+/// In cache lines of its own: neighbours look at it now and then, its thread writes to it at each step.
 #[derive(Default)]
+#[repr(align(128))]
 struct Worker {
     queue: Mutex<Queue>,
     /// Length of all lanes together, to look at without the lock.
@@ -239,16 +240,24 @@ impl Scheduler {
     /// Queues a process: with the worker of this thread, or for whoever comes first.
     pub(super) fn push(&self, process: Arc<Process>) {
         match self.here() {
-            Some(index) => self.push_own(index, process),
+            Some(index) => self.push_own(index, process, Queue::push),
+            None => self.push_common(process),
+        }
+    }
+
+    /// The same for one that the process which this worker steps has sent something: see [`Queue`].
+    pub(super) fn push_next(&self, process: Arc<Process>) {
+        match self.here() {
+            Some(index) => self.push_own(index, process, Queue::push_next),
             None => self.push_common(process),
         }
     }
 
     /// Queues a process with the worker that this thread was a moment ago.
-    pub(super) fn push_own(&self, index: usize, process: Arc<Process>) {
+    pub(super) fn push_own(&self, index: usize, process: Arc<Process>, push: fn(&mut Queue, Arc<Process>, u64)) {
         let worker = &self.workers[index];
         let mut queue = lock(&worker.queue);
-        queue.push(process, ticker::now());
+        push(&mut queue, process, ticker::now());
         let len = queue.len();
         worker.publish(&queue);
         drop(queue);
@@ -256,8 +265,12 @@ impl Scheduler {
             // Relieved meanwhile: whoever serves that queue now may have gone to sleep before this came.
             worker.unpark();
         }
-        if len > 1 && self.idle_count.load(Ordering::SeqCst) > 0 {
-            self.call_idle();
+        if len > 1 {
+            // The length before, who is idle after: see `park`.
+            fence(Ordering::SeqCst);
+            if self.idle_count.load(Ordering::SeqCst) > 0 {
+                self.call_idle();
+            }
         }
     }
 
@@ -360,6 +373,8 @@ impl Scheduler {
             idle.push(index);
             self.idle_count.store(idle.len(), Ordering::SeqCst);
         }
+        // Whoever did not see that this worker is idle has published what it pushed.
+        fence(Ordering::SeqCst);
         let own = self.workers[index].len.load(Ordering::SeqCst) > 0;
         let ready = own || self.has_waiting() || kernel.timers().is_due() || self.closing.load(Ordering::SeqCst);
         if !ready {
@@ -434,8 +449,8 @@ impl Worker {
 
     /// Says how long its queue is, which is locked.
     fn publish(&self, queue: &Queue) {
-        self.len.store(queue.len(), Ordering::SeqCst);
-        self.urgent.store(queue.urgent(), Ordering::SeqCst);
+        self.len.store(queue.len(), Ordering::Release);
+        self.urgent.store(queue.urgent(), Ordering::Release);
     }
 
     fn has_backlog(&self) -> bool {
@@ -505,7 +520,8 @@ fn serve(kernel: &Kernel, worker: &Worker, process: Arc<Process>) -> bool {
     if !host.enter(&process, since) {
         return true;
     }
-    worker.busy_since.store(since, Ordering::SeqCst);
+    // Released when it is given up; until a tick looks there is time.
+    worker.busy_since.store(since, Ordering::Release);
     step(kernel, &process);
     let own = worker.give_up(since);
     if let Some(next) = host.leave(ticker::now()) {
@@ -541,8 +557,7 @@ fn requeue(kernel: &Kernel, process: &Arc<Process>, preempted: bool) {
 }
 
 fn step_body(process: &Arc<Process>) -> Progress {
-    let waker = Waker::from(process.clone());
-    let mut cx = StepContext { process, waker: &waker };
+    let mut cx = StepContext { process };
     let mut body = lock(&process.body);
     let Some(body) = body.as_mut() else {
         return Progress::Ended(Exit::failed(Error::internal("process has no body")));
