@@ -157,14 +157,14 @@ command("time", "expression", "how long it takes", function(text)
 	write(native.show_duration(took), "\n")
 end)
 
--- The inputs that worked, in order.
+-- The inputs that worked, in order, as a file has to say them.
 local worked = {}
 
 function commands.keep(text)
 	insert(worked, text)
 end
 
-command("save", "file", "writes the inputs that worked to a file", function(path)
+command("save", "file", "writes the inputs that worked to a file, which :load and wippy run take", function(path)
 	native.write(need(path, "file"), concat(worked, "\n") .. "\n")
 end)
 

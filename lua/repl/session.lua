@@ -49,14 +49,26 @@ local function run(text, name)
 	return is_expression, pack(chunk())
 end
 
+-- An input as a part of a file, in which `_` is what it is here. The locals of a program that returns are its own there.
+local function written(text, is_expression, results)
+	if results.n == 0 then
+		-- It must not become the arguments of the line above.
+		return text:find("^%s*%(") and ";" .. text or text
+	end
+	return "_ = " .. (is_expression and text or "(function()\n" .. text .. "\nend)()")
+end
+
+-- Does an input and gives it as a file has to say it; nothing for a command.
 local function one_input(text)
 	if commands.is_command(text) then
-		return commands.run(text)
+		commands.run(text)
+		return nil
 	end
 	local is_expression, results = run(text, "=repl")
 	if is_expression or results.n > 0 then
 		print_results(results)
 	end
+	return written(text, is_expression, results)
 end
 
 commands.run_text = run
@@ -65,8 +77,8 @@ commands.print_results = print_results
 -- An input of the person at the prompt.
 function session.input(request)
 	local status, value, frames = native.guard(nil, one_input, request.text)
-	if status == "ok" and not commands.is_command(request.text) then
-		commands.keep(request.text)
+	if status == "ok" and value then
+		commands.keep(value)
 	elseif status == "error" then
 		report(value, frames)
 	elseif status == "interrupted" then

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use super::test::Format;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+/// The command of whoever gives a terminal its mode back.
+pub const CARETAKER: &str = "__caretaker";
+
 const EXAMPLES: &str = "\
 Examples:
   wippy run list                       the commands of this project
@@ -187,6 +190,9 @@ pub enum Command {
         #[arg(last = true)]
         words: Vec<OsString>,
     },
+    /// Looks after the terminal of another wippy
+    #[command(name = CARETAKER, hide = true)]
+    Caretaker { mode: Vec<u64> },
     /// Definitions of the Lua API for editors, with this project's ids, and their settings
     #[command(after_help = TYPES_EXAMPLES)]
     Types,

@@ -41,6 +41,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::error::Error;
 use crate::project::near::nearest;
+use crate::system::caretaker;
 use crate::system::terminal::Stream;
 use args::{CacheCommand, Cli, Command, Globals, Run, What};
 use console::Console;
@@ -48,6 +49,7 @@ use failure::{Failure, code};
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    caretaker::enable(args::CARETAKER);
     match Cli::try_parse_from(args) {
         Ok(cli) => ExitCode::from(run_command(cli)),
         Err(error) => refuse(&with_nearest(error)),
@@ -124,6 +126,10 @@ fn dispatch(command: Option<Command>, globals: &Globals, console: &Console) -> R
         Command::Init(args) => init::run(&args, console),
         Command::Completions { shell } => Ok(completions::run(shell, console)),
         Command::Offer { shell, words } => Ok(completions::offer(shell, &words, console)),
+        Command::Caretaker { mode } => {
+            caretaker::serve(&mode);
+            Ok(code::SUCCESS)
+        }
         Command::Types => types::run(globals, console),
         Command::Schema => Ok(schema::run(console)),
         Command::Help(args) => help::run(&args, globals, console),

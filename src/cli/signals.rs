@@ -62,6 +62,19 @@ impl Signals {
     }
 }
 
+/// Whether the signal of Ctrl-Z may stop the program through this thread and those that it starts from now on. The thread that asks
+/// for the stop has to be the only one: else it goes on for a while before another one has heard of it.
+pub fn take_stops(on: bool) {
+    let how = if on { libc::SIG_UNBLOCK } else { libc::SIG_BLOCK };
+    // SAFETY: sigset_t is plain data; sigemptyset makes it a valid set, and the old mask is not asked for. None of them can fail.
+    unsafe {
+        let mut stops: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut stops);
+        libc::sigaddset(&raw mut stops, libc::SIGTSTP);
+        libc::pthread_sigmask(how, &raw const stops, std::ptr::null_mut());
+    }
+}
+
 fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
     // SAFETY: sigaction is plain data for which all zeroes is a valid value; the call fills it.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };

@@ -1,23 +1,27 @@
-//! What a signal that ends the program on the spot, SIGQUIT or SIGABRT, leaves behind: a terminal as it was found.
+//! What a signal that ends the program on the spot, SIGQUIT or SIGABRT, leaves behind: a terminal as it was found. For those that
+//! nothing can be done about here there is the [`caretaker`].
 //!
 //! Invariant: the handler does nothing but read atomics, write and set the mode, which POSIX allows in one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Once, OnceLock};
 
+use super::caretaker::{self, PASTE_OFF};
+
 /// The mode before anything changed it.
 static MODE: OnceLock<libc::termios> = OnceLock::new();
 /// A line is edited: the terminal marks what is pasted.
 static EDITING: AtomicBool = AtomicBool::new(false);
 
-/// Ends bracketed paste.
-const PASTE_OFF: &[u8] = b"\x1b[?2004l";
-
 /// From now on such a signal gives the terminal this mode, or the one that was given first, before it has its default effect.
 pub fn keep(mode: &libc::termios) {
     static INSTALLED: Once = Once::new();
     MODE.get_or_init(|| *mode);
-    INSTALLED.call_once(|| [libc::SIGQUIT, libc::SIGABRT].into_iter().for_each(install));
+    INSTALLED.call_once(|| {
+        [libc::SIGQUIT, libc::SIGABRT].into_iter().for_each(install);
+        // Without one the handlers have to do.
+        let _ = caretaker::hire(mode);
+    });
 }
 
 /// An editor draws on the terminal, or has stopped to.

@@ -1,5 +1,6 @@
 //! What processes share with the machine they run on: the terminal, folders, the environment.
 
+pub mod caretaker;
 pub mod env;
 mod fatal;
 pub mod terminal;

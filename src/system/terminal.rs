@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::fatal;
+use super::{caretaker, fatal};
 use crate::lock::lock;
 
 /// Bytes that may wait for the writer thread, per stream.
@@ -215,6 +215,9 @@ impl Terminal {
             fatal::end_editing();
         }
         lock(&self.raw).restore();
+        if self.is_tty_in() {
+            caretaker::dismiss();
+        }
     }
 
     /// What a captured terminal received on stdout.

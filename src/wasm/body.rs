@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use wasmtime::component;
 use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
+use super::aftermath::explained;
 use super::engine::Seat;
 use super::error::{Phase, translate, with_stderr};
 use super::limits::{Gauge, Memory, exceeded};
@@ -347,7 +348,7 @@ pub(super) struct Guest {
 #[derive(Clone, Copy)]
 enum Function {
     Component(component::Func),
-    Core(wasmtime::Func),
+    Core(wasmtime::Func, wasmtime::Instance),
 }
 
 /// Why a run has no result, and what was being done.
@@ -368,32 +369,33 @@ impl Run {
                 Some(call) => self.call(Guest { function, seated }, call).await,
                 None => (Exit::returned(Packed::empty()), Some(Guest { function, seated })),
             },
-            Err(fault) => {
-                drop(seated);
-                (self.failed(&fault), None)
-            }
+            Err(fault) => self.failed(fault, None, seated),
         }
     }
 
     async fn call(self, mut guest: Guest, call: Call) -> Done {
         match self.called(&mut guest, call).await {
             Ok(exit) => (exit, self.program.keeps_instances().then_some(guest)),
-            Err(fault) => {
-                drop(guest);
-                (self.failed(&fault), None)
-            }
+            Err(fault) => self.failed(fault, Some(guest.function), guest.seated),
         }
     }
 
-    fn failed(&self, (error, phase): &Fault) -> Exit {
-        translate(error, *phase, self.program.bounds(), self.inputs.tail())
+    fn failed(&self, (error, phase): Fault, function: Option<Function>, mut seated: Seated) -> Done {
+        let instance = match &function {
+            Some(Function::Core(_, instance)) => Some(instance),
+            Some(Function::Component(_)) | None => None,
+        };
+        let error = explained(error, instance, &mut seated.store);
+        drop(seated);
+        let exit = translate(&error, phase, self.program.bounds(), self.inputs.tail());
+        (exit, None)
     }
 
     async fn called(&self, guest: &mut Guest, call: Call) -> Result<Exit, Fault> {
         let store = &mut guest.seated.store;
         match (guest.function, call) {
             (Function::Component(function), Call::Component(args)) => self.component(store, &function, &args).await,
-            (Function::Core(function), Call::Core(args)) => self.core(store, &function, &args).await,
+            (Function::Core(function, _), Call::Core(args)) => self.core(store, &function, &args).await,
             _ => unreachable!("a program's code and its arguments are of one kind"),
         }
     }
@@ -456,7 +458,8 @@ async fn instantiate(prepared: &Prepared, store: &mut Store<State>) -> Result<Fu
                 self::initialize(store, &instance).await.map_err(instantiating)?;
             }
             let function = instance.get_func(store.as_context_mut(), function);
-            function.map(Function::Core).ok_or_else(missing)
+            let core = |function| Function::Core(function, instance);
+            function.map(core).ok_or_else(missing)
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The wasmtime engines and which of them a guest lives in.
 //!
-//! Each engine is made when it is first needed. Four have the same code settings, fuel excepted: a small pool, which is
-//! ready in a fraction of a millisecond and serves most programs; a large pool, made in the background once the small one
-//! is half full; an engine that allocates on demand, for modules that do not fit a pool's slot and for guests beyond the
-//! pools; and one whose code counts fuel. Two more, with fuel and without, are for hosts with `wasm.density: dense`: their
-//! memories and stacks stand in slabs, which needs code of another flavor. The last two, which allocate on demand, are for
-//! components with asynchronous functions: nobody else pays for what those need. Code loads in all engines of its flavor and
-//! in no other. What a module is and what it imports is left to `module` and `linker`, how many guests may live to
-//! `capacity`.
+//! Each engine is made when it is first needed. Three have the same code settings: a small pool, which is ready in a
+//! fraction of a millisecond and serves most programs; a large pool, made in the background once the small one is half
+//! full; and an engine that allocates on demand, for modules that do not fit a pool's slot and for guests beyond the pools.
+//! All others allocate on demand too, each for code of another [`Flavor`]: that counts fuel; for hosts with `wasm.density:
+//! dense`, whose memories and stacks stand in slabs; for components with asynchronous functions; for modules with
+//! exceptions or garbage-collected references. Nobody else pays for what those need. Code loads in all engines of its
+//! flavor, and is kept apart from that of any other. What a module is and what it imports is left to `module` and `linker`, how many guests may live
+//! to `capacity`.
 //!
 //! Invariant: an instance is only made by whoever holds a [`Seat`], and gives the seat back after its store is gone.
 
@@ -61,17 +61,8 @@ impl Default for Settings {
 pub enum Alloc {
     SmallPool,
     LargePool,
-    OnDemand,
-    /// On demand, with code that counts fuel.
-    Fuel,
-    /// Memories and stacks in slabs.
-    Dense,
-    /// The same, with code that counts fuel.
-    DenseFuel,
-    /// On demand, with the component model's concurrency: asynchronous functions and WASI 0.3.
-    Concurrent,
-    /// The same, with code that counts fuel.
-    ConcurrentFuel,
+    /// The engine that takes any module of that flavor. Made by [`Flavor::engine`] alone.
+    OnDemand(Flavor),
 }
 
 /// What shapes the code of a module beside its content.
@@ -83,53 +74,65 @@ pub struct Flavor {
     pub dense: bool,
     /// With the component model's concurrency, which costs 2.3 times on spawn and 4 times on calls.
     pub concurrent: bool,
+    /// With exceptions and garbage-collected references: their heap is one more memory of the guest.
+    pub collected: bool,
 }
 
 impl Flavor {
     /// The engine that takes any module of that flavor.
     pub fn engine(self) -> Alloc {
-        match (self.dense, self.fuel) {
-            // Such guests have stacks of their own, so that a slab gains nothing.
-            _ if self.concurrent && self.fuel => Alloc::ConcurrentFuel,
-            _ if self.concurrent => Alloc::Concurrent,
-            (false, false) => Alloc::OnDemand,
-            (false, true) => Alloc::Fuel,
-            (true, false) => Alloc::Dense,
-            (true, true) => Alloc::DenseFuel,
-        }
+        // Guests with stacks or a heap of their own gain nothing from a slab.
+        let dense = self.dense && !self.concurrent && !self.collected;
+        Alloc::OnDemand(Flavor { dense, ..self })
+    }
+
+    /// The place of its engine among those on demand.
+    fn index(self) -> usize {
+        let shape = match self.dense {
+            true => 4,
+            false => usize::from(self.concurrent) + 2 * usize::from(self.collected),
+        };
+        2 * shape + usize::from(self.fuel)
     }
 }
 
 impl Alloc {
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = POOLS + 10;
 
     /// The flavor of the code that loads there.
     pub fn flavor(self) -> Flavor {
-        Flavor {
-            fuel: matches!(self, Alloc::Fuel | Alloc::DenseFuel | Alloc::ConcurrentFuel),
-            dense: matches!(self, Alloc::Dense | Alloc::DenseFuel),
-            concurrent: matches!(self, Alloc::Concurrent | Alloc::ConcurrentFuel),
+        match self {
+            Alloc::SmallPool | Alloc::LargePool => Flavor::default(),
+            Alloc::OnDemand(flavor) => flavor,
         }
     }
 
     pub fn index(self) -> usize {
-        self as usize
+        match self {
+            Alloc::SmallPool => 0,
+            Alloc::LargePool => 1,
+            Alloc::OnDemand(flavor) => POOLS + flavor.index(),
+        }
     }
 
     /// What `inspect` calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Alloc::SmallPool | Alloc::LargePool => "pool",
-            Alloc::OnDemand => "on demand",
-            Alloc::Fuel => "on demand, counting fuel",
-            Alloc::Dense => "dense",
-            Alloc::DenseFuel => "dense, counting fuel",
-            Alloc::Concurrent => "on demand, concurrent (experimental)",
-            Alloc::ConcurrentFuel => "on demand, concurrent (experimental), counting fuel",
-        }
+    pub fn name(self) -> String {
+        let Alloc::OnDemand(flavor) = self else {
+            return "pool".to_owned();
+        };
+        let with = [
+            (flavor.concurrent, ", concurrent (experimental)"),
+            (flavor.collected, ", garbage-collected"),
+            (flavor.fuel, ", counting fuel"),
+        ];
+        let layout = if flavor.dense { "dense" } else { "on demand" };
+        let with = with.iter().filter(|(is, _)| *is).map(|(_, name)| *name);
+        std::iter::once(layout).chain(with).collect()
     }
 }
 
+/// Engines that are pools.
+const POOLS: usize = 2;
 /// Slots of the small pool: each costs two mappings and some microseconds at start.
 const SMALL: usize = 32;
 /// Memories of a slot.
@@ -249,10 +252,11 @@ impl Engines {
     }
 
     fn layout(&self, home: Alloc, memories: usize, alloc: Alloc) -> Layout {
+        let memories = memories + usize::from(alloc.flavor().collected);
         match home {
             _ if alloc.flavor().dense => Layout::Dense,
             // It would not be at home there if it fitted a slot.
-            Alloc::OnDemand if !self.settings.oneshot => Layout::Misfit { memories },
+            _ if home == Flavor::default().engine() && !self.settings.oneshot => Layout::Misfit { memories },
             // No slot was tried.
             _ if memories > SLOT_MEMORIES as usize => Layout::Misfit { memories },
             _ => Layout::Reserved,
@@ -330,6 +334,8 @@ impl Engines {
             .epoch_interruption(true)
             .consume_fuel(flavor.fuel)
             .concurrency_support(flavor.concurrent)
+            .gc_support(flavor.collected)
+            .wasm_exceptions(flavor.collected)
             // Lines in crash reports, of modules that carry them; nothing else pays for it.
             .wasm_backtrace_details(WasmBacktraceDetails::Enable)
             .max_wasm_stack(self.settings.max_stack)
@@ -443,6 +449,50 @@ mod tests {
         Engines::new(settings, runtime.handle().clone())
     }
 
+    const PLAIN: Flavor = Flavor {
+        fuel: false,
+        dense: false,
+        concurrent: false,
+        collected: false,
+    };
+    const FUEL: Flavor = Flavor { fuel: true, ..PLAIN };
+    const DENSE: Flavor = Flavor { dense: true, ..PLAIN };
+    const CONCURRENT: Flavor = Flavor {
+        concurrent: true,
+        ..PLAIN
+    };
+    const COLLECTED: Flavor = Flavor {
+        collected: true,
+        ..PLAIN
+    };
+
+    /// Every engine that allocates on demand.
+    fn on_demand() -> Vec<Alloc> {
+        let counted = |flavor: Flavor| [flavor, Flavor { fuel: true, ..flavor }].map(Flavor::engine);
+        let both = Flavor {
+            concurrent: true,
+            ..COLLECTED
+        };
+        [PLAIN, DENSE, CONCURRENT, COLLECTED, both]
+            .into_iter()
+            .flat_map(counted)
+            .collect()
+    }
+
+    #[test]
+    fn every_engine_has_a_place_and_a_name_of_its_own() {
+        let pools = [Alloc::SmallPool, Alloc::LargePool];
+        let indexes: Vec<usize> = pools.into_iter().chain(on_demand()).map(Alloc::index).collect();
+        let mut distinct = indexes.clone();
+        distinct.sort_unstable();
+        assert_eq!(distinct, (0..Alloc::COUNT).collect::<Vec<_>>(), "{indexes:?}");
+        let mut names: Vec<String> = on_demand().into_iter().map(Alloc::name).collect();
+        assert!(names.contains(&"on demand, garbage-collected, counting fuel".to_owned()));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), on_demand().len());
+    }
+
     #[test]
     fn guests_beyond_a_pool_live_on_demand() {
         let engines = engines(4);
@@ -450,8 +500,8 @@ mod tests {
             .map(|_| engines.admit(Alloc::SmallPool, 1, false).unwrap())
             .collect();
         assert!(seats.iter().all(|seat| seat.alloc() == Alloc::SmallPool));
-        let misfit = engines.admit(Alloc::OnDemand, 2, false).unwrap();
-        assert_eq!((misfit.alloc(), engines.living()), (Alloc::OnDemand, 4));
+        let misfit = engines.admit(PLAIN.engine(), 2, false).unwrap();
+        assert_eq!((misfit.alloc(), engines.living()), (PLAIN.engine(), 4));
         assert!(engines.admit(Alloc::SmallPool, 1, false).is_err());
         drop(seats);
         assert_eq!(engines.living(), 1);
@@ -465,46 +515,73 @@ mod tests {
             let _seat = engines.admit(home, memories, false).unwrap();
             engines.mapped() - before
         };
-        let one = counted(Alloc::Fuel, 1);
-        assert_eq!(counted(Alloc::Fuel, 0), one);
-        for home in [Alloc::OnDemand, Alloc::Fuel, Alloc::Concurrent, Alloc::ConcurrentFuel] {
+        let one = counted(FUEL.engine(), 1);
+        assert_eq!(counted(FUEL.engine(), 0), one);
+        for home in [PLAIN, FUEL, CONCURRENT].map(Flavor::engine) {
             assert_eq!(counted(home, 5), 5 * one, "{home:?}");
         }
-        assert_eq!(counted(Alloc::OnDemand, 1), 2 * one, "it has large tables");
+        assert_eq!(counted(PLAIN.engine(), 1), 2 * one, "it has large tables");
+        for memories in [0, 1, 5] {
+            assert_eq!(
+                counted(COLLECTED.engine(), memories),
+                (memories + 1) * one,
+                "and its heap"
+            );
+        }
     }
 
     #[test]
     fn a_dense_host_has_engines_of_its_own() {
         let engines = engines(4);
-        for (home, alloc) in [
-            (Alloc::SmallPool, Alloc::Dense),
-            (Alloc::OnDemand, Alloc::Dense),
-            (Alloc::Fuel, Alloc::DenseFuel),
-            // Such a guest has stacks of its own.
-            (Alloc::Concurrent, Alloc::Concurrent),
+        let dense_fuel = Flavor { dense: true, ..FUEL };
+        for (home, flavor) in [
+            (Alloc::SmallPool, DENSE),
+            (PLAIN.engine(), DENSE),
+            (FUEL.engine(), dense_fuel),
+            // Such guests have stacks or a heap of their own.
+            (CONCURRENT.engine(), CONCURRENT),
+            (COLLECTED.engine(), COLLECTED),
         ] {
-            assert_eq!(engines.admit(home, 1, true).unwrap().alloc(), alloc);
+            assert_eq!(engines.admit(home, 1, true).unwrap().alloc(), flavor.engine());
         }
-        assert_eq!(engines.admit(Alloc::Fuel, 1, false).unwrap().alloc(), Alloc::Fuel);
+        assert_eq!(engines.admit(FUEL.engine(), 1, false).unwrap().alloc(), FUEL.engine());
     }
 
     #[test]
-    fn code_of_one_flavor_loads_in_no_engine_of_another() {
+    fn only_the_engines_for_them_take_exceptions_and_references_to_collect() {
         let engines = engines(4);
-        let all = [
-            Alloc::SmallPool,
-            Alloc::OnDemand,
-            Alloc::Fuel,
-            Alloc::Dense,
-            Alloc::DenseFuel,
+        let modules = [
+            "(module (tag) (func (throw 0)))",
+            "(module (type (struct (field i32))))",
+            "(module (table 1 externref))",
+            "(module (func (local i31ref)))",
         ];
+        for (alloc, text) in on_demand().iter().flat_map(|alloc| modules.map(|text| (alloc, text))) {
+            let engine = engines.engine(*alloc).unwrap();
+            let taken = engine.precompile_module(&wat::parse_str(text).unwrap()).is_ok();
+            assert_eq!(taken, alloc.flavor().collected, "{text} in {alloc:?}");
+        }
+    }
+
+    #[test]
+    fn code_of_one_flavor_loads_in_no_engine_of_another_but_one_that_collects_too() {
+        let engines = engines(4);
+        let all: Vec<Alloc> = on_demand().into_iter().chain([Alloc::SmallPool]).collect();
         let module = wat::parse_str("(module (memory 1))").unwrap();
-        for compiled in all.map(Alloc::flavor) {
+        for compiled in on_demand().into_iter().map(Alloc::flavor) {
             let artifact = engines.compiler(compiled).unwrap().precompile_module(&module).unwrap();
-            for alloc in all {
+            for &alloc in &all {
                 // SAFETY: the artifact was made by wasmtime just now.
                 let loaded = unsafe { wasmtime::Module::deserialize(&engines.engine(alloc).unwrap(), &artifact) };
-                assert_eq!(loaded.is_ok(), alloc.flavor() == compiled, "{compiled:?} in {alloc:?}");
+                let fits = [
+                    compiled,
+                    Flavor {
+                        collected: true,
+                        ..compiled
+                    },
+                ]
+                .contains(&alloc.flavor());
+                assert_eq!(loaded.is_ok(), fits, "{compiled:?} in {alloc:?}");
             }
         }
     }

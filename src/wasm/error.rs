@@ -6,11 +6,12 @@
 use std::fmt;
 
 use wasmtime::component::ResourceTableError;
-use wasmtime::{FrameInfo, FrameSymbol, PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, FrameSymbol, GcHeapOutOfMemory, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::FieldMapError;
 use wiggle::GuestError;
 
+use super::aftermath::Uncaught;
 use super::http;
 use super::limits::exceeded;
 use crate::error::{Error, Frame};
@@ -71,7 +72,13 @@ pub fn translate(error: &wasmtime::Error, phase: Phase, bounds: Bounds, stderr: 
         return with_stderr(stop.exit().clone(), stderr);
     }
     if let Some(trap) = error.downcast_ref::<Trap>().copied().or_else(|| bad_pointer(error)) {
-        return trapped(trap, error, phase, stderr);
+        let name = trap_name(trap);
+        let message = format!("wasm trap: {name}");
+        return crashed(message, vec![("trap", Value::from(name))], error, phase, stderr);
+    }
+    if let Some(uncaught) = error.downcast_ref::<Uncaught>() {
+        let message = format!("uncaught exception: {uncaught}");
+        return crashed(message, exception(uncaught), error, phase, stderr);
     }
     if error.is::<PoolConcurrencyLimitError>() {
         let error = Error::unavailable(format!(
@@ -118,6 +125,10 @@ fn limit(error: &wasmtime::Error, bounds: Bounds) -> Option<Stop> {
     ) {
         return Some(exceeded("http_headers", http::HEAD as u64, size::format));
     }
+    // Without a limit of ours in its way: what wasmtime addresses of it.
+    if error.is::<GcHeapOutOfMemory<()>>() {
+        return Some(exceeded("gc_heap", 1 << 32, size::format));
+    }
     // wasmtime has no type for this one.
     let text = error.root_cause().to_string();
     text.starts_with("too much data is being copied between the host and the guest")
@@ -133,20 +144,33 @@ fn bad_pointer(error: &wasmtime::Error) -> Option<Trap> {
     matches!(guest, GuestError::PtrOutOfBounds(_) | GuestError::PtrOverflow).then_some(Trap::MemoryOutOfBounds)
 }
 
-fn trapped(trap: Trap, error: &wasmtime::Error, phase: Phase, stderr: Vec<u8>) -> Exit {
-    let name = trap_name(trap);
+/// What a program sees of an exception; it stands where the name of a trap would.
+fn exception(uncaught: &Uncaught) -> Vec<(&'static str, Value)> {
+    let tag = uncaught.tag.as_deref().map(|tag| ("tag", Value::from(tag)));
+    let values = ("values", Value::array(uncaught.values.iter().cloned()));
+    let exception = tag.into_iter().chain([values]);
+    vec![
+        ("trap", Value::from("uncaught-exception")),
+        ("exception", Value::map(exception)),
+    ]
+}
+
+/// The end of a guest whose own code failed. `why`: the details that say how.
+fn crashed(
+    message: String,
+    why: Vec<(&'static str, Value)>,
+    error: &wasmtime::Error,
+    phase: Phase,
+    stderr: Vec<u8>,
+) -> Exit {
     let message = match phase {
-        Phase::Instantiating => format!("failed to instantiate wasm module: wasm trap: {name}"),
-        Phase::Calling => format!("wasm trap: {name}"),
+        Phase::Instantiating => format!("failed to instantiate wasm module: {message}"),
+        Phase::Calling => message,
     };
-    let details = Value::map([
-        ("trap", Value::from(name.as_str())),
-        ("frames", frames(error)),
-        ("stderr", Value::Str(stderr)),
-    ]);
+    let place = [("frames", frames(error)), ("stderr", Value::Str(stderr))];
     let error = Error::internal(message)
         .with_retryable(None)
-        .with_details(details)
+        .with_details(Value::map(why.into_iter().chain(place)))
         .with_frames(stack(error));
     Exit::because(Cause::Trap, error)
 }

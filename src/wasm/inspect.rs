@@ -24,7 +24,7 @@ pub struct Inspection {
     /// In lower-case hex.
     pub sha256: String,
     /// `pool`, `on demand`, or what else the module needs of it.
-    pub engine: &'static str,
+    pub engine: String,
     pub imports: Vec<Imported>,
     pub exports: Vec<Exported>,
 }

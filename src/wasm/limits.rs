@@ -1,7 +1,8 @@
 //! Memory of a guest: counted, bounded, and the end of the run when the bound is crossed.
 //!
-//! All linear memories and tables of an instance count together, initial sizes too. wasmtime's own limits would only make
-//! `memory.grow` answer −1; here the run ends, and the guest does not get to see it. Time is the kernel's limit; fuel and
+//! All linear memories and tables of an instance count together, initial sizes too, and the heap of its garbage-collected
+//! objects with all of its space. wasmtime's own limits would only make `memory.grow` answer −1; here the run ends, and the
+//! guest does not get to see it. A heap that may not grow is collected first, and the run ends if that does not help. Time is the kernel's limit; fuel and
 //! stack are wasmtime's, and `error` gives them their names.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -53,6 +54,8 @@ pub struct Memory {
     gauge: Arc<Gauge>,
     /// What was counted last, taken back if the growth fails.
     last: u64,
+    /// The last growth would have crossed the limit.
+    refused: bool,
 }
 
 impl Memory {
@@ -61,6 +64,7 @@ impl Memory {
             allowed,
             gauge,
             last: 0,
+            refused: false,
         }
     }
 
@@ -68,12 +72,23 @@ impl Memory {
         &self.gauge
     }
 
+    /// The end of a run whose heap has no room, if that is because of the limit: wasmtime keeps the refusal to itself, since
+    /// it collects then and tries again.
+    pub fn refusal(&self) -> Option<Stop> {
+        self.refused.then(|| self.exceeded())
+    }
+
+    fn exceeded(&self) -> Stop {
+        exceeded("max_memory", self.allowed, size::format)
+    }
+
     /// Counts a growth that will not fail for another reason.
     fn grow(&mut self, current: usize, desired: usize, unit: usize) -> wasmtime::Result<bool> {
         let more = (desired.saturating_sub(current) as u64).saturating_mul(unit as u64);
         let total = self.gauge.memory.load(Ordering::Relaxed).saturating_add(more);
-        if self.allowed > 0 && self.gauge.held().saturating_add(more) > self.allowed {
-            return Err(wasmtime::Error::new(exceeded("max_memory", self.allowed, size::format)));
+        self.refused = self.allowed > 0 && self.gauge.held().saturating_add(more) > self.allowed;
+        if self.refused {
+            return Err(wasmtime::Error::new(self.exceeded()));
         }
         self.gauge.memory.store(total, Ordering::Relaxed);
         self.last = more;

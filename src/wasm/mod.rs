@@ -3,12 +3,14 @@
 //! The way of an entry: `module` reads, verifies and compiles the file, `export` finds the function that `method` means,
 //! `grants` and `linker` decide what stands behind its imports, `program` keeps all of that for its processes. The way of
 //! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
-//! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name;
+//! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name,
+//! with what `aftermath` finds in the store of a failed one;
 //! `actor` is what the runtime itself offers to it, `serving` what a function's instance is between two calls.
 //! What a guest reaches of the network goes through `network`, by `sockets` and `lookup` or by `http` and `tls`.
 //! `inspect` looks at a module without running it, `interface` tells what has changed in it.
 
 mod actor;
+mod aftermath;
 mod body;
 pub mod cache;
 mod capacity;

@@ -257,17 +257,27 @@ fn uncompiled(cause: &str) -> Error {
     Error::internal(format!("failed to compile wasm module: {cause}"))
 }
 
-/// wasmtime refuses a component that imports a component while it reads it, and does not say which.
+/// What wasmtime does not say: which component it is that a component imports, which it refuses while it reads, and how to
+/// come by the exceptions that it knows.
 fn why_uncompiled(bytes: &[u8], error: &wasmtime::Error) -> Error {
     let text = format!("{error:#}");
-    match text.contains("root-level component imports are not supported") {
-        true => Error::invalid(format!(
-            "unsupported import: {} (component)",
-            sections::imported_component(bytes).unwrap_or_default()
-        )),
+    if text.contains("root-level component imports are not supported") {
+        let import = sections::imported_component(bytes).unwrap_or_default();
+        return Error::invalid(format!("unsupported import: {import} (component)"));
+    }
+    match is_about_legacy_exceptions(&text) {
+        true => uncompiled(&format!("{text}; {NEWER_EXCEPTIONS}")),
         false => uncompiled(&text),
     }
 }
+
+/// Whether it refuses `try` and `catch`, as they were before the standard.
+fn is_about_legacy_exceptions(text: &str) -> bool {
+    text.contains("legacy exceptions") || text.contains("legacy_exceptions")
+}
+
+const NEWER_EXCEPTIONS: &str = "its exceptions are those from before the standard: build it with those of WebAssembly 3 \
+    (clang: -mllvm -wasm-use-legacy-eh=false), or translate it with wasm-opt --translate-to-exnref";
 
 /// Compiled code, in the form that engines load.
 #[derive(Debug)]
@@ -620,6 +630,10 @@ mod tests {
                 concurrent: true,
                 ..plain
             },
+            Flavor {
+                collected: true,
+                ..plain
+            },
         ];
         for other in others.map(get) {
             assert!(!Arc::ptr_eq(&first.artifact().unwrap(), &other.artifact().unwrap()));
@@ -644,15 +658,15 @@ mod tests {
             };
             let from_file = || found(Flavor::default());
             assert_eq!((from_file(), from_file()), (false, true), "{text}");
-            let dense = Flavor {
-                dense: true,
-                ..Flavor::default()
+            let plain = Flavor::default();
+            let collected = Flavor {
+                collected: true,
+                ..plain
             };
-            assert_eq!(
-                (found(dense), found(dense)),
-                (false, true),
-                "an artifact of its own: {text}"
-            );
+            for other in [Flavor { dense: true, ..plain }, collected] {
+                let founds = (found(other), found(other));
+                assert_eq!(founds, (false, true), "an artifact of its own: {text}");
+            }
             let stored = std::fs::read_dir(cache.folder())
                 .unwrap()
                 .map(|entry| entry.unwrap().path());

@@ -182,17 +182,29 @@ pub(super) fn flavor(spec: &WasmSpec, header: Header, source: &Source) -> Flavor
         fuel: spec.limits.max_fuel > 0,
         dense: false,
         concurrent: header == Header::Component && sections::is_concurrent(&source.bytes),
+        collected: false,
     }
 }
 
 /// The code of a module, compiled or from the cache, in the first engine whose slots it fits. What the cache holds but no
-/// engine loads is compiled again.
+/// engine loads is compiled again. What the other engines refuse is left to the ones that know exceptions and references to
+/// collect: they say best what is wrong with it, if anything is.
 ///
 /// # Errors
 /// As [`Artifact::compile`](super::module::Artifact::compile).
 pub(super) fn compiled(shared: &Shared, source: &Source, sha256: &str, flavor: Flavor) -> Result<Settled> {
-    let get = || shared.artifacts.get(&shared.engines, source, sha256, flavor);
-    let mut kept = get()?;
+    let get_as = |flavor| shared.artifacts.get(&shared.engines, source, sha256, flavor);
+    let (flavor, mut kept) = match get_as(flavor) {
+        Err(_) if !flavor.collected => {
+            let collected = Flavor {
+                collected: true,
+                ..flavor
+            };
+            (collected, get_as(collected)?)
+        }
+        kept => (flavor, kept?),
+    };
+    let get = || get_as(flavor);
     let settled = match settle(shared, &*kept.artifact()?, flavor) {
         Err(_) if shared.artifacts.discard(&kept) => {
             kept = get()?;
@@ -269,7 +281,7 @@ impl WasmProgram {
     }
 
     /// As [`Alloc::name`].
-    pub fn engine_name(&self) -> &'static str {
+    pub fn engine_name(&self) -> String {
         self.home.name()
     }
 

@@ -2,6 +2,7 @@
 
 mod actors;
 mod borders;
+mod collected;
 mod concurrent;
 mod dense;
 mod limits;

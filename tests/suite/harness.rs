@@ -106,12 +106,7 @@ impl Folder {
             .env("HOME", self.path())
             .env("TZ", "UTC")
             .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
-        Call {
-            command,
-            shown,
-            folder: self.0.clone(),
-            stdin: Vec::new(),
-        }
+        Call::of(command, shown, self)
     }
 }
 
@@ -151,9 +146,28 @@ pub struct Call {
     /// Kept until the command has ended.
     folder: Arc<tempfile::TempDir>,
     stdin: Vec<u8>,
+    is_read: bool,
 }
 
 impl Call {
+    /// A call of what was made elsewhere, in surroundings of its own.
+    pub fn of(command: Command, shown: String, folder: &Folder) -> Call {
+        Call {
+            command,
+            shown,
+            folder: folder.0.clone(),
+            stdin: Vec::new(),
+            is_read: true,
+        }
+    }
+
+    /// Whoever is to read its stdout is gone before it begins.
+    #[must_use]
+    pub fn unread(mut self) -> Call {
+        self.is_read = false;
+        self
+    }
+
     #[must_use]
     pub fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Call {
         self.stdin = bytes.as_ref().to_vec();
@@ -206,6 +220,11 @@ impl Call {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if !self.is_read {
+            let (reader, writer) = std::io::pipe().expect("a pipe");
+            drop(reader);
+            self.command.stdout(writer);
+        }
         let child = self
             .command
             .spawn()
@@ -313,12 +332,20 @@ impl Running {
         drop(self.child.stdout.take());
     }
 
+    /// Closes our end of its stderr.
+    pub fn hang_up_errors(&mut self) {
+        drop(self.child.stderr.take());
+    }
+
     pub fn wait(mut self) -> Outcome {
         let watchdog = watch(self.child.id());
-        let mut stderr = self.child.stderr.take().expect("a piped stderr");
+        let stderr = self.child.stderr.take();
         let errors = std::thread::spawn(move || {
             let mut bytes = self.said;
-            stderr.read_to_end(&mut bytes).map(|_| bytes)
+            match stderr {
+                Some(mut pipe) => pipe.read_to_end(&mut bytes).map(|_| bytes),
+                None => Ok(bytes),
+            }
         });
         let mut stdout = self.seen;
         if let Some(mut pipe) = self.child.stdout.take() {

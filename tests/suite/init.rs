@@ -27,6 +27,23 @@ fn every_template_runs_and_its_tests_pass() {
 }
 
 #[test]
+fn the_tests_of_a_template_say_what_is_broken_in_it() {
+    for (template, broken, told) in [
+        ("workers", "src/worker.lua", "src/worker.lua:1"),
+        ("wasm", "wasm/worker.wasm", "hash mismatch"),
+    ] {
+        let folder = Folder::new();
+        folder.wippy_args(&["init", "--template", template]).run().code(0);
+        folder.write(broken, "return function(");
+        let outcome = folder.wippy("test").run().code(1).stdout_has(told);
+        assert!(
+            !String::from_utf8_lossy(&outcome.stdout).contains("timed out"),
+            "{outcome}"
+        );
+    }
+}
+
+#[test]
 fn without_arguments_it_is_hello_in_this_folder() {
     let folder = Folder::new();
     folder

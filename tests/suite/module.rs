@@ -49,6 +49,46 @@ fn a_command_gets_words_stdio_and_its_exit_code() {
 }
 
 #[test]
+fn a_module_with_exceptions_and_garbage_collection_runs_like_any_other() {
+    let folder = with("collected");
+    run(&folder, &["--method", "list", "guest.wasm", "4"])
+        .code(0)
+        .stdout("10\n")
+        .quiet();
+    run(&folder, &["--method", "uncaught", "guest.wasm", "7"])
+        .code(134)
+        .stderr_has("uncaught exception: fail(7, 1.5)");
+    run(
+        &folder,
+        &["--limit", "max_memory=4MiB", "--method", "hoard", "guest.wasm"],
+    )
+    .code(137)
+    .stderr_has("memory limit exceeded: 4MiB");
+    folder
+        .wippy("inspect guest.wasm")
+        .run()
+        .code(0)
+        .stdout_has("engine   on demand, garbage-collected")
+        .quiet();
+    folder.write(
+        "main.lua",
+        r#"
+        print(process.exec("./guest.wasm#list", nil, 4))
+        local _, err = process.exec("./guest.wasm#uncaught", nil, 7)
+        local exception = err:details().exception
+        print(err, exception.tag, exception.values[1], exception.values[2])
+        "#,
+    );
+    folder
+        .wippy("run main.lua")
+        .run()
+        .code(0)
+        .stdout_has("10\tnil\n")
+        .stdout_has("uncaught exception: fail(7, 1.5)")
+        .stdout_has("\tfail\t7\t1.5\n");
+}
+
+#[test]
 fn a_command_of_wasi_0_3_runs_like_one_of_0_2() {
     let folder = with("command3");
     folder.write("in/a.txt", "text of a\n");

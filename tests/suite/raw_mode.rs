@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::harness::Folder;
 use crate::projects::lua;
@@ -29,7 +30,8 @@ fn is_cooked(terminal: &File) -> bool {
     mode.c_lflag & libc::ICANON != 0
 }
 
-fn run_in_raw_mode(folder: &Folder, end: impl FnOnce(&mut File, u32)) {
+/// Runs it until `end` has ended it, and looks at the terminal then.
+fn run_in_raw_mode(folder: &Folder, end: impl FnOnce(&mut File, u32), look: impl FnOnce(&File)) {
     let (mut master, slave) = terminal();
     assert!(is_cooked(&slave));
     let mut child = Command::new(env!("CARGO_BIN_EXE_wippy"))
@@ -47,7 +49,18 @@ fn run_in_raw_mode(folder: &Folder, end: impl FnOnce(&mut File, u32)) {
     assert!(!is_cooked(&slave), "the program is in raw mode");
     end(&mut master, child.id());
     child.wait().expect("an end");
-    assert!(is_cooked(&slave), "the mode is restored");
+    look(&slave);
+}
+
+fn leaves_it_cooked(folder: &Folder, end: impl FnOnce(&mut File, u32)) {
+    run_in_raw_mode(folder, end, |slave| {
+        assert!(is_cooked(slave), "the mode is restored");
+    });
+}
+
+fn signal(name: &str, pid: u32) {
+    let status = Command::new("kill").args([name, &pid.to_string()]).status();
+    assert!(status.expect("kill").success());
 }
 
 const MAIN: &str = "return function()\n  assert(io.raw())\n  io.write('ready')\n  local byte = io.read(1)\n  if byte == \
@@ -56,23 +69,34 @@ const MAIN: &str = "return function()\n  assert(io.raw())\n  io.write('ready')\n
 #[test]
 fn a_normal_end_and_an_error_restore_the_mode() {
     for byte in [b"x", b"e"] {
-        run_in_raw_mode(&lua(MAIN), |terminal, _| terminal.write_all(byte).expect("a key"));
+        leaves_it_cooked(&lua(MAIN), |terminal, _| terminal.write_all(byte).expect("a key"));
     }
 }
 
 #[test]
 fn a_signal_restores_the_mode() {
-    let stop = |signal: &str, pid: u32| {
-        let status = Command::new("kill").args([signal, &pid.to_string()]).status();
-        assert!(status.expect("kill").success());
-    };
-    for signal in ["-TERM", "-HUP", "-QUIT", "-ABRT"] {
-        run_in_raw_mode(&lua(MAIN), |_, pid| stop(signal, pid));
+    for name in ["-TERM", "-HUP", "-QUIT", "-ABRT"] {
+        leaves_it_cooked(&lua(MAIN), |_, pid| signal(name, pid));
     }
-    run_in_raw_mode(&lua(MAIN), |terminal, pid| {
+    leaves_it_cooked(&lua(MAIN), |terminal, pid| {
         terminal.write_all(b"l").expect("a key");
-        stop("-TERM", pid);
+        signal("-TERM", pid);
     });
+}
+
+#[test]
+fn a_signal_that_nobody_handles_restores_the_mode_too() {
+    let watchdog = Duration::from_secs(60);
+    for name in ["-KILL", "-USR1", "-ALRM"] {
+        let kill = |_: &mut File, pid| signal(name, pid);
+        run_in_raw_mode(&lua(MAIN), kill, |slave| {
+            let ended = Instant::now();
+            while !is_cooked(slave) {
+                assert!(ended.elapsed() < watchdog, "{name}: the mode was never restored");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+    }
 }
 
 #[test]

@@ -141,12 +141,24 @@ fn a_signal_leaves_the_terminal_as_it_was() {
         (libc::SIGHUP, 143),
         (libc::SIGQUIT, -libc::SIGQUIT),
         (libc::SIGABRT, -libc::SIGABRT),
+        (libc::SIGKILL, -libc::SIGKILL),
     ] {
         let mut pty = session(&folder);
         pty.sees("> ").draws("\x1b[?2004h").signal(signal);
         pty.draws("\x1b[?2004l");
         assert_eq!(pty.end().0, code);
     }
+}
+
+#[test]
+fn a_session_that_is_stopped_lends_the_terminal_as_it_was() {
+    let folder = Folder::new();
+    let stopped = "wippy repl; stty -a | grep -o -e '-*icanon' -e '-*isig'; fg; echo 'f'in";
+    let mut pty = Pty::start(folder.program("sh", &["-m", "-c", stopped]));
+    pty.sees("> ").keys("40 + ").sees("40 + ").keys("\x1a");
+    pty.sees("isig\nicanon\n").sees("> 40 + ").keys("2\r").sees("42\n");
+    pty.sees("> ").keys(CTRL_D).sees("fin");
+    assert_eq!(pty.end().0, 0);
 }
 
 #[test]
@@ -230,6 +242,25 @@ fn commands_begin_with_a_colon() {
             .read("kept.lua")
             .contains("pid = process.spawn('./worker.lua')\n")
     );
+}
+
+#[test]
+fn what_was_saved_runs_again() {
+    let folder = Folder::new();
+    let mut pty = session(&folder);
+    pty.line("local n = 20", "")
+        .line("n + 22", "42\n")
+        .line("_ * 100", "4200\n");
+    pty.line("(function() kept = _ end)()", "")
+        .line("return kept + 1 -- more", "4201\n");
+    pty.line("(function() kept = _ end)()", "")
+        .line("io.print(kept .. '!')", "4201!\n");
+    pty.line(":save kept.lua", "").sees("> ").keys(":quit\r");
+    assert_eq!(pty.end().0, 0);
+    folder.wippy("run kept.lua").run().code(0).stdout("4201!\n");
+    let mut pty = session(&folder);
+    pty.line(":load kept.lua", "4201!\n").line("kept + 42", "4243\n");
+    leave(pty);
 }
 
 #[test]

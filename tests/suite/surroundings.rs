@@ -1,17 +1,18 @@
 //! Every command under every condition that must make no difference: stdin closed, a reader that left before it began, a folder
 //! that cannot be written to, a path with spaces and letters of other alphabets, no HOME.
 //!
-//! A command is a row of [`COMMANDS`], a condition one of [`Surroundings`]. What each says and its exit code have to be
-//! the same as without the condition, or what the row says of it.
+//! A command is a row of [`COMMANDS`], or of [`LASTING`] if only Ctrl-C ends it, a condition one of [`Surroundings`]. What each
+//! says and its exit code have to be the same as without the condition, or what the row says of it.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::harness::{Folder, guest};
+use crate::harness::{Call, Folder, Outcome, guest};
 use crate::projects::wasm;
+use crate::pty::{CTRL_C, CTRL_D, Pty};
 
 /// What is called, and its exit code.
 const COMMANDS: &[(&str, i32)] = &[
@@ -51,6 +52,59 @@ const COMMANDS: &[(&str, i32)] = &[
 /// What cannot be done where nothing can be written, and has to say so.
 const WRITES: [&str; 2] = ["init made", "types"];
 
+/// What goes on until Ctrl-C.
+struct Lasting {
+    words: &'static str,
+    /// What the project has besides.
+    entries: &'static str,
+    /// What it says when it is up and waits.
+    waits: &'static str,
+    /// Its exit codes when nobody reads its output; it goes on where it has none.
+    unread: &'static [i32],
+}
+
+const LASTING: &[Lasting] = &[
+    Lasting {
+        words: "run",
+        entries: SERVICE,
+        waits: "running; stop with Ctrl-C\n",
+        unread: &[],
+    },
+    Lasting {
+        words: "run --watch",
+        entries: SERVICE,
+        waits: "running and watching for changes; stop with Ctrl-C\n",
+        unread: &[],
+    },
+    Lasting {
+        words: "run --watch",
+        entries: "",
+        waits: "nothing runs; waiting for a change; stop with Ctrl-C\n",
+        unread: &[],
+    },
+    Lasting {
+        words: "run --watch main 6 7",
+        entries: "",
+        waits: "ended; waiting for a change; stop with Ctrl-C code=0\n",
+        unread: &[0],
+    },
+    Lasting {
+        words: "run --watch script.lua",
+        entries: "",
+        waits: "ended; waiting for a change; stop with Ctrl-C code=5\n",
+        unread: &[0, 5],
+    },
+    Lasting {
+        words: "test --watch",
+        entries: "",
+        waits: "waiting for a change; stop with Ctrl-C\n",
+        unread: &[0],
+    },
+];
+
+const SERVICE: &str = "  - name: waits\n    kind: process.lua\n    source: return function() process.events():receive() end\n  - name: service\n    \
+     kind: process.service\n    process: waits\n    host: processes\n    lifecycle: { auto_start: true }\n";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Surroundings {
     Usual,
@@ -61,21 +115,37 @@ enum Surroundings {
     NoHome,
 }
 
+const ALL: [Surroundings; 6] = [
+    Surroundings::Usual,
+    Surroundings::StdinClosed,
+    Surroundings::ReaderGone,
+    Surroundings::ReadOnly,
+    Surroundings::ForeignPath,
+    Surroundings::NoHome,
+];
+
 /// A project with something for each command.
 struct World {
-    _folder: Folder,
+    surroundings: Surroundings,
+    folder: Folder,
     project: PathBuf,
     /// Not the project's: what is kept there must not decide whether a folder can be read only.
     home: Folder,
+    /// Where whoever runs it may find it.
+    binary: PathBuf,
 }
 
 impl World {
     fn new(surroundings: Surroundings) -> World {
+        World::with(surroundings, "")
+    }
+
+    fn with(surroundings: Surroundings, entries: &str) -> World {
         let made = wasm("compute", "compute", "");
         let index = made.read("src/_index.yaml");
         let talks =
             "  - name: talks\n    kind: process.lua\n    source: return function() print('said') return 6 end\n";
-        made.write("src/_index.yaml", index + talks);
+        made.write("src/_index.yaml", index + talks + entries);
         made.write("script.lua", "print('script') return 5");
         made.write("tests/a_test.lua", "it('is a test', function() end)");
         made.copy_in(&guest("compute"), "wasm/guest.wasm");
@@ -85,67 +155,79 @@ impl World {
             _ => "plain",
         };
         folder.copy_in(made.path(), name);
-        World {
+        let mut world = World {
+            surroundings,
             project: folder.path().join(name),
-            _folder: folder,
+            folder,
             home: Folder::new(),
+            binary: PathBuf::from(env!("CARGO_BIN_EXE_wippy")),
+        };
+        if surroundings == Surroundings::ReadOnly {
+            world.binary = world.own_binary();
+            world.permit(0o555, 0o444);
         }
+        world
     }
 
-    /// The built binary, where whoever runs it may find it.
-    fn binary(&self, surroundings: Surroundings) -> PathBuf {
-        let built = PathBuf::from(env!("CARGO_BIN_EXE_wippy"));
-        if surroundings != Surroundings::ReadOnly {
-            return built;
-        }
-        let found = self.project.with_file_name("wippy");
-        std::fs::hard_link(&built, &found)
-            .or_else(|_| std::fs::copy(&built, &found).map(drop))
+    fn own_binary(&self) -> PathBuf {
+        let own = self.folder.path().join("wippy");
+        std::fs::hard_link(&self.binary, &own)
+            .or_else(|_| std::fs::copy(&self.binary, &own).map(drop))
             .expect("a writable folder");
-        found
+        own
     }
 
-    fn run(&self, words: &str, surroundings: Surroundings) -> Output {
-        let binary = self.binary(surroundings);
-        let mut command = Command::new(&binary);
-        if surroundings == Surroundings::StdinClosed {
+    fn permit(&self, folders: u32, files: u32) {
+        permit(&self.project, folders, files);
+        permit(self.home.path(), folders, files);
+    }
+
+    fn call(&self, words: &str) -> Call {
+        let mut command = Command::new(&self.binary);
+        if self.surroundings == Surroundings::StdinClosed {
             command = Command::new("sh");
-            command.args(["-c", "exec \"$0\" \"$@\" <&-"]).arg(&binary);
+            command.args(["-c", "exec \"$0\" \"$@\" <&-"]).arg(&self.binary);
         }
-        command
-            .args(words.split(' '))
-            .current_dir(&self.project)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        if surroundings != Surroundings::NoHome {
+        command.args(words.split(' ')).current_dir(&self.project).env_clear();
+        if self.surroundings != Surroundings::NoHome {
             command.env("HOME", self.home.path());
         }
-        match surroundings {
-            Surroundings::ReaderGone => {
-                let (reader, writer) = std::io::pipe().expect("a pipe");
-                drop(reader);
-                command.stdout(writer);
-            }
-            Surroundings::ReadOnly => {
-                permit(&self.project, 0o555, 0o444);
-                permit(self.home.path(), 0o555, 0o444);
-                // For root nothing is read only.
-                // SAFETY: it only asks.
-                if unsafe { libc::geteuid() } == 0 {
-                    command.uid(65534).gid(65534);
-                }
-            }
-            _ => {}
+        // For root nothing is read only.
+        // SAFETY: it only asks.
+        if self.surroundings == Surroundings::ReadOnly && unsafe { libc::geteuid() } == 0 {
+            command.uid(65534).gid(65534);
         }
-        let output = command.output().expect("the built binary");
-        if surroundings == Surroundings::ReadOnly {
+        let call = Call::of(
+            command,
+            format!("wippy {words} ({:?})", self.surroundings),
+            &self.folder,
+        );
+        match self.surroundings {
+            Surroundings::ReaderGone => call.unread(),
+            _ => call,
+        }
+    }
+
+    /// Waits until it is up and sends it what Ctrl-C does.
+    fn interrupt(&self, lasting: &Lasting) {
+        let mut running = self.call(lasting.words).start();
+        if self.surroundings == Surroundings::ReaderGone && !lasting.unread.is_empty() {
+            let outcome = running.wait();
+            assert!(lasting.unread.contains(&outcome.status), "{outcome}");
+            return;
+        }
+        running.until_error(lasting.waits);
+        running.signal("INT");
+        running.wait().code(130);
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.surroundings == Surroundings::ReadOnly {
             // So that it can be removed.
-            permit(&self.project, 0o755, 0o644);
-            permit(self.home.path(), 0o755, 0o644);
+            self.permit(0o755, 0o644);
         }
-        output
     }
 }
 
@@ -175,7 +257,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Both streams without what differs from run to run in any surroundings.
-fn steady(output: &Output, world: &World) -> [String; 2] {
+fn steady(output: &Outcome, world: &World) -> [String; 2] {
     [&output.stdout, &output.stderr].map(|bytes| {
         let text = text(bytes).replace(&world.project.display().to_string(), "PROJECT");
         let is_timed = |line: &&str| line.contains(" in 1 file, ") || line.contains("time=\"");
@@ -192,10 +274,7 @@ fn usual() -> &'static [[String; 2]] {
     SAID.get_or_init(|| {
         let said = COMMANDS.iter().map(|(words, code)| {
             let world = World::new(Surroundings::Usual);
-            let output = world.run(words, Surroundings::Usual);
-            let said = steady(&output, &world);
-            assert_eq!(output.status.code(), Some(*code), "wippy {words}\n{said:#?}");
-            said
+            steady(&world.call(words).run().code(*code), &world)
         });
         said.collect()
     })
@@ -206,21 +285,20 @@ fn judge(surroundings: Surroundings) {
     let mut wrong = Vec::new();
     for ((words, code), [usual_out, usual_err]) in COMMANDS.iter().zip(usual()) {
         let world = World::new(surroundings);
-        let output = world.run(words, surroundings);
+        let output = world.call(words).run();
         let [out, err] = steady(&output, &world);
-        let status = output.status.code();
+        let status = output.status;
         let cannot = surroundings == Surroundings::ReadOnly && WRITES.contains(words);
         let is_well = match surroundings {
             _ if err.contains("panicked") => false,
-            _ if cannot => status == Some(1) && err.contains("cannot write "),
+            _ if cannot => status == 1 && err.contains("cannot write "),
             // Nobody reads what it says; it ends well, or as the program does.
-            Surroundings::ReaderGone => [Some(0), Some(*code)].contains(&status) && err == *usual_err,
-            _ => status == Some(*code) && out == *usual_out && err == *usual_err,
+            Surroundings::ReaderGone => [0, *code].contains(&status) && err == *usual_err,
+            _ => status == *code && out == *usual_out && err == *usual_err,
         };
         if !is_well {
-            let ended = output.status;
             wrong.push(format!(
-                "wippy {words}: {ended}, usually {code}\n{out}{err}\nusually\n{usual_out}{usual_err}"
+                "wippy {words}: {status}, usually {code}\n{out}{err}\nusually\n{usual_out}{usual_err}"
             ));
         }
     }
@@ -250,6 +328,34 @@ fn a_path_may_have_spaces_and_foreign_letters() {
 #[test]
 fn there_may_be_no_home() {
     judge(Surroundings::NoHome);
+}
+
+#[test]
+fn what_goes_on_until_ctrl_c_does_so_in_any_surroundings() {
+    for surroundings in ALL {
+        for lasting in LASTING {
+            World::with(surroundings, lasting.entries).interrupt(lasting);
+        }
+    }
+}
+
+#[test]
+fn a_session_is_one_wherever_there_is_a_terminal() {
+    for surroundings in [
+        Surroundings::Usual,
+        Surroundings::ReadOnly,
+        Surroundings::ForeignPath,
+        Surroundings::NoHome,
+    ] {
+        let world = World::new(surroundings);
+        let mut pty = Pty::start(world.call("repl"));
+        pty.line("6 * 7", "42\n")
+            .line("process.exec('app:talks', nil)", "6\tnil\n");
+        pty.line("io.print('o' .. 'n') process.receive()", "on\n").keys(CTRL_C);
+        pty.line("'still ' .. 'here'", "still here").sees("> ").keys(CTRL_D);
+        let (code, drawn) = pty.end();
+        assert_eq!(code, 0, "{surroundings:?}\n{drawn}");
+    }
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_project_that_cannot_start_is_waited_for() {
     let folder = project("");
     let mut running = folder.wippy("run --watch").start_open();
     running.until_error("nothing to start");
-    running.until_error("nothing runs; waiting for a change");
+    running.until_error("nothing runs; waiting for a change; stop with Ctrl-C");
     put(&folder, "src/one.lua", says("one"));
     put(&folder, "src/_index.yaml", index(&service("one")));
     running.until_error("one\t{app:processes|0x00001}");
@@ -419,6 +419,25 @@ fn a_run_that_is_outdated_ends_and_begins_anew() {
 }
 
 #[test]
+fn tests_that_were_stopped_before_their_first_result_are_not_called_missing() {
+    let outside = Folder::new();
+    let volume = outside.path().display();
+    let folder = project(&format!(
+        "  - name: out\n    kind: fs.directory\n    directory: {volume}\n"
+    ));
+    let waits = "require('fs').get('app:out'):writefile('begun', '') process.receive()";
+    let file = "tests/one_test.lua";
+    put(&folder, file, format!("it('waits', function() {waits} end, '1h')"));
+    let mut running = tests(&folder, "");
+    outside.wait_for("begun");
+    put(&folder, file, "it('ends', function() end)");
+    running.until("✓ ends");
+    running.until_error(WAITING);
+    let outcome = interrupted(running);
+    assert_eq!(count(&outcome, "no tests found"), 0, "{outcome}");
+}
+
+#[test]
 fn tests_of_a_project_run_again_when_its_entries_change() {
     let folder = project("  - name: sum\n    kind: function.lua\n    source: file://sum.lua\n    method: main\n");
     put(&folder, "src/sum.lua", "return function(a, b) return a * b end");
@@ -454,4 +473,49 @@ fn tests_end_when_nobody_reads_them() {
     running.hang_up();
     put(&folder, "tests/one_test.lua", "it('two', function() end)");
     running.wait().code(0);
+}
+
+#[test]
+fn a_program_ends_when_nobody_reads_it() {
+    let folder = lua("return function() print('first') end");
+    let mut running = folder.wippy("run --watch main").start_open();
+    running.until("first\n");
+    running.until_error(WAITING);
+    running.hang_up();
+    put(&folder, "src/main.lua", "return function() print('second') end");
+    running.wait().code(0);
+}
+
+#[test]
+fn tests_go_on_when_nobody_reads_what_is_said_beside_them() {
+    let folder = Folder::with(&[("tests/one_test.lua", "it('one', function() end)")]);
+    let mut running = tests(&folder, "");
+    running.until_error(WAITING);
+    running.hang_up_errors();
+    put(&folder, "tests/one_test.lua", "it('two', function() end)");
+    running.until("✓ two");
+    put(&folder, "tests/one_test.lua", "it('three', function() end)");
+    running.until("✓ three");
+    interrupted(running);
+}
+
+#[test]
+fn services_go_on_when_nobody_reads_what_they_say() {
+    let folder = two_services();
+    let index = folder.read("src/_index.yaml") + "  - name: here\n    kind: fs.directory\n    directory: .\n";
+    let files = "source: file://one.lua\n    modules: [fs]";
+    put(
+        &folder,
+        "src/_index.yaml",
+        index.replace("source: file://one.lua", files),
+    );
+    let mut running = services(&folder);
+    running.hang_up();
+    running.hang_up_errors();
+    for made in ["first", "second"] {
+        let writes = format!("assert(fs.get('app:here'):writefile('{made}', ''))");
+        put(&folder, "src/one.lua", format!("{writes}\n{}", says(made)));
+        folder.wait_for(made);
+    }
+    interrupted(running);
 }

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use super::screen::Screen;
 use super::{history, word};
+use crate::cli::signals::take_stops;
 use crate::lua::modules::repl::Request;
 use crate::lua::syntax::input::{Input, classify, parts};
 use crate::system::terminal::{Stream, Terminal};
@@ -49,8 +50,10 @@ pub struct Line {
     pub first: Option<String>,
 }
 
-/// Reads inputs until the end of the session.
+/// Reads inputs until the end of the session. Ctrl-Z stops the program through this thread alone, so the terminal has its mode
+/// until the program goes on.
 pub fn run(line: Line) -> rustyline::Result<()> {
+    take_stops(true);
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .max_history_size(HISTORY)?

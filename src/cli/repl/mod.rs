@@ -22,6 +22,7 @@ use super::console::Console;
 use super::failure::{Failure, code};
 use super::log::ConsoleLog;
 use super::script::Surroundings;
+use super::signals::take_stops;
 use crate::log::Log;
 use crate::lua::modules::repl::Desk;
 use crate::process::Process;
@@ -54,6 +55,7 @@ pub fn alone(globals: &Globals, console: &Console) -> Result<u8, Failure> {
 /// Whatever keeps the session from running, or it ended with.
 pub fn run(args: &Repl, globals: &Globals, console: &Console) -> Result<u8, Failure> {
     if args.eval.is_empty() && console.terminal().is_tty_in() && console.terminal().is_tty(Stream::Out) {
+        take_stops(false);
         if !globals.silent {
             console.say(concat!(
                 "wippy ",

@@ -48,7 +48,7 @@ pub fn run(args: &args::Test, timeout: i64, stop: &Stop, globals: &Globals, cons
             Ok(None) => return Ok(stop.signal().map_or(0, |signal| signal.code())),
             Err(failure) => {
                 watcher.tell(&failure);
-                match watcher.wait(None) {
+                match watcher.wait() {
                     Some(_) => Wanted::All,
                     None => return Ok(stop.signal().map_or(failure.code, |signal| signal.code())),
                 }
@@ -111,13 +111,13 @@ impl Watcher<'_> {
         self.known = all.iter().map(|job| job.name().to_owned()).collect();
         all.retain(|job| wanted.has(job.name()));
         let ended = self.run(all)?;
+        if let Some(next) = ended.outdated {
+            return Ok(Some(wanted.and(&next)));
+        }
         if let Err(failure) = verdict(&ended.summary, self.args) {
             self.tell(&failure);
         }
-        Ok(match ended.outdated {
-            Some(next) => Some(wanted.and(&next)),
-            None => self.wait(Some("waiting for a change; stop with Ctrl-C\n")),
-        })
+        Ok(self.wait())
     }
 
     /// Watches the project, or without one what was named. Whether these are others than before.
@@ -186,12 +186,11 @@ impl Watcher<'_> {
     }
 
     /// Waits for a change that concerns a test. None when the program shall end.
-    fn wait(&mut self, say: Option<&str>) -> Option<Wanted> {
+    fn wait(&mut self) -> Option<Wanted> {
         if self.stop.is_asked() {
             return None;
         }
-        self.console
-            .say(say.unwrap_or("waiting for a change; stop with Ctrl-C\n"));
+        self.console.say("waiting for a change; stop with Ctrl-C\n");
         let (driver, watch, console, stop) = (&self.driver, &mut self.watch, self.console, self.stop);
         let seen = Seen {
             args: self.args,

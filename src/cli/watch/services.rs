@@ -81,7 +81,7 @@ impl Watcher<'_> {
             Ok(running) => running,
             Err(failure) => {
                 self.tell(&failure);
-                self.say(Level::Warn, "nothing runs; waiting for a change");
+                self.say(Level::Warn, "nothing runs; waiting for a change; stop with Ctrl-C");
                 return self.changed_or_signal().await.err();
             }
         };
@@ -217,7 +217,7 @@ impl Watcher<'_> {
         }
         self.say(
             Level::Info,
-            "the service on the terminal has ended; waiting for a change",
+            "the service on the terminal has ended; waiting for a change; stop with Ctrl-C",
         );
     }
 

@@ -1,7 +1,7 @@
 //! Components with asynchronous functions, and WASI 0.3.
 
 use super::*;
-use crate::wasm::engine::Alloc;
+use crate::wasm::engine::Flavor;
 
 #[test]
 fn an_asynchronous_export_is_awaited() {
@@ -15,7 +15,11 @@ fn an_asynchronous_export_is_awaited() {
 #[test]
 fn the_second_engine_exists_once_something_needs_it() {
     let world = World::new();
-    let is_made = || world.wasm.engines().is_made(Alloc::Concurrent);
+    let concurrent = Flavor {
+        concurrent: true,
+        ..Flavor::default()
+    };
+    let is_made = || world.wasm.engines().is_made(concurrent.engine());
     assert_eq!(world.value(guest("compute", "compute"), &ints(&[6, 7])), Value::Int(42));
     assert_eq!(world.value(guest("sleeper", "doze"), &ints(&[1, 2])), Value::Int(2));
     assert!(!is_made());

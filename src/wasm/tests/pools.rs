@@ -97,6 +97,29 @@ fn what_a_call_writes_is_logged_for_that_call_alone() {
 }
 
 #[test]
+fn a_kept_instance_keeps_its_garbage_collected_heap() {
+    const KEEP: &str = r#"(module
+        (type $node (struct (field $next (ref null $node)) (field $count i32)))
+        (global $last (mut (ref null $node)) (ref.null $node))
+        (func (export "keep") (result i32) (local $count i32)
+            (if (i32.eqz (ref.is_null (global.get $last)))
+                (then (local.set $count (struct.get $node $count (global.get $last)))))
+            (local.set $count (i32.add (local.get $count) (i32.const 1)))
+            (global.set $last (struct.new $node (global.get $last) (local.get $count)))
+            (local.get $count)))"#;
+    let world = World::new();
+    let keep = WasmSpec {
+        source: WasmSource::Text(KEEP.into()),
+        ..WasmSpec::of_file(EntryId::new("app", "wasm"), "", Some("keep"))
+    };
+    let function = Function::new(&world, keep, PoolSpec::default());
+    for call in 1..=3 {
+        assert_eq!(function.call(&[]).unwrap(), Value::Int(call));
+    }
+    assert_eq!(function.living(), 1);
+}
+
+#[test]
 fn idle_instances_make_room_for_those_who_need_it() {
     let settings = Settings {
         max_instances: Some(2),

@@ -1,6 +1,6 @@
 describe("multiply", function()
   it("multiplies", function()
-    process.spawn_monitored("app:multiply", nil, 6, 7)
+    assert(process.spawn_monitored("app:multiply", nil, 6, 7))
     assert.equal(42, process.receive("5s").value)
   end)
 
