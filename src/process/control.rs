@@ -265,7 +265,7 @@ impl Process {
         self.wake_by(Scheduler::push_next);
     }
 
-    fn wake_by(self: &Arc<Self>, push: fn(&Scheduler, Arc<Process>)) {
+    fn wake_by(self: &Arc<Self>, push: fn(&Scheduler, &Kernel, Arc<Process>)) {
         let mut seen = self.phase.load(Ordering::SeqCst);
         loop {
             let next = match seen {
@@ -277,7 +277,7 @@ impl Process {
                 .phase
                 .compare_exchange_weak(seen, next, Ordering::SeqCst, Ordering::SeqCst)
             {
-                Ok(phase::IDLE) => return push(self.kernel.scheduler(), self.clone()),
+                Ok(phase::IDLE) => return push(self.kernel.scheduler(), &self.kernel, self.clone()),
                 Ok(_) => return,
                 Err(now) => seen = now,
             }
@@ -294,7 +294,7 @@ impl Process {
         if let Some(at) = at
             && self.kernel.timers().wake_at(self, at)
         {
-            self.kernel.scheduler().timers_changed();
+            self.kernel.scheduler().timers_changed(&self.kernel);
         }
     }
 
