@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::pool::Chain;
+use super::scheduler::Scheduler;
 use super::timer::Armed;
 use super::{Body, Context, Doing, Exit, Host, Kernel, Mailbox, Program, Start, Upgrade, Wait};
 use crate::error::Result;
@@ -258,6 +259,15 @@ impl Process {
 
     /// Makes it ready, if it waits. A wake while it runs makes it run once more.
     pub fn wake(self: &Arc<Self>) {
+        self.wake_by(Scheduler::push);
+    }
+
+    /// Wakes it for a message: it goes on next if the process that sends it runs here.
+    pub(super) fn wake_next(self: &Arc<Self>) {
+        self.wake_by(Scheduler::push_next);
+    }
+
+    fn wake_by(self: &Arc<Self>, push: fn(&Scheduler, &Kernel, Arc<Process>)) {
         let mut seen = self.phase.load(Ordering::SeqCst);
         loop {
             let next = match seen {
@@ -269,11 +279,16 @@ impl Process {
                 .phase
                 .compare_exchange_weak(seen, next, Ordering::SeqCst, Ordering::SeqCst)
             {
-                Ok(phase::IDLE) => return self.kernel.scheduler().push(&self.kernel, self.clone()),
+                Ok(phase::IDLE) => return push(self.kernel.scheduler(), &self.kernel, self.clone()),
                 Ok(_) => return,
                 Err(now) => seen = now,
             }
         }
+    }
+
+    /// Whether it was woken since its step began: something may have come. Asked by its own step.
+    pub fn is_woken(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) == phase::WOKEN
     }
 
     /// Asks to be woken at that time, or a little before it for nothing; one such wish is kept. `None` changes nothing.
@@ -397,7 +412,8 @@ impl Process {
     }
 
     pub(super) fn set_wait(&self, wait: Wait) {
-        self.waits_for.store(wait as u8, Ordering::SeqCst);
+        // Seen by whoever sees that it waits.
+        self.waits_for.store(wait as u8, Ordering::Relaxed);
     }
 
     pub(super) fn set_memory(&self, bytes: u64) {
@@ -407,7 +423,7 @@ impl Process {
     /// Whether nothing but a message or an event can wake it, and it has left its CANCEL unread.
     pub(super) fn is_idle_orphan(&self) -> bool {
         self.phase.load(Ordering::SeqCst) == phase::IDLE
-            && self.waits_for.load(Ordering::SeqCst) == Wait::Mailbox as u8
+            && self.waits_for.load(Ordering::Relaxed) == Wait::Mailbox as u8
             && self.mailbox().has_cancel()
     }
 
@@ -486,8 +502,13 @@ impl Process {
     }
 
     pub(super) fn count_step(&self) {
-        if self.steps.fetch_add(1, Ordering::SeqCst) == 0 {
+        let steps = self.steps.load(Ordering::Relaxed);
+        if steps == 0 {
+            self.steps.store(1, Ordering::SeqCst);
             self.tell();
+        } else {
+            // Nobody else counts them.
+            self.steps.store(steps + 1, Ordering::Relaxed);
         }
     }
 

@@ -538,6 +538,7 @@ fn size(message: &Message) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::HostName;
     use crate::value::Value;
 
     fn message(topic: &str, number: i64) -> Message {
@@ -628,7 +629,7 @@ mod tests {
     fn an_exit_is_owed_once_and_unwatch_withdraws_it() {
         let exit = |number| Event {
             kind: EventKind::Exit(Arc::new(Exit::terminated())),
-            from: Some(Pid::new("h".into(), number)),
+            from: Some(Pid::new(HostName::keep("h"), number)),
             at: 0,
         };
         let mut mailbox = Mailbox::default();

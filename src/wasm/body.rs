@@ -243,7 +243,7 @@ impl Body for WasmBody {
         if can_write {
             volume::written();
         }
-        let polled = running.as_mut().poll(&mut Context::from_waker(cx.waker));
+        let polled = running.as_mut().poll(&mut Context::from_waker(&cx.waker()));
         if can_write {
             volume::written();
         }
