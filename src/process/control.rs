@@ -46,6 +46,8 @@ pub struct Process {
     mailbox: Mutex<Mailbox>,
     relations: Mutex<Relations>,
     armed: Mutex<Armed>,
+    /// It has had an entry among the timers.
+    was_armed: AtomicBool,
     pub(super) body: Mutex<Option<Box<dyn Body>>>,
     /// Set once: the process is to end for this reason, and nothing of it runs again.
     doom: OnceLock<Box<Exit>>,
@@ -174,6 +176,7 @@ impl Process {
             mailbox: Mutex::default(),
             relations: Mutex::default(),
             armed: Mutex::default(),
+            was_armed: AtomicBool::new(false),
             body: Mutex::new(None),
             doom: OnceLock::new(),
             ending: OnceLock::new(),
@@ -512,12 +515,14 @@ impl Process {
         }
     }
 
-    pub(super) fn set_exit(&self, exit: Arc<Exit>) {
-        let first = self.exit.set(exit).is_ok();
-        debug_assert!(first, "a process ends once");
+    /// It ended so. Gives back what is kept of that.
+    pub(super) fn set_exit(&self, exit: Arc<Exit>) -> &Arc<Exit> {
+        debug_assert!(self.exit.get().is_none(), "a process ends once");
+        let exit = self.exit.get_or_init(|| exit);
         // Either who waits has said so before this, or finds what was set.
         fence(Ordering::SeqCst);
         self.tell();
+        exit
     }
 
     fn tell(&self) {
@@ -531,7 +536,12 @@ impl Process {
     }
 
     pub(super) fn armed(&self) -> MutexGuard<'_, Armed> {
+        self.was_armed.store(true, Ordering::Release);
         lock(&self.armed)
+    }
+
+    pub(super) fn was_armed(&self) -> bool {
+        self.was_armed.load(Ordering::Acquire)
     }
 }
 

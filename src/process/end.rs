@@ -114,12 +114,12 @@ impl Kernel {
         let links = self.close_mailbox(process);
         self.timers().forget(process);
         process.host().dismiss();
-        process.set_exit(exit.clone());
+        let exit = process.set_exit(exit);
         for watcher in watchers {
-            self.tell_exit(watcher, process, &exit);
+            self.tell_exit(watcher, process, exit);
         }
         for peer in links {
-            self.break_link(peer, process, &exit);
+            self.break_link(peer, process, exit);
         }
     }
 

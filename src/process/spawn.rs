@@ -222,8 +222,8 @@ impl Kernel {
         if spawn.program.max_execution().is_some() {
             self.set_deadline(&process);
         }
-        process.phase.store(phase::IDLE, Ordering::SeqCst);
-        process.wake();
+        process.phase.store(phase::QUEUED, Ordering::SeqCst);
+        self.scheduler().push(self, process.clone());
         if process.host().is_stopping() {
             // The stop began after it was admitted, and may have looked for processes before it was one.
             self.ask_to_stop(None, &process, STOPPING);

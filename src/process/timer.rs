@@ -136,6 +136,9 @@ impl Timers {
 
     /// Forgets a process that ended.
     pub(super) fn forget(&self, process: &Process) {
+        if !process.was_armed() {
+            return;
+        }
         let armed = std::mem::take(&mut *process.armed());
         if armed.is_empty() {
             return;
@@ -186,9 +189,12 @@ impl Timers {
     }
 
     /// To be held from the moment at which something can no longer be seen until those are woken whom it concerns.
-    pub(super) fn acting(&self) -> Acting<'_> {
-        self.acting.fetch_add(1, Ordering::SeqCst);
-        Acting(&self.acting)
+    /// Nobody asks under a real clock.
+    pub(super) fn acting(&self) -> Option<Acting<'_>> {
+        (!self.clock.is_real()).then(|| {
+            self.acting.fetch_add(1, Ordering::SeqCst);
+            Acting(&self.acting)
+        })
     }
 
     /// Whether somebody is about to wake processes.

@@ -60,9 +60,7 @@ impl Call {
 
 /// The running side of a WASM process.
 pub struct WasmBody {
-    program: Arc<WasmProgram>,
     stage: Stage,
-    gauge: Arc<Gauge>,
     inputs: Arc<Inputs>,
 }
 
@@ -79,13 +77,9 @@ enum Stage {
 
 impl WasmBody {
     /// Without a call the instance is only made.
-    pub(super) fn new(program: Arc<WasmProgram>, call: Option<Call>, inputs: Arc<Inputs>, seat: Seat) -> WasmBody {
-        WasmBody {
-            program,
-            stage: Stage::New(seat, call),
-            gauge: Arc::default(),
-            inputs,
-        }
+    pub(super) fn new(call: Option<Call>, inputs: Arc<Inputs>, seat: Seat) -> WasmBody {
+        let stage = Stage::New(seat, call);
+        WasmBody { stage, inputs }
     }
 
     /// Init: everything up to the first poll. None once it has begun.
@@ -96,7 +90,7 @@ impl WasmBody {
         match mem::replace(&mut self.stage, Stage::Over(None)) {
             Stage::New(seat, call) => Some(self.open(seat, call)),
             Stage::Kept(mut guest, call) => {
-                let refueled = refuel(&mut guest.seated.store, self.program.spec());
+                let refueled = refuel(&mut guest.seated.store, self.inputs.program().spec());
                 Some(refueled.map(|()| Box::pin(self.run().call(guest, call)) as Running))
             }
             Stage::Running(_) | Stage::Over(_) => None,
@@ -105,28 +99,23 @@ impl WasmBody {
 
     fn open(&self, seat: Seat, call: Option<Call>) -> Result<Running> {
         let opening = Opening {
-            gauge: self.gauge.clone(),
             run: self.run(),
             seat,
             call,
         };
-        match self.program.prepared(opening.seat.alloc()) {
+        match self.inputs.program().prepared(opening.seat.alloc()) {
             Some(prepared) => opening.run(prepared?),
             None => Ok(Box::pin(opening.compile_and_run())),
         }
     }
 
     fn run(&self) -> Run {
-        Run {
-            program: self.program.clone(),
-            inputs: self.inputs.clone(),
-        }
+        Run(self.inputs.clone())
     }
 }
 
 /// A guest about to be made.
 struct Opening {
-    gauge: Arc<Gauge>,
     run: Run,
     seat: Seat,
     call: Option<Call>,
@@ -144,7 +133,7 @@ impl Opening {
     }
 
     async fn compile_and_run(self) -> Done {
-        let prepared = self.run.program.compiled_later(self.seat.alloc()).await;
+        let prepared = self.run.program().compiled_later(self.seat.alloc()).await;
         match prepared.and_then(|prepared| self.run(prepared)) {
             Ok(run) => run.await,
             Err(error) => (Exit::failed(error), None),
@@ -152,19 +141,19 @@ impl Opening {
     }
 
     fn store(&self, prepared: &Prepared) -> Result<Store<State>> {
-        let Run { program, inputs } = &self.run;
+        let Run(inputs) = &self.run;
+        let program = inputs.program();
         let limits = &program.spec().limits;
-        let memory = Memory::new(limits.max_memory, self.gauge.clone());
-        let mut state = State::new(inputs.clone(), memory, limits.max_handles);
+        let mut state = State::new(inputs.clone(), Memory::new(limits.max_memory), limits.max_handles);
         state.prepare(!program.is_component())?;
         let handles = state.handles();
         let mut store = Store::new(prepared.engine(), state);
         if let Some(table) = store.concurrent_resource_table() {
             table.set_max_capacity(handles.saturating_mul(ENTRIES));
         }
-        store.limiter(|state| &mut state.memory);
+        store.limiter(|state| state);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| Ok(on_tick(store.data().memory.gauge())));
+        store.epoch_deadline_callback(|store| Ok(on_tick(store.data().gauge())));
         refuel(&mut store, program.spec())?;
         store.set_hostcall_fuel(usize::try_from(program.max_transfer()).unwrap_or(usize::MAX));
         Ok(store)
@@ -179,8 +168,8 @@ impl WasmBody {
             return None;
         }
         let kept = process.mailbox().held() as u64;
-        self.gauge.kept.store(kept, Ordering::Relaxed);
-        let is_over = kept > 0 && given.max_memory > 0 && self.gauge.held() > given.max_memory;
+        self.inputs.gauge().kept.store(kept, Ordering::Relaxed);
+        let is_over = kept > 0 && given.max_memory > 0 && self.inputs.gauge().held() > given.max_memory;
         is_over.then(|| {
             let stop = exceeded("max_memory", given.max_memory, size::format);
             with_stderr(stop.exit().clone(), self.inputs.tail())
@@ -236,8 +225,8 @@ impl Body for WasmBody {
         let Stage::Running(running) = &mut self.stage else {
             return Progress::Ended(Exit::failed(Error::internal("stepped after its end")));
         };
-        self.gauge.fresh.store(true, Ordering::Relaxed);
-        self.gauge.only_mail.store(false, Ordering::Relaxed);
+        self.inputs.gauge().fresh.store(true, Ordering::Relaxed);
+        self.inputs.gauge().only_mail.store(false, Ordering::Relaxed);
         // Before and after: it learns in one step of writes that were done off the workers, and writes more in it.
         let can_write = self.inputs.can_write();
         if can_write {
@@ -252,14 +241,14 @@ impl Body for WasmBody {
                 self.stage = Stage::Over(guest);
                 Progress::Ended(exit)
             }
-            Poll::Pending if self.gauge.preempted.swap(false, Ordering::Relaxed) => Progress::Preempted,
-            Poll::Pending if self.gauge.only_mail.load(Ordering::Relaxed) => Progress::Waiting(Wait::Mailbox),
+            Poll::Pending if self.inputs.gauge().preempted.swap(false, Ordering::Relaxed) => Progress::Preempted,
+            Poll::Pending if self.inputs.gauge().only_mail.load(Ordering::Relaxed) => Progress::Waiting(Wait::Mailbox),
             Poll::Pending => Progress::Waiting(Wait::Other),
         }
     }
 
     fn memory(&self) -> u64 {
-        self.gauge.held()
+        self.inputs.gauge().held()
     }
 
     fn evidence(&self, cause: Cause) -> Evidence {
@@ -275,10 +264,10 @@ impl Body for WasmBody {
             }
         }
         if matches!(cause, Cause::Failed | Cause::Trap | Cause::Limit | Cause::TimeLimit) {
-            fields.push(("limits", self.program.limits_in_force()));
+            fields.push(("limits", self.inputs.program().limits_in_force()));
         }
         Evidence {
-            received: self.gauge.received().to_vec(),
+            received: self.inputs.gauge().received().to_vec(),
             fields,
         }
     }
@@ -296,9 +285,7 @@ impl Body for WasmBody {
         };
         self.inputs.end_call();
         Some(Box::new(Idle {
-            ticket: self.program.shared.shelf.keep(guest),
-            program: self.program,
-            gauge: self.gauge,
+            ticket: self.inputs.program().shared.shelf.keep(guest),
             inputs: self.inputs,
         }))
     }
@@ -306,45 +293,38 @@ impl Body for WasmBody {
 
 /// The instance of a function between two calls.
 struct Idle {
-    program: Arc<WasmProgram>,
     ticket: Ticket,
-    gauge: Arc<Gauge>,
     inputs: Arc<Inputs>,
 }
 
 impl Instance for Idle {
     fn start(self: Box<Self>, program: &dyn Program, start: Start) -> std::result::Result<Box<dyn Body>, Declined> {
-        if program.identity() != Arc::as_ptr(&self.program).addr() {
+        let own = self.inputs.program();
+        if program.identity() != Arc::as_ptr(own).addr() {
             // The file has changed since.
             return program.start(start).map_err(|error| (error, None));
         }
-        let call = match self.program.call(&start.args) {
+        let call = match own.call(&start.args) {
             Ok(call) => call,
             Err(error) => return Err((error, Some(self))),
         };
         let Some(guest) = self.ticket.take() else {
             return program.start(start).map_err(|error| (error, None));
         };
-        start.process.set_hears_cancel(self.program.is_actor());
-        self.inputs
-            .serving()
-            .serve(start.process, self.program.kept(start.args));
-        *self.gauge.received() = Trail::default();
-        self.gauge.kept.store(0, Ordering::Relaxed);
+        let own = self.inputs.program();
+        start.process.set_hears_cancel(own.is_actor());
+        self.inputs.serving().serve(start.process, own.kept(start.args));
+        *self.inputs.gauge().received() = Trail::default();
+        self.inputs.gauge().kept.store(0, Ordering::Relaxed);
         Ok(Box::new(WasmBody {
-            program: self.program,
             stage: Stage::Kept(guest, call),
-            gauge: self.gauge,
             inputs: self.inputs,
         }))
     }
 }
 
 /// The calls of one instance.
-struct Run {
-    program: Arc<WasmProgram>,
-    inputs: Arc<Inputs>,
-}
+struct Run(Arc<Inputs>);
 
 /// An instance that can be called: what `method` means, in a store in its place.
 pub(super) struct Guest {
@@ -369,6 +349,10 @@ struct Seated {
 }
 
 impl Run {
+    fn program(&self) -> &Arc<WasmProgram> {
+        self.0.program()
+    }
+
     /// Makes the instance, and the first call in it.
     async fn first(self, prepared: Arc<Prepared>, mut seated: Seated, call: Option<Call>) -> Done {
         match instantiate(&prepared, &mut seated.store).await {
@@ -382,7 +366,7 @@ impl Run {
 
     async fn call(self, mut guest: Guest, call: Call) -> Done {
         match self.called(&mut guest, call).await {
-            Ok(exit) => (exit, self.program.keeps_instances().then_some(guest)),
+            Ok(exit) => (exit, self.program().keeps_instances().then_some(guest)),
             Err(fault) => self.failed(fault, Some(guest.function), guest.seated),
         }
     }
@@ -394,7 +378,7 @@ impl Run {
         };
         let error = explained(error, instance, &mut seated.store);
         drop(seated);
-        let exit = translate(&error, phase, self.program.bounds(), self.inputs.tail());
+        let exit = translate(&error, phase, self.program().bounds(), self.0.tail());
         (exit, None)
     }
 
@@ -413,13 +397,13 @@ impl Run {
         function: &component::Func,
         args: &Arguments,
     ) -> Result<Exit, Fault> {
-        let signature = &self.program.signature;
+        let signature = &self.program().signature;
         let returned = signature.call(function, store.as_context_mut(), args).await;
         let returned = returned.map_err(calling)?;
-        if !self.program.is_process() {
+        if !self.program().is_process() {
             return Ok(ended(returned.lift(signature)));
         }
-        if self.program.is_command() && returned.is_err() {
+        if self.program().is_command() && returned.is_err() {
             return Ok(super::error::exited(1));
         }
         Ok(ended(returned.outcome(signature)))
@@ -437,9 +421,9 @@ impl Run {
             .call_async(store.as_context_mut(), args, &mut results)
             .await
             .map_err(calling)?;
-        Ok(ended(match self.program.is_process() {
-            true => self.program.signature.outcome_core(&results),
-            false => self.program.signature.lift_core(&results),
+        Ok(ended(match self.program().is_process() {
+            true => self.program().signature.outcome_core(&results),
+            false => self.program().signature.lift_core(&results),
         }))
     }
 }

@@ -6,9 +6,7 @@
 //! stack are wasmtime's, and `error` gives them their names.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-
-use wasmtime::ResourceLimiter;
+use std::sync::{Mutex, MutexGuard};
 
 use super::error::Stop;
 use crate::lock::lock;
@@ -47,11 +45,10 @@ impl Gauge {
     }
 }
 
-/// Counts what a guest holds.
+/// Counts what a guest holds, in its gauge. The growths of its [`State`](super::state::State) come here.
 pub struct Memory {
     /// Bytes; 0: no limit.
     allowed: u64,
-    gauge: Arc<Gauge>,
     /// What was counted last, taken back if the growth fails.
     last: u64,
     /// The last growth would have crossed the limit.
@@ -59,17 +56,44 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub fn new(allowed: u64, gauge: Arc<Gauge>) -> Memory {
+    pub fn new(allowed: u64) -> Memory {
         Memory {
             allowed,
-            gauge,
             last: 0,
             refused: false,
         }
     }
 
-    pub fn gauge(&self) -> &Gauge {
-        &self.gauge
+    /// A linear memory wants to grow, or the heap.
+    ///
+    /// # Errors
+    /// The end of the run when the limit would be crossed.
+    pub fn memory_growing(&mut self, gauge: &Gauge, (current, desired): Growth, maximum: Option<usize>) -> Growing {
+        self.last = 0;
+        // Beyond the module's own maximum the guest sees the growth fail, as WebAssembly says.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(true);
+        }
+        self.grow(gauge, (current, desired), 1)
+    }
+
+    /// A table wants to grow.
+    ///
+    /// # Errors
+    /// As [`Memory::memory_growing`].
+    pub fn table_growing(&mut self, gauge: &Gauge, (current, desired): Growth, maximum: Option<usize>) -> Growing {
+        // The maximum may be that of the pool's slot: our limit comes first.
+        self.grow(gauge, (current, desired), ELEMENT)?;
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            self.failed(gauge);
+        }
+        Ok(true)
+    }
+
+    /// What was counted last did not come about.
+    pub fn failed(&mut self, gauge: &Gauge) {
+        gauge.memory.fetch_sub(self.last, Ordering::Relaxed);
+        self.last = 0;
     }
 
     /// The end of a run whose heap has no room, if that is because of the limit: wasmtime keeps the refusal to itself, since
@@ -83,23 +107,24 @@ impl Memory {
     }
 
     /// Counts a growth that will not fail for another reason.
-    fn grow(&mut self, current: usize, desired: usize, unit: usize) -> wasmtime::Result<bool> {
+    fn grow(&mut self, gauge: &Gauge, (current, desired): Growth, unit: usize) -> Growing {
         let more = (desired.saturating_sub(current) as u64).saturating_mul(unit as u64);
-        let total = self.gauge.memory.load(Ordering::Relaxed).saturating_add(more);
-        self.refused = self.allowed > 0 && self.gauge.held().saturating_add(more) > self.allowed;
+        let total = gauge.memory.load(Ordering::Relaxed).saturating_add(more);
+        self.refused = self.allowed > 0 && gauge.held().saturating_add(more) > self.allowed;
         if self.refused {
             return Err(wasmtime::Error::new(self.exceeded()));
         }
-        self.gauge.memory.store(total, Ordering::Relaxed);
+        gauge.memory.store(total, Ordering::Relaxed);
         self.last = more;
         Ok(true)
     }
-
-    fn failed(&mut self) {
-        self.gauge.memory.fetch_sub(self.last, Ordering::Relaxed);
-        self.last = 0;
-    }
 }
+
+/// From how many units to how many.
+type Growth = (usize, usize);
+
+/// What the engine is told of a growth: whether it may try.
+type Growing = wasmtime::Result<bool>;
 
 /// The end of a run that crossed a limit; `show` makes a text of the amount.
 pub fn exceeded(limit: &str, allowed: u64, show: impl FnOnce(u64) -> String) -> Stop {
@@ -109,54 +134,28 @@ pub fn exceeded(limit: &str, allowed: u64, show: impl FnOnce(u64) -> String) -> 
     Stop::new(Exit::limit(Cause::Limit, limit, allowed, message))
 }
 
-impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        self.last = 0;
-        // Beyond the module's own maximum the guest sees the growth fail, as WebAssembly says.
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(true);
-        }
-        self.grow(current, desired, 1)
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // The maximum may be that of the pool's slot: our limit comes first.
-        self.grow(current, desired, ELEMENT)?;
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            self.failed();
-        }
-        Ok(true)
-    }
-
-    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.failed();
-        Ok(())
-    }
-
-    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.failed();
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn memories_and_tables_count_together_and_a_failed_growth_is_taken_back() {
-        let gauge = Arc::new(Gauge::default());
+        let gauge = Gauge::default();
         let held = &gauge.memory;
-        let mut memory = Memory::new(200_000, gauge.clone());
-        assert!(memory.memory_growing(0, 131_072, None).unwrap());
-        assert!(memory.table_growing(0, 1_000, Some(2_000)).unwrap());
+        let mut memory = Memory::new(200_000);
+        assert!(memory.memory_growing(&gauge, (0, 131_072), None).unwrap());
+        assert!(memory.table_growing(&gauge, (0, 1_000), Some(2_000)).unwrap());
         assert_eq!(held.load(Ordering::Relaxed), 139_072);
-        memory.table_grow_failed(wasmtime::Error::msg("no")).unwrap();
+        memory.failed(&gauge);
         assert_eq!(held.load(Ordering::Relaxed), 131_072);
-        let error = memory.memory_growing(131_072, 262_144, None).unwrap_err();
+        let error = memory.memory_growing(&gauge, (131_072, 262_144), None).unwrap_err();
         let stop = error.downcast_ref::<Stop>().unwrap();
         assert_eq!(stop.exit().error().unwrap().message(), "memory limit exceeded: 200000B");
-        assert!(memory.memory_growing(131_072, 262_144, Some(200_000)).unwrap());
+        assert!(
+            memory
+                .memory_growing(&gauge, (131_072, 262_144), Some(200_000))
+                .unwrap()
+        );
         assert_eq!(held.load(Ordering::Relaxed), 131_072);
     }
 }

@@ -349,7 +349,7 @@ impl WasmProgram {
         let inputs = Inputs::capture(self, &process, args, given)?;
         let seat = self.seat(process.host().is_dense())?;
         process.set_hears_cancel(self.actor);
-        Ok(Box::new(WasmBody::new(self.clone(), call, inputs, seat)))
+        Ok(Box::new(WasmBody::new(call, inputs, seat)))
     }
 
     /// A place for a new instance. Idle ones make room for it.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -11,14 +12,14 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::actor::Given;
 use super::files::Modes;
 use super::http::Http;
-use super::limits::Memory;
+use super::limits::{Gauge, Memory};
 use super::network::Network;
 use super::wasi::Inputs;
 use crate::error::Result;
 use crate::process::Process;
 use crate::value::Packed;
 
-/// The data of a store.
+/// The data of a store, which is asked when memory grows.
 pub struct State {
     pub table: ResourceTable,
     pub memory: Memory,
@@ -73,6 +74,11 @@ impl State {
         self.handles
     }
 
+    /// What the body of the process looks at too.
+    pub fn gauge(&self) -> &Gauge {
+        self.inputs.gauge()
+    }
+
     /// The process that the guest is.
     pub fn process(&self) -> Arc<Process> {
         self.inputs.serving().process()
@@ -114,6 +120,28 @@ impl State {
 fn bounded(mut context: WasiP1Ctx, handles: usize) -> Box<WasiP1Ctx> {
     context.ctx().table.set_max_capacity(handles);
     Box::new(context)
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let gauge = self.inputs.gauge();
+        self.memory.memory_growing(gauge, (current, desired), maximum)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let gauge = self.inputs.gauge();
+        self.memory.table_growing(gauge, (current, desired), maximum)
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory.failed(self.inputs.gauge());
+        Ok(())
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory.failed(self.inputs.gauge());
+        Ok(())
+    }
 }
 
 impl WasiView for State {

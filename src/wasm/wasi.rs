@@ -20,6 +20,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use super::actor::Given;
 use super::files::Modes;
 use super::grants::Grant;
+use super::limits::Gauge;
 use super::network::{Network, Reach};
 use super::program::WasmProgram;
 use super::serving::Serving;
@@ -41,8 +42,10 @@ const LONGEST_LINE: usize = 8 << 10;
 /// What a guest may write to the log in one go.
 const LOG_PERMIT: usize = 64 << 10;
 
-/// Everything that is read when the process starts.
+/// Everything that is read when the process starts, and what the guest's body and its store have in common.
 pub struct Inputs {
+    program: Arc<WasmProgram>,
+    gauge: Gauge,
     /// With a grant for any of it, which most guests do not have.
     granted: Option<Box<Granted>>,
     /// With a grant for the network.
@@ -97,8 +100,15 @@ impl Inputs {
     ///
     /// # Errors
     /// NotFound for a required variable or a volume that is missing and whose grant is there.
-    pub fn capture(program: &WasmProgram, process: &Arc<Process>, args: Packed, given: Given) -> Result<Arc<Inputs>> {
+    pub fn capture(
+        program: &Arc<WasmProgram>,
+        process: &Arc<Process>,
+        args: Packed,
+        given: Given,
+    ) -> Result<Arc<Inputs>> {
         Ok(Arc::new(Inputs {
+            program: program.clone(),
+            gauge: Gauge::default(),
             granted: Granted::capture(program, process, &given.system)?,
             reach: program.reach().cloned(),
             sockets: program.grants().has(Grant::Sockets),
@@ -112,6 +122,14 @@ impl Inputs {
 
     fn mounts(&self) -> &[MountPoint] {
         self.granted.as_ref().map_or(&[], |granted| &granted.mounts)
+    }
+
+    pub fn program(&self) -> &Arc<WasmProgram> {
+        &self.program
+    }
+
+    pub fn gauge(&self) -> &Gauge {
+        &self.gauge
     }
 
     /// Whom the guest runs for.

@@ -151,7 +151,7 @@ impl State {
             return Poll::Ready(Some(item));
         }
         let waited = self.poll_time(until);
-        self.memory.gauge().only_mail.store(until.is_none(), Ordering::Relaxed);
+        self.gauge().only_mail.store(until.is_none(), Ordering::Relaxed);
         waited.map(|()| None)
     }
 
@@ -173,7 +173,7 @@ impl State {
             sender: message.from.as_ref().map(Pid::to_string).unwrap_or_default(),
             payload,
         };
-        self.memory.gauge().received().note(message.from, message.topic);
+        self.gauge().received().note(message.from, message.topic);
         Ok(Seen::Message(seen))
     }
 
