@@ -59,8 +59,8 @@ impl Pty {
     }
 
     /// Types it.
-    pub fn keys(&mut self, text: &str) -> &mut Pty {
-        self.keys.write_all(text.as_bytes()).expect("a terminal");
+    pub fn keys(&mut self, text: impl AsRef<[u8]>) -> &mut Pty {
+        self.keys.write_all(text.as_ref()).expect("a terminal");
         self
     }
 

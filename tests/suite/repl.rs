@@ -106,6 +106,32 @@ fn ctrl_c_clears_the_line_and_ctrl_d_stops_everything() {
 }
 
 #[test]
+fn keys_that_are_no_text_cost_a_line_and_not_the_session() {
+    let folder = Folder::new();
+    for kind in ["xterm", "dumb"] {
+        let mut pty = Pty::of_kind(kind, folder.wippy("repl"));
+        pty.sees("> ").keys("kept = 4200\r").sees("> ");
+        pty.keys(b"'gr\xfc\xdfe'\r").sees("not UTF-8 text");
+        pty.line("kept + 42", "4242");
+        leave(pty);
+    }
+}
+
+#[test]
+fn ctrl_c_ends_at_once_what_ctrl_d_waits_for() {
+    let stubborn = "local events = process.events() while true do events:receive() end";
+    let folder = Folder::with(&[("stubborn.lua", stubborn)]);
+    let mut pty = session(&folder);
+    pty.line("process.spawn('./stubborn.lua'):sub(1, 16)", "\"{repl:processes|\"");
+    pty.sees("> ")
+        .keys(CTRL_D)
+        .sees("Ctrl-C ends them at once")
+        .keys(CTRL_C);
+    let (code, drawn) = pty.end();
+    assert_eq!(code, 0, "{drawn}");
+}
+
+#[test]
 fn wippy_alone_on_a_terminal_is_a_session() {
     let folder = Folder::new();
     let mut pty = Pty::start(folder.wippy(""));
