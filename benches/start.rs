@@ -3,7 +3,7 @@
 //! `cargo bench --bench start`. The greeting of `examples/greet`, warm (its code is in the cache) beside `wippy --version`,
 //! cold (the cache is empty) beside compiling the same module with bare wasmtime, once in a fresh process as every start does;
 //! the prompt of `wippy repl` in a project of a hundred entries; and `wippy check` of ten thousand. Each figure is the median
-//! of several rounds, in milliseconds.
+//! of several rounds, in milliseconds; a start and its floor take turns, so that both see the same machine.
 
 #[path = "../tests/suite/terminal.rs"]
 mod terminal;
@@ -29,16 +29,18 @@ fn main() {
         return println!("{}", compile_once());
     }
     let cache = tempfile::tempdir().expect("a folder");
-    let version = timed(|| run(wippy(cache.path()).arg("--version")));
-    let warm = timed(|| run(&mut greet(cache.path())));
-    let cold = timed(|| {
-        let empty = tempfile::tempdir().expect("a folder");
-        run(&mut greet(empty.path()));
-    });
-    let compile = world::median(compile_in_a_child);
+    let [version, warm, cold, compile] = in_turn([
+        &|| timed(|| run(wippy(cache.path()).arg("--version"))),
+        &|| timed(|| run(&mut greet(cache.path()))),
+        &|| {
+            let empty = tempfile::tempdir().expect("a folder");
+            timed(|| run(&mut greet(empty.path())))
+        },
+        &compile_in_a_child,
+    ]);
     let project = entries(100);
     let many = entries(10_000);
-    let check = timed(|| run(wippy(cache.path()).arg("-C").arg(many.path()).arg("check")));
+    let check = world::median(|| timed(|| run(wippy(cache.path()).arg("-C").arg(many.path()).arg("check"))));
     let prompt = world::median(|| prompt(project.path(), cache.path()));
     println!("{:<44} {:>8} {:>8} {:>8}", "ms", "ours", "floor", "more");
     row("run greet, warm (--version; goal: 3 more)", warm, version);
@@ -66,8 +68,22 @@ fn row(name: &str, ours: f64, floor: f64) {
     println!("{name:<44} {ours:>8.2} {floor:>8.2} {:>8.2}", ours - floor);
 }
 
-fn timed(round: impl FnMut()) -> f64 {
-    world::each(1, round) / 1e6
+/// Rounds of the starts, which are short and vary.
+const STARTS: usize = 51;
+
+/// The medians of figures that are taken in turn, after a round that does not count.
+fn in_turn<const COUNT: usize>(figures: [&dyn Fn() -> f64; COUNT]) -> [f64; COUNT] {
+    let round = || figures.map(|figure| figure());
+    round();
+    let rounds: Vec<_> = (0..STARTS).map(|_| round()).collect();
+    std::array::from_fn(|at| world::middle(rounds.iter().map(|round| round[at]).collect()))
+}
+
+/// Milliseconds.
+fn timed(round: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    round();
+    start.elapsed().as_secs_f64() * 1e3
 }
 
 fn wippy(cache: &Path) -> Command {

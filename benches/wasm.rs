@@ -1,7 +1,8 @@
 //! What a WASM process costs above the instance in it: a life from spawn to exit, beside bare wasmtime with the same
 //! settings in the same run.
 //!
-//! `cargo bench --bench wasm`. Each figure is the median of several rounds.
+//! `cargo bench --bench wasm`, or one part of it: `cargo bench --bench wasm records`. Each figure is the median of several
+//! rounds.
 
 mod world;
 
@@ -260,13 +261,13 @@ fn bulk() {
 fn runtime(main: &str, workers: usize, guests: impl IntoIterator<Item = Entry>) -> Runtime {
     let id = |name: &str| EntryId::new("bench", name);
     let host = Spec::ProcessHost(ProcessHostSpec::default());
+    let main = LuaSpec {
+        modules: vec!["funcs".to_owned()],
+        ..LuaSpec::of_source(LuaKind::Process, main)
+    };
     let made = [
         Entry::made(id("host"), "process.host", host),
-        Entry::made(
-            id("main"),
-            "process.lua",
-            Spec::Lua(LuaSpec::of_source(LuaKind::Process, main)),
-        ),
+        Entry::made(id("main"), "process.lua", Spec::Lua(main)),
     ];
     let registry = Arc::new(Registry::default().with(made.into_iter().chain(guests)));
     let options = Options {
@@ -347,15 +348,28 @@ fn mappings() -> f64 {
     maps.lines().count() as f64
 }
 
-fn main() {
-    lives();
+/// Guests that sleep, of either density.
+fn sleeping() {
     for density in ["fast", "dense"] {
         sleepers("wait.wasm", density);
         sleepers("sleeper.wasm", density);
     }
-    terminate();
-    cold();
-    bulk();
-    records();
-    from_lua();
+}
+
+fn main() {
+    let parts: [(&str, fn()); 7] = [
+        ("lives", lives),
+        ("sleepers", sleeping),
+        ("terminate", terminate),
+        ("cold", cold),
+        ("bulk", bulk),
+        ("records", records),
+        ("from-lua", from_lua),
+    ];
+    let words: Vec<String> = std::env::args().collect();
+    let is_named = |part: &str| words.iter().any(|word| word == part);
+    let all = !parts.iter().any(|(part, _)| is_named(part));
+    for (_, run) in parts.iter().filter(|(part, _)| all || is_named(part)) {
+        run();
+    }
 }

@@ -21,9 +21,13 @@ const ROUNDS: usize = 7;
 /// The median of several rounds, after one that does not count.
 pub fn median(mut figure: impl FnMut() -> f64) -> f64 {
     figure();
-    let mut figures: Vec<f64> = (0..ROUNDS).map(|_| figure()).collect();
+    middle((0..ROUNDS).map(|_| figure()).collect())
+}
+
+/// The median.
+pub fn middle(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
-    figures[ROUNDS / 2]
+    figures[figures.len() / 2]
 }
 
 /// Nanoseconds for each of the `items` of a round, the median of several rounds.

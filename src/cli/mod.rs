@@ -34,7 +34,6 @@ mod watch;
 
 use std::ffi::OsString;
 use std::io;
-use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
@@ -47,11 +46,11 @@ use args::{CacheCommand, Cli, Command, Globals, Run, What};
 use console::Console;
 use failure::{Failure, code};
 
-/// Runs the program with these arguments, the first of which is its name.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs the program with these arguments, the first of which is its name; gives its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     caretaker::enable(args::CARETAKER);
     match Cli::try_parse_from(args) {
-        Ok(cli) => ExitCode::from(run_command(cli)),
+        Ok(cli) => run_command(cli),
         Err(error) => refuse(&with_nearest(error)),
     }
 }
@@ -77,10 +76,10 @@ fn with_nearest(mut error: clap::Error) -> clap::Error {
 }
 
 /// Help and version go to stdout and are a success, everything else is wrong usage.
-fn refuse(error: &clap::Error) -> ExitCode {
+fn refuse(error: &clap::Error) -> u8 {
     // Whoever closed the stream does not want to read it.
     let _ = error.print();
-    ExitCode::from(if error.use_stderr() { code::USAGE } else { code::SUCCESS })
+    if error.use_stderr() { code::USAGE } else { code::SUCCESS }
 }
 
 fn run_command(cli: Cli) -> u8 {

@@ -137,16 +137,18 @@ fn split(words: Vec<OsString>) -> Result<(String, Vec<String>), Failure> {
     Ok((name, words))
 }
 
-/// Runs it.
+/// Runs it; the program ends with it.
 ///
 /// # Errors
 /// What keeps it from running, or it ended with.
 pub fn run(job: &Job, globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let runtime = boot(job, globals, console)?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let mut signals = Signals::listen().map_err(|error| Failure::refused("cannot listen for signals", &error))?;
         session(&runtime, job, &mut signals, console).await
-    })
+    });
+    runtime.leave();
+    ended
 }
 
 /// The runtime for a job.

@@ -36,7 +36,6 @@ pub unsafe fn pack(l: Lua, driver: &mut Driver, first: c_int, count: c_int) -> R
         seen: std::mem::take(&mut driver.scratch.seen),
         open: std::mem::take(&mut driver.scratch.open),
     };
-    packing.seen.clear();
     packing.open.clear();
     // SAFETY: as stated.
     let top = unsafe { lua_gettop(l) };
@@ -51,6 +50,8 @@ pub unsafe fn pack(l: Lua, driver: &mut Driver, first: c_int, count: c_int) -> R
     }
     let (packed, buffer) = packing.packer.finish_reusing();
     driver.buffer = buffer;
+    // What was noted of a large value must not wait with the process.
+    packing.seen.clear();
     driver.scratch.seen = packing.seen;
     driver.scratch.open = packing.open;
     Ok(packed)
@@ -169,7 +170,8 @@ impl Packing {
             }
             self.has_room_for(0)?;
             let mark = self.packer.open(is_record(l, driver));
-            self.seen.insert(address, mark);
+            let around = self.open.last().map_or(0, |table| table.length);
+            self.seen.insert(address, mark, around);
             self.open.push(Level {
                 mark,
                 length: lua_rawlen(l, -1) as i64,
@@ -277,6 +279,9 @@ impl Packing {
     }
 }
 
+/// Tables for which room is made before they come.
+const MOST_EXPECTED: usize = 4_096;
+
 /// The tables that were written, by address: few in a list, many in a map.
 #[derive(Default)]
 struct Seen {
@@ -303,13 +308,18 @@ impl Seen {
         }
     }
 
-    fn insert(&mut self, address: *const std::ffi::c_void, mark: TableMark) {
+    /// `around`: the length of the table in which it stands, where others are likely to follow.
+    fn insert(&mut self, address: *const std::ffi::c_void, mark: TableMark, around: i64) {
         if self.many.is_empty() && self.few.len() < 16 {
             self.few.push((address, mark));
-        } else {
-            self.many.extend(self.few.drain(..));
-            self.many.insert(address, mark);
+            return;
         }
+        if self.many.is_empty() {
+            self.many
+                .reserve(usize::try_from(around).unwrap_or(0).min(MOST_EXPECTED));
+            self.many.extend(self.few.drain(..));
+        }
+        self.many.insert(address, mark);
     }
 }
 

@@ -131,7 +131,7 @@ impl Kernel {
     /// Time goes on from where it stands.
     pub fn release_clock(&self) {
         self.timers().clock.go_on();
-        self.scheduler().timers_changed();
+        self.scheduler().timers_changed(self);
     }
 
     pub fn is_clock_stopped(&self) -> bool {

@@ -267,7 +267,7 @@ impl Process {
                 .phase
                 .compare_exchange_weak(seen, next, Ordering::SeqCst, Ordering::SeqCst)
             {
-                Ok(phase::IDLE) => return self.kernel.scheduler().push(self.clone()),
+                Ok(phase::IDLE) => return self.kernel.scheduler().push(&self.kernel, self.clone()),
                 Ok(_) => return,
                 Err(now) => seen = now,
             }
@@ -279,7 +279,7 @@ impl Process {
         if let Some(at) = at
             && self.kernel.timers().wake_at(self, at)
         {
-            self.kernel.scheduler().timers_changed();
+            self.kernel.scheduler().timers_changed(&self.kernel);
         }
     }
 

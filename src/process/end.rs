@@ -38,7 +38,7 @@ impl Kernel {
     pub(super) fn set_deadline(&self, process: &Arc<Process>) {
         let at = process.max_execution().map(|allowed| self.now() + allowed);
         if self.timers().deadline(process, at) {
-            self.scheduler().timers_changed();
+            self.scheduler().timers_changed(self);
         }
     }
 
@@ -87,7 +87,7 @@ impl Kernel {
     /// From now on the end of the process has [`GRACE`]; then it is told, whatever its body is at.
     pub(super) fn wait_for_end(&self, process: &Arc<Process>) {
         if self.timers().abandon(process, self.now() + GRACE) {
-            self.scheduler().timers_changed();
+            self.scheduler().timers_changed(self);
         }
     }
 

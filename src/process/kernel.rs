@@ -137,7 +137,7 @@ impl Kernel {
     /// Moves a manual clock and fires what is due. Does nothing to a real one.
     pub fn advance(&self, by: Duration) {
         self.0.timers.clock.advance(by);
-        self.0.scheduler.timers_changed();
+        self.0.scheduler.timers_changed(self);
     }
 
     /// Has `hook` called at every beat while a worker is busy. It must be quick.

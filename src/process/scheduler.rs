@@ -3,7 +3,8 @@
 //! Workers are OS threads of our own. Each has a ready queue (`queue`), in which those that were just woken or have never
 //! run go before those whose slice ended. A worker wakes and feeds its own neighbours' chatter itself (a message over threads costs more than a step), and calls an idle
 //! neighbour only when more than one process waits behind the one it runs. Before it goes on with preempted ones, it helps
-//! a neighbour who has a backlog of the others.
+//! a neighbour who has a backlog of the others. The first worker has its thread from the start, each other one from its first
+//! call, until which it counts as idle: a short program is over before it needs them.
 //!
 //! Why not a task per worker on tokio's threads: tokio's cooperative budget is counted per task and would be shared by
 //! all processes of a worker, its driver is polled only between polls, and the thread to signal would move. Here tokio
@@ -111,9 +112,10 @@ impl Scheduler {
     }
 
     pub(super) fn start(&self, kernel: &Kernel) {
-        for index in 0..self.workers.len() {
-            self.man(kernel, index).expect("a thread for a worker");
-        }
+        let others: Vec<usize> = (1..self.workers.len()).rev().collect();
+        self.idle_count.store(others.len(), Ordering::SeqCst);
+        *lock(&self.idle) = others;
+        self.man(kernel, 0).expect("a thread for a worker");
     }
 
     /// Steps what was queued first, on this thread; false when nothing is queued. For a kernel without workers.
@@ -154,7 +156,9 @@ impl Scheduler {
     /// itself, as relieved threads are. Processes that still live are dropped with the queues.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
-        self.workers.iter().for_each(Worker::unpark);
+        for worker in &self.workers {
+            worker.unpark();
+        }
         let own = usize::from(self.here().is_some());
         let (serving, _) = self
             .left
@@ -176,9 +180,9 @@ impl Scheduler {
     }
 
     /// The nearest timer moved forward: a parked worker has to look at it.
-    pub(super) fn timers_changed(&self) {
+    pub(super) fn timers_changed(&self, kernel: &Kernel) {
         if self.here().is_none() {
-            self.call_idle();
+            self.call_idle(kernel);
         }
     }
 
@@ -197,7 +201,7 @@ impl Scheduler {
             }
         }
         if idle > 0 && (self.has_waiting() || kernel.timers().is_due()) {
-            self.call_idle();
+            self.call_idle(kernel);
         }
         true
     }
@@ -237,15 +241,15 @@ impl Scheduler {
     }
 
     /// Queues a process: with the worker of this thread, or for whoever comes first.
-    pub(super) fn push(&self, process: Arc<Process>) {
+    pub(super) fn push(&self, kernel: &Kernel, process: Arc<Process>) {
         match self.here() {
-            Some(index) => self.push_own(index, process),
-            None => self.push_common(process),
+            Some(index) => self.push_own(kernel, index, process),
+            None => self.push_common(kernel, process),
         }
     }
 
     /// Queues a process with the worker that this thread was a moment ago.
-    pub(super) fn push_own(&self, index: usize, process: Arc<Process>) {
+    pub(super) fn push_own(&self, kernel: &Kernel, index: usize, process: Arc<Process>) {
         let worker = &self.workers[index];
         let mut queue = lock(&worker.queue);
         queue.push(process, ticker::now());
@@ -257,16 +261,16 @@ impl Scheduler {
             worker.unpark();
         }
         if len > 1 && self.idle_count.load(Ordering::SeqCst) > 0 {
-            self.call_idle();
+            self.call_idle(kernel);
         }
     }
 
-    fn push_common(&self, process: Arc<Process>) {
+    fn push_common(&self, kernel: &Kernel, process: Arc<Process>) {
         let mut common = lock(&self.common);
         common.push_back(process);
         self.common_len.store(common.len(), Ordering::SeqCst);
         drop(common);
-        self.call_idle();
+        self.call_idle(kernel);
     }
 
     fn next(&self, index: usize, turn: u64) -> Option<Arc<Process>> {
@@ -338,7 +342,8 @@ impl Scheduler {
         self.common_len.load(Ordering::SeqCst) > 0 || self.workers.iter().any(Worker::is_behind)
     }
 
-    fn call_idle(&self) {
+    /// Calls the worker that went to sleep last; one without a thread only when all others are at work.
+    fn call_idle(&self, kernel: &Kernel) {
         if self.idle_count.load(Ordering::SeqCst) == 0 {
             return;
         }
@@ -348,8 +353,15 @@ impl Scheduler {
             self.idle_count.store(idle.len(), Ordering::SeqCst);
             index
         };
-        if let Some(index) = index {
-            self.workers[index].unpark();
+        if let Some(index) = index
+            && !self.workers[index].unpark()
+            && !self.closing.load(Ordering::SeqCst)
+            && self.man(kernel, index).is_err()
+        {
+            // Somebody is at work, so the next beat calls it again if there is need.
+            let mut idle = lock(&self.idle);
+            idle.insert(0, index);
+            self.idle_count.store(idle.len(), Ordering::SeqCst);
         }
     }
 
@@ -398,6 +410,10 @@ impl Scheduler {
         *lock(&self.serving) += 1;
     }
 
+    pub(super) fn serving(&self) -> usize {
+        *lock(&self.serving)
+    }
+
     pub(super) fn relieved(&self) -> usize {
         lock(&self.relieved).len()
     }
@@ -412,10 +428,13 @@ impl Scheduler {
 }
 
 impl Worker {
-    fn unpark(&self) {
-        if let Some(thread) = &lock(&self.seat).thread {
+    /// False when it has no thread yet.
+    fn unpark(&self) -> bool {
+        let seat = lock(&self.seat);
+        if let Some(thread) = &seat.thread {
             thread.thread().unpark();
         }
+        seat.thread.is_some()
     }
 
     /// When the step began that has lasted too long, if it has.
@@ -509,7 +528,7 @@ fn serve(kernel: &Kernel, worker: &Worker, process: Arc<Process>) -> bool {
     step(kernel, &process);
     let own = worker.give_up(since);
     if let Some(next) = host.leave(ticker::now()) {
-        kernel.scheduler().push(next);
+        kernel.scheduler().push(kernel, next);
     }
     own
 }
@@ -537,7 +556,7 @@ fn step(kernel: &Kernel, process: &Arc<Process>) {
 fn requeue(kernel: &Kernel, process: &Arc<Process>, preempted: bool) {
     process.set_preempted(preempted);
     process.phase.store(phase::QUEUED, Ordering::SeqCst);
-    kernel.scheduler().push(process.clone());
+    kernel.scheduler().push(kernel, process.clone());
 }
 
 fn step_body(process: &Arc<Process>) -> Progress {

@@ -282,7 +282,7 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         if self.kernel.timers().sleep(self.at, self.number, context.waker()) {
-            self.kernel.scheduler().timers_changed();
+            self.kernel.scheduler().timers_changed(&self.kernel);
         }
         Poll::Pending
     }

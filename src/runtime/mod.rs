@@ -132,9 +132,7 @@ impl Runtime {
         };
         let wasm = Wasm::new(settings, options.system.clone(), io.clone());
         if let Some(first) = options.first {
-            let wasm = wasm.clone();
-            // Whoever waits for it meets its error.
-            io.spawn(async move { wasm.program(&first).await.map(drop) });
+            wasm.begin(&first);
         }
         let lua = LuaEngine::noting(options.registry.clone(), options.system.clone(), options.uses);
         let engines = Arc::new(Engines::new(lua, wasm.clone(), io.clone()));
@@ -314,9 +312,7 @@ impl Runtime {
         if in_order.is_err() || !self.kernel.processes().is_empty() {
             return self.terminate().await;
         }
-        // Nothing is left that could keep this thread waiting.
         self.abandon_services();
-        self.kernel.close();
     }
 
     async fn stop_in_order(&self) {
@@ -338,6 +334,15 @@ impl Runtime {
     async fn stop_together(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {
         let stop = |host| async move { self.kernel.stop_host(&host).await };
         all(hosts.into_iter().map(stop)).await;
+    }
+
+    /// For a program that ends at once: what outlives it is written, and threads and memory are left to the system, which
+    /// takes them back faster than they can be given. Whatever still lives is ended first.
+    pub fn leave(self) {
+        self.engines.wasm.write_back();
+        if self.kernel.processes().is_empty() {
+            std::mem::forget(self);
+        }
     }
 
     /// Ends everything at once, and waits until it has.
@@ -364,6 +369,7 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         self.abandon_services();
         self.kernel.close();
+        self.engines.wasm.write_back();
         if let Some(threads) = self.threads.take() {
             threads.shutdown_background();
         }

@@ -145,6 +145,16 @@ pub struct Linked<L> {
     pub unknown: Vec<String>,
 }
 
+impl<L> Linked<L> {
+    /// For a module that imports nothing: making WASI ready would be a good part of the time that it takes to load.
+    fn empty(linker: L) -> Linked<L> {
+        Linked {
+            linker,
+            unknown: Vec::new(),
+        }
+    }
+}
+
 /// What every guest may link against, made once per engine.
 #[derive(Default)]
 pub struct Linkers {
@@ -163,8 +173,11 @@ impl Linkers {
         component: &Component,
         importer: Importer<'_>,
     ) -> Result<Linked<component::Linker<State>>> {
-        let (sockets, http) = (importer.grants.has(Grant::Sockets), importer.grants.has(Grant::Http));
         let engine = component.engine();
+        if component.component_type().imports(engine).next().is_none() {
+            return Ok(Linked::empty(component::Linker::new(engine)));
+        }
+        let (sockets, http) = (importer.grants.has(Grant::Sockets), importer.grants.has(Grant::Http));
         let base = &self.components[alloc.index()][usize::from(sockets) + 2 * usize::from(http)];
         let mut linker = match base.get() {
             Some(linker) => linker.clone(),
@@ -198,6 +211,9 @@ impl Linkers {
         module: &Module,
         importer: Importer<'_>,
     ) -> Result<Linked<wasmtime::Linker<State>>> {
+        if module.imports().next().is_none() {
+            return Ok(Linked::empty(wasmtime::Linker::new(module.engine())));
+        }
         let base = &self.modules[alloc.index()];
         let mut linker = match base.get() {
             Some(linker) => linker.clone(),

@@ -50,6 +50,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle as Tokio;
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
 
 pub use cache::Cache;
 pub use engine::Settings;
@@ -97,8 +99,10 @@ struct Slot {
     entry: Arc<Entry>,
     loaded: Mutex<Option<Loaded>>,
     /// Held while loading: whoever asks meanwhile waits for the same load.
-    loading: tokio::sync::Mutex<()>,
+    loading: Arc<Loading>,
 }
+
+type Loading = tokio::sync::Mutex<()>;
 
 struct Loaded {
     stamp: Stamp,
@@ -125,6 +129,11 @@ impl Wasm {
             }),
             entries: Mutex::default(),
         })
+    }
+
+    /// Writes what the cache is to keep, or waits until it is written.
+    pub fn write_back(&self) {
+        self.shared.artifacts.write_back();
     }
 
     /// To be called at every beat of the kernel: busy guests yield.
@@ -164,6 +173,14 @@ impl Wasm {
         }
     }
 
+    /// Begins to load an entry that somebody will ask for soon.
+    pub fn begin(self: &Arc<Self>, entry: &Arc<Entry>) {
+        let slot = self.slot(entry);
+        if let Ok(loading) = slot.loading.clone().try_lock_owned() {
+            self.load_off(slot, loading);
+        }
+    }
+
     /// The program of an entry, loaded on this thread, which may block.
     ///
     /// # Errors
@@ -184,7 +201,7 @@ impl Wasm {
                 let slot = Arc::new(Slot {
                     entry: entry.clone(),
                     loaded: Mutex::default(),
-                    loading: tokio::sync::Mutex::default(),
+                    loading: Arc::default(),
                 });
                 entries.insert(entry.id.clone(), slot.clone());
                 slot
@@ -230,14 +247,29 @@ impl Wasm {
     }
 
     async fn load(self: Arc<Self>, slot: Arc<Slot>) -> Result<Arc<WasmProgram>> {
-        let _loading = slot.loading.lock().await;
+        let loading = slot.loading.clone().lock_owned().await;
         if let Some(result) = self.current(&slot) {
             return result;
         }
-        let (wasm, reading) = (self.clone(), slot.clone());
-        let load = self.shared.io.spawn_blocking(move || wasm.read_and_load(&reading));
-        load.await
+        self.load_off(slot, loading)
+            .await
             .unwrap_or_else(|error| Err(Error::internal(format!("failed to compile wasm module: {error}"))))
+    }
+
+    /// Loads an entry on a thread that may block. Whoever waits does so no longer than until it can be used: what the cache
+    /// is to keep of it is written after that.
+    fn load_off(
+        self: &Arc<Self>,
+        slot: Arc<Slot>,
+        loading: OwnedMutexGuard<()>,
+    ) -> JoinHandle<Result<Arc<WasmProgram>>> {
+        let wasm = self.clone();
+        self.shared.io.spawn_blocking(move || {
+            let result = wasm.read_and_load(&slot);
+            drop(loading);
+            wasm.write_back();
+            result
+        })
     }
 
     fn read_and_load(&self, slot: &Slot) -> Result<Arc<WasmProgram>> {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -349,6 +349,14 @@ impl Artifact {
         };
         code.map_err(|error| Error::internal(format!("failed to load compiled wasm module: {error:#}")))
     }
+
+    fn store(&self, cache: &Cache, key: &Key) -> io::Result<()> {
+        match &self.form {
+            Form::Memory(bytes) => cache.store(key, bytes),
+            // It came from there.
+            Form::File(..) => Ok(()),
+        }
+    }
 }
 
 /// The path of an open file, so that what is mapped is what was verified.
@@ -368,11 +376,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Artifacts {
     by_content: Mutex<HashMap<(String, Flavor), Weak<Slot>>>,
     cache: Option<Cache>,
+    /// For the cache, in the order in which it came.
+    unwritten: Mutex<Vec<Unwritten>>,
     log: Log,
     compilations: AtomicUsize,
 }
 
 type Slot = OnceLock<Result<Arc<Artifact>>>;
+
+/// What the cache is to keep. It is written when nobody waits for the module any more.
+enum Unwritten {
+    Code(Key, Arc<Artifact>),
+    /// What the module of that sha256 imports and exports.
+    Interface(String, Code),
+}
 
 /// Keeps a content's compiled code known for as long as a program uses it.
 #[derive(Clone)]
@@ -392,6 +409,7 @@ impl Artifacts {
         Artifacts {
             by_content: Mutex::default(),
             cache,
+            unwritten: Mutex::default(),
             log,
             compilations: AtomicUsize::new(0),
         }
@@ -408,7 +426,7 @@ impl Artifacts {
     /// As [`Artifact::compile`].
     pub fn get(&self, engines: &Engines, source: &Source, sha256: &str, flavor: Flavor) -> Result<Kept> {
         let slot = self.slot(sha256, flavor);
-        let find = || self.find(&engines.compiler(flavor)?, source, sha256).map(Arc::new);
+        let find = || self.find(&engines.compiler(flavor)?, source, sha256);
         slot.get_or_init(find).as_ref().map_err(Error::clone)?;
         Ok(Kept(slot))
     }
@@ -426,33 +444,43 @@ impl Artifacts {
         true
     }
 
-    /// From the cache, or compiled and kept there.
-    fn find(&self, engine: &Engine, source: &Source, sha256: &str) -> Result<Artifact> {
+    /// From the cache, or compiled and to be kept there.
+    fn find(&self, engine: &Engine, source: &Source, sha256: &str) -> Result<Arc<Artifact>> {
         let Some(cache) = &self.cache else {
-            return self.compile(engine, source);
+            return self.compile(engine, source).map(Arc::new);
         };
         let header = Header::of(&source.bytes)?;
         let key = Key::new(sha256.as_bytes(), &settings_of(engine));
         if let Some(file) = cache.load(&key) {
             let form = Form::File(file, key);
-            return Ok(Artifact { header, form });
+            return Ok(Arc::new(Artifact { header, form }));
         }
-        let artifact = self.compile(engine, source)?;
-        if let Form::Memory(bytes) = &artifact.form
-            && let Err(error) = cache.store(&key, bytes)
-        {
-            self.unkept("compiled code", cache, &error);
-        }
+        let artifact = Arc::new(self.compile(engine, source)?);
+        lock(&self.unwritten).push(Unwritten::Code(key, artifact.clone()));
         Ok(artifact)
     }
 
-    /// Keeps what a module imports and exports in the cache, for [`Artifacts::interface`] to find.
+    /// Has the cache keep what a module imports and exports, for [`Artifacts::interface`] to find.
     pub fn keep_interface(&self, sha256: &str, code: &Code) {
+        if self.cache.is_some() {
+            lock(&self.unwritten).push(Unwritten::Interface(sha256.to_owned(), code.clone()));
+        }
+    }
+
+    /// Writes what the cache is to keep; what cannot be written costs a line. Whoever comes while another one is at it
+    /// waits for that.
+    pub fn write_back(&self) {
+        let mut unwritten = lock(&self.unwritten);
         let Some(cache) = &self.cache else { return };
-        // An interface is of texts alone, which are always JSON.
-        let text = || serde_json::to_vec(&Interface::of(code)).unwrap_or_default();
-        if let Err(error) = cache.keep_note(&interface_of(sha256), text) {
-            self.unkept("the interface of a module", cache, &error);
+        for what in unwritten.drain(..) {
+            let (name, kept) = match &what {
+                Unwritten::Code(key, artifact) => ("compiled code", artifact.store(cache, key)),
+                Unwritten::Interface(sha256, code) => ("the interface of a module", note(cache, sha256, code)),
+            };
+            if let Err(error) = kept {
+                let line = format!("{name} is not kept in {}: {error}", cache.folder().display());
+                self.log.record(Record::new(Level::Debug, line));
+            }
         }
     }
 
@@ -462,13 +490,7 @@ impl Artifacts {
         serde_json::from_slice(&note).ok()
     }
 
-    fn unkept(&self, what: &str, cache: &Cache, error: &std::io::Error) {
-        let line = format!("{what} is not kept in {}: {error}", cache.folder().display());
-        self.log.record(Record::new(Level::Debug, line));
-    }
-
     fn compile(&self, engine: &Engine, source: &Source) -> Result<Artifact> {
-        self.compilations.fetch_add(1, Ordering::Relaxed);
         let (done, waiting) = mpsc::channel::<()>();
         thread::scope(|scope| {
             if source.bytes.len() >= SLOW {
@@ -482,6 +504,9 @@ impl Artifacts {
             }
             let artifact = Artifact::compile(engine, &source.bytes);
             drop(done);
+            // One that an engine refuses is tried in another one.
+            self.compilations
+                .fetch_add(usize::from(artifact.is_ok()), Ordering::Relaxed);
             artifact
         })
     }
@@ -497,6 +522,19 @@ impl Artifacts {
         slots.insert(key, Arc::downgrade(&slot));
         slot
     }
+}
+
+impl Drop for Artifacts {
+    /// For those who loaded on a thread of their own.
+    fn drop(&mut self) {
+        self.write_back();
+    }
+}
+
+fn note(cache: &Cache, sha256: &str, code: &Code) -> io::Result<()> {
+    // An interface is of texts alone, which are always JSON.
+    let text = || serde_json::to_vec(&Interface::of(code)).unwrap_or_default();
+    cache.keep_note(&interface_of(sha256), text)
 }
 
 /// A module below this size never takes a second.
@@ -681,6 +719,27 @@ mod tests {
     }
 
     #[test]
+    fn code_is_used_before_the_cache_has_it_and_the_cache_has_it_at_the_end() {
+        let (_io, engines) = engines();
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        let kept = || std::fs::read_dir(cache.folder()).unwrap().count();
+        let (source, sha) = module("(module)");
+        let artifacts = Artifacts::new(Some(cache.clone()), Log::none());
+        let compiled = artifacts.get(&engines, &source, &sha, Flavor::default()).unwrap();
+        let engine = engines.compiler(Flavor::default()).unwrap();
+        let code = compiled.artifact().unwrap().load(&engine).unwrap();
+        assert_eq!(kept(), 0);
+        artifacts.write_back();
+        let (artifact, sum) = (1, 1);
+        assert_eq!(kept(), artifact + sum);
+        artifacts.keep_interface(&sha, &code);
+        assert!(artifacts.interface(&sha).is_none());
+        drop(artifacts);
+        assert!(Artifacts::new(Some(cache), Log::none()).interface(&sha).is_some());
+    }
+
+    #[test]
     fn an_artifact_that_wasmtime_refuses_is_replaced() {
         let (_io, engines) = engines();
         let folder = tempfile::tempdir().unwrap();
@@ -714,6 +773,7 @@ mod tests {
         let (source, sha) = module("(module)");
         let artifacts = Artifacts::new(Some(cache), Log::new(told.clone()));
         assert!(artifacts.get(&engines, &source, &sha, Flavor::default()).is_ok());
+        artifacts.write_back();
         let told = told.0.lock().unwrap();
         assert!(
             told.len() == 1 && told[0].starts_with("compiled code is not kept in"),

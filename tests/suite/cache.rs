@@ -145,6 +145,19 @@ pub fn slow_module(additions: usize) -> Vec<u8> {
 }
 
 #[test]
+fn a_start_that_is_killed_leaves_nothing_that_the_next_one_stumbles_over() {
+    let folder = wasm("compute", "compute", "");
+    for milliseconds in (0..100).step_by(14) {
+        let mut running = call(&folder, "run main 6 7").start_open();
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        running.child.kill().expect("a child");
+        running.child.wait().expect("a child");
+        runs(&folder);
+        call(&folder, "cache clear").run().code(0);
+    }
+}
+
+#[test]
 fn a_long_compilation_is_told_once() {
     let folder = Folder::new();
     folder.write("slow.wasm", slow_module(60_000));

@@ -75,7 +75,7 @@ fn what_is_queued_with_a_worker_that_was_given_away_wakes_who_serves_it_now() {
     });
     let process = world.sleeper();
     // This thread is the worker's no more, and has not seen it.
-    scheduler.push_own(0, process);
+    scheduler.push_own(&world.kernel, 0, process);
     told.recv_timeout(Duration::from_secs(30)).expect("it is woken");
 }
 

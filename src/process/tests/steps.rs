@@ -85,6 +85,25 @@ fn the_beat_goes_on_for_a_step_that_lost_its_worker() {
 }
 
 #[test]
+fn a_worker_gets_its_thread_when_the_others_are_at_work() {
+    let world = World::new();
+    let serving = || world.kernel.scheduler().serving();
+    assert_eq!(serving(), 1);
+    let patience = Instant::now() + Duration::from_secs(60);
+    let mut blocked = Vec::new();
+    // On a slow machine one at work may be relieved before there is more to do.
+    while serving() < 2 {
+        assert!(Instant::now() < patience, "nobody was called");
+        let (program, open, _) = Blocking::new();
+        blocked.push((world.spawn_blocking(program), open));
+    }
+    for (process, open) in blocked {
+        open.send(()).unwrap();
+        assert_eq!(*world.exit(&process), done());
+    }
+}
+
+#[test]
 fn a_body_is_closed_before_its_exit_is_seen() {
     let world = World::new();
     let (program, open, closed) = Blocking::new();

@@ -70,6 +70,13 @@ fn exceptions_and_references_work_and_their_engine_exists_once_something_needs_i
 }
 
 #[test]
+fn a_module_that_the_other_engines_refuse_counts_as_compiled_once() {
+    let world = World::new();
+    world.program(guest("collected", "caught")).unwrap();
+    assert_eq!(world.wasm.compilations(), 1);
+}
+
+#[test]
 fn an_exception_that_nobody_catches_ends_the_run_and_says_what_it_was() {
     let world = World::new();
     for (method, args, message, tag, values) in [

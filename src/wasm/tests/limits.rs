@@ -240,6 +240,18 @@ fn a_thousand_who_spawn_an_uncached_module_compile_it_once() {
 }
 
 #[test]
+fn whoever_asks_for_what_has_been_begun_waits_for_the_same_load() {
+    let world = World::new();
+    let entry = Arc::new(guest("greet", "greet"));
+    world.wasm.begin(&entry);
+    world.wasm.begin(&entry);
+    let asked = (0..10).map(|_| world.io().block_on(world.wasm.program(&entry)).unwrap());
+    let programs: Vec<_> = asked.collect();
+    assert!(programs.iter().all(|program| Arc::ptr_eq(program, &programs[0])));
+    assert_eq!(world.wasm.compilations(), 1);
+}
+
+#[test]
 fn a_large_folder_is_listed_a_piece_at_a_time_or_refused() {
     let world = World::new();
     let names: Vec<String> = (0..1_000).map(|at| format!("{at:020}")).collect();

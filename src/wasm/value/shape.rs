@@ -153,6 +153,9 @@ impl Names {
         if self.names.get(guess).is_some_and(|name| name.is(text)) {
             return Some(guess);
         }
+        if self.names.len() <= FEW {
+            return self.names.iter().position(|name| name.is(text));
+        }
         let snake = |byte: &u8| if *byte == b'-' { b'_' } else { *byte };
         let found = self.sorted.binary_search_by(|index| {
             let name = &self.names[*index as usize];
@@ -162,6 +165,9 @@ impl Names {
         self.names[index].is(text).then_some(index)
     }
 }
+
+/// So many names are compared one after the other sooner than searched.
+const FEW: usize = 8;
 
 impl Name {
     fn new(kebab: String) -> Name {
@@ -398,4 +404,32 @@ pub(super) fn separated<T: fmt::Display>(
         write!(f, "{comma}{item}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_both_spellings_however_many_there_are() {
+        for count in [1, FEW, FEW + 1, 100] {
+            let kebab: Vec<String> = (0..count).map(|index| format!("field-{index}-x")).collect();
+            let names = Names::new(kebab.iter().map(String::as_str));
+            for (index, name) in kebab.iter().enumerate() {
+                let snake = name.replace('-', "_");
+                for (text, guess) in [(name, 0), (name, index), (&snake, 0), (&snake, count)] {
+                    assert_eq!(
+                        names.find_either(text.as_bytes(), guess),
+                        Some(index),
+                        "{text} of {count}"
+                    );
+                }
+                assert_eq!(names.find(name.as_bytes()), Some(index));
+                assert_eq!(names.find(snake.as_bytes()), None, "of cases one spelling is taken");
+            }
+            for other in ["", "field", "field_0-x", "field-0-xx"] {
+                assert_eq!(names.find_either(other.as_bytes(), 0), None, "{other} of {count}");
+            }
+        }
+    }
 }
