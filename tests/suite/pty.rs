@@ -59,8 +59,13 @@ impl Pty {
     }
 
     /// Types it.
-    pub fn keys(&mut self, text: impl AsRef<[u8]>) -> &mut Pty {
-        self.keys.write_all(text.as_ref()).expect("a terminal");
+    pub fn keys(&mut self, text: &str) -> &mut Pty {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Types what need not be text.
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Pty {
+        self.keys.write_all(bytes).expect("a terminal");
         self
     }
 

@@ -96,6 +96,15 @@ fn ctrl_c_stops_what_runs_and_keeps_the_session() {
 }
 
 #[test]
+fn ctrl_c_stops_what_runs_in_raw_mode_too() {
+    let folder = Folder::new();
+    let mut pty = session(&folder);
+    pty.line("io.raw() io.print('o' .. 'n') while true do end", "on\n");
+    pty.keys(CTRL_C).sees("interrupted").line("6 * 7", "42");
+    leave(pty);
+}
+
+#[test]
 fn ctrl_c_clears_the_line_and_ctrl_d_stops_everything() {
     let folder = Folder::with(&[("worker.lua", "process.receive()")]);
     let mut pty = session(&folder);
@@ -111,7 +120,7 @@ fn keys_that_are_no_text_cost_a_line_and_not_the_session() {
     for kind in ["xterm", "dumb"] {
         let mut pty = Pty::of_kind(kind, folder.wippy("repl"));
         pty.sees("> ").keys("kept = 4200\r").sees("> ");
-        pty.keys(b"'gr\xfc\xdfe'\r").sees("not UTF-8 text");
+        pty.bytes(b"'gr\xfc\xdfe'\r").sees("not UTF-8 text");
         pty.line("kept + 42", "4242");
         leave(pty);
     }
