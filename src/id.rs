@@ -1,12 +1,14 @@
 //! Names of things: [`EntryId`] for entries, [`Pid`] for processes. Both are text to programs and cheap to clone here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex};
 
 use rustc_hash::FxBuildHasher;
 
 use crate::error::{Error, Result};
+use crate::lock::lock;
 
 /// `namespace:name`, split at the first `:`. Both parts are non-empty; both may contain dots.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,15 +86,62 @@ impl fmt::Debug for EntryId {
 /// What is looked up by entry id. Ids come from the project's own files, so a quick hash will do.
 pub type ById<T> = HashMap<EntryId, T, FxBuildHasher>;
 
+/// The host part of a pid. A pid goes with every message, and all of a host's have the same one: were it counted, workers
+/// would wait for each other's counting. So the names of hosts that there are stay for good; there are as many as hosts
+/// were ever declared.
+#[derive(Clone)]
+pub enum HostName {
+    Kept(&'static str),
+    /// Of a pid that was read from a text.
+    Read(Arc<str>),
+}
+
+impl HostName {
+    /// The name of a host that there is.
+    pub fn keep(name: &str) -> HostName {
+        static KEPT: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+        let mut kept = lock(&KEPT);
+        let kept = kept.get_or_insert_default();
+        if let Some(name) = kept.get(name) {
+            return HostName::Kept(name);
+        }
+        let name: &'static str = String::leak(name.to_owned());
+        kept.insert(name);
+        HostName::Kept(name)
+    }
+
+    pub fn as_str(&self) -> &str {
+        match self {
+            HostName::Kept(name) => name,
+            HostName::Read(name) => name,
+        }
+    }
+}
+
+impl PartialEq for HostName {
+    fn eq(&self, other: &HostName) -> bool {
+        let (one, other) = (self.as_str(), other.as_str());
+        std::ptr::eq(one, other) || one == other
+    }
+}
+
+impl Eq for HostName {}
+
+impl Hash for HostName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
 /// A process id, `{host|0x00001}`: the host's id and a counter that is never reused while the runtime lives.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Pid {
-    host: Arc<str>,
+    host: HostName,
     number: u64,
 }
 
 impl Pid {
-    pub fn new(host: Arc<str>, number: u64) -> Pid {
+    pub fn new(host: HostName, number: u64) -> Pid {
         Pid { host, number }
     }
 
@@ -115,13 +164,13 @@ impl Pid {
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())
             .ok_or_else(|| Error::invalid(format!("invalid pid format: {number:?} is not a 0x number")))?;
         Ok(Pid {
-            host: host.into(),
+            host: HostName::Read(host.into()),
             number,
         })
     }
 
     pub fn host(&self) -> &str {
-        &self.host
+        self.host.as_str()
     }
 
     /// The node-wide counter value; unique by itself.
@@ -132,7 +181,7 @@ impl Pid {
     /// Appends its text, several times quicker than formatting does: each spawn and each event shows a pid.
     pub fn write_to(&self, text: &mut Vec<u8>) {
         text.push(b'{');
-        text.extend_from_slice(self.host.as_bytes());
+        text.extend_from_slice(self.host().as_bytes());
         text.extend_from_slice(b"|0x");
         for digit in (0..self.width()).rev() {
             text.push(b"0123456789abcdef"[(self.number >> (digit * 4) & 0xf) as usize]);
@@ -153,7 +202,13 @@ impl Pid {
 
 impl fmt::Display for Pid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{{}|0x{:0width$x}}}", self.host, self.number, width = self.width())
+        write!(
+            f,
+            "{{{}|0x{:0width$x}}}",
+            self.host(),
+            self.number,
+            width = self.width()
+        )
     }
 }
 
@@ -176,14 +231,17 @@ mod tests {
             (0x100_0000, "{app:p|0x01000000}"),
             (0x1_0000_0000, "{app:p|0x0000000100000000}"),
         ] {
-            let pid = Pid::new("app:p".into(), number);
+            let pid = Pid::new(HostName::keep("app:p"), number);
             assert_eq!(pid.to_string(), text);
             let mut written = Vec::new();
             pid.write_to(&mut written);
             assert_eq!(written, text.as_bytes());
             assert_eq!(Pid::parse(text).unwrap(), pid);
         }
-        assert_eq!(Pid::parse("{h|some.name|0x00007}").unwrap(), Pid::new("h".into(), 7));
+        assert_eq!(
+            Pid::parse("{h|some.name|0x00007}").unwrap(),
+            Pid::new(HostName::keep("h"), 7)
+        );
         assert_eq!(Pid::parse("{n@h|0x00007}").unwrap().host(), "n@h");
     }
 

@@ -295,14 +295,17 @@ impl Packer {
         self.bytes.len()
     }
 
+    #[inline]
     pub fn nil(&mut self) {
         self.tagged(tag::NIL);
     }
 
+    #[inline]
     pub fn bool(&mut self, flag: bool) {
         self.tagged(if flag { tag::TRUE } else { tag::FALSE });
     }
 
+    #[inline]
     pub fn int(&mut self, number: i64) {
         match i8::try_from(number) {
             Ok(small) => self.tagged_with(tag::INT8, [small as u8]),
@@ -310,11 +313,13 @@ impl Packer {
         }
     }
 
+    #[inline]
     pub fn float(&mut self, number: f64) {
         self.tagged_with(tag::FLOAT, number.to_le_bytes());
     }
 
     /// A string. Panics at 4 GiB, which callers exclude by their own bounds.
+    #[inline]
     pub fn str(&mut self, text: &[u8]) {
         match u8::try_from(text.len()) {
             Ok(len) => self.tagged_with(tag::STR8, [len]),
@@ -329,9 +334,9 @@ impl Packer {
     /// Opens a table. `record` marks a record that came from WASM.
     pub fn open(&mut self, record: bool) -> TableMark {
         let mark = TableMark(self.offset());
-        self.tagged(tag::TABLE);
-        self.bytes.push(if record { RECORD } else { 0 });
-        self.bytes.extend_from_slice(&[0; HEADER - 1]);
+        let mut header = [0; HEADER];
+        header[0] = if record { RECORD } else { 0 };
+        self.tagged_with(tag::TABLE, header);
         self.depth += 1;
         mark
     }
@@ -341,10 +346,11 @@ impl Packer {
         self.depth -= 1;
         let start = mark.0 as usize + 2;
         let len = self.offset() - (mark.0 + 1 + HEADER as u32);
-        for (index, number) in [len, array, pairs].into_iter().enumerate() {
-            let at = start + 4 * index;
-            self.bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        let mut numbers = [0; HEADER - 1];
+        for (place, number) in numbers.chunks_exact_mut(4).zip([len, array, pairs]) {
+            place.copy_from_slice(&number.to_le_bytes());
         }
+        self.bytes[start..start + numbers.len()].copy_from_slice(&numbers);
     }
 
     /// A table that was written before, or that is still open (a cycle).
@@ -404,18 +410,21 @@ impl Packer {
         (packed, self.bytes)
     }
 
+    #[inline]
     fn tagged(&mut self, tag: u8) {
-        if self.depth == 0 {
-            self.count += 1;
-        }
+        self.count += u32::from(self.depth == 0);
         self.bytes.push(tag);
     }
 
-    /// The tag and what follows it, in one piece.
+    /// The tag and what follows it.
+    #[inline]
     fn tagged_with<const N: usize>(&mut self, tag: u8, bytes: [u8; N]) {
-        self.bytes.reserve(1 + N);
-        self.tagged(tag);
-        self.bytes.extend_from_slice(&bytes);
+        self.count += u32::from(self.depth == 0);
+        // In one piece: each addition looks for room.
+        let mut piece = [0; 1 + HEADER];
+        piece[0] = tag;
+        piece[1..=N].copy_from_slice(&bytes);
+        self.bytes.extend_from_slice(&piece[..=N]);
     }
 
     fn offset(&self) -> u32 {
@@ -463,6 +472,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next item. Must not be called at the end.
+    #[inline(always)]
     pub fn item(&mut self) -> Item<'a> {
         let mark = TableMark(self.at as u32);
         match self.byte() {
@@ -481,14 +491,15 @@ impl<'a> Reader<'a> {
                 Item::Str(self.take(len))
             }
             tag::TABLE => {
-                let record = self.byte() & RECORD != 0;
-                let (len, array, pairs) = (self.number(), self.number(), self.number());
+                let header = self.fixed::<HEADER>();
+                let number =
+                    |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
                 Item::Table(TableHead {
                     mark,
-                    array,
-                    pairs,
-                    record,
-                    len,
+                    array: number(5),
+                    pairs: number(9),
+                    record: header[0] & RECORD != 0,
+                    len: number(1),
                 })
             }
             tag::REF => Item::Ref(TableMark(self.number())),
@@ -566,18 +577,21 @@ impl<'a> Reader<'a> {
         })
     }
 
+    #[inline]
     fn byte(&mut self) -> u8 {
         let byte = self.bytes[self.at];
         self.at += 1;
         byte
     }
 
+    #[inline]
     fn take(&mut self, len: usize) -> &'a [u8] {
         let slice = &self.bytes[self.at..self.at + len];
         self.at += len;
         slice
     }
 
+    #[inline]
     fn fixed<const N: usize>(&mut self) -> [u8; N] {
         self.take(N).try_into().expect("the slice has that length")
     }

@@ -257,6 +257,7 @@ impl Paint {
 mod tests {
     use super::*;
     use crate::cli::console::PLAIN;
+    use crate::id::HostName;
 
     #[test]
     fn a_process_failure_names_entry_pid_and_frames() {
@@ -265,7 +266,7 @@ mod tests {
             line: 3,
             name: "main".into(),
         }]);
-        let (entry, pid) = (EntryId::new("app", "main"), Pid::new("app:t".into(), 1));
+        let (entry, pid) = (EntryId::new("app", "main"), Pid::new(HostName::keep("app:t"), 1));
         let failure = Failure::process(&entry, &pid, Cause::Failed, &error);
         assert_eq!(failure.code, 1);
         assert_eq!(
@@ -297,7 +298,7 @@ mod tests {
 
     #[test]
     fn causes_have_their_exit_codes() {
-        let (entry, pid) = (EntryId::new("app", "main"), Pid::new("app:t".into(), 1));
+        let (entry, pid) = (EntryId::new("app", "main"), Pid::new(HostName::keep("app:t"), 1));
         for (cause, code) in [
             (Cause::Returned, 1),
             (Cause::Failed, 1),

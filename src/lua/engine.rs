@@ -468,9 +468,9 @@ impl LuaBody {
 }
 
 impl Body for LuaBody {
-    fn step(&mut self, cx: &mut StepContext<'_>) -> Progress {
+    fn step(&mut self, _: &mut StepContext<'_>) -> Progress {
         match self.init() {
-            Ok(driver) => driver.step(cx.waker),
+            Ok(driver) => driver.step(),
             Err(error) => Progress::Ended(Exit::failed(error)),
         }
     }

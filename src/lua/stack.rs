@@ -86,7 +86,10 @@ struct Level {
     mark: TableMark,
     /// The border: keys 1 ..= length are the array part.
     length: i64,
+    /// How many of them are packed.
     array: i64,
+    /// The iteration has given these keys one after the other, as it does if Lua holds them so.
+    in_order: bool,
     pairs: u32,
     /// The table is a key; its value waits below it.
     is_key: bool,
@@ -110,9 +113,9 @@ impl Packing {
     }
 
     /// Writes a value of that type, which is not a table.
+    #[inline]
     unsafe fn scalar(&mut self, driver: &mut Driver, index: c_int, kind: c_int) -> Result<()> {
         let l = self.l;
-        self.has_room_for(0)?;
         // SAFETY: reads of a value on the stack.
         unsafe {
             match kind {
@@ -123,6 +126,7 @@ impl Packing {
                     let text = string(l, index);
                     self.has_room_for(text.len())?;
                     self.packer.str(text);
+                    return Ok(());
                 }
                 LUA_TUSERDATA => match self.error_at(driver, index) {
                     Some(error) => self.packer.error(&error),
@@ -131,9 +135,10 @@ impl Packing {
                 _ => self.packer.nil(),
             }
         }
-        Ok(())
+        self.has_room_for(0)
     }
 
+    /// Whether what is packed may grow by so many bytes.
     #[inline]
     fn has_room_for(&self, more: usize) -> Result<()> {
         match self.packer.size().saturating_add(more) <= MOST {
@@ -176,6 +181,7 @@ impl Packing {
                 mark,
                 length: lua_rawlen(l, -1) as i64,
                 array: 0,
+                in_order: true,
                 pairs: 0,
                 is_key,
             });
@@ -191,8 +197,16 @@ impl Packing {
         unsafe {
             while let Some(level) = self.open.last_mut() {
                 if level.array < level.length {
+                    if level.in_order && !next_in_order(l, level.array + 1) {
+                        // The iteration begins anew, for the pairs.
+                        level.in_order = false;
+                        lua_pushnil(l);
+                    }
                     level.array += 1;
-                    let kind = lua_rawgeti(l, -2, level.array);
+                    let kind = match level.in_order {
+                        true => lua_type(l, -1),
+                        false => lua_rawgeti(l, -2, level.array),
+                    };
                     self.item(driver, kind)?;
                 } else if lua_next(l, -2) == 0 {
                     self.leave(driver)?;
@@ -205,6 +219,7 @@ impl Packing {
     }
 
     /// Packs the value of that type on top and drops it.
+    #[inline]
     unsafe fn item(&mut self, driver: &mut Driver, kind: c_int) -> Result<()> {
         // SAFETY: a value is on top; a table becomes the next level.
         unsafe {
@@ -254,6 +269,7 @@ impl Packing {
     }
 
     /// Whether the value of that type crosses.
+    #[inline]
     unsafe fn crosses(&self, driver: &mut Driver, index: c_int, kind: c_int) -> bool {
         match kind {
             // SAFETY: the limit is lifted.
@@ -276,6 +292,21 @@ impl Packing {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether that is the next key of the table below the last one. Key and value are on top then, otherwise only the table.
+unsafe fn next_in_order(l: Lua, key: i64) -> bool {
+    // SAFETY: the last key is one that `lua_next` gave, or nil.
+    unsafe {
+        if lua_next(l, -2) == 0 {
+            return false;
+        }
+        let is_next = lua_isinteger(l, -2) != 0 && lua_tointeger(l, -2) == key;
+        if !is_next {
+            lua_pop(l, 2);
+        }
+        is_next
     }
 }
 
@@ -392,7 +423,17 @@ struct Filling {
     next: i64,
     array: i64,
     pairs: u32,
-    has_key: bool,
+    key: Key,
+}
+
+/// Whether the key of the next value is there, in the part of pairs.
+#[derive(Clone, Copy, PartialEq)]
+enum Key {
+    None,
+    /// A string.
+    Text,
+    /// Perhaps nil or NaN by now: what it was made of may have been deeper than the stack.
+    Other,
 }
 
 unsafe fn push_one(l: Lua, driver: &mut Driver, reader: &mut Reader<'_>, made: Option<c_int>) {
@@ -405,43 +446,51 @@ unsafe fn push_one(l: Lua, driver: &mut Driver, reader: &mut Reader<'_>, made: O
 unsafe fn fill(l: Lua, driver: &mut Driver, reader: &mut Reader<'_>, made: Option<c_int>, open: &mut Vec<Filling>) {
     // SAFETY: the limit is lifted; room is made for each level.
     unsafe {
+        // The innermost table; those around it are in `open`.
+        let mut table: Option<Filling> = None;
         loop {
-            if let Some(filling) = push_item(l, driver, reader, made) {
-                open.push(filling);
-            } else if open.is_empty() {
-                return;
-            } else {
-                store(l, open);
-            }
-            // Tables that are full are values of the table around them.
-            while open
-                .last()
-                .is_some_and(|table| table.next > table.array && table.pairs == 0 && !table.has_key)
-            {
-                open.pop();
-                if open.is_empty() {
-                    return;
+            if table.as_ref().is_some_and(Filling::is_full) {
+                // It is a value of the table around it.
+                table = open.pop();
+                match &mut table {
+                    Some(table) => store(l, table, Key::Other),
+                    None => return,
                 }
-                store(l, open);
+                continue;
+            }
+            let item = reader.item();
+            let key = match item {
+                Item::Str(_) => Key::Text,
+                _ => Key::Other,
+            };
+            match (push_item(l, driver, item, reader, made), &mut table) {
+                (Some(inner), _) => open.extend(table.replace(inner)),
+                (None, Some(table)) => store(l, table, key),
+                (None, None) => return,
             }
         }
     }
 }
 
-/// Stores the value on top in the innermost open table.
-unsafe fn store(l: Lua, open: &mut [Filling]) {
-    let Some(table) = open.last_mut() else { return };
+impl Filling {
+    fn is_full(&self) -> bool {
+        self.next > self.array && self.pairs == 0
+    }
+}
+
+/// Stores the value on top in the table, or leaves it there as the key, of that kind, of the next one.
+#[inline]
+unsafe fn store(l: Lua, table: &mut Filling, key: Key) {
     // SAFETY: the table is below the value, with the key between them in the part of pairs.
     unsafe {
         if table.next <= table.array {
             lua_rawseti(l, -2, table.next);
             table.next += 1;
-        } else if !table.has_key {
-            table.has_key = true;
+        } else if table.key == Key::None {
+            table.key = key;
         } else {
-            table.has_key = false;
             table.pairs -= 1;
-            if is_key(l, -2) {
+            if std::mem::replace(&mut table.key, Key::None) == Key::Text || is_key(l, -2) {
                 lua_rawset(l, -3);
             } else {
                 lua_pop(l, 2);
@@ -462,11 +511,18 @@ unsafe fn is_key(l: Lua, index: c_int) -> bool {
     }
 }
 
-/// Pushes the next item; a table that has content is to be filled.
-unsafe fn push_item(l: Lua, driver: &mut Driver, reader: &mut Reader<'_>, made: Option<c_int>) -> Option<Filling> {
+/// Pushes the item, which was just read; a table that has content is to be filled.
+#[inline(always)]
+unsafe fn push_item(
+    l: Lua,
+    driver: &mut Driver,
+    item: Item<'_>,
+    reader: &mut Reader<'_>,
+    made: Option<c_int>,
+) -> Option<Filling> {
     // SAFETY: the limit is lifted.
     unsafe {
-        match reader.item() {
+        match item {
             Item::Nil => lua_pushnil(l),
             Item::Bool(flag) => lua_pushboolean(l, c_int::from(flag)),
             Item::Int(number) => lua_pushinteger(l, number),
@@ -508,7 +564,7 @@ unsafe fn push_table(l: Lua, head: TableHead, made: Option<c_int>) -> Option<Fil
         next: 1,
         array: head.array.into(),
         pairs: head.pairs,
-        has_key: false,
+        key: Key::None,
     };
     (head.array > 0 || head.pairs > 0).then_some(filling)
 }

@@ -4,7 +4,7 @@
 //! Each function acts for the process `own`. What becomes of the others is the kernel's business; how a program names them
 //! and hands over its values is its engine's.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::{Host, Kernel, Permission, Process, Program, Spawn, Ties, Topic};
 use crate::error::{Error, Kind, Result};
@@ -52,17 +52,47 @@ pub fn check_topic(topic: &str) -> Result<()> {
     }
 }
 
+/// Whom a program sends to. Kept from message to message, it spares all but the first the search for the process.
+pub struct Recipient {
+    pid: Pid,
+    /// The process, once it was found. When it has ended, nothing of it is kept alive.
+    process: Weak<Process>,
+}
+
+impl From<Pid> for Recipient {
+    fn from(pid: Pid) -> Recipient {
+        Recipient {
+            pid,
+            process: Weak::new(),
+        }
+    }
+}
+
+impl Recipient {
+    pub fn pid(&self) -> &Pid {
+        &self.pid
+    }
+}
+
 /// Queues a message, whose topic was checked.
 ///
 /// # Errors
 /// PermissionDenied; as [`Kernel::send`].
-pub fn send(own: &Process, to: &Pid, topic: Topic, payload: Packed) -> Result<()> {
-    own.kernel().authorize(own, Permission::Send, to)?;
+pub fn send(own: &Process, to: &mut Recipient, topic: Topic, payload: Packed) -> Result<()> {
+    own.kernel().authorize(own, Permission::Send, &to.pid)?;
     if own.is_doomed() {
         // Packing can take so long that its end has been told meanwhile: nothing may come from it afterwards.
         return Err(Error::internal("process terminated"));
     }
-    own.kernel().send(Some(own.pid()), to, topic, payload)
+    let process = match to.process.upgrade().filter(|process| !process.is_doomed()) {
+        Some(process) => process,
+        None => {
+            let process = own.kernel().reader(&to.pid)?;
+            to.process = Arc::downgrade(&process);
+            process
+        }
+    };
+    own.kernel().deliver(Some(own.pid()), &process, topic, payload)
 }
 
 /// Ends a process, maybe oneself: whoever called looks at [`Process::is_doomed`] before the program goes on.
@@ -179,13 +209,16 @@ pub fn may_start(
 /// The spawn of a child, which inherits context and words.
 pub fn child(own: &Arc<Process>, program: Arc<dyn Program>, host: Arc<Host>, args: Packed, ties: Ties) -> Spawn {
     Spawn {
+        program,
+        host,
         args,
         parent: Some(own.clone()),
         ties,
         observed: false,
+        name: None,
+        messages: Vec::new(),
         words: own.words().clone(),
         context: own.context().clone(),
-        ..Spawn::new(program, host)
     }
 }
 

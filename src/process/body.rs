@@ -159,8 +159,13 @@ pub type Declined = (Error, Option<Box<dyn Instance>>);
 /// What a step may use.
 pub struct StepContext<'a> {
     pub process: &'a Arc<Process>,
+}
+
+impl StepContext<'_> {
     /// Makes the process ready again. A wake during the step is not lost.
-    pub waker: &'a Waker,
+    pub fn waker(&self) -> Waker {
+        self.process.clone().into()
+    }
 }
 
 /// How a step ended.

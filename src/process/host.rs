@@ -11,7 +11,7 @@ use super::Process;
 use super::mailbox::Bound;
 use super::queue::Queue;
 use crate::error::{Error, Result};
-use crate::id::EntryId;
+use crate::id::{EntryId, HostName};
 use crate::lock::lock;
 use crate::system::terminal::Terminal;
 
@@ -60,7 +60,7 @@ fn most_processes() -> usize {
 /// A running host.
 pub struct Host {
     id: EntryId,
-    name: Arc<str>,
+    name: HostName,
     workers: usize,
     pub(super) mailbox: Bound,
     most: usize,
@@ -101,7 +101,7 @@ struct Inner {
 impl Host {
     pub(super) fn new(spec: HostSpec) -> Host {
         Host {
-            name: spec.id.shared(),
+            name: HostName::keep(spec.id.as_str()),
             id: spec.id,
             workers: spec.workers,
             mailbox: spec.mailbox,
@@ -121,7 +121,7 @@ impl Host {
     }
 
     /// The id as the host part of a pid.
-    pub(super) fn name(&self) -> Arc<str> {
+    pub(super) fn name(&self) -> HostName {
         self.name.clone()
     }
 
@@ -167,7 +167,10 @@ impl Host {
 
     pub(super) fn dismiss(&self) {
         self.lock().alive -= 1;
-        self.changed.notify_waiters();
+        // Who stops it has said so under that lock, or finds what was counted.
+        if self.is_stopping() {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Room for a call that goes on without its caller, which has returned. Nobody answers for it any more, so what all

@@ -303,12 +303,16 @@ impl Kernel {
 
     /// The process of that pid, if it will read what is sent to it. A doomed one reads nothing any more, though it may take
     /// a moment to go.
-    fn reader(&self, pid: &Pid) -> Option<Arc<Process>> {
-        self.find(pid).filter(|process| !process.is_doomed())
+    ///
+    /// # Errors
+    /// NotFound.
+    pub(super) fn reader(&self, pid: &Pid) -> Result<Arc<Process>> {
+        let found = self.find(pid).filter(|process| !process.is_doomed());
+        found.ok_or_else(|| not_found(pid))
     }
 
     pub(super) fn lives(&self, pid: &Pid) -> bool {
-        self.reader(pid).is_some()
+        self.find(pid).is_some_and(|process| !process.is_doomed())
     }
 
     /// Queues a message.
@@ -317,9 +321,13 @@ impl Kernel {
     /// NotFound for a pid that does not live; Unavailable and retryable when its mailbox is full; LimitExceeded for a message
     /// that is larger than the whole mailbox.
     pub fn send(&self, from: Option<&Pid>, to: &Pid, topic: Topic, payload: Packed) -> Result<()> {
-        let target = self.reader(to).ok_or_else(|| not_found(to))?;
-        self.queue(from, &target, topic, payload)?;
-        target.wake();
+        self.deliver(from, &self.reader(to)?, topic, payload)
+    }
+
+    /// [`Kernel::send`] to a process that was found.
+    pub(super) fn deliver(&self, from: Option<&Pid>, to: &Arc<Process>, topic: Topic, payload: Packed) -> Result<()> {
+        self.queue(from, to, topic, payload)?;
+        to.wake_next();
         Ok(())
     }
 

@@ -60,6 +60,7 @@
 //! - A stop of a host terminates what outlives its timeout.
 //! - A step that cannot be interrupted holds up nobody else.
 //! - A woken process goes before preempted ones and does not starve them.
+//! - Who was sent a message goes next and no pair keeps the others waiting.
 //! - What a host holds back goes on in the order of its turns.
 //!
 //! What one process may pile up

@@ -20,9 +20,8 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::task::Waker;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -50,6 +49,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Own pops after which the common queue is looked at even though there is more of one's own.
 const FAIRNESS: u64 = 16;
 
+/// How a process gets its place in a queue, in that beat.
+type Push = fn(&mut Queue, Arc<Process>, u64);
+
 pub(super) struct Scheduler {
     workers: Box<[Worker]>,
     /// Woken from threads that are not workers.
@@ -65,7 +67,9 @@ pub(super) struct Scheduler {
     left: Condvar,
 }
 
+/// In cache lines of its own: neighbours look at it now and then, its thread writes to it at each step.
 #[derive(Default)]
+#[repr(align(128))]
 struct Worker {
     queue: Mutex<Queue>,
     /// Length of all lanes together, to look at without the lock.
@@ -243,25 +247,38 @@ impl Scheduler {
     /// Queues a process: with the worker of this thread, or for whoever comes first.
     pub(super) fn push(&self, kernel: &Kernel, process: Arc<Process>) {
         match self.here() {
-            Some(index) => self.push_own(kernel, index, process),
+            Some(index) => self.push_own(kernel, index, process, Queue::push),
+            None => self.push_common(kernel, process),
+        }
+    }
+
+    /// The same for one that the process which this worker steps has sent something: see [`Queue`].
+    pub(super) fn push_next(&self, kernel: &Kernel, process: Arc<Process>) {
+        match self.here() {
+            Some(index) => self.push_own(kernel, index, process, Queue::push_next),
             None => self.push_common(kernel, process),
         }
     }
 
     /// Queues a process with the worker that this thread was a moment ago.
-    pub(super) fn push_own(&self, kernel: &Kernel, index: usize, process: Arc<Process>) {
+    pub(super) fn push_own(&self, kernel: &Kernel, index: usize, process: Arc<Process>, push: Push) {
         let worker = &self.workers[index];
         let mut queue = lock(&worker.queue);
-        queue.push(process, ticker::now());
+        push(&mut queue, process, ticker::now());
         let len = queue.len();
         worker.publish(&queue);
         drop(queue);
+        fence(Ordering::SeqCst);
         if self.here() != Some(index) {
             // Relieved meanwhile: whoever serves that queue now may have gone to sleep before this came.
             worker.unpark();
         }
-        if len > 1 && self.idle_count.load(Ordering::SeqCst) > 0 {
-            self.call_idle(kernel);
+        if len > 1 {
+            // The length before, who is idle after: see `park`.
+            fence(Ordering::SeqCst);
+            if self.idle_count.load(Ordering::SeqCst) > 0 {
+                self.call_idle(kernel);
+            }
         }
     }
 
@@ -326,7 +343,7 @@ impl Scheduler {
                 victim.publish(&queue);
                 taken
             };
-            let first = taken.pop_first();
+            let first = taken.pop_first(ticker::now());
             if first.is_some() {
                 let mut own = lock(&self.workers[thief].queue);
                 own.append(taken);
@@ -372,6 +389,8 @@ impl Scheduler {
             idle.push(index);
             self.idle_count.store(idle.len(), Ordering::SeqCst);
         }
+        // Whoever did not see that this worker is idle has published what it pushed.
+        fence(Ordering::SeqCst);
         let own = self.workers[index].len.load(Ordering::SeqCst) > 0;
         let ready = own || self.has_waiting() || kernel.timers().is_due() || self.closing.load(Ordering::SeqCst);
         if !ready {
@@ -451,10 +470,11 @@ impl Worker {
         since != 0 && ended.is_ok()
     }
 
-    /// Says how long its queue is, which is locked.
+    /// Says how long its queue is, which is locked. Whoever pushed looks for idle workers behind a fence; others may hear
+    /// a little later that there is less to take.
     fn publish(&self, queue: &Queue) {
-        self.len.store(queue.len(), Ordering::SeqCst);
-        self.urgent.store(queue.urgent(), Ordering::SeqCst);
+        self.len.store(queue.len(), Ordering::Release);
+        self.urgent.store(queue.urgent(), Ordering::Release);
     }
 
     fn has_backlog(&self) -> bool {
@@ -524,7 +544,8 @@ fn serve(kernel: &Kernel, worker: &Worker, process: Arc<Process>) -> bool {
     if !host.enter(&process, since) {
         return true;
     }
-    worker.busy_since.store(since, Ordering::SeqCst);
+    // The tick may see it a little later.
+    worker.busy_since.store(since, Ordering::Release);
     step(kernel, &process);
     let own = worker.give_up(since);
     if let Some(next) = host.leave(ticker::now()) {
@@ -560,8 +581,7 @@ fn requeue(kernel: &Kernel, process: &Arc<Process>, preempted: bool) {
 }
 
 fn step_body(process: &Arc<Process>) -> Progress {
-    let waker = Waker::from(process.clone());
-    let mut cx = StepContext { process, waker: &waker };
+    let mut cx = StepContext { process };
     let mut body = lock(&process.body);
     let Some(body) = body.as_mut() else {
         return Progress::Ended(Exit::failed(Error::internal("process has no body")));

@@ -12,7 +12,7 @@ use super::ticker;
 use crate::lock::lock;
 
 /// Beats that a bracket may last: one full millisecond and what was left of the beat in which it began.
-const SLICE: u64 = 2;
+pub(super) const SLICE: u64 = 2;
 
 /// The slot of one thread that serves a worker.
 #[derive(Default)]

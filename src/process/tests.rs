@@ -74,7 +74,7 @@ impl Program for Plain {
 
 impl Body for PlainBody {
     fn step(&mut self, cx: &mut StepContext<'_>) -> Progress {
-        match self.main.as_mut().poll(&mut TaskContext::from_waker(cx.waker)) {
+        match self.main.as_mut().poll(&mut TaskContext::from_waker(&cx.waker())) {
             Poll::Ready(exit) => Progress::Ended(exit),
             Poll::Pending if self.preempting => Progress::Preempted,
             Poll::Pending => Progress::Waiting(self.wait),

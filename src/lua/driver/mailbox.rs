@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, c_int};
+use std::sync::Arc;
 
 use super::channel::{self, Channel};
 use super::process;
@@ -15,7 +16,7 @@ use super::{Driver, Waiter, What};
 use crate::error::{Error, Result};
 use crate::id::Pid;
 use crate::lua::{message, stack};
-use crate::process::{Event, EventKind, Exit, Message, Received, Taken, Topic, Trail};
+use crate::process::{Event, EventKind, Exit, Mailbox, Message, Received, Taken, Topic, Trail};
 
 /// What a channel is a window to.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +43,32 @@ pub struct Mail {
     /// Who waits in `process.receive`, longest first.
     receivers: VecDeque<Waiter>,
     taken: Trail,
+    /// It was seen in this step that the mailbox is empty.
+    drained: bool,
+    /// Where in the registry the [`WORDS`] are, once a message was received.
+    words: Option<[c_int; WORDS.len()]>,
+    /// The topic of the last message and who sent it, and where in the registry their texts are.
+    last_topic: Option<(Topic, c_int)>,
+    last_sender: Option<(Pid, c_int)>,
 }
+
+/// The fields of a message table and the words in them: the places of [`WORDS`].
+#[derive(Clone, Copy)]
+enum Word {
+    Type,
+    Kind,
+    Topic,
+    From,
+    Value,
+    Values,
+    Count,
+    Event,
+    Message,
+}
+
+const WORDS: [&CStr; 9] = [
+    c"type", c"kind", c"topic", c"from", c"value", c"values", c"n", c"MESSAGE", c"message",
+];
 
 struct Window {
     source: Source,
@@ -182,27 +208,36 @@ impl Driver {
         unsafe { self.deliver_mail() };
     }
 
+    /// Takes something out of the mailbox. Does not even look when it was empty and nothing has come since.
+    fn take<T>(&mut self, take: impl FnOnce(&mut Mailbox) -> Option<T>) -> Option<T> {
+        let process = &self.context.process;
+        if self.mail.drained && !process.is_woken() {
+            return None;
+        }
+        let mut mailbox = process.mailbox();
+        let taken = take(&mut mailbox);
+        self.mail.drained = mailbox.is_empty();
+        self.memory.set_kept(mailbox.held() + self.inherited);
+        taken
+    }
+
     /// Pushes the oldest item of the channel's source. False when there is none.
     pub(super) unsafe fn take_mail(&mut self, l: Lua, channel: *mut Channel) -> bool {
         // SAFETY: inside `host`; the channel is alive.
         unsafe {
             let Some(source) = &(*channel).source else { return false };
-            let mut mailbox = self.process().mailbox();
             match source {
                 Source::Inbox => {
-                    let item = mailbox.take_message();
-                    drop(mailbox);
+                    let item = self.take(Mailbox::take_message);
                     item.map(|item| self.push_object(l, item)).is_some()
                 }
                 Source::Events => {
-                    let item = mailbox.take_event();
-                    drop(mailbox);
+                    let item = self.take(Mailbox::take_event);
                     item.map(|item| self.push_event(l, &item)).is_some()
                 }
                 Source::Topic { topic, messages } => {
-                    let item = mailbox.take_listened(topic);
+                    let item = self.take(|mailbox| mailbox.take_listened(topic));
                     let messages = *messages;
-                    drop(mailbox);
                     item.map(|item| match messages {
                         true => self.push_object(l, item),
                         false => {
@@ -252,7 +287,7 @@ impl Driver {
     pub(super) unsafe fn take_unclaimed(&mut self, l: Lua) -> bool {
         let messages = !self.mail.waits(&Source::Inbox);
         let events = !self.mail.waits(&Source::Events);
-        let taken = self.process().mailbox().take_any(messages, events);
+        let taken = self.take(|mailbox| mailbox.take_any(messages, events));
         // SAFETY: inside `host`.
         unsafe {
             match taken {
@@ -288,6 +323,18 @@ impl Driver {
     /// Whether somebody waits in `process.receive` already.
     pub(super) fn others_receive(&self) -> bool {
         !self.mail.receivers.is_empty()
+    }
+
+    /// What has come before this step goes to those who wait for it.
+    pub(super) unsafe fn begin_mail(&mut self) {
+        self.mail.drained = false;
+        if self.mail.receivers.is_empty() {
+            // Nobody looks, but what is held counts.
+            let held = self.process().mailbox().held();
+            self.memory.set_kept(held + self.inherited);
+        }
+        // SAFETY: as for `deliver_mail`.
+        unsafe { self.deliver_mail() };
     }
 
     /// Hands queued items to those who wait for them.
@@ -331,23 +378,63 @@ impl Driver {
     unsafe fn push_message(&mut self, l: Lua, message: &Message) {
         // SAFETY: inside `host`; the table has no metatable.
         unsafe {
+            let words = self.words(l);
+            let push_word = |word: Word| {
+                lua_rawgeti(l, LUA_REGISTRYINDEX, words[word as usize].into());
+            };
             lua_createtable(l, 0, 6);
             let table = lua_gettop(l);
-            set_word(l, table, c"type", c"MESSAGE");
-            set_word(l, table, c"kind", c"message");
-            set_text(l, table, c"topic", message.topic.as_bytes());
+            for (field, word) in [(Word::Type, Word::Event), (Word::Kind, Word::Message)] {
+                push_word(field);
+                push_word(word);
+                lua_rawset(l, table);
+            }
+            push_word(Word::Topic);
+            self.push_topic(l, &message.topic);
+            lua_rawset(l, table);
+            push_word(Word::From);
             self.push_sender(l, message.from.as_ref());
-            lua_setfield(l, table, c"from".as_ptr());
+            lua_rawset(l, table);
+            push_word(Word::Values);
             let count = message.payload.len();
             lua_createtable(l, count as c_int, 1);
+            push_word(Word::Count);
             lua_pushinteger(l, count as i64);
-            lua_setfield(l, -2, c"n".as_ptr());
+            lua_rawset(l, -3);
             stack::fill_array(l, self, &message.payload);
             if count > 0 {
-                lua_rawgeti(l, -1, 1);
-                lua_setfield(l, table, c"value".as_ptr());
+                push_word(Word::Value);
+                lua_rawgeti(l, -2, 1);
+                lua_rawset(l, table);
             }
-            lua_setfield(l, table, c"values".as_ptr());
+            lua_rawset(l, table);
+        }
+    }
+
+    /// Where in the registry the words of a message table are.
+    unsafe fn words(&mut self, l: Lua) -> [c_int; WORDS.len()] {
+        // SAFETY: inside `host`.
+        *self.mail.words.get_or_insert_with(|| {
+            WORDS.map(|word| unsafe {
+                lua_pushstring(l, word.as_ptr());
+                luaL_ref(l, LUA_REGISTRYINDEX)
+            })
+        })
+    }
+
+    /// Pushes a topic. Often it is that of the message before, whose text is kept in the registry.
+    unsafe fn push_topic(&mut self, l: Lua, topic: &Topic) {
+        // SAFETY: inside `host`; the slot in the registry is the mail's own.
+        unsafe {
+            let slot = match &self.mail.last_topic {
+                Some((last, slot)) if Arc::ptr_eq(last, topic) => {
+                    lua_rawgeti(l, LUA_REGISTRYINDEX, (*slot).into());
+                    return;
+                }
+                last => last.as_ref().map(|(_, slot)| *slot),
+            };
+            push_bytes(l, topic.as_bytes());
+            self.mail.last_topic = Some((topic.clone(), keep(l, slot)));
         }
     }
 
@@ -379,7 +466,7 @@ impl Driver {
     unsafe fn add_result(&mut self, l: Lua, table: c_int, exit: &Exit) {
         // SAFETY: as in `push_event`.
         unsafe {
-            lua_createtable(l, 0, 2);
+            lua_createtable(l, 0, 1);
             let name = match &exit.result {
                 Ok(values) if values.is_empty() => {
                     lua_setfield(l, table, c"result".as_ptr());
@@ -420,24 +507,30 @@ impl Driver {
                 push_bytes(l, b"");
                 return;
             };
-            match &self.last_sender {
+            let slot = match &self.mail.last_sender {
                 Some((last, slot)) if last == pid => {
                     lua_rawgeti(l, LUA_REGISTRYINDEX, (*slot).into());
+                    return;
                 }
-                last => {
-                    let slot = last.as_ref().map(|(_, slot)| *slot);
-                    self.push_pid(l, pid);
-                    lua_pushvalue(l, -1);
-                    let slot = match slot {
-                        Some(slot) => {
-                            lua_rawseti(l, LUA_REGISTRYINDEX, slot.into());
-                            slot
-                        }
-                        None => luaL_ref(l, LUA_REGISTRYINDEX),
-                    };
-                    self.last_sender = Some((pid.clone(), slot));
-                }
+                last => last.as_ref().map(|(_, slot)| *slot),
+            };
+            self.push_pid(l, pid);
+            self.mail.last_sender = Some((pid.clone(), keep(l, slot)));
+        }
+    }
+}
+
+/// Puts the value on top into that slot of the registry, or into a new one, and leaves it on top.
+unsafe fn keep(l: Lua, slot: Option<c_int>) -> c_int {
+    // SAFETY: inside `host`.
+    unsafe {
+        lua_pushvalue(l, -1);
+        match slot {
+            Some(slot) => {
+                lua_rawseti(l, LUA_REGISTRYINDEX, slot.into());
+                slot
             }
+            None => luaL_ref(l, LUA_REGISTRYINDEX),
         }
     }
 }

@@ -84,7 +84,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
 use std::marker::PhantomPinned;
 use std::sync::Arc;
-use std::task::Waker;
 
 pub use boot::{Boot, Image, Main, Stage};
 pub use bytecode::{Bytecode, compile as compile_text};
@@ -96,10 +95,11 @@ pub use sandbox::{Plan, own_globals};
 pub use waiting::{Caller, attached, suspending};
 
 use crate::error::Error;
-use crate::id::{EntryId, Pid};
+use crate::id::EntryId;
 use crate::lua::host::StateContext;
 use crate::lua::stack;
-use crate::process::{Exit, Process, Progress, Topic, Upgrade, Wait, slice};
+use crate::process::acts::Recipient;
+use crate::process::{Exit, Host, Process, Progress, Topic, Upgrade, Wait, slice};
 use memory::Memory;
 use raw::*;
 use waiting::{Pending, Woken};
@@ -214,15 +214,12 @@ pub struct Driver {
     pub(in crate::lua) scratch: stack::Scratch,
     last_topic: Option<Topic>,
     /// The last destination that was a pid, as text and read.
-    last_target: Option<(Vec<u8>, Pid)>,
-    /// Who sent the last message, and where in the registry his text is.
-    last_sender: Option<(Pid, c_int)>,
+    last_target: Option<(Vec<u8>, Recipient)>,
     /// The last entry and the last host that were named in a spawn.
     last_spawned: Option<EntryId>,
-    last_host: Option<EntryId>,
+    last_host: Option<(EntryId, Arc<Host>)>,
     /// Files that are being read or whose chunk runs.
     loading: Vec<require::Load>,
-    waker: Waker,
     /// While `&mut Driver` is used, calls into Lua come back and change it through the pointer in the extra space. A type
     /// that may not move is not taken for the only way to what it holds.
     _pinned: PhantomPinned,
@@ -282,11 +279,9 @@ impl Driver {
             scratch: stack::Scratch::default(),
             last_topic: None,
             last_target: None,
-            last_sender: None,
             last_spawned: None,
             last_host: None,
             loading: Vec::new(),
-            waker: Waker::noop().clone(),
             _pinned: PhantomPinned,
         });
         driver.memory.lift();
@@ -530,9 +525,9 @@ impl Driver {
     }
 
     /// One step of the process.
-    pub fn step(&mut self, waker: &Waker) -> Progress {
+    pub fn step(&mut self) -> Progress {
         self.in_step = true;
-        let progress = self.advance(waker);
+        let progress = self.advance();
         self.in_step = false;
         match self.next.take() {
             Some(next) if !self.memory.is_exceeded() => Progress::Upgraded(next),
@@ -540,10 +535,7 @@ impl Driver {
         }
     }
 
-    fn advance(&mut self, waker: &Waker) -> Progress {
-        if !self.waker.will_wake(waker) {
-            self.waker = waker.clone();
-        }
+    fn advance(&mut self) -> Progress {
         let failed = self.lifted(Driver::collect).is_none();
         if self.memory.is_over() {
             // SAFETY: nothing of the state runs.
@@ -562,9 +554,7 @@ impl Driver {
         self.fire_timers();
         self.poll_calls();
         // SAFETY: nothing of the state runs; the limit is lifted.
-        unsafe { self.deliver_mail() };
-        let kept = self.process().mailbox().held();
-        self.memory.set_kept(kept + self.inherited);
+        unsafe { self.begin_mail() };
     }
 
     fn run(&mut self) -> Progress {

@@ -489,20 +489,17 @@ impl Driver {
     unsafe fn destination(&mut self, l: Lua, index: c_int) -> Result<Pid> {
         // SAFETY: a string is at `index`.
         let name = unsafe { bytes(l, index) }.unwrap_or_default();
-        if let Some((text, pid)) = &self.last_target
-            && text == name
-        {
-            return Ok(pid.clone());
+        match &self.last_target {
+            Some((text, recipient)) if text == name => Ok(recipient.pid().clone()),
+            _ => self.find_named(name),
         }
-        let pid = match std::str::from_utf8(name) {
-            Ok(name) => self.process().kernel().resolve(name)?,
-            Err(_) => return Err(unresolved(&String::from_utf8_lossy(name))),
-        };
-        // A name may come to mean another process; a pid never does.
-        if name.starts_with(b"{") {
-            self.last_target = Some((name.to_vec(), pid.clone()));
+    }
+
+    fn find_named(&self, name: &[u8]) -> Result<Pid> {
+        match std::str::from_utf8(name) {
+            Ok(name) => self.process().kernel().resolve(name),
+            Err(_) => Err(unresolved(&String::from_utf8_lossy(name))),
         }
-        Ok(pid)
     }
 
     unsafe fn send(&mut self, l: Lua) -> Result<()> {
@@ -515,10 +512,19 @@ impl Driver {
             }
             let topic = topic_at(l, 2)?;
             acts::check_topic(topic)?;
-            let target = self.destination(l, 1)?;
+            let name = bytes(l, 1).unwrap_or_default();
+            let (text, mut recipient) = match self.last_target.take() {
+                Some((text, recipient)) if text == name => (text, recipient),
+                _ => (name.to_vec(), self.find_named(name)?.into()),
+            };
             let topic = self.topic(topic);
             let payload = stack::pack(l, self, 3, count)?;
-            acts::send(self.process(), &target, topic, payload)
+            acts::send(self.process(), &mut recipient, topic, payload)?;
+            // A name may come to mean another process; a pid never does.
+            if text.starts_with(b"{") {
+                self.last_target = Some((text, recipient));
+            }
+            Ok(())
         }
     }
 

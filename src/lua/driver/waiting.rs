@@ -300,6 +300,9 @@ impl Driver {
     /// Polls the futures that asked for it, in the order of asking. While a task is midway no Future is completed: its code
     /// could see that.
     pub(super) fn poll_calls(&mut self) {
+        if !self.has_calls() && self.begun.is_empty() {
+            return;
+        }
         for number in self.waiting.take_rung() {
             match self.waiting.tasks.get(&number).copied() {
                 Some(task) => self.poll_call(task),

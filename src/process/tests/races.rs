@@ -1,6 +1,7 @@
 //! What happens to come at the same moment, one thing after the other.
 
 use super::*;
+use crate::process::queue::Queue;
 
 #[test]
 fn a_spawn_in_flight_when_its_host_stops_is_asked_to_end_too() {
@@ -75,7 +76,7 @@ fn what_is_queued_with_a_worker_that_was_given_away_wakes_who_serves_it_now() {
     });
     let process = world.sleeper();
     // This thread is the worker's no more, and has not seen it.
-    scheduler.push_own(&world.kernel, 0, process);
+    scheduler.push_own(&world.kernel, 0, process, Queue::push);
     told.recv_timeout(Duration::from_secs(30)).expect("it is woken");
 }
 

@@ -1,7 +1,8 @@
 //! Whose turn it is. The beats are told, so that what is asserted is an order and not a time.
 
 use super::*;
-use crate::process::queue::{PREEMPTED_WAITS, Queue};
+use crate::process::queue::{MOST_NEXT, PREEMPTED_WAITS, Queue, TURN};
+use crate::process::slice::SLICE;
 
 /// A process that has run before and is ready again, in a world where nothing runs by itself.
 fn ready(world: &World, preempted: bool) -> Arc<Process> {
@@ -36,6 +37,23 @@ fn a_woken_process_goes_before_preempted_ones_and_does_not_starve_them() {
 }
 
 #[test]
+fn quick_ones_share_a_turn_that_passes_with_the_beat() {
+    let world = World::unmanned(|_| {});
+    let woken = ready(&world, false);
+    let mut queue = Queue::default();
+    (0..TURN + 2).for_each(|_| queue.push(world.sleeper(), 1));
+    (0..3).for_each(|_| queue.push(woken.clone(), 1));
+    let turns =
+        |queue: &mut Queue, now, count| -> Vec<bool> { (0..count).map(|_| turn(queue, now) == *woken.pid()).collect() };
+    assert!(turns(&mut queue, 1, TURN).iter().all(|is_woken| !is_woken));
+    assert_eq!(turns(&mut queue, 1, 1), [true], "new ones have had their turn");
+    assert_eq!(turns(&mut queue, 2, 1), [false], "with the beat the turn passes");
+    assert_eq!(turns(&mut queue, 3, 1), [true]);
+    assert_eq!(turns(&mut queue, 4, 1), [false]);
+    assert_eq!(turns(&mut queue, 4, 1), [true], "nobody is left in the other lane");
+}
+
+#[test]
 fn slices_that_are_as_long_as_the_wait_starve_nobody() {
     let world = World::unmanned(|_| {});
     let (one, two, woken) = (ready(&world, true), ready(&world, true), ready(&world, false));
@@ -58,6 +76,45 @@ fn slices_that_are_as_long_as_the_wait_starve_nobody() {
         }
     }
     assert!(turns >= 9, "{turns} turns of ten");
+}
+
+#[test]
+fn who_was_sent_a_message_goes_next_and_no_pair_keeps_the_others_waiting() {
+    let world = World::unmanned(|_| {});
+    let [ping, pong, other] = [(); 3].map(|()| ready(&world, false));
+    let mut queue = Queue::default();
+    queue.push(ping.clone(), 1);
+    queue.push(other.clone(), 1);
+    let mut pair = [&ping, &pong].into_iter().cycle();
+    for _ in 0..=MOST_NEXT {
+        assert_eq!(turn(&mut queue, 1), *pair.next().unwrap().pid());
+        queue.push_next(pair.clone().next().unwrap().clone(), 1);
+    }
+    assert_eq!(turn(&mut queue, 1), *other.pid(), "so many in a row are enough");
+    assert_eq!(turn(&mut queue, 1), *pair.next().unwrap().pid());
+    queue.push(other.clone(), SLICE);
+    queue.push_next(pair.clone().next().unwrap().clone(), SLICE);
+    assert_eq!(turn(&mut queue, SLICE), *pair.next().unwrap().pid());
+    queue.push_next(pair.clone().next().unwrap().clone(), 1 + SLICE);
+    assert_eq!(turn(&mut queue, 1 + SLICE), *other.pid(), "a slice is over");
+}
+
+#[test]
+fn of_several_that_were_sent_something_the_first_goes_next_and_none_is_lost() {
+    let world = World::unmanned(|_| {});
+    let [first, second, before] = [(); 3].map(|()| ready(&world, false));
+    let mut queue = Queue::default();
+    queue.push(before.clone(), 1);
+    queue.push_next(first.clone(), 1);
+    queue.push_next(second.clone(), 1);
+    assert_eq!((queue.len(), queue.urgent()), (3, 3));
+    let mut thief = Queue::default();
+    thief.append(queue.split());
+    assert_eq!(
+        [turn(&mut thief, 1), turn(&mut thief, 1)],
+        [before.pid().clone(), second.pid().clone()]
+    );
+    assert_eq!(turn(&mut queue, 1), *first.pid());
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Host for State {
         acts::check_topic(&topic)?;
         let target = self.destination(&dest)?;
         let payload = payload::to_message(payload)?;
-        Ok(acts::send(&self.process(), &target, topic.into(), payload)?)
+        Ok(acts::send(&self.process(), &mut target.into(), topic.into(), payload)?)
     }
 
     async fn receive(&mut self, timeout_ms: Option<u64>) -> wasmtime::Result<Option<Seen>> {
