@@ -209,13 +209,16 @@ pub fn may_start(
 /// The spawn of a child, which inherits context and words.
 pub fn child(own: &Arc<Process>, program: Arc<dyn Program>, host: Arc<Host>, args: Packed, ties: Ties) -> Spawn {
     Spawn {
+        program,
+        host,
         args,
         parent: Some(own.clone()),
         ties,
         observed: false,
+        name: None,
+        messages: Vec::new(),
         words: own.words().clone(),
         context: own.context().clone(),
-        ..Spawn::new(program, host)
     }
 }
 

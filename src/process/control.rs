@@ -3,7 +3,7 @@
 //! Ways of ending and who is told live in [`Kernel`](super::Kernel); when a body is stepped, in `scheduler`.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::task::Wake;
 use std::time::{Duration, Instant, SystemTime};
@@ -48,14 +48,15 @@ pub struct Process {
     armed: Mutex<Armed>,
     pub(super) body: Mutex<Option<Box<dyn Body>>>,
     /// Set once: the process is to end for this reason, and nothing of it runs again.
-    doom: OnceLock<Exit>,
+    doom: OnceLock<Box<Exit>>,
     /// How it ended, while its body takes its time to be dropped.
-    ending: OnceLock<Exit>,
+    ending: OnceLock<Box<Exit>>,
     /// Its end was told, or is about to be.
     settled: AtomicBool,
     exit: OnceLock<Arc<Exit>>,
-    /// Told when its first step is over, and at its end.
+    /// Told when its first step is over, and at its end, if anybody waits for that.
     told: Notify,
+    awaited: AtomicBool,
 }
 
 pub(super) struct Identity {
@@ -155,8 +156,8 @@ impl Relations {
 }
 
 impl Process {
-    pub(super) fn new(identity: Identity, program: Arc<dyn Program>, kernel: Kernel) -> Process {
-        Process {
+    pub(super) fn new(identity: Identity, program: Arc<dyn Program>, kernel: Kernel) -> Arc<Process> {
+        Arc::new(Process {
             identity,
             program: Mutex::new(program),
             kernel,
@@ -179,7 +180,8 @@ impl Process {
             settled: AtomicBool::new(false),
             exit: OnceLock::new(),
             told: Notify::new(),
-        }
+            awaited: AtomicBool::new(false),
+        })
     }
 
     pub fn pid(&self) -> &Pid {
@@ -305,7 +307,7 @@ impl Process {
 
     /// Ends it, whatever it does. The first reason stays.
     pub fn doom(self: &Arc<Self>, exit: Exit) {
-        if self.doom.set(exit).is_ok() {
+        if self.doom.set(Box::new(exit)).is_ok() {
             // Also where it only waits for its turn, which may be far off.
             self.kernel.wait_for_end(self);
             self.wake();
@@ -323,12 +325,12 @@ impl Process {
 
     /// It ended so; what is left is to drop its body.
     pub(super) fn set_ending(&self, exit: Exit) {
-        let first = self.ending.set(exit).is_ok();
+        let first = self.ending.set(Box::new(exit)).is_ok();
         debug_assert!(first, "a process ends once");
     }
 
     pub(super) fn ending(&self) -> Option<&Exit> {
-        self.ending.get()
+        self.ending.get().map(Box::as_ref)
     }
 
     /// Whether its end is still to be told; from now on it is not.
@@ -337,7 +339,7 @@ impl Process {
     }
 
     pub(super) fn reason(&self) -> Option<&Exit> {
-        self.doom.get()
+        self.doom.get().map(Box::as_ref)
     }
 
     /// Whether it would read a CANCEL. A stop terminates a process that would not.
@@ -487,6 +489,8 @@ impl Process {
     ) -> impl Future<Output = T> + Send + 'static {
         let process = self.clone();
         async move {
+            process.awaited.store(true, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
             loop {
                 let told = process.told.notified();
                 if let Some(found) = wanted(&process) {
@@ -501,7 +505,7 @@ impl Process {
         let steps = self.steps.load(Ordering::Relaxed);
         if steps == 0 {
             self.steps.store(1, Ordering::SeqCst);
-            self.told.notify_waiters();
+            self.tell();
         } else {
             // Nobody else counts them.
             self.steps.store(steps + 1, Ordering::Relaxed);
@@ -511,7 +515,15 @@ impl Process {
     pub(super) fn set_exit(&self, exit: Arc<Exit>) {
         let first = self.exit.set(exit).is_ok();
         debug_assert!(first, "a process ends once");
-        self.told.notify_waiters();
+        // Either who waits has said so before this, or finds what was set.
+        fence(Ordering::SeqCst);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        if self.awaited.load(Ordering::SeqCst) {
+            self.told.notify_waiters();
+        }
     }
 
     pub(super) fn relations(&self) -> MutexGuard<'_, Relations> {

@@ -167,7 +167,10 @@ impl Host {
 
     pub(super) fn dismiss(&self) {
         self.lock().alive -= 1;
-        self.changed.notify_waiters();
+        // Who stops it has said so under that lock, or finds what was counted.
+        if self.is_stopping() {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Room for a call that goes on without its caller, which has returned. Nobody answers for it any more, so what all

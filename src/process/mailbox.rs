@@ -15,6 +15,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use rustc_hash::FxBuildHasher;
+
 use super::{Exit, Received};
 use crate::id::Pid;
 use crate::value::Packed;
@@ -67,10 +69,7 @@ pub enum Taken {
 
 /// Where the messages came from that a program took last. Keeps what is dropped otherwise, so it costs next to nothing.
 #[derive(Default)]
-pub struct Trail {
-    last: [Option<Received>; TRAIL],
-    next: usize,
-}
+pub struct Trail(VecDeque<Received>);
 
 /// Messages that a trail keeps.
 const TRAIL: usize = 5;
@@ -78,14 +77,17 @@ const TRAIL: usize = 5;
 impl Trail {
     /// A program has taken a message.
     pub fn note(&mut self, from: Option<Pid>, topic: Topic) {
-        self.last[self.next] = Some((from, topic));
-        self.next = (self.next + 1) % TRAIL;
+        match self.0.len() {
+            0 => self.0.reserve_exact(TRAIL),
+            TRAIL => drop(self.0.pop_front()),
+            _ => {}
+        }
+        self.0.push_back((from, topic));
     }
 
     /// Oldest first.
     pub fn to_vec(&self) -> Vec<Received> {
-        let (newer, older) = self.last.split_at(self.next);
-        older.iter().chain(newer).flatten().cloned().collect()
+        self.0.iter().cloned().collect()
     }
 }
 
@@ -121,6 +123,9 @@ impl Default for Bound {
     }
 }
 
+/// Numbers of processes. They are the kernel's own, so a quick hash will do.
+pub(super) type Numbers = HashSet<u64, FxBuildHasher>;
+
 type Lane<T> = VecDeque<(u64, T)>;
 
 /// See the module page.
@@ -135,7 +140,7 @@ pub struct Mailbox {
     bytes: usize,
     closed: bool,
     /// Numbers of the processes whose EXIT is still owed to this one.
-    watching: HashSet<u64>,
+    watching: Numbers,
     /// Numbers of the processes that it is linked to, which know it the same way; whether it asked for the link itself.
     links: BTreeMap<u64, bool>,
     trap_links: bool,
@@ -144,7 +149,7 @@ pub struct Mailbox {
 /// Whom the owner of a closed mailbox knew.
 pub(super) struct Closed {
     /// Whose EXIT was still owed.
-    pub watching: HashSet<u64>,
+    pub watching: Numbers,
     pub links: BTreeSet<u64>,
 }
 
@@ -456,15 +461,16 @@ impl Mailbox {
 
     /// Discards everything and takes nothing any more.
     pub(super) fn close(&mut self) -> Closed {
-        let closed = Closed {
+        self.closed = true;
+        self.messages = Lane::new();
+        self.events = Lane::new();
+        self.listened.clear();
+        self.held = Held::default();
+        (self.count, self.bytes) = (0, 0);
+        Closed {
             watching: std::mem::take(&mut self.watching),
             links: std::mem::take(&mut self.links).into_keys().collect(),
-        };
-        *self = Mailbox {
-            closed: true,
-            ..Mailbox::default()
-        };
-        closed
+        }
     }
 
     fn arrival(&mut self) -> u64 {

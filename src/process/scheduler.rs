@@ -268,6 +268,7 @@ impl Scheduler {
         let len = queue.len();
         worker.publish(&queue);
         drop(queue);
+        fence(Ordering::SeqCst);
         if self.here() != Some(index) {
             // Relieved meanwhile: whoever serves that queue now may have gone to sleep before this came.
             worker.unpark();
@@ -342,7 +343,7 @@ impl Scheduler {
                 victim.publish(&queue);
                 taken
             };
-            let first = taken.pop_first();
+            let first = taken.pop_first(ticker::now());
             if first.is_some() {
                 let mut own = lock(&self.workers[thief].queue);
                 own.append(taken);
@@ -469,7 +470,8 @@ impl Worker {
         since != 0 && ended.is_ok()
     }
 
-    /// Says how long its queue is, which is locked.
+    /// Says how long its queue is, which is locked. Whoever pushed looks for idle workers behind a fence; others may hear
+    /// a little later that there is less to take.
     fn publish(&self, queue: &Queue) {
         self.len.store(queue.len(), Ordering::Release);
         self.urgent.store(queue.urgent(), Ordering::Release);

@@ -194,7 +194,7 @@ impl Kernel {
             is_call,
             chain,
         };
-        let process = Arc::new(Process::new(identity, spawn.program.clone(), self.clone()));
+        let process = Process::new(identity, spawn.program.clone(), self.clone());
         let start = Start {
             process: process.clone(),
             args: spawn.args,

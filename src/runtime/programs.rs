@@ -1,7 +1,7 @@
 //! Which engine runs an entry: the one place where an entry's kind chooses between Lua and wasm.
 //!
-//! Lua programs are kept per entry, so that a spawn of one that ran before compiles and plans nothing; the wasm engine
-//! keeps its own, because their files may change.
+//! Lua programs are kept per entry, so that a spawn of one that ran before compiles and plans nothing; of wasm entries the
+//! engine's place for them is, which looks whether their files have changed.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -19,9 +19,14 @@ use crate::lua::LuaEngine;
 use crate::process::{Program, Programs, Resolved, Target};
 use crate::project::diagnostic::refusal;
 use crate::project::{Entry, LuaKind, Registry, Spec};
-use crate::wasm::{Wasm, WasmProgram};
+use crate::wasm::{self, Wasm, WasmProgram};
 
-type Known = ById<Result<Arc<dyn Program>>>;
+/// What a process entry was found to be.
+enum Known {
+    Lua(Result<Arc<dyn Program>>),
+    Wasm(Arc<wasm::Slot>),
+}
+
 type Calls = ById<Callable>;
 
 /// Both engines behind the kernel's trait.
@@ -30,7 +35,7 @@ pub(super) struct Engines {
     pub files: Arc<Files>,
     pub lua: Arc<LuaEngine>,
     pub wasm: Arc<Wasm>,
-    known: RwLock<Known>,
+    known: RwLock<ById<Known>>,
     /// Entries that were called, with their pools.
     calls: RwLock<Calls>,
     pub io: Handle,
@@ -71,13 +76,19 @@ impl Engines {
     }
 
     fn find(&self, id: &EntryId) -> Result<Resolved> {
-        if let Some(result) = read(&self.known).get(id) {
-            return Ok(Resolved::Ready(result.clone()));
+        match read(&self.known).get(id) {
+            Some(Known::Lua(result)) => return Ok(Resolved::Ready(result.clone())),
+            Some(Known::Wasm(slot)) => return Ok(self.wasm.resolve_in(slot)),
+            None => {}
         }
         let entry = self.lua.registry().usable(id)?;
         match &entry.spec {
             Spec::Lua(spec) if spec.kind == LuaKind::Process => Ok(Resolved::Ready(self.lua_program(&entry))),
-            Spec::Wasm(_) if entry.kind == "process.wasm" => Ok(self.wasm.resolve(&entry)),
+            Spec::Wasm(_) if entry.kind == "process.wasm" => {
+                let slot = self.wasm.slot(&entry);
+                self.keep(&entry, Known::Wasm(slot.clone()));
+                Ok(self.wasm.resolve_in(&slot))
+            }
             _ => Err(Error::invalid(format!(
                 "{} is a {}, which is no process",
                 entry.id, entry.kind
@@ -112,10 +123,15 @@ impl Engines {
     /// The program of a Lua process, kept unless another entry has taken the place of this one meanwhile.
     pub fn lua_program(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
         let made = self.lua_made(entry);
+        self.keep(entry, Known::Lua(made.clone()));
+        made
+    }
+
+    /// Remembers what an entry was found to be, unless another entry has taken its place meanwhile.
+    fn keep(&self, entry: &Arc<Entry>, found: Known) {
         let mut known = write(&self.known);
-        match self.is_current(entry) {
-            true => known.entry(entry.id.clone()).or_insert(made).clone(),
-            false => made,
+        if self.is_current(entry) {
+            known.entry(entry.id.clone()).or_insert(found);
         }
     }
 

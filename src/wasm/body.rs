@@ -8,6 +8,7 @@
 //! Invariant: the store is dropped before the seat that bounds how many of them there are.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -60,20 +61,20 @@ impl Call {
 /// The running side of a WASM process.
 pub struct WasmBody {
     program: Arc<WasmProgram>,
-    running: Option<Running>,
-    seed: Option<Seed>,
-    /// What is left after the call.
-    guest: Option<Guest>,
+    stage: Stage,
     gauge: Arc<Gauge>,
     inputs: Arc<Inputs>,
 }
 
-/// What the first step begins with.
-enum Seed {
+/// How far it has come.
+enum Stage {
     /// A place for a new instance, and the first call in it if there is one.
     New(Seat, Option<Call>),
-    /// An instance that has served a call before.
+    /// An instance that has served a call before, and the next one.
     Kept(Guest, Call),
+    Running(Running),
+    /// The call is over; what is left of it.
+    Over(Option<Guest>),
 }
 
 impl WasmBody {
@@ -81,36 +82,44 @@ impl WasmBody {
     pub(super) fn new(program: Arc<WasmProgram>, call: Option<Call>, inputs: Arc<Inputs>, seat: Seat) -> WasmBody {
         WasmBody {
             program,
-            running: None,
-            seed: Some(Seed::New(seat, call)),
-            guest: None,
+            stage: Stage::New(seat, call),
             gauge: Arc::default(),
             inputs,
         }
     }
 
-    /// Init: everything up to the first poll.
-    fn begin(&mut self, seed: Seed) -> Result<Running> {
-        let run = Run {
-            program: self.program.clone(),
-            inputs: self.inputs.clone(),
-        };
-        let (seat, call) = match seed {
-            Seed::New(seat, call) => (seat, call),
-            Seed::Kept(mut guest, call) => {
-                refuel(&mut guest.seated.store, self.program.spec())?;
-                return Ok(Box::pin(run.call(guest, call)));
+    /// Init: everything up to the first poll. None once it has begun.
+    fn begin(&mut self) -> Option<Result<Running>> {
+        if let Stage::Running(_) = self.stage {
+            return None;
+        }
+        match mem::replace(&mut self.stage, Stage::Over(None)) {
+            Stage::New(seat, call) => Some(self.open(seat, call)),
+            Stage::Kept(mut guest, call) => {
+                let refueled = refuel(&mut guest.seated.store, self.program.spec());
+                Some(refueled.map(|()| Box::pin(self.run().call(guest, call)) as Running))
             }
-        };
+            Stage::Running(_) | Stage::Over(_) => None,
+        }
+    }
+
+    fn open(&self, seat: Seat, call: Option<Call>) -> Result<Running> {
         let opening = Opening {
             gauge: self.gauge.clone(),
-            run,
+            run: self.run(),
             seat,
             call,
         };
         match self.program.prepared(opening.seat.alloc()) {
-            Some(prepared) => Ok(Box::pin(opening.run(prepared?)?)),
+            Some(prepared) => opening.run(prepared?),
             None => Ok(Box::pin(opening.compile_and_run())),
+        }
+    }
+
+    fn run(&self) -> Run {
+        Run {
+            program: self.program.clone(),
+            inputs: self.inputs.clone(),
         }
     }
 }
@@ -125,13 +134,13 @@ struct Opening {
 
 impl Opening {
     /// Makes the store and gives the run in it.
-    fn run(self, prepared: Arc<Prepared>) -> Result<impl Future<Output = Done> + Send + use<>> {
+    fn run(self, prepared: Arc<Prepared>) -> Result<Running> {
         let store = self.store(&prepared)?;
         let seated = Seated {
             store,
             _seat: self.seat,
         };
-        Ok(self.run.first(prepared, seated, self.call))
+        Ok(Box::pin(self.run.first(prepared, seated, self.call)))
     }
 
     async fn compile_and_run(self) -> Done {
@@ -207,7 +216,7 @@ impl Future for Yield {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        match std::mem::replace(&mut self.0, true) {
+        match mem::replace(&mut self.0, true) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
@@ -216,16 +225,15 @@ impl Future for Yield {
 
 impl Body for WasmBody {
     fn step(&mut self, cx: &mut StepContext<'_>) -> Progress {
-        if let Some(seed) = self.seed.take() {
-            match self.begin(seed) {
-                Ok(running) => self.running = Some(running),
-                Err(error) => return Progress::Ended(Exit::failed(error)),
-            }
+        match self.begin() {
+            Some(Ok(running)) => self.stage = Stage::Running(running),
+            Some(Err(error)) => return Progress::Ended(Exit::failed(error)),
+            None => {}
         }
         if let Some(exit) = self.piled_up(cx.process) {
             return Progress::Ended(exit);
         }
-        let Some(running) = &mut self.running else {
+        let Stage::Running(running) = &mut self.stage else {
             return Progress::Ended(Exit::failed(Error::internal("stepped after its end")));
         };
         self.gauge.fresh.store(true, Ordering::Relaxed);
@@ -241,8 +249,7 @@ impl Body for WasmBody {
         }
         match polled {
             Poll::Ready((exit, guest)) => {
-                self.running = None;
-                self.guest = guest;
+                self.stage = Stage::Over(guest);
                 Progress::Ended(exit)
             }
             Poll::Pending if self.gauge.preempted.swap(false, Ordering::Relaxed) => Progress::Preempted,
@@ -284,7 +291,9 @@ impl Body for WasmBody {
     }
 
     fn recycle(self: Box<Self>) -> Option<Box<dyn Instance>> {
-        let guest = self.guest?;
+        let Stage::Over(Some(guest)) = self.stage else {
+            return None;
+        };
         self.inputs.end_call();
         Some(Box::new(Idle {
             ticket: self.program.shared.shelf.keep(guest),
@@ -324,9 +333,7 @@ impl Instance for Idle {
         self.gauge.kept.store(0, Ordering::Relaxed);
         Ok(Box::new(WasmBody {
             program: self.program,
-            running: None,
-            seed: Some(Seed::Kept(guest, call)),
-            guest: None,
+            stage: Stage::Kept(guest, call),
             gauge: self.gauge,
             inputs: self.inputs,
         }))

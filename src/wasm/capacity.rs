@@ -173,7 +173,9 @@ impl Counter {
     }
 
     fn give(&self, amount: usize) {
-        self.used.fetch_sub(amount, Ordering::AcqRel);
+        if amount > 0 {
+            self.used.fetch_sub(amount, Ordering::AcqRel);
+        }
     }
 }
 
@@ -183,6 +185,14 @@ pub struct Permit {
     capacity: Arc<Capacity>,
     instances: usize,
     mappings: usize,
+}
+
+impl Permit {
+    /// Adds what was taken from the same capacity.
+    pub fn add(&mut self, mut other: Permit) {
+        self.instances += std::mem::take(&mut other.instances);
+        self.mappings += std::mem::take(&mut other.mappings);
+    }
 }
 
 impl Drop for Permit {

@@ -233,7 +233,7 @@ impl Engines {
     /// # Errors
     /// Unavailable, retryable, when as many live as may. As [`Engines::engine`].
     pub fn admit(self: &Arc<Self>, home: Alloc, memories: usize, dense: bool) -> Result<Seat> {
-        let permit = self.capacity.instance()?;
+        let mut permit = self.capacity.instance()?;
         for alloc in [Alloc::SmallPool, Alloc::LargePool] {
             if home != Alloc::SmallPool || dense {
                 break;
@@ -241,14 +241,14 @@ impl Engines {
             if let Some(made) = self.ready(alloc)
                 && made.take()
             {
-                return Ok(Seat::new(alloc, made, [Some(permit), None]));
+                return Ok(Seat::new(alloc, made, permit));
             }
         }
         let alloc = Flavor { dense, ..home.flavor() }.engine();
-        let mappings = self.capacity.mappings(self.layout(home, memories, alloc))?;
+        permit.add(self.capacity.mappings(self.layout(home, memories, alloc))?);
         let made = self.get(alloc)?;
         made.used.fetch_add(1, Ordering::AcqRel);
-        Ok(Seat::new(alloc, made, [Some(permit), Some(mappings)]))
+        Ok(Seat::new(alloc, made, permit))
     }
 
     fn layout(&self, home: Alloc, memories: usize, alloc: Alloc) -> Layout {
@@ -264,7 +264,7 @@ impl Engines {
     }
 
     /// A pool that can be used now.
-    fn ready(self: &Arc<Self>, alloc: Alloc) -> Option<Arc<Made>> {
+    fn ready(self: &Arc<Self>, alloc: Alloc) -> Option<&Arc<Made>> {
         if alloc == Alloc::SmallPool {
             let made = self.get(alloc).ok()?;
             if made.used.load(Ordering::Relaxed) * 2 >= made.slots {
@@ -272,7 +272,7 @@ impl Engines {
             }
             return Some(made);
         }
-        self.made[alloc.index()].get()?.as_ref().ok().cloned()
+        self.made[alloc.index()].get()?.as_ref().ok()
     }
 
     /// Starts to make the large pool, once.
@@ -280,12 +280,13 @@ impl Engines {
         if self.large_slots() > 0 && !self.growing.swap(true, Ordering::AcqRel) {
             let engines = self.clone();
             // A failure is kept where `ready` looks; guests then live on demand.
-            self.io.spawn_blocking(move || drop(engines.get(Alloc::LargePool)));
+            self.io.spawn_blocking(move || engines.get(Alloc::LargePool).is_ok());
         }
     }
 
-    fn get(&self, alloc: Alloc) -> Result<Arc<Made>> {
-        self.made[alloc.index()].get_or_init(|| self.make(alloc)).clone()
+    fn get(&self, alloc: Alloc) -> Result<&Arc<Made>> {
+        let made = self.made[alloc.index()].get_or_init(|| self.make(alloc));
+        made.as_ref().map_err(Error::clone)
     }
 
     fn make(&self, alloc: Alloc) -> Result<Arc<Made>> {
@@ -409,15 +410,15 @@ impl Made {
 pub struct Seat {
     alloc: Alloc,
     made: Arc<Made>,
-    _permits: [Option<Permit>; 2],
+    _permit: Permit,
 }
 
 impl Seat {
-    fn new(alloc: Alloc, made: Arc<Made>, permits: [Option<Permit>; 2]) -> Seat {
+    fn new(alloc: Alloc, made: &Arc<Made>, permit: Permit) -> Seat {
         Seat {
             alloc,
-            made,
-            _permits: permits,
+            made: made.clone(),
+            _permit: permit,
         }
     }
 

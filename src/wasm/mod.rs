@@ -62,7 +62,7 @@ pub use program::WasmProgram;
 use crate::error::{Error, Result};
 use crate::id::ById;
 use crate::lock::lock;
-use crate::process::Resolved;
+use crate::process::{Program, Resolved};
 use crate::project::diagnostic::explained;
 use crate::project::entry::Entry;
 use crate::system::System;
@@ -95,7 +95,7 @@ struct Shared {
 }
 
 /// One entry: what was loaded last, and when its file was looked at.
-struct Slot {
+pub struct Slot {
     entry: Arc<Entry>,
     loaded: Mutex<Option<Loaded>>,
     /// Held while loading: whoever asks meanwhile waits for the same load.
@@ -111,7 +111,7 @@ struct Loaded {
     young: bool,
     /// What [`writes`] was before the file was looked at.
     writes: u64,
-    result: Result<Arc<WasmProgram>>,
+    result: Result<Arc<Handle>>,
 }
 
 impl Wasm {
@@ -153,12 +153,18 @@ impl Wasm {
     /// The program of an entry, for [`Programs`](crate::process::Programs): at once when it is loaded and its file has
     /// not changed since.
     pub fn resolve(self: &Arc<Self>, entry: &Arc<Entry>) -> Resolved {
-        let slot = self.slot(entry);
-        if let Some(result) = self.current(&slot) {
-            return Resolved::Ready(result.map(Handle::of));
+        self.resolve_in(&self.slot(entry))
+    }
+
+    /// The same for an entry whose place is known.
+    pub fn resolve_in(self: &Arc<Self>, slot: &Arc<Slot>) -> Resolved {
+        if let Some(result) = self.current(slot) {
+            return Resolved::Ready(result.map(|handle| handle as Arc<dyn Program>));
         }
-        let wasm = self.clone();
-        Resolved::Pending(Box::pin(async move { wasm.load(slot).await.map(Handle::of) }))
+        let (wasm, slot) = (self.clone(), slot.clone());
+        Resolved::Pending(Box::pin(async move {
+            wasm.load(slot).await.map(|handle| handle as Arc<dyn Program>)
+        }))
     }
 
     /// The program of an entry, loaded if need be.
@@ -167,10 +173,11 @@ impl Wasm {
     /// Whatever is wrong with the entry or its file.
     pub async fn program(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<Arc<WasmProgram>> {
         let slot = self.slot(entry);
-        match self.current(&slot) {
+        let loaded = match self.current(&slot) {
             Some(result) => result,
             None => self.clone().load(slot).await,
-        }
+        };
+        loaded.map(|handle| handle.0.clone())
     }
 
     /// Begins to load an entry that somebody will ask for soon.
@@ -187,13 +194,15 @@ impl Wasm {
     /// As [`Wasm::program`].
     pub fn program_blocking(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<Arc<WasmProgram>> {
         let slot = self.slot(entry);
-        match self.current(&slot) {
+        let loaded = match self.current(&slot) {
             Some(result) => result,
             None => self.read_and_load(&slot),
-        }
+        };
+        loaded.map(|handle| handle.0.clone())
     }
 
-    fn slot(&self, entry: &Arc<Entry>) -> Arc<Slot> {
+    /// The place of an entry's program.
+    pub fn slot(&self, entry: &Arc<Entry>) -> Arc<Slot> {
         let mut entries = lock(&self.entries);
         match entries.get(&entry.id) {
             Some(slot) if Arc::ptr_eq(&slot.entry, entry) => slot.clone(),
@@ -221,7 +230,7 @@ impl Wasm {
     }
 
     /// What was loaded last, unless the file has changed.
-    fn current(&self, slot: &Slot) -> Option<Result<Arc<WasmProgram>>> {
+    fn current(&self, slot: &Slot) -> Option<Result<Arc<Handle>>> {
         let mut loaded = lock(&slot.loaded);
         let known = loaded.as_mut()?;
         let writes = writes();
@@ -246,7 +255,7 @@ impl Wasm {
         Source::of(&entry.id, &spec(entry)?.source, &self.shared.system.volumes)
     }
 
-    async fn load(self: Arc<Self>, slot: Arc<Slot>) -> Result<Arc<WasmProgram>> {
+    async fn load(self: Arc<Self>, slot: Arc<Slot>) -> Result<Arc<Handle>> {
         let loading = slot.loading.clone().lock_owned().await;
         if let Some(result) = self.current(&slot) {
             return result;
@@ -258,11 +267,7 @@ impl Wasm {
 
     /// Loads an entry on a thread that may block. Whoever waits does so no longer than until it can be used: what the cache
     /// is to keep of it is written after that.
-    fn load_off(
-        self: &Arc<Self>,
-        slot: Arc<Slot>,
-        loading: OwnedMutexGuard<()>,
-    ) -> JoinHandle<Result<Arc<WasmProgram>>> {
+    fn load_off(self: &Arc<Self>, slot: Arc<Slot>, loading: OwnedMutexGuard<()>) -> JoinHandle<Result<Arc<Handle>>> {
         let wasm = self.clone();
         self.shared.io.spawn_blocking(move || {
             let result = wasm.read_and_load(&slot);
@@ -272,7 +277,7 @@ impl Wasm {
         })
     }
 
-    fn read_and_load(&self, slot: &Slot) -> Result<Arc<WasmProgram>> {
+    fn read_and_load(&self, slot: &Slot) -> Result<Arc<Handle>> {
         let (writes, began) = (writes(), SystemTime::now());
         let in_entry = |error: Error| {
             let found = findings::refused(&slot.entry, &error);
@@ -280,9 +285,11 @@ impl Wasm {
         };
         let bytes = self.source(&slot.entry).map_err(in_entry)?;
         let known = lock(&slot.loaded).take().and_then(|known| known.result.ok());
-        let result = match known.filter(|program| program.sha256() == module::sha256(&bytes.bytes)) {
-            Some(program) => Ok(program),
-            None => load(&slot.entry, &bytes, &self.shared).map(Arc::new).map_err(in_entry),
+        let result = match known.filter(|handle| handle.0.sha256() == module::sha256(&bytes.bytes)) {
+            Some(handle) => Ok(handle),
+            None => load(&slot.entry, &bytes, &self.shared)
+                .map(Handle::of)
+                .map_err(in_entry),
         };
         *lock(&slot.loaded) = Some(Loaded {
             young: bytes.stamp.is_young(began),

@@ -349,7 +349,7 @@ impl WasmProgram {
         let inputs = Inputs::capture(self, &process, args, given)?;
         let seat = self.seat(process.host().is_dense())?;
         process.set_hears_cancel(self.actor);
-        Ok(Box::new(WasmBody::new(self.clone(), call, Arc::new(inputs), seat)))
+        Ok(Box::new(WasmBody::new(self.clone(), call, inputs, seat)))
     }
 
     /// A place for a new instance. Idle ones make room for it.
@@ -545,8 +545,8 @@ const KEPT: usize = 1 << 10;
 pub struct Handle(pub Arc<WasmProgram>);
 
 impl Handle {
-    pub fn of(program: Arc<WasmProgram>) -> Arc<dyn Program> {
-        Arc::new(Handle(program))
+    pub fn of(program: WasmProgram) -> Arc<Handle> {
+        Arc::new(Handle(Arc::new(program)))
     }
 }
 

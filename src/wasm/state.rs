@@ -22,8 +22,8 @@ use crate::value::Packed;
 pub struct State {
     pub table: ResourceTable,
     pub memory: Memory,
-    /// As many clones of it live as timers do.
-    pub timers: Arc<()>,
+    /// As many clones of it live as timers do. Made with the first.
+    pub timers: Option<Arc<()>>,
     inputs: Arc<Inputs>,
     handles: usize,
     wasi: Option<Box<WasiCtx>>,
@@ -43,7 +43,7 @@ impl State {
         State {
             table,
             memory,
-            timers: Arc::default(),
+            timers: None,
             inputs,
             handles,
             wasi: None,

@@ -31,7 +31,7 @@ pub fn guard(linker: &mut Linker<State>, version: &str) -> wasmtime::Result<()> 
 }
 
 fn timer(state: &mut State, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
-    let counted = state.timers.clone();
+    let counted = state.timers.get_or_insert_default().clone();
     // As many hidden places as timers live, this one among them. The room is not taken back, it was the guest's once.
     let hidden = Arc::strong_count(&counted) - 1;
     let room = state.handles().saturating_add(hidden);

@@ -43,11 +43,8 @@ const LOG_PERMIT: usize = 64 << 10;
 
 /// Everything that is read when the process starts.
 pub struct Inputs {
-    args: Vec<String>,
-    env: Vec<(String, String)>,
-    cwd: Option<String>,
-    mounts: Vec<MountPoint>,
-    terminal: Option<Arc<Terminal>>,
+    /// With a grant for any of it, which most guests do not have.
+    granted: Option<Box<Granted>>,
     /// With a grant for the network.
     reach: Option<Arc<Reach>>,
     sockets: bool,
@@ -61,6 +58,15 @@ pub struct Inputs {
     tail: OnceLock<Arc<Tail>>,
 }
 
+/// What a guest sees with `wasi:cli` and `wasi:filesystem`.
+struct Granted {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    cwd: Option<String>,
+    mounts: Vec<MountPoint>,
+    terminal: Option<Arc<Terminal>>,
+}
+
 struct MountPoint {
     volume: Arc<Volume>,
     guest: String,
@@ -70,7 +76,7 @@ struct MountPoint {
 impl Inputs {
     /// Whether the guest can change files.
     pub fn can_write(&self) -> bool {
-        self.mounts.iter().any(MountPoint::is_writable)
+        self.mounts().iter().any(MountPoint::is_writable)
     }
 
     /// Permissions of what the guest makes: those that all volumes allow where it can. WASI does not tell by which mount
@@ -80,7 +86,7 @@ impl Inputs {
             file: 0o644,
             folder: 0o755,
         };
-        let writable = self.mounts.iter().filter(|mount| mount.is_writable());
+        let writable = self.mounts().iter().filter(|mount| mount.is_writable());
         writable.fold(every, |modes, mount| Modes {
             file: modes.file & mount.volume.file_mode(),
             folder: modes.folder & mount.volume.dir_mode(),
@@ -91,34 +97,21 @@ impl Inputs {
     ///
     /// # Errors
     /// NotFound for a required variable or a volume that is missing and whose grant is there.
-    pub fn capture(program: &WasmProgram, process: &Arc<Process>, args: Packed, given: Given) -> Result<Inputs> {
-        let (spec, grants) = (program.spec(), program.grants());
-        let cli = grants.has(Grant::Cli);
-        let mounted = grants.has(Grant::Filesystem);
-        // What has no effect cannot refuse the start either.
-        let env = if cli { spec.env.as_slice() } else { &[] };
-        let mounts = if mounted { spec.mounts.as_slice() } else { &[] };
-        let env = environment(env, &given.system)?;
-        let mounts = self::mounts(mounts, &given.system)?;
-        let terminal = process.terminal().filter(|_| cli).cloned();
-        Ok(Inputs {
-            args: if cli {
-                arguments(spec, program.is_command(), process)
-            } else {
-                Vec::new()
-            },
-            env,
-            cwd: cli.then(|| spec.cwd.clone()),
-            mounts,
-            terminal,
+    pub fn capture(program: &WasmProgram, process: &Arc<Process>, args: Packed, given: Given) -> Result<Arc<Inputs>> {
+        Ok(Arc::new(Inputs {
+            granted: Granted::capture(program, process, &given.system)?,
             reach: program.reach().cloned(),
-            sockets: grants.has(Grant::Sockets),
+            sockets: program.grants().has(Grant::Sockets),
             network: OnceLock::new(),
             serving: Arc::new(Serving::new(process.clone(), args)),
             given,
             lines: Default::default(),
             tail: OnceLock::new(),
-        })
+        }))
+    }
+
+    fn mounts(&self) -> &[MountPoint] {
+        self.granted.as_ref().map_or(&[], |granted| &granted.mounts)
     }
 
     /// Whom the guest runs for.
@@ -154,7 +147,8 @@ impl Inputs {
         if !args.is_empty() {
             return args.brief();
         }
-        let words: Vec<Value> = self.args.iter().map(|word| Value::from(word.as_str())).collect();
+        let words = self.granted.iter().flat_map(|granted| &granted.args);
+        let words: Vec<Value> = words.map(|word| Value::from(word.as_str())).collect();
         Packed::from_values(&words).brief()
     }
 
@@ -165,7 +159,7 @@ impl Inputs {
 
     /// Whether building the context can fail, so that it is better done before the guest runs.
     pub fn can_fail(&self) -> bool {
-        !self.mounts.is_empty()
+        !self.mounts().is_empty()
     }
 
     /// The context as it is after the start, and while the guest runs if nothing is mounted.
@@ -174,7 +168,7 @@ impl Inputs {
     /// Internal when a volume's folder cannot be opened any more.
     pub fn builder(&self) -> Result<WasiCtxBuilder> {
         let mut builder = self.plain();
-        for mount in &self.mounts {
+        for mount in self.mounts() {
             let path = mount.host_path();
             builder
                 .preopened_dir(path, &mount.guest, mount.perms)
@@ -192,15 +186,9 @@ impl Inputs {
     /// The context without mounts.
     pub fn plain(&self) -> WasiCtxBuilder {
         let mut builder = WasiCtx::builder();
-        builder
-            .args(&self.args)
-            .envs(&self.env)
-            .max_random_size(super::random::PIECE);
-        if let Some(cwd) = &self.cwd {
-            builder.initial_cwd(cwd);
-        }
-        if let Some(terminal) = &self.terminal {
-            builder.stdin(Input(terminal.clone()));
+        builder.max_random_size(super::random::PIECE);
+        if let Some(granted) = &self.granted {
+            granted.add_to(&mut builder);
         }
         builder
             .stdout(self.output(Stream::Out))
@@ -221,7 +209,7 @@ impl Inputs {
     }
 
     fn output(&self, stream: Stream) -> Output {
-        let sink = match &self.terminal {
+        let sink = match self.granted.as_ref().and_then(|granted| granted.terminal.as_ref()) {
             Some(terminal) => Sink::Terminal(terminal.clone(), stream),
             None => Sink::Log(
                 self.lines[stream as usize]
@@ -232,6 +220,45 @@ impl Inputs {
         Output {
             sink,
             tail: (stream == Stream::Err).then(|| self.tail.get_or_init(Arc::default).clone()),
+        }
+    }
+}
+
+impl Granted {
+    /// # Errors
+    /// As [`Inputs::capture`].
+    fn capture(program: &WasmProgram, process: &Process, system: &System) -> Result<Option<Box<Granted>>> {
+        let (spec, grants) = (program.spec(), program.grants());
+        let cli = grants.has(Grant::Cli);
+        let mounted = grants.has(Grant::Filesystem);
+        if !cli && !mounted {
+            return Ok(None);
+        }
+        // What has no effect cannot refuse the start either.
+        let env = if cli { spec.env.as_slice() } else { &[] };
+        let mounts = if mounted { spec.mounts.as_slice() } else { &[] };
+        let granted = Granted {
+            env: environment(env, system)?,
+            mounts: self::mounts(mounts, system)?,
+            args: if cli {
+                arguments(spec, program.is_command(), process)
+            } else {
+                Vec::new()
+            },
+            cwd: cli.then(|| spec.cwd.clone()),
+            terminal: process.terminal().filter(|_| cli).cloned(),
+        };
+        Ok(Some(Box::new(granted)))
+    }
+
+    /// Everything but the mounts, and what the guest writes.
+    fn add_to(&self, builder: &mut WasiCtxBuilder) {
+        builder.args(&self.args).envs(&self.env);
+        if let Some(cwd) = &self.cwd {
+            builder.initial_cwd(cwd);
+        }
+        if let Some(terminal) = &self.terminal {
+            builder.stdin(Input(terminal.clone()));
         }
     }
 }

@@ -466,7 +466,7 @@ impl Driver {
     unsafe fn add_result(&mut self, l: Lua, table: c_int, exit: &Exit) {
         // SAFETY: as in `push_event`.
         unsafe {
-            lua_createtable(l, 0, 2);
+            lua_createtable(l, 0, 1);
             let name = match &exit.result {
                 Ok(values) if values.is_empty() => {
                     lua_setfield(l, table, c"result".as_ptr());

@@ -99,7 +99,7 @@ use crate::id::EntryId;
 use crate::lua::host::StateContext;
 use crate::lua::stack;
 use crate::process::acts::Recipient;
-use crate::process::{Exit, Process, Progress, Topic, Upgrade, Wait, slice};
+use crate::process::{Exit, Host, Process, Progress, Topic, Upgrade, Wait, slice};
 use memory::Memory;
 use raw::*;
 use waiting::{Pending, Woken};
@@ -217,7 +217,7 @@ pub struct Driver {
     last_target: Option<(Vec<u8>, Recipient)>,
     /// The last entry and the last host that were named in a spawn.
     last_spawned: Option<EntryId>,
-    last_host: Option<EntryId>,
+    last_host: Option<(EntryId, Arc<Host>)>,
     /// Files that are being read or whose chunk runs.
     loading: Vec<require::Load>,
     /// While `&mut Driver` is used, calls into Lua come back and change it through the pointer in the extra space. A type

@@ -1,7 +1,7 @@
 //! Whose turn it is. The beats are told, so that what is asserted is an order and not a time.
 
 use super::*;
-use crate::process::queue::{MOST_NEXT, PREEMPTED_WAITS, Queue};
+use crate::process::queue::{MOST_NEXT, PREEMPTED_WAITS, Queue, TURN};
 use crate::process::slice::SLICE;
 
 /// A process that has run before and is ready again, in a world where nothing runs by itself.
@@ -34,6 +34,23 @@ fn a_woken_process_goes_before_preempted_ones_and_does_not_starve_them() {
         assert_eq!(turn(&mut queue, now), *hog.pid(), "it has waited long enough");
         assert_eq!(turn(&mut queue, now), *chatter.pid());
     }
+}
+
+#[test]
+fn quick_ones_share_a_turn_that_passes_with_the_beat() {
+    let world = World::unmanned(|_| {});
+    let woken = ready(&world, false);
+    let mut queue = Queue::default();
+    (0..TURN + 2).for_each(|_| queue.push(world.sleeper(), 1));
+    (0..3).for_each(|_| queue.push(woken.clone(), 1));
+    let turns =
+        |queue: &mut Queue, now, count| -> Vec<bool> { (0..count).map(|_| turn(queue, now) == *woken.pid()).collect() };
+    assert!(turns(&mut queue, 1, TURN).iter().all(|is_woken| !is_woken));
+    assert_eq!(turns(&mut queue, 1, 1), [true], "new ones have had their turn");
+    assert_eq!(turns(&mut queue, 2, 1), [false], "with the beat the turn passes");
+    assert_eq!(turns(&mut queue, 3, 1), [true]);
+    assert_eq!(turns(&mut queue, 4, 1), [false]);
+    assert_eq!(turns(&mut queue, 4, 1), [true], "nobody is left in the other lane");
 }
 
 #[test]

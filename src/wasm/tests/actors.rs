@@ -530,7 +530,7 @@ fn what_a_guest_wants_to_hear_and_does_not_read_counts_as_its_memory() {
         spec.limits.max_memory = 2 << 20;
     });
     let deaf = world.spawn_on(&world.host, entry, &ints(&[3_600_000]), &[]).unwrap();
-    let talker = Handle::of(world.program(guest("types", "make-string")).unwrap());
+    let talker: Arc<dyn Program> = Arc::new(Handle(world.program(guest("types", "make-string")).unwrap()));
     for _ in 0..3 {
         let spawn = Spawn {
             args: Packed::from_values(&ints(&[1 << 20])),

@@ -165,7 +165,7 @@ fn a_pool_makes_its_instances_before_the_first_call() {
         warm_start: true,
     };
     let function = Function::new(&world, say(), pool);
-    let program = Handle::of(world.wasm.program_blocking(&function.entry).unwrap());
+    let program: Arc<dyn Program> = Arc::new(Handle(world.wasm.program_blocking(&function.entry).unwrap()));
     world.kernel.warm(&function.pool, &program);
     function.until(|| function.pool.idle() == 3);
     assert_eq!(function.living(), 3);

@@ -28,16 +28,17 @@ impl Signature {
         self.check_count(args.len())?;
         let mut lowering = Lowering::new(max_transfer);
         let mut reader = args.reader();
-        let mut lower = |(index, (_, shape)): (usize, &(String, Shape))| {
+        let mut values = Vec::with_capacity(self.params.len());
+        for (index, (_, shape)) in self.params.iter().enumerate() {
             let given = index < args.len();
             let lowered = if given {
                 lowering.value(shape, &mut reader)
             } else {
                 lowering.absent(shape, reader)
             };
-            lowered.map_err(|fault| fault.to_error(index + 1, max_transfer))
-        };
-        self.params.iter().enumerate().map(&mut lower).collect()
+            values.push(lowered.map_err(|fault| fault.to_error(index + 1, max_transfer))?);
+        }
+        Ok(values)
     }
 
     /// How many arguments there must be: trailing options may be left out.
