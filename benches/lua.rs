@@ -19,7 +19,7 @@ use wippy::process::{Bound, Process, Program, Programs, Resolved};
 use wippy::project::Registry;
 use wippy::system::System;
 use wippy::value::{Packed, Value};
-use world::{World, each, resident};
+use world::{World, each, median, resident};
 
 const LIVES: usize = 20_000;
 const IN_FLIGHT: i64 = 1_000;
@@ -51,18 +51,36 @@ while ended < lives do
 end
 ";
 
+/// The nanoseconds that pairs of processes exchange messages, from when all are there until all are done.
+const PAIRS: &str = "
+local pairs, count = ...
+local pings = {}
+for i = 1, pairs do
+    pings[i] = assert(process.spawn_monitored('bench:ping', 'bench:host', process.pid(), count))
+end
+for _ = 1, pairs do assert(process.receive().topic == 'ready') end
+local start = time.now()
+for _, ping in ipairs(pings) do process.send(ping, 'go') end
+for _ = 1, pairs do assert(process.receive().value) end
+return time.now():sub(start):nanoseconds()
+";
+
 const PING: &str = "
-local count = ...
-local pong = assert(process.spawn('bench:pong', 'bench:host', count))
+local main, count = ...
+local pong = assert(process.spawn('bench:pong', 'bench:host', process.pid(), count))
+process.send(main, process.receive().topic)
+process.receive()
 for i = 1, count do
     process.send(pong, 'ping', {kind = 'ping', n = i, from = 7, data = {1, 2, 3}})
     local m = process.receive()
     assert(m.value.n == i)
 end
+return true
 ";
 
 const PONG: &str = "
-local count = ...
+local ping, count = ...
+process.send(ping, 'ready')
 for i = 1, count do
     local m = process.receive()
     process.send(m.from, 'pong', m.value)
@@ -71,17 +89,24 @@ end
 
 const IDLE: &str = "process.receive()";
 
-/// Takes that many messages from each of so many senders.
+/// The nanoseconds that it takes to receive that many messages from each of so many senders, from when all are there.
 const COLLECT: &str = "
-local senders, each = ...
-for _ = 1, senders do
-    assert(process.spawn('bench:sender', 'bench:host', process.pid(), each))
+local count, each = ...
+local senders = {}
+for i = 1, count do
+    senders[i] = assert(process.spawn('bench:sender', 'bench:host', process.pid(), each))
 end
-for _ = 1, senders * each do process.receive() end
+for _ = 1, count do process.receive() end
+local start = time.now()
+for _, sender in ipairs(senders) do process.send(sender, 'go') end
+for _ = 1, count * each do process.receive() end
+return time.now():sub(start):nanoseconds()
 ";
 
 const SENDER: &str = "
 local to, count = ...
+process.send(to, 'ready')
+process.receive()
 for i = 1, count do
     while not process.send(to, 'work', {kind = 'work', n = i, from = 7, data = {1, 2, 3}}) do
         time.sleep('1ms')
@@ -143,6 +168,7 @@ fn world(workers: usize) -> (World, Table) {
     for (name, text) in [
         ("child", WORK),
         ("parent", PARENT),
+        ("pairs", PAIRS),
         ("ping", PING),
         ("pong", PONG),
         ("idle", IDLE),
@@ -218,21 +244,22 @@ fn messages(world: &World, programs: &Table, workers: usize) {
     let goal = |name: String, each: f64| {
         println!("{name:<58} {each:>10.2} {:>10.2} {:>8.2}", 0.83, each / 0.83);
     };
-    for pairs in [1, 8, 1_000] {
-        let count = MESSAGES / pairs as i64;
-        let ping = programs.get("ping");
-        let round = || run(world, &ping, &[Value::Int(count)], pairs);
-        let each = each(MESSAGES as usize * 2, round) / 1e3;
-        goal(
-            format!("message with a small table, {pairs} pairs, {workers} workers (goal)"),
-            each,
-        );
-    }
-    let collect = programs.get("collect");
-    let gather = |count: i64| {
-        let args = [Value::Int(SENDERS), Value::Int(count / SENDERS)];
-        each(count as usize, || run(world, &collect, &args, 1)) / 1e3
+    let microseconds = |program: &str, args: [i64; 2], messages: i64| {
+        let program = programs.get(program);
+        let args = Packed::from_values(&args.map(Value::Int));
+        median(
+            || match result(world, &world.spawn(program.clone(), args.clone()).unwrap()) {
+                Value::Int(nanoseconds) => nanoseconds as f64 / messages as f64 / 1e3,
+                other => panic!("{other:?}"),
+            },
+        )
     };
+    for pairs in [1, 8, 1_000] {
+        let each = microseconds("pairs", [pairs, MESSAGES / pairs], MESSAGES * 2);
+        let name = format!("message with a small table, {pairs} pairs, {workers} workers (goal)");
+        goal(name, each);
+    }
+    let gather = |count: i64| microseconds("collect", [SENDERS, count / SENDERS], count);
     // As many as a mailbox holds, so that nobody is refused.
     let most = Bound::default().messages as i64;
     let name = format!("message from {SENDERS} to one, {workers} workers (goal)");
@@ -284,10 +311,15 @@ fn timers() {
     world.kernel.close();
 }
 
-fn lateness(world: &World, process: &Arc<Process>) -> Vec<i64> {
+/// What it returns.
+fn result(world: &World, process: &Arc<Process>) -> Value {
     world.wait(process);
     let exit = process.exit().expect("it has ended");
-    let Value::Table(late) = exit.result.as_ref().unwrap().to_value().unwrap() else {
+    exit.result.as_ref().unwrap().to_value().unwrap()
+}
+
+fn lateness(world: &World, process: &Arc<Process>) -> Vec<i64> {
+    let Value::Table(late) = result(world, process) else {
         panic!("a table of numbers");
     };
     let number = |value: &Value| match value {

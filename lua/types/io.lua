@@ -44,7 +44,8 @@ function io.read(n) end
 ---@return Error? err NotFound `EOF`: the end; Unavailable: no terminal
 function io.readline() end
 
----Raw mode on or off: keys as they are pressed, no echo. Off by itself when the process ends.
+---Raw mode on or off: keys as they are pressed, no echo. Off by itself when the process ends. In a session Ctrl-C still stops
+---what runs.
 ---@param on? boolean true
 ---@return true? ok
 ---@return Error? err Unavailable: not a terminal

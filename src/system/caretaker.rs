@@ -81,9 +81,11 @@ pub fn serve(numbers: &[u64]) {
     }
 }
 
-/// Whether it is a mode of ours: the line editors of shells leave signals on.
+/// Whether it is a mode of ours: the line editors of shells leave signals and the ends of lines on.
 fn is_raw(mode: &libc::termios) -> bool {
-    mode.c_lflag & (libc::ICANON | libc::ECHO | libc::ISIG) == 0
+    let is_line = mode.c_lflag & (libc::ICANON | libc::ECHO) != 0;
+    let is_shell = mode.c_lflag & libc::ISIG != 0 && mode.c_oflag & libc::OPOST != 0;
+    !is_line && !is_shell
 }
 
 /// A mode as arguments: four sets of flags, then the characters. The speed of a line is never changed.
@@ -129,6 +131,19 @@ mod tests {
         assert_eq!(numbers(&copy), numbers(&mode));
         assert!(!is_raw(&copy));
         assert_eq!(replace(&mut copy, &[1, 2, 3]), None);
+    }
+
+    #[test]
+    fn a_line_editor_of_a_shell_is_left_alone() {
+        // SAFETY: termios is plain data for which all zeroes is a valid value.
+        let mut mode: libc::termios = unsafe { std::mem::zeroed() };
+        assert!(is_raw(&mode));
+        mode.c_lflag = libc::ISIG;
+        assert!(is_raw(&mode));
+        mode.c_oflag = libc::OPOST;
+        assert!(!is_raw(&mode));
+        mode.c_lflag = 0;
+        assert!(is_raw(&mode));
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Terminal {
         Arc::new(Terminal {
             output: Arc::new(Output::new(sink)),
             input: Arc::new(Input::new(source)),
-            raw: Mutex::new(Raw { depth: 0, saved: None }),
+            raw: Mutex::default(),
         })
     }
 
@@ -135,7 +135,8 @@ impl Terminal {
         self.output.lock().detour = Some(detour);
     }
 
-    /// Remembers the mode that the terminal has now as the one that [`Terminal::restore`] gives back.
+    /// Remembers the mode that the terminal has now as the one that [`Terminal::restore`] gives back. Whoever sits there stays the
+    /// master of what runs: from now on Ctrl-C is a signal in raw mode too.
     pub fn remember(&self) {
         if self.is_tty_in() {
             lock(&self.raw).remember();
@@ -671,9 +672,12 @@ impl Input {
 }
 
 /// Raw mode of stdin, counted; `saved` is the mode to go back to.
+#[derive(Default)]
 struct Raw {
     depth: usize,
     saved: Option<libc::termios>,
+    /// Keys that are signals stay so.
+    keeps_signals: bool,
 }
 
 impl Raw {
@@ -703,12 +707,16 @@ impl Raw {
         fatal::keep(&saved);
         // SAFETY: `mode` was initialised by tcgetattr.
         unsafe { libc::cfmakeraw(&raw mut mode) };
+        if self.keeps_signals {
+            mode.c_lflag |= libc::ISIG;
+        }
         set_mode(&mode)?;
         self.saved = Some(saved);
         Ok(())
     }
 
     fn remember(&mut self) {
+        self.keeps_signals = true;
         // SAFETY: termios is plain data for which all zeroes is a valid value; tcgetattr fills it.
         let mut mode: libc::termios = unsafe { std::mem::zeroed() };
         // SAFETY: `mode` is a valid place for one termios.

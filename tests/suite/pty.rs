@@ -60,7 +60,12 @@ impl Pty {
 
     /// Types it.
     pub fn keys(&mut self, text: &str) -> &mut Pty {
-        self.keys.write_all(text.as_bytes()).expect("a terminal");
+        self.bytes(text.as_bytes())
+    }
+
+    /// Types what need not be text.
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Pty {
+        self.keys.write_all(bytes).expect("a terminal");
         self
     }
 

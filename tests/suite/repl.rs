@@ -96,6 +96,15 @@ fn ctrl_c_stops_what_runs_and_keeps_the_session() {
 }
 
 #[test]
+fn ctrl_c_stops_what_runs_in_raw_mode_too() {
+    let folder = Folder::new();
+    let mut pty = session(&folder);
+    pty.line("io.raw() io.print('o' .. 'n') while true do end", "on\n");
+    pty.keys(CTRL_C).sees("interrupted").line("6 * 7", "42");
+    leave(pty);
+}
+
+#[test]
 fn ctrl_c_clears_the_line_and_ctrl_d_stops_everything() {
     let folder = Folder::with(&[("worker.lua", "process.receive()")]);
     let mut pty = session(&folder);
@@ -103,6 +112,32 @@ fn ctrl_c_clears_the_line_and_ctrl_d_stops_everything() {
     pty.line("process.spawn('./worker.lua'):sub(1, 16)", "\"{repl:processes|\"");
     let drawn = leave(pty);
     assert!(!drawn.contains("error:"), "{drawn}");
+}
+
+#[test]
+fn keys_that_are_no_text_cost_a_line_and_not_the_session() {
+    let folder = Folder::new();
+    for kind in ["xterm", "dumb"] {
+        let mut pty = Pty::of_kind(kind, folder.wippy("repl"));
+        pty.sees("> ").keys("kept = 4200\r").sees("> ");
+        pty.bytes(b"'gr\xfc\xdfe'\r").sees("not UTF-8 text");
+        pty.line("kept + 42", "4242");
+        leave(pty);
+    }
+}
+
+#[test]
+fn ctrl_c_ends_at_once_what_ctrl_d_waits_for() {
+    let stubborn = "local events = process.events() while true do events:receive() end";
+    let folder = Folder::with(&[("stubborn.lua", stubborn)]);
+    let mut pty = session(&folder);
+    pty.line("process.spawn('./stubborn.lua'):sub(1, 16)", "\"{repl:processes|\"");
+    pty.sees("> ")
+        .keys(CTRL_D)
+        .sees("Ctrl-C ends them at once")
+        .keys(CTRL_C);
+    let (code, drawn) = pty.end();
+    assert_eq!(code, 0, "{drawn}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! needs to know of the session for a completion it asks the session itself, which waits for nothing else at that time.
 
 use std::cell::RefCell;
+use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,6 +49,13 @@ pub struct Line {
     pub screen: Arc<Screen>,
     /// Run first.
     pub first: Option<String>,
+}
+
+impl Line {
+    fn say(&self, message: &str) {
+        // Whether a person reads it or not, the session goes on.
+        let _ = self.terminal.try_write(Stream::Err, message.as_bytes());
+    }
 }
 
 /// Reads inputs until the end of the session. Ctrl-Z stops the program through this thread alone, so the terminal has its mode
@@ -134,6 +142,9 @@ impl Session {
                     return Some(text);
                 }
                 Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => {}
+                Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                    line.say("what was typed is not UTF-8 text; the line is left out\n");
+                }
                 Err(_) => return None,
             }
         }
@@ -145,10 +156,10 @@ impl Session {
         if let (Ok(true), Some(path)) = (added, &self.history)
             && let Err(error) = self.editor.append_history(path)
         {
-            let message = format!("the history is not kept any more: {error}\n");
             self.history = None;
-            // Whether a person reads it or not, the session goes on.
-            let _ = self.keys.line.terminal.try_write(Stream::Err, message.as_bytes());
+            self.keys
+                .line
+                .say(&format!("the history is not kept any more: {error}\n"));
         }
     }
 }

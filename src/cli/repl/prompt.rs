@@ -1,9 +1,11 @@
 //! A session with a person: one process after the other, as long as the person wants, while Ctrl-C ends only what runs.
 
 use std::fmt;
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -21,6 +23,9 @@ use crate::lua::modules::repl::{Asked, Desk};
 use crate::process::{Exit, Process};
 use crate::race::{First, first};
 use crate::system::terminal::Stream;
+
+/// How long a stop may take without a word about it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// # Errors
 /// When the session cannot be started, or there is no thread for the prompt.
@@ -104,8 +109,15 @@ async fn converse(world: &World, desk: &Arc<Prompt>, mut failed: Failed, console
             End::Editor(error) => break Err(Failure::new(code::FAILED, Error::internal(error.to_string()))),
         }
     };
-    stop(&world.runtime, &mut signals).await;
+    first(stop(&world.runtime, &mut signals), tell_patience(console)).await;
     result
+}
+
+/// Says, where the stop takes a while, what can be done about it. Never resolves.
+async fn tell_patience(console: &Console) {
+    tokio::time::sleep(PATIENCE).await;
+    console.say("waiting for processes to end; Ctrl-C ends them at once\n");
+    pending().await
 }
 
 async fn attend(
@@ -135,7 +147,7 @@ async fn attend(
 async fn editor_failed(failed: &mut Failed) -> rustyline::error::ReadlineError {
     match failed.await {
         Ok(error) => error,
-        Err(_) => std::future::pending().await,
+        Err(_) => pending().await,
     }
 }
 
