@@ -25,7 +25,7 @@ pub(super) const PREEMPTED_WAITS: u64 = 7;
 pub(super) const TURN: u32 = 8;
 
 /// Processes that may go on in a row because the one before sent them something.
-pub(super) const MOST_NEXT: u32 = 64;
+pub(super) const MOST_NEXT: u32 = 128;
 
 type Lane = VecDeque<Arc<Process>>;
 
