@@ -31,8 +31,9 @@
 //! # The life of a message
 //!
 //! `process.send` packs the values, looks the pid up and appends a [`process::Message`] to the target's
-//! [`process::Mailbox`], which is in the order of arrival. The target is woken; its driver hands the item to the coroutine
-//! that the mailbox rules name, and unpacks it in that state. Nothing is shared: what crosses is bytes.
+//! [`process::Mailbox`], which is in the order of arrival. The target is woken and, as long as that keeps nobody waiting, goes
+//! on next on the same worker; its driver hands the item to the coroutine that the mailbox rules name, and unpacks it in that
+//! state. Nothing is shared: what crosses is bytes.
 //!
 //! # The life of a call
 //!
