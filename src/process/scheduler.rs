@@ -268,17 +268,14 @@ impl Scheduler {
         let len = queue.len();
         worker.publish(&queue);
         drop(queue);
+        // The length before, who serves and who is idle after: see `park`.
         fence(Ordering::SeqCst);
         if self.here() != Some(index) {
             // Relieved meanwhile: whoever serves that queue now may have gone to sleep before this came.
             worker.unpark();
         }
-        if len > 1 {
-            // The length before, who is idle after: see `park`.
-            fence(Ordering::SeqCst);
-            if self.idle_count.load(Ordering::SeqCst) > 0 {
-                self.call_idle(kernel);
-            }
+        if len > 1 && self.idle_count.load(Ordering::SeqCst) > 0 {
+            self.call_idle(kernel);
         }
     }
 
