@@ -16,6 +16,38 @@ local function beside(body)
 end
 
 describe("process.receive", function()
+	it("copies a list however Lua holds it", function()
+		local backwards, mixed, late, grown = {}, { x = "y" }, { [2] = "b", [4] = "d" }, {}
+		for index = 20, 1, -1 do
+			backwards[index] = { index }
+			mixed[index] = index
+		end
+		mixed[0], mixed[-1], mixed[1.5] = "zero", "less", "half"
+		late[1], late[3] = "a", "c"
+		for index = 1, 9 do
+			grown[index] = index
+		end
+		-- What is left of the array lies behind a hole.
+		grown[4], grown[5] = nil, nil
+		grown.key = grown
+		for _, list in ipairs({ backwards, mixed, late, grown }) do
+			note("list", list)
+			local copy = process.receive(0).value
+			local count = 0
+			for key, value in pairs(copy) do
+				count = count + 1
+				if value ~= copy then
+					assert.same(list[key], value)
+				end
+			end
+			for _ in pairs(list) do
+				count = count - 1
+			end
+			assert.equal(0, count)
+			assert.equal(list.key and copy, copy.key)
+		end
+	end)
+
 	it("takes messages and events in the order of arrival", function()
 		note("a", 1)
 		assert(process.cancel(me, "now"))
