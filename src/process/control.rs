@@ -507,7 +507,7 @@ impl Process {
     pub(super) fn count_step(&self) {
         let steps = self.steps.load(Ordering::Relaxed);
         if steps == 0 {
-            self.steps.store(1, Ordering::SeqCst);
+            self.steps.store(1, Ordering::Relaxed);
             self.tell();
         } else {
             // Nobody else counts them.
@@ -515,17 +515,16 @@ impl Process {
         }
     }
 
-    /// It ended so. Gives back what is kept of that.
+    /// It ended so; [`Process::tell`] says it to those that wait. Gives back what is kept of that.
     pub(super) fn set_exit(&self, exit: Arc<Exit>) -> &Arc<Exit> {
         debug_assert!(self.exit.get().is_none(), "a process ends once");
-        let exit = self.exit.get_or_init(|| exit);
-        // Either who waits has said so before this, or finds what was set.
-        fence(Ordering::SeqCst);
-        self.tell();
-        exit
+        self.exit.get_or_init(|| exit)
     }
 
-    fn tell(&self) {
+    /// Wakes those that wait for what was just set.
+    pub(super) fn tell(&self) {
+        // Either who waits has said so before this, or finds what was set.
+        fence(Ordering::SeqCst);
         if self.awaited.load(Ordering::SeqCst) {
             self.told.notify_waiters();
         }

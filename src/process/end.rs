@@ -113,8 +113,9 @@ impl Kernel {
         self.names().release(&names, process.pid());
         let links = self.close_mailbox(process);
         self.timers().forget(process);
-        process.host().dismiss();
-        let exit = process.set_exit(exit);
+        // One step for whoever looks: the end is known where the place is free, and the place is free where the end is known.
+        let exit = process.host().dismiss(|| process.set_exit(exit));
+        process.tell();
         for watcher in watchers {
             self.tell_exit(watcher, process, exit);
         }

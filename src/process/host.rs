@@ -165,12 +165,17 @@ impl Host {
         Ok(())
     }
 
-    pub(super) fn dismiss(&self) {
-        self.lock().alive -= 1;
+    /// One process less, whose end `settle` makes known.
+    pub(super) fn dismiss<T>(&self, settle: impl FnOnce() -> T) -> T {
+        let mut inner = self.lock();
+        let settled = settle();
+        inner.alive -= 1;
+        drop(inner);
         // Who stops it has said so under that lock, or finds what was counted.
         if self.is_stopping() {
             self.changed.notify_waiters();
         }
+        settled
     }
 
     /// Room for a call that goes on without its caller, which has returned. Nobody answers for it any more, so what all

@@ -58,6 +58,7 @@
 //! - A stop of a host does not wait for idle orphans.
 //! - A stop of a host waits for who may still answer.
 //! - A stop of a host terminates what outlives its timeout.
+//! - Where an end is known the place on the host is free, and the other way round.
 //! - A step that cannot be interrupted holds up nobody else.
 //! - A woken process goes before preempted ones and does not starve them.
 //! - Who was sent a message goes next and no pair keeps the others waiting.

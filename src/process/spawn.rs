@@ -168,7 +168,7 @@ impl Kernel {
         let host = spawn.host.clone();
         let result = self.start(spawn, chain, make);
         if result.is_err() {
-            host.dismiss();
+            host.dismiss(|| ());
         }
         result
     }

@@ -123,3 +123,21 @@ fn a_stop_of_a_host_terminates_what_outlives_its_timeout() {
     world.wait(world.kernel.stop_host(&world.host));
     assert_eq!(world.exit(&stubborn).cause, Cause::Terminated);
 }
+
+#[test]
+fn where_an_end_is_known_the_place_on_the_host_is_free_and_the_other_way_round() {
+    for _ in 0..500 {
+        let world = World::with(Clock::real(), |host| host.most = 1);
+        let first = world.sleeper();
+        while first.steps() == 0 {
+            std::thread::yield_now();
+        }
+        first.doom(Exit::terminated());
+        while first.exit().is_none() {
+            std::hint::spin_loop();
+        }
+        let second = world.sleeper();
+        world.wait(world.kernel.stop_host(&world.host));
+        assert!(second.exit().is_some(), "a stopped host has no process without an end");
+    }
+}
