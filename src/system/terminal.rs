@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -78,7 +78,24 @@ impl Terminal {
     /// # Errors
     /// `BrokenPipe` when the reader has gone, or whatever the last write failed with.
     pub fn try_write(&self, stream: Stream, bytes: &[u8]) -> io::Result<usize> {
-        self.output.push(stream, bytes)
+        self.output.push(stream, bytes, Taking::WhatFits)
+    }
+
+    /// Takes all the bytes or none; those for which the queue is too small when it is empty.
+    ///
+    /// # Errors
+    /// As [`Terminal::try_write`].
+    pub fn try_write_whole(&self, stream: Stream, bytes: &[u8]) -> io::Result<bool> {
+        let taken = self.output.push(stream, bytes, Taking::AllOrNothing)?;
+        Ok(taken == bytes.len())
+    }
+
+    /// Takes all the bytes, for which there was [`Terminal::room`] when their writer asked, whoever has used it since.
+    ///
+    /// # Errors
+    /// As [`Terminal::try_write`].
+    pub fn write_permitted(&self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        self.output.push(stream, bytes, Taking::All).map(drop)
     }
 
     /// How many bytes [`Terminal::try_write`] would take now.
@@ -120,8 +137,8 @@ impl Terminal {
         self.output.lock().room(Stream::Out).map(|_| ())
     }
 
-    /// Waits, on an ordinary thread and at most that long, until everything queued has been written.
-    pub fn drain(&self, limit: Duration) {
+    /// Waits, on an ordinary thread and at most that long if there is a limit, until everything queued has been written.
+    pub fn drain(&self, limit: Option<Duration>) {
         self.output.drain(limit);
     }
 
@@ -240,6 +257,14 @@ impl Drop for Terminal {
     }
 }
 
+/// How much of some bytes the queue takes.
+#[derive(Clone, Copy)]
+enum Taking {
+    WhatFits,
+    AllOrNothing,
+    All,
+}
+
 enum Sink {
     Standard,
     Captured([Vec<u8>; 2]),
@@ -328,9 +353,14 @@ impl Output {
         lock(&self.state)
     }
 
-    fn push(self: &Arc<Self>, stream: Stream, bytes: &[u8]) -> io::Result<usize> {
+    fn push(self: &Arc<Self>, stream: Stream, bytes: &[u8], taking: Taking) -> io::Result<usize> {
         let mut state = self.lock();
-        let length = bytes.len().min(state.room(stream)?);
+        let room = state.room(stream)?;
+        let length = match taking {
+            Taking::WhatFits => bytes.len().min(room),
+            Taking::AllOrNothing if bytes.len() > room && room < QUEUE => 0,
+            Taking::AllOrNothing | Taking::All => bytes.len(),
+        };
         if let Sink::Captured(streams) = &mut state.sink {
             streams[stream as usize].extend_from_slice(bytes);
             return Ok(bytes.len());
@@ -376,15 +406,13 @@ impl Output {
         guard.unwrap_or_else(PoisonError::into_inner).queue.pop_front()
     }
 
-    fn drain(&self, limit: Duration) {
-        let end = Instant::now() + limit;
-        let mut state = self.lock();
-        while !state.is_idle() {
-            let Some(left) = end.checked_duration_since(Instant::now()) else {
-                return;
-            };
-            let waited = self.idle.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+    fn drain(&self, limit: Option<Duration>) {
+        let is_busy = |state: &mut OutputState| !state.is_idle();
+        let state = self.lock();
+        // What is left when the time is over is left.
+        match limit {
+            Some(limit) => drop(self.idle.wait_timeout_while(state, limit, is_busy)),
+            None => drop(self.idle.wait_while(state, is_busy)),
         }
     }
 
@@ -496,8 +524,12 @@ fn is_first(first: BorrowedFd<'_>, second: BorrowedFd<'_>) -> bool {
         revents: 0,
     });
     // SAFETY: `polls` are two initialised pollfds, and the borrowed descriptors stay open for the call.
-    let ready = unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) };
-    ready > 0 && polls[0].revents != 0
+    while unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) } == -1 {
+        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return false;
+        }
+    }
+    polls[0].revents != 0
 }
 
 #[derive(Default)]
