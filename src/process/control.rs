@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::pool::Chain;
-use super::scheduler::Scheduler;
 use super::timer::Armed;
 use super::{Body, Context, Doing, Exit, Host, Kernel, Mailbox, Program, Start, Upgrade, Wait};
 use crate::error::Result;
@@ -262,28 +261,25 @@ impl Process {
 
     /// Makes it ready, if it waits. A wake while it runs makes it run once more.
     pub fn wake(self: &Arc<Self>) {
-        self.wake_by(Scheduler::push);
+        if self.leaves_rest() {
+            self.kernel.scheduler().push(&self.kernel, self.clone());
+        }
     }
 
-    /// Wakes it for a message: it goes on next if the process that sends it runs here.
-    pub(super) fn wake_next(self: &Arc<Self>) {
-        self.wake_by(Scheduler::push_next);
-    }
-
-    fn wake_by(self: &Arc<Self>, push: fn(&Scheduler, &Kernel, Arc<Process>)) {
+    /// The part of a wake that is the process's own: true when whoever asks has to queue it.
+    pub(super) fn leaves_rest(&self) -> bool {
         let mut seen = self.phase.load(Ordering::SeqCst);
         loop {
             let next = match seen {
                 phase::IDLE => phase::QUEUED,
                 phase::RUNNING => phase::WOKEN,
-                _ => return,
+                _ => return false,
             };
             match self
                 .phase
                 .compare_exchange_weak(seen, next, Ordering::SeqCst, Ordering::SeqCst)
             {
-                Ok(phase::IDLE) => return push(self.kernel.scheduler(), &self.kernel, self.clone()),
-                Ok(_) => return,
+                Ok(woken) => return woken == phase::IDLE,
                 Err(now) => seen = now,
             }
         }
