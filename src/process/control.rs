@@ -29,6 +29,8 @@ pub struct Process {
     pub(super) phase: AtomicU8,
     /// Its slice ended: it goes on behind those that were woken.
     preempted: AtomicBool,
+    /// …and then it had more messages than it had taken.
+    behind: AtomicBool,
     /// It has a place of its host, which was kept for it.
     has_place: AtomicBool,
     /// What it waits for, while it waits: a [`Wait`] as number.
@@ -164,6 +166,7 @@ impl Process {
             kernel,
             phase: AtomicU8::new(phase::NEW),
             preempted: AtomicBool::new(false),
+            behind: AtomicBool::new(false),
             has_place: AtomicBool::new(false),
             waits_for: AtomicU8::new(Wait::Other as u8),
             steps: AtomicU64::new(0),
@@ -398,6 +401,17 @@ impl Process {
 
     pub(super) fn is_preempted(&self) -> bool {
         self.preempted.load(Ordering::Relaxed)
+    }
+
+    /// Its slice is over: notes whether it falls behind with its messages.
+    pub(super) fn note_slice(&self) {
+        let behind = self.mailbox().falls_behind();
+        self.behind.store(behind, Ordering::Relaxed);
+    }
+
+    /// Whether it fell behind with its messages when it was last preempted.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
     }
 
     /// Keeps a place of its host for it.

@@ -579,6 +579,9 @@ fn step(kernel: &Kernel, process: &Arc<Process>) {
 /// Has it stepped again, behind those that were woken if its slice was over.
 fn requeue(kernel: &Kernel, process: &Arc<Process>, preempted: bool) {
     process.set_preempted(preempted);
+    if preempted {
+        process.note_slice();
+    }
     process.phase.store(phase::QUEUED, Ordering::SeqCst);
     kernel.scheduler().push(kernel, process.clone());
 }
