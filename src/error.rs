@@ -281,7 +281,9 @@ fn bound_nesting(value: &mut Value, room: u8) -> (u8, u8) {
             let values = table.array.iter_mut().chain(pairs);
             values
                 .map(|value| bound_nesting(value, room - 1))
-                .fold((0, 1), |(nested, depth), (inner, below)| (nested.max(inner), depth.max(below + 1)))
+                .fold((0, 1), |(nested, depth), (inner, below)| {
+                    (nested.max(inner), depth.max(below + 1))
+                })
         }
         _ => (0, 0),
     }

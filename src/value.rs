@@ -541,9 +541,9 @@ impl<'a> Reader<'a> {
         let mut budget = 10_000_000_u32;
         let mut open: Vec<Tree> = Vec::new();
         loop {
-            budget = budget
-                .checked_sub(1)
-                .ok_or_else(|| Error::invalid("value is too large: shared tables multiply to over ten million values"))?;
+            budget = budget.checked_sub(1).ok_or_else(|| {
+                Error::invalid("value is too large: shared tables multiply to over ten million values")
+            })?;
             let back = self.at;
             let mut item = self.item();
             let back = match item {

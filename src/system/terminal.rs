@@ -301,6 +301,16 @@ impl OutputState {
         }
     }
 
+    /// How many of that many bytes it takes.
+    fn takes(&self, stream: Stream, length: usize, taking: Taking) -> io::Result<usize> {
+        let room = self.room(stream)?;
+        Ok(match taking {
+            Taking::WhatFits => length.min(room),
+            Taking::AllOrNothing if length > room && room < QUEUE => 0,
+            Taking::AllOrNothing | Taking::All => length,
+        })
+    }
+
     fn is_idle(&self) -> bool {
         self.pending == [0, 0]
     }
@@ -355,12 +365,7 @@ impl Output {
 
     fn push(self: &Arc<Self>, stream: Stream, bytes: &[u8], taking: Taking) -> io::Result<usize> {
         let mut state = self.lock();
-        let room = state.room(stream)?;
-        let length = match taking {
-            Taking::WhatFits => bytes.len().min(room),
-            Taking::AllOrNothing if bytes.len() > room && room < QUEUE => 0,
-            Taking::AllOrNothing | Taking::All => bytes.len(),
-        };
+        let length = state.takes(stream, bytes.len(), taking)?;
         if let Sink::Captured(streams) = &mut state.sink {
             streams[stream as usize].extend_from_slice(bytes);
             return Ok(bytes.len());
@@ -817,6 +822,26 @@ mod tests {
         let terminal = Terminal::captured(Vec::new());
         assert_eq!(terminal.raw(true).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
         assert!(!terminal.is_tty(Stream::Out) && !terminal.is_tty_in());
+    }
+
+    #[test]
+    fn a_queue_takes_what_fits_or_all_or_what_was_permitted() {
+        let mut state = Output::new(Sink::Standard).state.into_inner().unwrap();
+        let large = vec![b'x'; QUEUE + 1];
+        let taken = |state: &OutputState, length| {
+            [Taking::WhatFits, Taking::AllOrNothing, Taking::All]
+                .map(|taking| state.takes(Stream::Err, length, taking).unwrap())
+        };
+        assert_eq!(
+            taken(&state, large.len()),
+            [QUEUE, QUEUE + 1, QUEUE + 1],
+            "it would never fit better"
+        );
+        state.enqueue(Stream::Err, &large[..QUEUE - 3]);
+        assert_eq!(taken(&state, 3), [3, 3, 3]);
+        assert_eq!(taken(&state, 4), [3, 0, 4]);
+        state.enqueue(Stream::Err, &large);
+        assert_eq!(taken(&state, 4), [0, 0, 4]);
     }
 
     #[test]

@@ -613,6 +613,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_stream_writes_what_it_was_permitted_and_no_more() {
+        let terminal = Terminal::captured(Vec::new());
+        let mut output = Output {
+            sink: Sink::Terminal(terminal.clone(), Stream::Err),
+            tail: None,
+            permit: 0,
+        };
+        let bytes = |length: usize| Bytes::from(vec![b'x'; length]);
+        assert!(
+            matches!(output.write(bytes(1)), Err(StreamError::Trap(_))),
+            "it did not ask"
+        );
+        let permit = output.check_write().unwrap();
+        output.write(bytes(permit - 1)).unwrap();
+        assert!(matches!(output.write(bytes(2)), Err(StreamError::Trap(_))));
+        output.write(bytes(1)).unwrap();
+        assert_eq!(terminal.errors().len(), permit);
+    }
+
+    #[test]
     fn the_tail_keeps_the_last_bytes_from_a_whole_character_on() {
         let tail = Tail::default();
         tail.push(b"begin");

@@ -74,7 +74,7 @@ fn input_becomes_the_arguments_of_main_each_time() {
 #[test]
 fn a_service_that_fails_is_restarted_with_a_new_pid_and_a_growing_delay() {
     let main = "return function()\n  print(process.pid())\n  error('crash')\nend";
-    let lifecycle = "    lifecycle: { auto_start: true, restart: { initial_delay: 20ms, jitter: 0, max_delay: 50ms, stable_threshold: 1h } }\n";
+    let lifecycle = "    lifecycle: { auto_start: true, restart: { initial_delay: 20ms, jitter: 0, max_delay: 50ms }, stable_threshold: 1h }\n";
     let mut running = run(&services(&[("crashing", main, lifecycle)]));
     for number in 1..=4 {
         running.until_error(&format!("\"message\":\"{{app:processes|0x0000{number}}}\""));
@@ -137,7 +137,7 @@ fn an_accident_is_restarted_whatever_its_error_says() {
         ("unset", "return function() return nil, errors.new('no') end"),
     ];
     let lifecycle =
-        "    lifecycle: { auto_start: true, restart: { initial_delay: 1ms, max_attempts: 2, stable_threshold: 1h } }\n";
+        "    lifecycle: { auto_start: true, restart: { initial_delay: 1ms, max_attempts: 2 }, stable_threshold: 1h }\n";
     let all: Vec<_> = accidents.iter().map(|(name, main)| (*name, *main, lifecycle)).collect();
     let mut running = run(&services(&all));
     running.until_errors("all 2 starts are used up", accidents.len());
@@ -152,7 +152,7 @@ fn an_accident_is_restarted_whatever_its_error_says() {
 #[test]
 fn starts_that_are_used_up_say_so() {
     let lifecycle =
-        "    lifecycle: { auto_start: true, restart: { initial_delay: 1ms, max_attempts: 3, stable_threshold: 1h } }\n";
+        "    lifecycle: { auto_start: true, restart: { initial_delay: 1ms, max_attempts: 3 }, stable_threshold: 1h }\n";
     let mut running = run(&services(&[(
         "crashing",
         "return function() error('crash') end",
