@@ -462,7 +462,10 @@ unsafe fn check_scope(l: Lua, index: c_int) -> Result<()> {
             0 if is_integer != 0 => Ok(()),
             1 => Err(Error::internal("eventual registry not available")),
             2 | 3 => Err(Error::internal("global registry not available")),
-            _ => Err(Error::invalid(format!("unknown registry scope: {}", lua_tonumber(l, index)))),
+            _ => Err(Error::invalid(format!(
+                "unknown registry scope: {}",
+                lua_tonumber(l, index)
+            ))),
         }
     }
 }
