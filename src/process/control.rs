@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::pool::Chain;
-use super::scheduler::Scheduler;
 use super::timer::Armed;
 use super::{Body, Context, Doing, Exit, Host, Kernel, Mailbox, Program, Start, Upgrade, Wait};
 use crate::error::Result;
@@ -30,6 +29,8 @@ pub struct Process {
     pub(super) phase: AtomicU8,
     /// Its slice ended: it goes on behind those that were woken.
     preempted: AtomicBool,
+    /// …and then it had more messages than it had taken.
+    behind: AtomicBool,
     /// It has a place of its host, which was kept for it.
     has_place: AtomicBool,
     /// What it waits for, while it waits: a [`Wait`] as number.
@@ -165,6 +166,7 @@ impl Process {
             kernel,
             phase: AtomicU8::new(phase::NEW),
             preempted: AtomicBool::new(false),
+            behind: AtomicBool::new(false),
             has_place: AtomicBool::new(false),
             waits_for: AtomicU8::new(Wait::Other as u8),
             steps: AtomicU64::new(0),
@@ -262,28 +264,25 @@ impl Process {
 
     /// Makes it ready, if it waits. A wake while it runs makes it run once more.
     pub fn wake(self: &Arc<Self>) {
-        self.wake_by(Scheduler::push);
+        if self.leaves_rest() {
+            self.kernel.scheduler().push(&self.kernel, self.clone());
+        }
     }
 
-    /// Wakes it for a message: it goes on next if the process that sends it runs here.
-    pub(super) fn wake_next(self: &Arc<Self>) {
-        self.wake_by(Scheduler::push_next);
-    }
-
-    fn wake_by(self: &Arc<Self>, push: fn(&Scheduler, &Kernel, Arc<Process>)) {
+    /// The part of a wake that is the process's own: true when whoever asks has to queue it.
+    pub(super) fn leaves_rest(&self) -> bool {
         let mut seen = self.phase.load(Ordering::SeqCst);
         loop {
             let next = match seen {
                 phase::IDLE => phase::QUEUED,
                 phase::RUNNING => phase::WOKEN,
-                _ => return,
+                _ => return false,
             };
             match self
                 .phase
                 .compare_exchange_weak(seen, next, Ordering::SeqCst, Ordering::SeqCst)
             {
-                Ok(phase::IDLE) => return push(self.kernel.scheduler(), &self.kernel, self.clone()),
-                Ok(_) => return,
+                Ok(woken) => return woken == phase::IDLE,
                 Err(now) => seen = now,
             }
         }
@@ -402,6 +401,17 @@ impl Process {
 
     pub(super) fn is_preempted(&self) -> bool {
         self.preempted.load(Ordering::Relaxed)
+    }
+
+    /// Its slice is over: notes whether it falls behind with its messages.
+    pub(super) fn note_slice(&self) {
+        let behind = self.mailbox().falls_behind();
+        self.behind.store(behind, Ordering::Relaxed);
+    }
+
+    /// Whether it fell behind with its messages when it was last preempted.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
     }
 
     /// Keeps a place of its host for it.

@@ -321,13 +321,15 @@ impl Kernel {
     /// NotFound for a pid that does not live; Unavailable and retryable when its mailbox is full; LimitExceeded for a message
     /// that is larger than the whole mailbox.
     pub fn send(&self, from: Option<&Pid>, to: &Pid, topic: Topic, payload: Packed) -> Result<()> {
-        self.deliver(from, &self.reader(to)?, topic, payload)
+        self.deliver(from, self.reader(to)?, topic, payload)
     }
 
-    /// [`Kernel::send`] to a process that was found.
-    pub(super) fn deliver(&self, from: Option<&Pid>, to: &Arc<Process>, topic: Topic, payload: Packed) -> Result<()> {
-        self.queue(from, to, topic, payload)?;
-        to.wake_next();
+    /// [`Kernel::send`] to a process that was found. It goes on next if the process that sends it runs here.
+    pub(super) fn deliver(&self, from: Option<&Pid>, to: Arc<Process>, topic: Topic, payload: Packed) -> Result<()> {
+        self.queue(from, &to, topic, payload)?;
+        if to.leaves_rest() {
+            self.scheduler().push_next(self, to);
+        }
         Ok(())
     }
 

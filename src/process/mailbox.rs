@@ -139,6 +139,8 @@ pub struct Mailbox {
     count: usize,
     bytes: usize,
     closed: bool,
+    /// How many items had been taken when it was last asked whether the owner falls behind.
+    taken_before: u64,
     /// Numbers of the processes whose EXIT is still owed to this one.
     watching: Numbers,
     /// Numbers of the processes that it is linked to, which know it the same way; whether it asked for the link itself.
@@ -259,6 +261,14 @@ impl Mailbox {
     /// How many items have arrived so far, for a later [`Mailbox::forget`].
     pub fn arrivals(&self) -> u64 {
         self.arrivals
+    }
+
+    /// Whether the owner takes messages, but not as fast as they come: since this was last asked it has taken fewer than
+    /// lie there now.
+    pub(super) fn falls_behind(&mut self) -> bool {
+        let all_taken = self.arrivals - self.len() as u64;
+        let taken = all_taken - std::mem::replace(&mut self.taken_before, all_taken);
+        taken > 0 && taken < self.count as u64
     }
 
     /// Drops what arrived since from senders that are unwanted; what nobody sent is kept.

@@ -228,6 +228,8 @@ impl Scheduler {
         }
         // Before there is a thread that could go to sleep: from now on the old one wakes others for what it queues.
         slot.set_relieved(true);
+        // What it queues has come before this, and is found, or it sees after this that it is relieved.
+        drop(lock(&worker.queue));
         match self.man(kernel, index) {
             Ok(()) => {
                 // When an earlier try had no thread to give, the old one may have left meanwhile.
@@ -267,15 +269,19 @@ impl Scheduler {
         push(&mut queue, process, ticker::now());
         let len = queue.len();
         worker.publish(&queue);
+        // Asked under the lock: who is relieved later leaves a queue in which the new thread finds this (see `relieve`).
+        let is_own = self.here() == Some(index);
         drop(queue);
-        // The length before, who serves and who is idle after: see `park`.
-        fence(Ordering::SeqCst);
-        if self.here() != Some(index) {
+        if !is_own {
             // Relieved meanwhile: whoever serves that queue now may have gone to sleep before this came.
             worker.unpark();
         }
-        if len > 1 && self.idle_count.load(Ordering::SeqCst) > 0 {
-            self.call_idle(kernel);
+        if len > 1 {
+            // The length before, who is idle after: see `park`.
+            fence(Ordering::SeqCst);
+            if self.idle_count.load(Ordering::SeqCst) > 0 {
+                self.call_idle(kernel);
+            }
         }
     }
 
@@ -573,6 +579,9 @@ fn step(kernel: &Kernel, process: &Arc<Process>) {
 /// Has it stepped again, behind those that were woken if its slice was over.
 fn requeue(kernel: &Kernel, process: &Arc<Process>, preempted: bool) {
     process.set_preempted(preempted);
+    if preempted {
+        process.note_slice();
+    }
     process.phase.store(phase::QUEUED, Ordering::SeqCst);
     kernel.scheduler().push(kernel, process.clone());
 }

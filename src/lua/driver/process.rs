@@ -148,7 +148,8 @@ unsafe extern "C-unwind" fn receive(l: Lua) -> c_int {
             if driver.others_receive() {
                 driver.deliver_mail();
             }
-            if driver.take_unclaimed(l) {
+            if let Some(place) = driver.take_unclaimed(l) {
+                lua_xmove(place, l, 1);
                 return Act::Return(1);
             }
             match timeout {
