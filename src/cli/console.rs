@@ -96,7 +96,7 @@ impl Console {
     /// A reader that has gone wants nothing more: what cannot be written is dropped.
     fn write(&self, stream: Stream, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            match self.terminal.try_write(stream, bytes) {
+            match self.terminal.write_now(stream, bytes) {
                 Ok(0) => self.terminal.drain(Some(PATIENCE)),
                 Ok(length) => bytes = &bytes[length..],
                 Err(_) => return,

@@ -16,6 +16,7 @@ use super::console::{Console, Paint};
 use super::open;
 use crate::json;
 use crate::log::{Level, Record, Sink};
+use crate::project::Logger;
 use crate::system::terminal::{Stream, Terminal};
 
 /// Longer lines are split, so that one record cannot hold up the others.
@@ -36,8 +37,13 @@ struct State {
 }
 
 impl ConsoleLog {
+    /// For the project that the command line means, which nobody has loaded.
     pub fn new(console: &Console, globals: &Globals) -> ConsoleLog {
-        let configured = open::logger(globals);
+        ConsoleLog::configured(open::logger(globals), console, globals)
+    }
+
+    /// As a project wants it, unless the command line says something else.
+    pub fn configured(configured: Logger, console: &Console, globals: &Globals) -> ConsoleLog {
         let lowest = match (globals.silent, globals.verbose) {
             (true, _) => Level::Error,
             (false, 0) => configured.level.unwrap_or(Level::Info),

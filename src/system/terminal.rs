@@ -1,9 +1,10 @@
 //! The console of a terminal host: stdin, stdout and stderr of the program, or captured bytes in a test.
 //!
 //! Nothing here blocks a worker thread. What is written goes into a bounded queue that one writer thread empties, in the
-//! order in which it was written, so that a line on stderr never overtakes an earlier one on stdout. Stdin is read by a
-//! thread of its own, only when somebody wants input, so that nothing is swallowed that nobody asked for; neither thread
-//! keeps the program alive. Who may use a terminal, and what its text means, is the business of the rooms above.
+//! order in which it was written, so that a line on stderr never overtakes an earlier one on stdout. Who is no worker may
+//! write what waits for nobody while the queue is empty. Stdin is read by a thread of its own, only when somebody wants input,
+//! so that nothing is swallowed that nobody asked for; neither thread keeps the program alive. Who may use a terminal, and what
+//! its text means, is the business of the rooms above.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -79,6 +80,18 @@ impl Terminal {
     /// `BrokenPipe` when the reader has gone, or whatever the last write failed with.
     pub fn try_write(&self, stream: Stream, bytes: &[u8]) -> io::Result<usize> {
         self.output.push(stream, bytes, Taking::WhatFits)
+    }
+
+    /// The same for a thread that may do it itself: what can be written without waiting for a reader is, and not by way of the
+    /// writer thread, which a program that only gives an answer never starts.
+    ///
+    /// # Errors
+    /// As [`Terminal::try_write`].
+    pub fn write_now(&self, stream: Stream, bytes: &[u8]) -> io::Result<usize> {
+        match self.output.write_now(stream, bytes) {
+            0 => self.try_write(stream, bytes),
+            length => Ok(length),
+        }
     }
 
     /// Takes all the bytes or none; those for which the queue is too small when it is empty.
@@ -378,6 +391,18 @@ impl Output {
         Ok(length)
     }
 
+    /// Writes what can be written this moment; 0 when all of it has to be left to the writer thread. Behind the lock, so that
+    /// nothing overtakes.
+    fn write_now(&self, stream: Stream, bytes: &[u8]) -> usize {
+        let state = self.lock();
+        let is_free = state.is_idle() && state.detour.is_none() && matches!(state.sink, Sink::Standard);
+        match stream {
+            _ if !is_free || state.room(stream).is_err() => 0,
+            Stream::Out => write_at_once(io::stdout().as_fd(), bytes),
+            Stream::Err => write_at_once(io::stderr().as_fd(), bytes),
+        }
+    }
+
     fn start(self: &Arc<Self>, state: &mut OutputState) -> io::Result<()> {
         if !state.started {
             let files = [own_file(io::stdout().as_fd()), own_file(io::stderr().as_fd())];
@@ -442,6 +467,24 @@ impl Output {
 fn own_file(fd: BorrowedFd<'_>) -> ManuallyDrop<File> {
     // SAFETY: both stay open for as long as the program runs, and this file never closes them.
     ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) })
+}
+
+/// Writes as much as a descriptor takes without waiting; 0 for one of a kind that cannot do so, or when anything is wrong: whoever
+/// writes to it next learns what.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn write_at_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> usize {
+    let part = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: the one part lives through the call and is only read from; -1 stands for the place where the file is.
+    let written = unsafe { libc::pwritev2(fd.as_raw_fd(), &raw const part, 1, -1, libc::RWF_NOWAIT) };
+    usize::try_from(written).unwrap_or(0)
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn write_at_once(_: BorrowedFd<'_>, _: &[u8]) -> usize {
+    0
 }
 
 /// Writes everything, also to a descriptor that somebody has made non-blocking.
@@ -842,6 +885,25 @@ mod tests {
         assert_eq!(taken(&state, 4), [3, 0, 4]);
         state.enqueue(Stream::Err, &large);
         assert_eq!(taken(&state, 4), [0, 0, 4]);
+    }
+
+    #[test]
+    fn what_would_have_to_wait_for_a_reader_is_not_written_at_once() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let chunk = [7; 4096];
+        let lengths = std::iter::repeat_with(|| write_at_once(writer.as_fd(), &chunk));
+        let written: usize = lengths.take_while(|length| *length > 0).sum();
+        drop(writer);
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).unwrap();
+        assert_eq!(read, vec![7; written]);
+    }
+
+    #[test]
+    fn what_nobody_reads_is_left_to_who_can_say_so() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(write_at_once(writer.as_fd(), b"lost"), 0);
     }
 
     #[test]

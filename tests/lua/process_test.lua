@@ -73,6 +73,32 @@ describe("process", function()
 		refused("Invalid", "namespace", "echo", HOST)
 		refused("NotFound", "host not found", ECHO, "app:nowhere")
 		refused("NotFound", "app:nothing", "app:nothing", HOST)
+		refused("Invalid", "host ID required", ECHO, "")
+	end)
+
+	it("names the entry whose source is no Lua", function()
+		local id = test.entry({ kind = "process.lua", name = "unfinished", source = "return function(" })
+		local pid, err = process.spawn(id, HOST)
+		assert.is_nil(pid)
+		test.is_error(err, "Invalid")
+		assert.matches("^" .. id .. ": .+:1: .+ near <eof>$", err:message())
+		assert.equal("lua-syntax", err:details().diagnostics[1].code)
+	end)
+
+	it("answers true and nil to what it has done", function()
+		local pid = assert(process.spawn(ECHO, HOST))
+		for name, call in pairs({
+			send = function() return process.send(pid, "note") end,
+			monitor = function() return process.monitor(pid) end,
+			unmonitor = function() return process.unmonitor(pid) end,
+			link = function() return process.link(pid) end,
+			unlink = function() return process.unlink(pid) end,
+			cancel = function() return process.cancel(process.pid()) end,
+		}) do
+			assert.same({ n = 2, true }, table.pack(call()), name)
+		end
+		assert.same({ n = 2, true }, table.pack(process.terminate(pid)))
+		assert.equal("CANCEL", process.receive("20s").type)
 	end)
 
 	it("reports what is wrong with a send", function()
@@ -87,6 +113,11 @@ describe("process", function()
 		assert.has_error(function()
 			process.send(nil, "topic")
 		end)
+		for _, pid in ipairs({ "{a|b}", "{|}", "{n@a|name|c}", "{app:processes|0xfffff}" }) do
+			_, err = process.send(pid, "topic")
+			test.is_error(err, "NotFound")
+			assert.equal("process not found: " .. pid, err:message())
+		end
 	end)
 
 	it("finds a dead process gone once its EXIT is read", function()

@@ -335,6 +335,11 @@ describe("supervisor", function()
 		children, err = supervisor.children("nobody")
 		assert.is_nil(children)
 		assert.equal(errors.NOT_FOUND, err:kind())
+		for _, name in ipairs({ "children", "start_child", "terminate_child", "restart_child", "stop" }) do
+			assert.error_matches(function()
+				supervisor[name]()
+			end, "^supervisor_test.lua:%d+: bad argument #1 to '" .. name .. "' %(string expected, got nil%)$")
+		end
 	end)
 
 	it("is found by its name", function()
