@@ -1,6 +1,6 @@
 //! Wippy: Lua and WebAssembly processes that cannot hurt each other.
 //!
-//! This page is the map of the house. An import goes to the same room or to a floor below, never up; `lua` and `wasm`
+//! This page is the map of the house. An import goes to its own floor or to one below, never up; `lua` and `wasm`
 //! stand side by side, never import each other, and meet through the traits of [`process`].
 //!
 //! | floor | room | what lives there |

@@ -78,8 +78,8 @@
 //! that come and go leave nothing behind (`tests/soak.rs`).
 //!
 //! Rooms: `acts` (what a program does to others), `body` (what an engine provides), `control` (one process), `mailbox`, `names`, `host`, `kernel` (what is done
-//! to processes), `spawn` and `end` (how they come to be and end), `call`, `pool` and `options` (processes that are calls), `scheduler` and `queue` (workers and whose turn it is), `timer`, `ticker` and
-//! `slice` (the beat and preemption), `context` (what is inherited), `policy` (permissions).
+//! to processes), `spawn` and `end` (how they come to be and end), `call`, `pool` and `options` (processes that are calls), `scheduler` and `queue` (workers and whose turn it is), `timer`, `clock`, `ticker` and
+//! `slice` (the time, the beat and preemption), `context` (what is inherited), `policy` (permissions).
 
 pub mod acts;
 mod body;

@@ -14,7 +14,7 @@ pub trait Policy: Send + Sync {
     fn allows(&self, context: &Context, action: &str, resource: &str) -> bool;
 }
 
-/// What can be permitted. The resource of each is in the second column of its name's list in [`Permission::name`].
+/// What can be permitted. What the resource of each is stands beside its words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
     Spawn,

@@ -1,4 +1,4 @@
-//! The kernel's guarantees, one test each, with plain futures for bodies: no Lua, no wasm, no sleeping.
+//! The kernel's guarantees, one test each, with plain futures for bodies: no Lua, no wasm.
 
 mod bounds;
 mod calls;

@@ -209,6 +209,7 @@ impl Engines {
     }
 
     /// Whether that engine has been made.
+    #[cfg(test)]
     pub fn is_made(&self, alloc: Alloc) -> bool {
         self.made[alloc.index()].get().is_some()
     }

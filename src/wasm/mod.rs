@@ -2,12 +2,14 @@
 //!
 //! The way of an entry: `module` reads, verifies and compiles the file, `export` finds the function that `method` means,
 //! `grants` and `linker` decide what stands behind its imports, `program` keeps all of that for its processes. The way of
-//! a process: `value` lowers its arguments, `wasi` captures what it sees of the world, `body` runs it in one of `engine`'s
+//! a process: `value` lowers its arguments, `wasi` captures what it sees of the world (of 0.3 `wasi_0_3`; where WASI's own functions
+//! could hold a thread or memory `files`, `listing`, `random`, `timers` and `stdio` stand in), `body` runs it in one of `engine`'s
 //! engines (where `capacity` counts it and `slab` may hold its memory), `limits` bounds it, `error` gives its end a name,
 //! with what `aftermath` finds in the store of a failed one;
 //! `actor` is what the runtime itself offers to it, `serving` what a function's instance is between two calls.
 //! What a guest reaches of the network goes through `network`, by `sockets` and `lookup` or by `http` and `tls`.
-//! `inspect` looks at a module without running it, `interface` tells what has changed in it.
+//! `inspect` looks at a module without running it, `sections` before it is compiled, `interface` tells what has changed in it, `findings`
+//! what `check` has to say; `cache` keeps compiled code, `state` is what a store holds beside the guest.
 
 mod actor;
 mod aftermath;

@@ -281,6 +281,7 @@ impl WasmProgram {
     }
 
     /// As [`Alloc::name`].
+    #[cfg(test)]
     pub fn engine_name(&self) -> String {
         self.home.name()
     }
