@@ -1,7 +1,8 @@
 //! How long a newcomer waits: from the start of the program to its end, or to its prompt.
 //!
 //! `cargo bench --bench start`. The greeting of `examples/greet`, warm (its code is in the cache) beside `wippy --version`,
-//! cold (the cache is empty) beside compiling the same module with bare wasmtime, once in a fresh process as every start does;
+//! cold (the cache is empty) beside compiling the same module with bare wasmtime, once in a fresh process as every start does:
+//! the call that compiles alone, and the whole program around it, from its start to its end and above one that does nothing;
 //! the prompt of `wippy repl` in a project of a hundred entries; and `wippy check` of ten thousand. Each figure is the median
 //! of several rounds, in milliseconds; a start and its floor take turns, so that both see the same machine.
 
@@ -21,22 +22,24 @@ use wasmtime::component::Component;
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/greet");
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/wasm/greet.wasm");
 
-/// Set for the child that compiles once and prints how many milliseconds that took.
+/// Set for a child, which compiles this module once, none if it is empty, and prints how many milliseconds that took.
 const COMPILE: &str = "WIPPY_BENCH_COMPILE";
 
 fn main() {
-    if std::env::var_os(COMPILE).is_some() {
-        return println!("{}", compile_once());
+    if let Some(module) = std::env::var_os(COMPILE) {
+        return println!("{}", compile_once(Path::new(&module)));
     }
     let cache = tempfile::tempdir().expect("a folder");
-    let [version, warm, cold, compile] = in_turn([
+    let [version, warm, cold, compile, compiler, nothing] = in_turn([
         &|| timed(|| run(wippy(cache.path()).arg("--version"))),
         &|| timed(|| run(&mut greet(cache.path()))),
         &|| {
             let empty = tempfile::tempdir().expect("a folder");
             timed(|| run(&mut greet(empty.path())))
         },
-        &compile_in_a_child,
+        &|| in_a_child(MODULE),
+        &|| timed(|| _ = in_a_child(MODULE)),
+        &|| timed(|| _ = in_a_child("")),
     ]);
     let project = entries(100);
     let many = entries(10_000);
@@ -45,21 +48,25 @@ fn main() {
     println!("{:<44} {:>8} {:>8} {:>8}", "ms", "ours", "floor", "more");
     row("run greet, warm (--version; goal: 3 more)", warm, version);
     row("run greet, cold (the compile; goal: 5 more)", cold, compile);
+    row("run greet, cold (a program that compiles)", cold, compiler - nothing);
     row("prompt, 100 entries (goal: 50)", prompt, 0.0);
     row("check, 10,000 entries (goal: 1,000)", check, 0.0);
 }
 
-fn compile_once() -> f64 {
+fn compile_once(module: &Path) -> f64 {
+    if module.as_os_str().is_empty() {
+        return 0.0;
+    }
     let engine = world::bare_engine(4);
-    let bytes = fs::read(MODULE).expect("the fixture");
+    let bytes = fs::read(module).expect("the fixture");
     let start = Instant::now();
     drop(Component::new(&engine, &bytes).expect("it compiles"));
     start.elapsed().as_secs_f64() * 1e3
 }
 
-fn compile_in_a_child() -> f64 {
+fn in_a_child(module: &str) -> f64 {
     let bench = std::env::current_exe().expect("this program");
-    let output = Command::new(bench).env(COMPILE, "1").output().expect("a child");
+    let output = Command::new(bench).env(COMPILE, module).output().expect("a child");
     let printed = String::from_utf8(output.stdout).expect("a number");
     printed.trim().parse().expect("a number")
 }

@@ -242,9 +242,11 @@ fn to_text(subject: &Subject, found: &Inspection, yaml: &str, paint: Paint) -> S
             hosts => format!("network  {hosts}\n"),
         };
     }
+    let names = found.imports.iter().map(|import| import.name.chars().count());
+    let width = names.max().unwrap_or_default();
     text += &section(
         "imports",
-        found.imports.iter().map(|import| import_line(import, found)),
+        found.imports.iter().map(|import| import_line(import, width)),
         paint,
     );
     text += &section("exports", found.exports.iter().map(export_line), paint);
@@ -284,9 +286,7 @@ fn section(title: &str, lines: impl Iterator<Item = String>, paint: Paint) -> St
     }
 }
 
-fn import_line(import: &Imported, found: &Inspection) -> String {
-    let names = found.imports.iter().map(|import| import.name.chars().count());
-    let width = names.max().unwrap_or_default();
+fn import_line(import: &Imported, width: usize) -> String {
     let grant = import.grant.map(|grant| grant.name()).unwrap_or_default();
     let standing = match import.standing {
         Standing::Granted => format!("granted by {grant}"),

@@ -1,7 +1,7 @@
 //! Where log records go: one line each on stderr, as text or as JSON, and never at the price of a blocked worker.
 //!
 //! A line longer than 8 KiB is split. When stderr is not read as fast as records come they are dropped, counted, and the
-//! number is told as soon as there is room.
+//! number is told as soon as there is room, at the latest when the program ends.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::console::{Console, Paint};
 use super::open;
 use crate::json;
 use crate::log::{Level, Record, Sink};
+use crate::project::Logger;
 use crate::system::terminal::{Stream, Terminal};
 
 /// Longer lines are split, so that one record cannot hold up the others.
@@ -36,8 +37,13 @@ struct State {
 }
 
 impl ConsoleLog {
+    /// For the project that the command line means, which nobody has loaded.
     pub fn new(console: &Console, globals: &Globals) -> ConsoleLog {
-        let configured = open::logger(globals);
+        ConsoleLog::configured(open::logger(globals), console, globals)
+    }
+
+    /// As a project wants it, unless the command line says something else.
+    pub fn configured(configured: Logger, console: &Console, globals: &Globals) -> ConsoleLog {
         let lowest = match (globals.silent, globals.verbose) {
             (true, _) => Level::Error,
             (false, 0) => configured.level.unwrap_or(Level::Info),
@@ -47,14 +53,26 @@ impl ConsoleLog {
             Some(true) => LogFormat::Json,
             _ => LogFormat::Text,
         });
-        ConsoleLog(Arc::new(State {
+        let log = ConsoleLog(Arc::new(State {
             terminal: console.terminal().clone(),
             format,
             paint: console.paint(Stream::Err),
             lowest,
             hidden: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
-        }))
+        }));
+        console.set_log(&log);
+        log
+    }
+
+    /// Says how many records were dropped since that was last said; false if none was.
+    pub fn tell_dropped(&self) -> bool {
+        let dropped = self.0.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            let record = Record::new(Level::Warn, format!("{dropped} log records dropped"));
+            self.0.emit(&record, dropped);
+        }
+        dropped > 0
     }
 
     /// Shows nothing from now on: the program has the screen for itself.
@@ -65,11 +83,7 @@ impl ConsoleLog {
 
 impl Sink for ConsoleLog {
     fn record(&self, record: Record) {
-        let dropped = self.0.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            let record = Record::new(Level::Warn, format!("{dropped} log records dropped"));
-            self.0.emit(&record, dropped);
-        }
+        self.tell_dropped();
         self.0.emit(&record, 0);
     }
 
@@ -85,8 +99,9 @@ impl State {
             LogFormat::Text => text(record, self.paint),
             LogFormat::Json => json_line(record),
         };
-        let fits = self.terminal.room(Stream::Err).is_ok_and(|room| room >= lines.len());
-        if !fits || self.terminal.try_write(Stream::Err, lines.as_bytes()).is_err() {
+        // A broken stream has no reader who could miss it.
+        let taken = self.terminal.try_write_whole(Stream::Err, lines.as_bytes());
+        if !taken.unwrap_or(false) {
             self.dropped.fetch_add(1 + carried, Ordering::Relaxed);
         }
     }

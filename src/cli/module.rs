@@ -45,6 +45,7 @@ pub fn job(name: String, words: Vec<String>, options: &ModuleOptions, globals: &
         words,
         name: called(&name, options),
         shutdown_timeout: around.shutdown_timeout,
+        logger: around.logger,
     })
 }
 

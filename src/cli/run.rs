@@ -18,7 +18,7 @@ use crate::id::EntryId;
 use crate::log::Log;
 use crate::process::{Exit, Process, Program};
 use crate::project::diagnostic::to_text;
-use crate::project::{Diagnostic, Entry, Project, Registry, Spec};
+use crate::project::{Diagnostic, Entry, Logger, Project, Registry, Spec};
 use crate::race::{First, first};
 use crate::runtime::{Occasion, Options, Runtime};
 use crate::system::terminal::Stream;
@@ -34,6 +34,8 @@ pub struct Job {
     /// As the user called it.
     pub name: String,
     pub shutdown_timeout: Duration,
+    /// How its project wants log records to be shown.
+    pub logger: Logger,
     /// What is wrong with the settings of the project.
     pub found: Vec<Diagnostic>,
 }
@@ -115,6 +117,7 @@ fn job(
     Ok(Job {
         found: found.cloned().collect(),
         shutdown_timeout: project.config.shutdown_timeout,
+        logger: project.config.logger,
         registry: project.registry,
         program: Source::Entry(entry),
         terminal,
@@ -160,7 +163,7 @@ pub fn boot(job: &Job, globals: &Globals, console: &Console) -> Result<Runtime, 
     if let Source::Entry(entry) = &job.program {
         warn(&entry.problems, globals, console);
     }
-    let log = ConsoleLog::new(console, globals);
+    let log = ConsoleLog::configured(job.logger, console, globals);
     if matches!(&job.terminal.spec, Spec::TerminalHost(spec) if spec.hide_logs) {
         log.hide();
     }

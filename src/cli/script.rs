@@ -11,7 +11,7 @@ use super::run::{Job, Source};
 use super::{open, target};
 use crate::error::Error;
 use crate::id::EntryId;
-use crate::project::{Diagnostic, DirectorySpec, Entry, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
+use crate::project::{Diagnostic, DirectorySpec, Entry, Logger, ProcessHostSpec, Registry, Spec, TerminalHostSpec};
 
 /// Of entries that scripts bring with them.
 const NAMESPACE: &str = "script";
@@ -31,6 +31,8 @@ pub struct Surroundings {
     /// Where it may `require` files from, its own folder first.
     pub folders: Vec<PathBuf>,
     pub shutdown_timeout: Duration,
+    /// How the project wants log records to be shown.
+    pub logger: Logger,
     /// What was found in the project.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -59,6 +61,7 @@ impl Surroundings {
             registry,
             folders,
             shutdown_timeout: project.config.shutdown_timeout,
+            logger: project.config.logger,
             diagnostics: project.diagnostics,
         })
     }
@@ -83,6 +86,7 @@ pub fn job(name: String, words: Vec<String>, globals: &Globals) -> Result<Job, F
         words,
         name,
         shutdown_timeout: around.shutdown_timeout,
+        logger: around.logger,
     })
 }
 

@@ -92,7 +92,7 @@ pub fn send(own: &Process, to: &mut Recipient, topic: Topic, payload: Packed) ->
             process
         }
     };
-    own.kernel().deliver(Some(own.pid()), &process, topic, payload)
+    own.kernel().deliver(Some(own.pid()), process, topic, payload)
 }
 
 /// Ends a process, maybe oneself: whoever called looks at [`Process::is_doomed`] before the program goes on.

@@ -275,10 +275,11 @@ impl Kernel {
     /// Reads a destination: a pid, else a registered name.
     ///
     /// # Errors
-    /// NotFound `could not resolve '<x>' as PID or registered name`.
+    /// NotFound `process not found: <pid>` for a pid that no process can have, else `could not resolve '<x>' as PID or
+    /// registered name`.
     pub fn resolve(&self, destination: &str) -> Result<Pid> {
-        if let Ok(pid) = Pid::parse(destination) {
-            return Ok(pid);
+        if Pid::has_form(destination) {
+            return Pid::parse(destination);
         }
         self.0.names.lookup(destination).ok_or_else(|| unresolved(destination))
     }
@@ -321,13 +322,15 @@ impl Kernel {
     /// NotFound for a pid that does not live; Unavailable and retryable when its mailbox is full; LimitExceeded for a message
     /// that is larger than the whole mailbox.
     pub fn send(&self, from: Option<&Pid>, to: &Pid, topic: Topic, payload: Packed) -> Result<()> {
-        self.deliver(from, &self.reader(to)?, topic, payload)
+        self.deliver(from, self.reader(to)?, topic, payload)
     }
 
-    /// [`Kernel::send`] to a process that was found.
-    pub(super) fn deliver(&self, from: Option<&Pid>, to: &Arc<Process>, topic: Topic, payload: Packed) -> Result<()> {
-        self.queue(from, to, topic, payload)?;
-        to.wake_next();
+    /// [`Kernel::send`] to a process that was found. It goes on next if the process that sends it runs here.
+    pub(super) fn deliver(&self, from: Option<&Pid>, to: Arc<Process>, topic: Topic, payload: Packed) -> Result<()> {
+        self.queue(from, &to, topic, payload)?;
+        if to.leaves_rest() {
+            self.scheduler().push_next(self, to);
+        }
         Ok(())
     }
 
@@ -444,7 +447,7 @@ impl Kernel {
         }
         self.0.scheduler.close();
         for process in self.processes() {
-            self.finish(&process, Exit::terminated(), true);
+            self.finish_now(&process, Exit::terminated());
         }
         self.0.programs.close();
     }

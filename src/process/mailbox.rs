@@ -139,6 +139,8 @@ pub struct Mailbox {
     count: usize,
     bytes: usize,
     closed: bool,
+    /// How many items had been taken when it was last asked whether the owner falls behind.
+    taken_before: u64,
     /// Numbers of the processes whose EXIT is still owed to this one.
     watching: Numbers,
     /// Numbers of the processes that it is linked to, which know it the same way; whether it asked for the link itself.
@@ -201,8 +203,10 @@ impl Mailbox {
 
     /// Makes all messages ordinary ones.
     pub fn unlisten_all(&mut self) {
-        let topics: Vec<Topic> = self.listened.keys().cloned().collect();
-        topics.iter().for_each(|topic| self.unlisten(topic));
+        let lanes = std::mem::take(&mut self.listened);
+        self.messages.extend(lanes.into_values().flatten());
+        // Once for all of them, however many topics there are.
+        self.messages.make_contiguous().sort_by_key(|(arrival, _)| *arrival);
     }
 
     /// The oldest message of a topic that nobody listens to.
@@ -261,6 +265,14 @@ impl Mailbox {
         self.arrivals
     }
 
+    /// Whether the owner takes messages, but not as fast as they come: since this was last asked it has taken fewer than
+    /// lie there now.
+    pub(super) fn falls_behind(&mut self) -> bool {
+        let all_taken = self.arrivals - self.len() as u64;
+        let taken = all_taken - std::mem::replace(&mut self.taken_before, all_taken);
+        taken > 0 && taken < self.count as u64
+    }
+
     /// Drops what arrived since from senders that are unwanted; what nobody sent is kept.
     pub fn forget(&mut self, since: u64, unwanted: impl Fn(&Pid) -> bool) {
         let kept = |arrival: u64, from: &Option<Pid>| arrival <= since || !from.as_ref().is_some_and(&unwanted);
@@ -275,10 +287,6 @@ impl Mailbox {
                 kept
             });
         }
-    }
-
-    pub fn has_message(&self) -> bool {
-        !self.messages.is_empty()
     }
 
     pub fn has_event(&self) -> bool {
@@ -315,6 +323,7 @@ impl Mailbox {
         self.links.keys().copied()
     }
 
+    #[cfg(test)]
     pub fn has_links(&self) -> bool {
         !self.links.is_empty()
     }

@@ -1,10 +1,12 @@
-//! The order in which processes go on that could run: three lanes, for processes that were just woken, for those that have
-//! never run, and for those whose slice ended.
+//! The order in which processes go on that could run: lanes for processes that were just woken, for those that have never
+//! run, and for those whose slice ended.
 //!
 //! Woken and new ones take turns and go first, so that whoever spawns without end holds up nobody who has a message; a
 //! preempted one waits at most seven beats of the tick for them. A turn is that of several processes as long as they are
 //! quick: whoever waits for the ends of many is woken once for some of them, and code stays in the processor's caches.
-//! Within a lane it is first come, first served. Each worker has such a queue, and each host for the processes that its
+//! Who is preempted because it has more messages than it takes in a slice does not wait as long: every third beat one of
+//! those goes on, or the many that send to it would leave it an eighth of the worker, and the messages all the memory
+//! that a mailbox may hold. Within a lane it is first come, first served. Each worker has such a queue, and each host for the processes that its
 //! bound holds back.
 //!
 //! Before them all goes whom the process that runs has sent a message, the first one if there are several: what the two
@@ -21,6 +23,9 @@ use super::slice::SLICE;
 /// Beats for which woken processes may keep a preempted one waiting.
 pub(super) const PREEMPTED_WAITS: u64 = 7;
 
+/// Beats from one that falls behind with its messages to the next that goes before woken ones: a slice, and a beat for them.
+pub(super) const BEHIND_WAITS: u64 = SLICE + 1;
+
 /// Processes of one lane that go one after the other before the other lane has its turn. With the next beat it is over too.
 pub(super) const TURN: u32 = 8;
 
@@ -34,6 +39,8 @@ pub(super) struct Queue {
     woken: Lane,
     new: Lane,
     preempted: Lane,
+    /// Preempted ones that fall behind with their messages.
+    behind: Lane,
     /// Whom the process that runs has sent something.
     next: Option<Arc<Process>>,
     /// How many in a row were next, and the beat in which the one before them went on.
@@ -46,13 +53,17 @@ pub(super) struct Queue {
     turn_since: u64,
     /// The beat in which a preempted one was last taken, or came when there was none.
     preempted_at: u64,
+    /// The beat in which one that falls behind was last taken.
+    behind_at: u64,
     /// One that had waited for long was taken last: however long its slice was, those that go first are next.
     urgent_next: bool,
 }
 
 impl Queue {
     pub(super) fn push(&mut self, process: Arc<Process>, now: u64) {
-        if process.is_preempted() {
+        if process.is_preempted() && process.is_behind() {
+            self.behind.push_back(process);
+        } else if process.is_preempted() {
             if self.preempted.is_empty() {
                 self.preempted_at = now;
             }
@@ -82,10 +93,11 @@ impl Queue {
         self.woken.append(&mut other.woken);
         self.new.append(&mut other.new);
         self.preempted.append(&mut other.preempted);
+        self.behind.append(&mut other.behind);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.urgent() + self.preempted.len()
+        self.urgent() + self.preempted.len() + self.behind.len()
     }
 
     /// Length of the lanes of those that go first.
@@ -95,22 +107,44 @@ impl Queue {
 
     /// Whose turn it is. `only_urgent`: none of those that were preempted, unless it has waited for long.
     pub(super) fn pop(&mut self, only_urgent: bool, now: u64) -> Option<Arc<Process>> {
-        let waited = !self.preempted.is_empty() && now >= self.preempted_at + PREEMPTED_WAITS;
-        let overdue = waited && !self.urgent_next;
-        self.urgent_next = overdue;
-        if !overdue && let Some(next) = self.next.take() {
+        let waited = if self.urgent_next { None } else { self.pop_waited(now) };
+        self.urgent_next = waited.is_some();
+        if waited.is_none()
+            && let Some(next) = self.next.take()
+        {
             self.row += 1;
             return Some(next);
         }
         (self.row, self.row_since) = (0, now);
-        if !overdue && let Some(process) = self.pop_urgent(now) {
-            return Some(process);
+        let urgent = waited.or_else(|| self.pop_urgent(now));
+        if urgent.is_some() || only_urgent {
+            return urgent;
         }
-        if overdue || !only_urgent {
-            self.preempted_at = now;
-            return self.preempted.pop_front();
+        self.pop_behind(now).or_else(|| self.pop_preempted(now))
+    }
+
+    /// One of those that give way to others but have waited long enough: whose turn was due first.
+    fn pop_waited(&mut self, now: u64) -> Option<Arc<Process>> {
+        let due = |lane: &Lane, at: u64| (!lane.is_empty() && at <= now).then_some(at);
+        let preempted = due(&self.preempted, self.preempted_at + PREEMPTED_WAITS);
+        let behind = due(&self.behind, self.behind_at + BEHIND_WAITS);
+        match (preempted, behind) {
+            (Some(preempted), Some(behind)) if preempted < behind => self.pop_preempted(now),
+            (Some(_), None) => self.pop_preempted(now),
+            (_, Some(_)) => self.pop_behind(now),
+            (None, None) => None,
         }
-        None
+    }
+
+    fn pop_preempted(&mut self, now: u64) -> Option<Arc<Process>> {
+        self.preempted_at = now;
+        self.preempted.pop_front()
+    }
+
+    fn pop_behind(&mut self, now: u64) -> Option<Arc<Process>> {
+        let process = self.behind.pop_front()?;
+        self.behind_at = now;
+        Some(process)
     }
 
     fn pop_urgent(&mut self, now: u64) -> Option<Arc<Process>> {
@@ -139,7 +173,8 @@ impl Queue {
     /// Whose turn it is, however long anybody has waited.
     pub(super) fn pop_first(&mut self, now: u64) -> Option<Arc<Process>> {
         let next = self.next.take().or_else(|| self.pop_urgent(now));
-        next.or_else(|| self.preempted.pop_front())
+        next.or_else(|| self.behind.pop_front())
+            .or_else(|| self.preempted.pop_front())
     }
 
     /// The older half of each lane.
@@ -147,6 +182,7 @@ impl Queue {
         Queue {
             preempted: older_half(&mut self.preempted),
             preempted_at: self.preempted_at,
+            behind: older_half(&mut self.behind),
             ..self.split_urgent()
         }
     }

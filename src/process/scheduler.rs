@@ -14,7 +14,7 @@
 //! collection. Then the tick **relieves** its thread: a new thread takes over the worker with its queue, and the old one
 //! leaves when its step is done. So nobody waits behind such a step but its own process.
 //!
-//! Invariants: a process is in at most one queue, and only in phase QUEUED; whoever moves it out of IDLE queues it; a
+//! Invariants: a process is in at most one queue, in phase QUEUED, or ENDED if it was abandoned there; whoever moves it out of IDLE queues it; a
 //! pusher looks for idle workers after its push, a worker looks for work again after it has declared itself idle.
 
 use std::cell::RefCell;
@@ -228,6 +228,8 @@ impl Scheduler {
         }
         // Before there is a thread that could go to sleep: from now on the old one wakes others for what it queues.
         slot.set_relieved(true);
+        // What it queues has come before this, and is found, or it sees after this that it is relieved.
+        drop(lock(&worker.queue));
         match self.man(kernel, index) {
             Ok(()) => {
                 // When an earlier try had no thread to give, the old one may have left meanwhile.
@@ -267,15 +269,19 @@ impl Scheduler {
         push(&mut queue, process, ticker::now());
         let len = queue.len();
         worker.publish(&queue);
+        // Asked under the lock: who is relieved later leaves a queue in which the new thread finds this (see `relieve`).
+        let is_own = self.here() == Some(index);
         drop(queue);
-        // The length before, who serves and who is idle after: see `park`.
-        fence(Ordering::SeqCst);
-        if self.here() != Some(index) {
+        if !is_own {
             // Relieved meanwhile: whoever serves that queue now may have gone to sleep before this came.
             worker.unpark();
         }
-        if len > 1 && self.idle_count.load(Ordering::SeqCst) > 0 {
-            self.call_idle(kernel);
+        if len > 1 {
+            // The length before, who is idle after: see `park`.
+            fence(Ordering::SeqCst);
+            if self.idle_count.load(Ordering::SeqCst) > 0 {
+                self.call_idle(kernel);
+            }
         }
     }
 
@@ -506,7 +512,14 @@ fn run(kernel: &Kernel, index: usize, slot: Arc<Slot>) {
     let mut relieved = false;
     while !relieved && !scheduler.closing.load(Ordering::SeqCst) {
         if kernel.timers().is_due() {
+            // As a step: ending a process may wait for what holds its mailbox.
+            let since = ticker::now();
+            worker.busy_since.store(since, Ordering::Release);
             fire(kernel);
+            if !worker.give_up(since) {
+                relieved = true;
+                break;
+            }
         }
         turn += 1;
         match scheduler.next(index, turn) {
@@ -553,7 +566,13 @@ fn serve(kernel: &Kernel, worker: &Worker, process: Arc<Process>) -> bool {
 
 fn step(kernel: &Kernel, process: &Arc<Process>) {
     process.set_preempted(false);
-    process.phase.store(phase::RUNNING, Ordering::SeqCst);
+    let taken = process
+        .phase
+        .compare_exchange(phase::QUEUED, phase::RUNNING, Ordering::SeqCst, Ordering::SeqCst);
+    if taken.is_err() {
+        // It was abandoned in the queue: whoever did that ends it.
+        return;
+    }
     let progress = match process.reason() {
         Some(_) => None,
         None => Some(step_body(process)),
@@ -561,10 +580,13 @@ fn step(kernel: &Kernel, process: &Arc<Process>) {
     match (progress, process.reason()) {
         (_, Some(reason)) => kernel.finish(process, reason.clone(), true),
         (Some(Progress::Ended(exit)), None) => kernel.finish(process, exit, false),
-        (Some(Progress::Upgraded(upgrade)), None) => match kernel.upgrade(process, upgrade) {
-            Ok(()) => requeue(kernel, process, false),
-            Err(error) => kernel.finish(process, Exit::failed(error), false),
-        },
+        (Some(Progress::Upgraded(upgrade)), None) => {
+            let upgraded = catch_unwind(AssertUnwindSafe(|| kernel.upgrade(process, upgrade)));
+            match upgraded.unwrap_or_else(|panic| Err(panicked(&*panic))) {
+                Ok(()) => requeue(kernel, process, false),
+                Err(error) => kernel.finish(process, Exit::failed(error), false),
+            }
+        }
         (Some(Progress::Waiting(wait)), None) => rest(kernel, process, wait),
         (Some(Progress::Preempted) | None, None) => requeue(kernel, process, true),
     }
@@ -573,6 +595,9 @@ fn step(kernel: &Kernel, process: &Arc<Process>) {
 /// Has it stepped again, behind those that were woken if its slice was over.
 fn requeue(kernel: &Kernel, process: &Arc<Process>, preempted: bool) {
     process.set_preempted(preempted);
+    if preempted {
+        process.note_slice();
+    }
     process.phase.store(phase::QUEUED, Ordering::SeqCst);
     kernel.scheduler().push(kernel, process.clone());
 }
@@ -584,7 +609,7 @@ fn step_body(process: &Arc<Process>) -> Progress {
         return Progress::Ended(Exit::failed(Error::internal("process has no body")));
     };
     let progress = catch_unwind(AssertUnwindSafe(|| body.step(&mut cx)));
-    process.count_step();
+    process.count_step(matches!(progress, Ok(Progress::Preempted)));
     process.set_memory(body.memory());
     progress.unwrap_or_else(|panic| Progress::Ended(Exit::failed(panicked(&*panic))))
 }

@@ -2,14 +2,15 @@
 //! header looked at, the code compiled once per content.
 //!
 //! A compiled module is an [`Artifact`]: bytes that any engine with the same settings loads in a fraction of a
-//! millisecond, and that the cache on disk keeps from one start to the next. What a module exports or imports is left to
-//! `export` and `linker`. Everything here blocks and belongs on the blocking pool, [`Stamp::of`] excepted.
+//! millisecond, and that the cache on disk keeps from one start to the next. Where the engine that compiled it is the one that
+//! it is wanted in, it is the code there, and bytes are only made of it for somebody else. What a module exports or imports is
+//! left to `export` and `linker`. Everything here blocks and belongs on the blocking pool, [`Stamp::of`] excepted.
 //!
 //! Invariant: an artifact is only ever made here, by an engine of this program or of the same user's wippy of the same
 //! version; loading code is sound because of that.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
@@ -37,7 +38,7 @@ use crate::project::{WasmSource, check};
 use crate::system::volume::{Volume, Volumes};
 
 /// More than the steps in which file systems count time.
-const CLOCK_STEP: Duration = Duration::from_millis(20);
+pub const CLOCK_STEP: Duration = Duration::from_millis(20);
 
 /// Bytes of a module; wasmtime takes no larger one.
 const LARGEST: u64 = 1 << 30;
@@ -288,6 +289,8 @@ pub struct Artifact {
 
 #[derive(Debug)]
 enum Form {
+    /// As it came out of the compiler, in its engine.
+    Code(Code),
     Memory(Vec<u8>),
     /// A file of the cache, whose checksum was verified, and its key there. Mapped by each engine that loads it.
     File(File, Key),
@@ -300,7 +303,30 @@ pub enum Code {
     Core(Module),
 }
 
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Code::Component(_) => "component",
+            Code::Core(_) => "core module",
+        })
+    }
+}
+
 impl Code {
+    fn engine(&self) -> &Engine {
+        match self {
+            Code::Component(component) => component.engine(),
+            Code::Core(module) => module.engine(),
+        }
+    }
+
+    fn bytes(&self) -> wasmtime::Result<Vec<u8>> {
+        match self {
+            Code::Component(component) => component.serialize(),
+            Code::Core(module) => module.serialize(),
+        }
+    }
+
     /// How many memories an instance has.
     pub fn memories(&self) -> usize {
         let needed = match self {
@@ -313,18 +339,20 @@ impl Code {
 }
 
 impl Artifact {
-    /// Compiles a module. Takes milliseconds for small modules, seconds for interpreters.
+    /// Compiles a module. Takes milliseconds for small modules, seconds for interpreters. `stays`: it is wanted in that very
+    /// engine; another one can load it too.
     ///
     /// # Errors
     /// Internal `failed to compile wasm module`, with the cause.
-    pub fn compile(engine: &Engine, bytes: &[u8]) -> Result<Artifact> {
+    pub fn compile(engine: &Engine, bytes: &[u8], stays: bool) -> Result<Artifact> {
         let header = Header::of(bytes)?;
-        let compiled = match header {
-            Header::Component => engine.precompile_component(bytes),
-            Header::Core => engine.precompile_module(bytes),
+        let compiled = match (header, stays) {
+            (Header::Component, true) => Component::new(engine, bytes).map(|code| Form::Code(Code::Component(code))),
+            (Header::Core, true) => Module::new(engine, bytes).map(|code| Form::Code(Code::Core(code))),
+            (Header::Component, false) => engine.precompile_component(bytes).map(Form::Memory),
+            (Header::Core, false) => engine.precompile_module(bytes).map(Form::Memory),
         };
-        let bytes = compiled.map_err(|error| why_uncompiled(bytes, &error))?;
-        let form = Form::Memory(bytes);
+        let form = compiled.map_err(|error| why_uncompiled(bytes, &error))?;
         Ok(Artifact { header, form })
     }
 
@@ -333,25 +361,40 @@ impl Artifact {
     /// # Errors
     /// Internal, when it does not fit a slot of the engine's pool.
     pub fn load(&self, engine: &Engine) -> Result<Code> {
-        // SAFETY: the bytes were made by `compile`, of this program or of the one that wrote the cache, whose checksum and
-        // owner were verified; wasmtime checks that the engine has the settings they were compiled for.
-        let code = unsafe {
-            match (self.header, &self.form) {
-                (Header::Component, Form::Memory(bytes)) => Component::deserialize(engine, bytes).map(Code::Component),
-                (Header::Core, Form::Memory(bytes)) => Module::deserialize(engine, bytes).map(Code::Core),
-                (Header::Component, Form::File(file, _)) => {
-                    Component::deserialize_file(engine, handle_path(file)).map(Code::Component)
-                }
-                (Header::Core, Form::File(file, _)) => {
-                    Module::deserialize_file(engine, handle_path(file)).map(Code::Core)
-                }
-            }
+        let code = match &self.form {
+            Form::Code(code) if Engine::same(code.engine(), engine) => Ok(code.clone()),
+            Form::Code(code) => code.bytes().and_then(|bytes| self.load_bytes(engine, &bytes)),
+            Form::Memory(bytes) => self.load_bytes(engine, bytes),
+            Form::File(file, _) => self.load_file(engine, file),
         };
         code.map_err(|error| Error::internal(format!("failed to load compiled wasm module: {error:#}")))
     }
 
+    fn load_bytes(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Code> {
+        // SAFETY: the bytes were made by `compile`; wasmtime checks that the engine has the settings they were compiled for.
+        unsafe {
+            match self.header {
+                Header::Component => Component::deserialize(engine, bytes).map(Code::Component),
+                Header::Core => Module::deserialize(engine, bytes).map(Code::Core),
+            }
+        }
+    }
+
+    fn load_file(&self, engine: &Engine, file: &File) -> wasmtime::Result<Code> {
+        let path = handle_path(file);
+        // SAFETY: its bytes were made by `compile`, of the program that wrote the cache, whose checksum and owner were verified;
+        // wasmtime checks that the engine has the settings they were compiled for.
+        unsafe {
+            match self.header {
+                Header::Component => Component::deserialize_file(engine, path).map(Code::Component),
+                Header::Core => Module::deserialize_file(engine, path).map(Code::Core),
+            }
+        }
+    }
+
     fn store(&self, cache: &Cache, key: &Key) -> io::Result<()> {
         match &self.form {
+            Form::Code(code) => cache.store(key, &code.bytes().map_err(io::Error::other)?),
             Form::Memory(bytes) => cache.store(key, bytes),
             // It came from there.
             Form::File(..) => Ok(()),
@@ -378,6 +421,8 @@ pub struct Artifacts {
     cache: Option<Cache>,
     /// For the cache, in the order in which it came.
     unwritten: Mutex<Vec<Unwritten>>,
+    /// Held while writing, which nobody who adds something waits for.
+    writing: Mutex<()>,
     log: Log,
     compilations: AtomicUsize,
 }
@@ -410,6 +455,7 @@ impl Artifacts {
             by_content: Mutex::default(),
             cache,
             unwritten: Mutex::default(),
+            writing: Mutex::default(),
             log,
             compilations: AtomicUsize::new(0),
         }
@@ -426,7 +472,8 @@ impl Artifacts {
     /// As [`Artifact::compile`].
     pub fn get(&self, engines: &Engines, source: &Source, sha256: &str, flavor: Flavor) -> Result<Kept> {
         let slot = self.slot(sha256, flavor);
-        let find = || self.find(&engines.compiler(flavor)?, source, sha256);
+        let stays = engines.preferred(flavor) == flavor.engine();
+        let find = || self.find(&engines.compiler(flavor)?, source, sha256, stays);
         slot.get_or_init(find).as_ref().map_err(Error::clone)?;
         Ok(Kept(slot))
     }
@@ -445,9 +492,9 @@ impl Artifacts {
     }
 
     /// From the cache, or compiled and to be kept there.
-    fn find(&self, engine: &Engine, source: &Source, sha256: &str) -> Result<Arc<Artifact>> {
+    fn find(&self, engine: &Engine, source: &Source, sha256: &str, stays: bool) -> Result<Arc<Artifact>> {
         let Some(cache) = &self.cache else {
-            return self.compile(engine, source).map(Arc::new);
+            return self.compile(engine, source, stays).map(Arc::new);
         };
         let header = Header::of(&source.bytes)?;
         let key = Key::new(sha256.as_bytes(), &settings_of(engine));
@@ -455,7 +502,7 @@ impl Artifacts {
             let form = Form::File(file, key);
             return Ok(Arc::new(Artifact { header, form }));
         }
-        let artifact = Arc::new(self.compile(engine, source)?);
+        let artifact = Arc::new(self.compile(engine, source, stays)?);
         lock(&self.unwritten).push(Unwritten::Code(key, artifact.clone()));
         Ok(artifact)
     }
@@ -470,9 +517,10 @@ impl Artifacts {
     /// Writes what the cache is to keep; what cannot be written costs a line. Whoever comes while another one is at it
     /// waits for that.
     pub fn write_back(&self) {
-        let mut unwritten = lock(&self.unwritten);
         let Some(cache) = &self.cache else { return };
-        for what in unwritten.drain(..) {
+        let _writing = lock(&self.writing);
+        let unwritten = std::mem::take(&mut *lock(&self.unwritten));
+        for what in unwritten {
             let (name, kept) = match &what {
                 Unwritten::Code(key, artifact) => ("compiled code", artifact.store(cache, key)),
                 Unwritten::Interface(sha256, code) => ("the interface of a module", note(cache, sha256, code)),
@@ -490,7 +538,7 @@ impl Artifacts {
         serde_json::from_slice(&note).ok()
     }
 
-    fn compile(&self, engine: &Engine, source: &Source) -> Result<Artifact> {
+    fn compile(&self, engine: &Engine, source: &Source, stays: bool) -> Result<Artifact> {
         let (done, waiting) = mpsc::channel::<()>();
         thread::scope(|scope| {
             if source.bytes.len() >= SLOW {
@@ -502,7 +550,7 @@ impl Artifacts {
                     }
                 });
             }
-            let artifact = Artifact::compile(engine, &source.bytes);
+            let artifact = Artifact::compile(engine, &source.bytes, stays);
             drop(done);
             // One that an engine refuses is tried in another one.
             self.compilations
@@ -554,6 +602,7 @@ fn settings_of(engine: &Engine) -> [u8; 8] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::engine::{Alloc, Settings};
     use super::*;
     use crate::error::Kind;
 
@@ -630,9 +679,21 @@ mod tests {
     }
 
     fn engines() -> (tokio::runtime::Runtime, Arc<Engines>) {
+        engines_of(Settings::default())
+    }
+
+    fn engines_of(settings: Settings) -> (tokio::runtime::Runtime, Arc<Engines>) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let engines = Engines::new(Default::default(), runtime.handle().clone());
+        let engines = Engines::new(settings, runtime.handle().clone());
         (runtime, engines)
+    }
+
+    /// Of a program that runs a single guest.
+    fn oneshot() -> Settings {
+        Settings {
+            oneshot: true,
+            ..Settings::default()
+        }
     }
 
     fn module(text: &str) -> (Source, String) {
@@ -682,8 +743,31 @@ mod tests {
     }
 
     #[test]
+    fn code_that_stays_in_its_engine_is_loaded_by_others_too() {
+        let (_io, engines) = engines_of(oneshot());
+        let flavor = Flavor::default();
+        for text in ["(module (memory 1) (data (i32.const 8) \"data\"))", "(component)"] {
+            let (source, sha) = module(text);
+            let kept = Artifacts::new(None, Log::none()).get(&engines, &source, &sha, flavor);
+            let artifact = kept.unwrap().artifact().unwrap();
+            assert!(matches!(artifact.form, Form::Code(_)), "{text}");
+            for alloc in [flavor.engine(), Alloc::SmallPool] {
+                let engine = engines.engine(alloc).unwrap();
+                let code = artifact.load(&engine).unwrap();
+                assert!(Engine::same(code.engine(), &engine), "{text}: {alloc:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_one_start_compiled_the_next_one_maps_unless_it_is_damaged() {
-        let (_io, engines) = engines();
+        for settings in [Settings::default(), oneshot()] {
+            is_mapped_unless_damaged(settings);
+        }
+    }
+
+    fn is_mapped_unless_damaged(settings: Settings) {
+        let (_io, engines) = engines_of(settings);
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
         for text in ["(module (func (export \"f\") (result i32) i32.const 7))", "(component)"] {

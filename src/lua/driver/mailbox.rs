@@ -45,17 +45,18 @@ pub struct Mail {
     taken: Trail,
     /// It was seen in this step that the mailbox is empty.
     drained: bool,
-    /// Where in the registry the [`WORDS`] are, once a message was received.
-    words: Option<[c_int; WORDS.len()]>,
-    /// The topic of the last message and who sent it, and where in the registry their texts are.
-    last_topic: Option<(Topic, c_int)>,
-    last_sender: Option<(Pid, c_int)>,
+    /// Where message tables are made, once a message was received.
+    desk: Option<Lua>,
+    /// The topic of the last message and who sent it: their texts lie on the desk.
+    last_topic: Option<Topic>,
+    last_sender: Option<Pid>,
 }
 
-/// The fields of a message table and the words in them: the places of [`WORDS`].
+/// What lies on the desk: a coroutine that never runs, whose stack begins with the [`WORDS`] and the texts that came last.
+/// From a stack a value is had for half of what it costs from the registry, and a message takes a dozen.
 #[derive(Clone, Copy)]
 enum Word {
-    Type,
+    Type = 1,
     Kind,
     Topic,
     From,
@@ -64,8 +65,11 @@ enum Word {
     Count,
     Event,
     Message,
+    LastTopic,
+    LastSender,
 }
 
+/// The fields of a message table and the words in them, up to [`Word::Message`].
 const WORDS: [&CStr; 9] = [
     c"type", c"kind", c"topic", c"from", c"value", c"values", c"n", c"MESSAGE", c"message",
 ];
@@ -283,8 +287,9 @@ impl Driver {
         }
     }
 
-    /// Takes for `process.receive` what nobody else has claimed; the table is on top then.
-    pub(super) unsafe fn take_unclaimed(&mut self, l: Lua) -> bool {
+    /// Takes for `process.receive` what nobody else has claimed. Gives the coroutine on top of whose stack the table is
+    /// then: `l` or the desk.
+    pub(super) unsafe fn take_unclaimed(&mut self, l: Lua) -> Option<Lua> {
         let messages = !self.mail.waits(&Source::Inbox);
         let events = !self.mail.waits(&Source::Events);
         let taken = self.take(|mailbox| mailbox.take_any(messages, events));
@@ -292,14 +297,18 @@ impl Driver {
         unsafe {
             match taken {
                 Some(Taken::Message(message)) => {
-                    self.push_message(l, &message);
+                    let desk = self.desk(l);
+                    self.push_message(desk, &message);
                     self.mail.taken.note(message.from, message.topic);
+                    Some(desk)
                 }
-                Some(Taken::Event(event)) => self.push_event(l, &event),
-                None => return false,
+                Some(Taken::Event(event)) => {
+                    self.push_event(l, &event);
+                    Some(l)
+                }
+                None => None,
             }
         }
-        true
     }
 
     /// Parks the running task in `process.receive`.
@@ -349,13 +358,11 @@ impl Driver {
                 self.deliver_window(l, index);
             }
             while let Some(receiver) = self.mail.receivers.front().copied() {
-                if !self.take_unclaimed(l) {
-                    break;
-                }
+                let Some(place) = self.take_unclaimed(l) else { break };
                 self.mail.receivers.pop_front();
                 match self.waiting_on(receiver) {
-                    Some(other) => lua_xmove(l, other, 1),
-                    None => lua_pop(l, 1),
+                    Some(other) => lua_xmove(place, other, 1),
+                    None => lua_pop(place, 1),
                 }
                 self.complete(receiver);
             }
@@ -375,66 +382,65 @@ impl Driver {
     }
 
     /// Pushes a message as `process.receive` shows it.
-    unsafe fn push_message(&mut self, l: Lua, message: &Message) {
-        // SAFETY: inside `host`; the table has no metatable.
+    unsafe fn push_message(&mut self, desk: Lua, message: &Message) {
+        // SAFETY: inside `host`; the desk has room for a few values; the tables have no metatables.
         unsafe {
-            let words = self.words(l);
-            let push_word = |word: Word| {
-                lua_rawgeti(l, LUA_REGISTRYINDEX, words[word as usize].into());
-            };
-            lua_createtable(l, 0, 6);
-            let table = lua_gettop(l);
+            lua_createtable(desk, 0, 6);
+            let table = lua_gettop(desk);
             for (field, word) in [(Word::Type, Word::Event), (Word::Kind, Word::Message)] {
-                push_word(field);
-                push_word(word);
-                lua_rawset(l, table);
+                push_word(desk, field);
+                push_word(desk, word);
+                lua_rawset(desk, table);
             }
-            push_word(Word::Topic);
-            self.push_topic(l, &message.topic);
-            lua_rawset(l, table);
-            push_word(Word::From);
-            self.push_sender(l, message.from.as_ref());
-            lua_rawset(l, table);
-            push_word(Word::Values);
+            push_word(desk, Word::Topic);
+            self.push_topic(desk, &message.topic);
+            lua_rawset(desk, table);
+            push_word(desk, Word::From);
+            self.push_sender(desk, message.from.as_ref());
+            lua_rawset(desk, table);
+            push_word(desk, Word::Values);
             let count = message.payload.len();
-            lua_createtable(l, count as c_int, 1);
-            push_word(Word::Count);
-            lua_pushinteger(l, count as i64);
-            lua_rawset(l, -3);
-            stack::fill_array(l, self, &message.payload);
+            lua_createtable(desk, count as c_int, 1);
+            push_word(desk, Word::Count);
+            lua_pushinteger(desk, count as i64);
+            lua_rawset(desk, -3);
+            stack::fill_array(desk, self, &message.payload);
             if count > 0 {
-                push_word(Word::Value);
-                lua_rawgeti(l, -2, 1);
-                lua_rawset(l, table);
+                push_word(desk, Word::Value);
+                lua_rawgeti(desk, -2, 1);
+                lua_rawset(desk, table);
             }
-            lua_rawset(l, table);
+            lua_rawset(desk, table);
         }
     }
 
-    /// Where in the registry the words of a message table are.
-    unsafe fn words(&mut self, l: Lua) -> [c_int; WORDS.len()] {
-        // SAFETY: inside `host`.
-        *self.mail.words.get_or_insert_with(|| {
-            WORDS.map(|word| unsafe {
-                lua_pushstring(l, word.as_ptr());
-                luaL_ref(l, LUA_REGISTRYINDEX)
-            })
+    /// Where message tables are made.
+    unsafe fn desk(&mut self, l: Lua) -> Lua {
+        // SAFETY: inside `host`; the registry keeps the coroutine, whose new stack has room for the words.
+        *self.mail.desk.get_or_insert_with(|| unsafe {
+            let desk = lua_newthread(l);
+            luaL_ref(l, LUA_REGISTRYINDEX);
+            WORDS.iter().for_each(|word| {
+                lua_pushstring(desk, word.as_ptr());
+            });
+            lua_settop(desk, Word::LastSender as c_int);
+            lua_checkstack(desk, LUA_MINSTACK);
+            desk
         })
     }
 
-    /// Pushes a topic. Often it is that of the message before, whose text is kept in the registry.
-    unsafe fn push_topic(&mut self, l: Lua, topic: &Topic) {
-        // SAFETY: inside `host`; the slot in the registry is the mail's own.
+    /// Pushes a topic. Often it is that of the message before, whose text lies on the desk.
+    unsafe fn push_topic(&mut self, desk: Lua, topic: &Topic) {
+        // SAFETY: inside `host`.
         unsafe {
-            let slot = match &self.mail.last_topic {
-                Some((last, slot)) if Arc::ptr_eq(last, topic) => {
-                    lua_rawgeti(l, LUA_REGISTRYINDEX, (*slot).into());
-                    return;
+            match &self.mail.last_topic {
+                Some(last) if Arc::ptr_eq(last, topic) => push_word(desk, Word::LastTopic),
+                _ => {
+                    push_bytes(desk, topic.as_bytes());
+                    lua_copy(desk, -1, Word::LastTopic as c_int);
+                    self.mail.last_topic = Some(topic.clone());
                 }
-                last => last.as_ref().map(|(_, slot)| *slot),
-            };
-            push_bytes(l, topic.as_bytes());
-            self.mail.last_topic = Some((topic.clone(), keep(l, slot)));
+            }
         }
     }
 
@@ -498,41 +504,28 @@ impl Driver {
         self.buffer = text;
     }
 
-    /// Pushes the text of who sent a message, empty for nobody. Often that is whoever sent the one before, whose text is
-    /// kept in the registry.
-    unsafe fn push_sender(&mut self, l: Lua, pid: Option<&Pid>) {
-        // SAFETY: inside `host`; the slot in the registry is the driver's own.
+    /// Pushes the text of who sent a message, empty for nobody. Often that is whoever sent the one before, whose text lies
+    /// on the desk.
+    unsafe fn push_sender(&mut self, desk: Lua, pid: Option<&Pid>) {
+        // SAFETY: inside `host`.
         unsafe {
-            let Some(pid) = pid else {
-                push_bytes(l, b"");
-                return;
-            };
-            let slot = match &self.mail.last_sender {
-                Some((last, slot)) if last == pid => {
-                    lua_rawgeti(l, LUA_REGISTRYINDEX, (*slot).into());
-                    return;
+            match pid {
+                None => push_bytes(desk, b""),
+                Some(_) if self.mail.last_sender.as_ref() == pid => push_word(desk, Word::LastSender),
+                Some(pid) => {
+                    self.push_pid(desk, pid);
+                    lua_copy(desk, -1, Word::LastSender as c_int);
+                    self.mail.last_sender = Some(pid.clone());
                 }
-                last => last.as_ref().map(|(_, slot)| *slot),
-            };
-            self.push_pid(l, pid);
-            self.mail.last_sender = Some((pid.clone(), keep(l, slot)));
+            }
         }
     }
 }
 
-/// Puts the value on top into that slot of the registry, or into a new one, and leaves it on top.
-unsafe fn keep(l: Lua, slot: Option<c_int>) -> c_int {
-    // SAFETY: inside `host`.
-    unsafe {
-        lua_pushvalue(l, -1);
-        match slot {
-            Some(slot) => {
-                lua_rawseti(l, LUA_REGISTRYINDEX, slot.into());
-                slot
-            }
-            None => luaL_ref(l, LUA_REGISTRYINDEX),
-        }
-    }
+/// Pushes what lies on the desk.
+unsafe fn push_word(desk: Lua, word: Word) {
+    // SAFETY: it is there, and there is room for it.
+    unsafe { lua_pushvalue(desk, word as c_int) };
 }
 
 fn names(kind: &EventKind) -> process::EventName {

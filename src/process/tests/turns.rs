@@ -1,13 +1,13 @@
 //! Whose turn it is. The beats are told, so that what is asserted is an order and not a time.
 
 use super::*;
-use crate::process::queue::{MOST_NEXT, PREEMPTED_WAITS, Queue, TURN};
+use crate::process::queue::{BEHIND_WAITS, MOST_NEXT, PREEMPTED_WAITS, Queue, TURN};
 use crate::process::slice::SLICE;
 
 /// A process that has run before and is ready again, in a world where nothing runs by itself.
 fn ready(world: &World, preempted: bool) -> Arc<Process> {
     let process = world.sleeper();
-    process.count_step();
+    process.count_step(false);
     process.set_preempted(preempted);
     process
 }
@@ -34,6 +34,67 @@ fn a_woken_process_goes_before_preempted_ones_and_does_not_starve_them() {
         assert_eq!(turn(&mut queue, now), *hog.pid(), "it has waited long enough");
         assert_eq!(turn(&mut queue, now), *chatter.pid());
     }
+}
+
+/// A preempted process that has taken one message of three.
+fn behind(world: &World) -> Arc<Process> {
+    let process = ready(world, true);
+    for number in 0..3 {
+        send(&process, process.pid(), number).unwrap();
+    }
+    process.mailbox().take_message().unwrap();
+    process.note_slice();
+    process
+}
+
+#[test]
+fn who_falls_behind_with_its_messages_goes_on_before_woken_processes_every_third_beat() {
+    let world = World::unmanned(|_| {});
+    let (one, other, woken) = (behind(&world), behind(&world), ready(&world, false));
+    let mut queue = Queue::default();
+    let mut now = BEHIND_WAITS;
+    queue.push(one.clone(), now);
+    queue.push(other.clone(), now);
+    for process in [&one, &other, &one] {
+        queue.push(woken.clone(), now);
+        assert_eq!(turn(&mut queue, now), *process.pid());
+        queue.push(process.clone(), now + SLICE);
+        for beat in SLICE..BEHIND_WAITS {
+            assert_eq!(turn(&mut queue, now + beat), *woken.pid());
+            queue.push(woken.clone(), now + beat);
+        }
+        now += BEHIND_WAITS;
+    }
+}
+
+#[test]
+fn who_has_taken_most_of_its_messages_or_none_does_not_fall_behind() {
+    let world = World::unmanned(|_| {});
+    let process = behind(&world);
+    assert!(process.is_behind(), "one taken, two lie there");
+    process.note_slice();
+    assert!(!process.is_behind(), "none taken since");
+    process.mailbox().take_message().unwrap();
+    process.note_slice();
+    assert!(!process.is_behind(), "one taken, one lies there");
+}
+
+#[test]
+fn who_falls_behind_and_who_is_preempted_wait_for_each_other_however_long_their_slices_are() {
+    let world = World::unmanned(|_| {});
+    let all = [behind(&world), ready(&world, true), ready(&world, false)];
+    let mut queue = Queue::default();
+    let mut now = PREEMPTED_WAITS;
+    all.iter().for_each(|process| queue.push(process.clone(), now));
+    let mut turns = [0; 3];
+    for _ in 0..40 {
+        let pid = turn(&mut queue, now);
+        now += 2 * PREEMPTED_WAITS;
+        let place = all.iter().position(|process| *process.pid() == pid).unwrap();
+        queue.push(all[place].clone(), now);
+        turns[place] += 1;
+    }
+    assert!(turns.iter().all(|turns| *turns >= 9), "{turns:?} turns of forty");
 }
 
 #[test]
@@ -217,7 +278,11 @@ fn long_slices_do_not_starve_who_was_just_woken() {
             }
         }
     });
-    while slices.load(Ordering::SeqCst) < 100 {
+    while turns.load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    let since = slices.load(Ordering::SeqCst);
+    while slices.load(Ordering::SeqCst) < since + 100 {
         std::thread::yield_now();
     }
     assert!(
