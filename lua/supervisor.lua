@@ -5,15 +5,15 @@ local native, specs, loop = ...
 
 local supervisor = {}
 
-local function check_table(name, at, value)
-	if type(value) ~= "table" then
-		error(string.format("bad argument #%d to '%s' (table expected, got %s)", at, name, type(value)), 3)
+local function check(name, at, wanted, value)
+	if type(value) ~= wanted then
+		error(string.format("bad argument #%d to '%s' (%s expected, got %s)", at, name, wanted, type(value)), 3)
 	end
 end
 
 -- Starts a supervisor with its children; its pid once all of them run. It is linked to the caller, and ends with it.
 function supervisor.start_link(fields)
-	check_table("start_link", 1, fields)
+	check("start_link", 1, "table", fields)
 	local spec, err = specs.supervisor(fields)
 	if not spec then
 		return nil, err
@@ -23,12 +23,14 @@ end
 
 -- The children in the order of their start; without a `pid` who does not run.
 function supervisor.children(pid)
+	check("children", 1, "string", pid)
 	return native.call(pid, { what = "children" })
 end
 
 -- Adds a child behind the others and starts it; its pid.
 function supervisor.start_child(pid, fields)
-	check_table("start_child", 2, fields)
+	check("start_child", 1, "string", pid)
+	check("start_child", 2, "table", fields)
 	local child, err = specs.child(fields)
 	if not child then
 		return nil, err
@@ -38,16 +40,19 @@ end
 
 -- Stops a child. It can be restarted, unless it is temporary: then its specification goes too.
 function supervisor.terminate_child(pid, id)
+	check("terminate_child", 1, "string", pid)
 	return native.call(pid, { what = "terminate_child", id = id })
 end
 
 -- Starts a child that does not run; its pid.
 function supervisor.restart_child(pid, id)
+	check("restart_child", 1, "string", pid)
 	return native.call(pid, { what = "restart_child", id = id })
 end
 
 -- Stops the children in reverse order, then the supervisor, and waits for it.
 function supervisor.stop(pid, reason)
+	check("stop", 1, "string", pid)
 	return native.stop(pid, { what = "stop", reason = reason })
 end
 

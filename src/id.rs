@@ -148,25 +148,36 @@ impl Pid {
     /// Parses the text form. A node part (`node@host`) stays in the host text; of three segments the last one counts.
     ///
     /// # Errors
-    /// Invalid `invalid pid format: missing braces`, `… missing pipe`, or a text that names the bad number.
+    /// Invalid `invalid pid format: missing braces` or `… missing pipe`; NotFound for a text that has the form of a pid and
+    /// whose number no process can have.
     pub fn parse(text: &str) -> Result<Pid> {
+        let (front, number) = Pid::parts(text)?;
+        let host = front.split_once('|').map_or(front, |(host, _name)| host);
+        let number = number
+            .strip_prefix("0x")
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+            .ok_or_else(|| Error::not_found(format!("process not found: {text}")))?;
+        Ok(Pid {
+            host: HostName::Read(host.into()),
+            number,
+        })
+    }
+
+    /// Whether a text reads as a pid, of a process that there may be or not.
+    pub fn has_form(text: &str) -> bool {
+        Pid::parts(text).is_ok()
+    }
+
+    /// What stands before the last pipe and behind it.
+    fn parts(text: &str) -> Result<(&str, &str)> {
         let inner = text
             .strip_prefix('{')
             .and_then(|rest| rest.strip_suffix('}'))
             .filter(|_| text.len() >= 3)
             .ok_or_else(|| Error::invalid("invalid pid format: missing braces"))?;
-        let (front, number) = inner
+        inner
             .rsplit_once('|')
-            .ok_or_else(|| Error::invalid("invalid pid format: missing pipe"))?;
-        let host = front.split_once('|').map_or(front, |(host, _name)| host);
-        let number = number
-            .strip_prefix("0x")
-            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
-            .ok_or_else(|| Error::invalid(format!("invalid pid format: {number:?} is not a 0x number")))?;
-        Ok(Pid {
-            host: HostName::Read(host.into()),
-            number,
-        })
+            .ok_or_else(|| Error::invalid("invalid pid format: missing pipe"))
     }
 
     pub fn host(&self) -> &str {
@@ -221,6 +232,7 @@ impl fmt::Debug for Pid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn pids_print_padded_and_parse_back() {
@@ -254,6 +266,19 @@ mod tests {
             ("{app}", "invalid pid format: missing pipe"),
         ] {
             assert_eq!(Pid::parse(text).unwrap_err().message(), message, "{text}");
+            assert!(!Pid::has_form(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pid_without_a_number_is_of_no_process() {
+        for text in ["{|}", "{a|b}", "{n@a|b|c}", "{app:p|1}", "{app:p|0x}", "{app:p|0X1}"] {
+            let error = Pid::parse(text).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.message()),
+                (Kind::NotFound, format!("process not found: {text}").as_str())
+            );
+            assert!(Pid::has_form(text), "{text}");
         }
     }
 

@@ -84,11 +84,13 @@ impl LuaEngine {
     pub fn program(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
         let spec = lua_spec(entry)?;
         let mut build = Build::new(self);
-        let imports = build.entry(entry)?;
+        build.entry(entry)?;
+        // A library requires its own modules and imports, when its chunk runs and later. All code of a state shares its `_G`,
+        // where they stand anyhow.
         let visible = Visible {
-            modules: declared(spec).collect(),
+            modules: build.declared.clone(),
             written: spec.modules.clone(),
-            imports,
+            imports: build.aliases.clone(),
             ..Visible::default()
         };
         let is_function = spec.kind == LuaKind::Function;
@@ -292,7 +294,10 @@ struct Build<'a> {
     done: HashMap<EntryId, usize>,
     words: BTreeSet<String>,
     all: bool,
+    /// What all of them declare.
     declared: Vec<Module>,
+    /// The aliases of all of them: one names one stage, see `Visible::imports`.
+    aliases: Vec<(String, usize)>,
 }
 
 /// An entry whose imports are being looked at.
@@ -325,17 +330,18 @@ impl<'a> Build<'a> {
             words: BTreeSet::new(),
             all: false,
             declared: Vec::new(),
+            aliases: Vec::new(),
         }
     }
 
-    /// Adds an entry behind everything that it imports; its aliases with their stages come back. Without recursion: a chain of
-    /// imports may be longer than a stack is deep.
-    fn entry(&mut self, entry: &Arc<Entry>) -> Result<Vec<(String, usize)>> {
+    /// Adds an entry behind everything that it imports. Without recursion: a chain of imports may be longer than a stack is
+    /// deep.
+    fn entry(&mut self, entry: &Arc<Entry>) -> Result<()> {
         let mut open = vec![Pending::of(entry.clone())];
         let mut ids = HashSet::from([entry.id.clone()]);
         loop {
             let Some(mut top) = open.pop() else {
-                return Ok(Vec::new());
+                return Ok(());
             };
             let entry = top.entry.clone();
             let spec = lua_spec(&entry)?;
@@ -355,8 +361,9 @@ impl<'a> Build<'a> {
             let chunk = self.engine.compile(&entry, spec)?;
             self.declared.extend(declared(spec));
             self.add(&chunk, &top.imports);
+            self.aliases.extend(top.imports);
             if open.is_empty() {
-                return Ok(top.imports);
+                return Ok(());
             }
             self.done.insert(entry.id.clone(), self.stages.len() - 1);
         }

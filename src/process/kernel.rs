@@ -275,10 +275,11 @@ impl Kernel {
     /// Reads a destination: a pid, else a registered name.
     ///
     /// # Errors
-    /// NotFound `could not resolve '<x>' as PID or registered name`.
+    /// NotFound `process not found: <pid>` for a pid that no process can have, else `could not resolve '<x>' as PID or
+    /// registered name`.
     pub fn resolve(&self, destination: &str) -> Result<Pid> {
-        if let Ok(pid) = Pid::parse(destination) {
-            return Ok(pid);
+        if Pid::has_form(destination) {
+            return Pid::parse(destination);
         }
         self.0.names.lookup(destination).ok_or_else(|| unresolved(destination))
     }
@@ -446,7 +447,7 @@ impl Kernel {
         }
         self.0.scheduler.close();
         for process in self.processes() {
-            self.finish(&process, Exit::terminated(), true);
+            self.finish_now(&process, Exit::terminated());
         }
         self.0.programs.close();
     }

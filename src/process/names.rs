@@ -50,7 +50,7 @@ impl Names {
             let message = format!("name too long: {} bytes, {LONGEST} at most", name.len());
             return Err(Error::invalid(message).into());
         }
-        if Pid::parse(name).is_ok() {
+        if Pid::has_form(name) {
             return Err(Error::invalid(format!("name {name:?} reads as a pid: choose another one")).into());
         }
         let names = self.lock();

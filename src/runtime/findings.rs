@@ -52,7 +52,14 @@ pub(super) fn explained(error: Error, registry: &Registry) -> Error {
     // Several sources may stand in one file.
     let here = |found: &Diagnostic| found.place.as_ref().is_some_and(|place| place.line == frame.line);
     let found: Vec<Diagnostic> = found.filter(|found| found.is_error() && here(found)).collect();
-    diagnostic::explained(error, &found)
+    match found.first().and_then(|found| found.entry.clone()) {
+        Some(id) => {
+            let message = format!("{id}: {}", error.message());
+            let named = Error::new(error.kind(), message).with_frames(error.frames().to_vec());
+            diagnostic::explained(named, &found)
+        }
+        None => error,
+    }
 }
 
 /// The syntax error of a source, or its types that are used as values, at their lines in the `.lua` or the YAML file; of an

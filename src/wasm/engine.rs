@@ -337,6 +337,9 @@ impl Engines {
             .concurrency_support(flavor.concurrent)
             .gc_support(flavor.collected)
             .wasm_exceptions(flavor.collected)
+            // Types of WIT that wasmtime has switched off until everything around them is done. Calls with them are.
+            .wasm_component_model_map(true)
+            .wasm_component_model_fixed_length_lists(true)
             // Lines in crash reports, of modules that carry them; nothing else pays for it.
             .wasm_backtrace_details(WasmBacktraceDetails::Enable)
             .max_wasm_stack(self.settings.max_stack)

@@ -70,7 +70,7 @@ use crate::system::System;
 use crate::system::volume::writes;
 use engine::Engines;
 use linker::Linkers;
-use module::{Artifacts, Source, Stamp};
+use module::{Artifacts, CLOCK_STEP, Source, Stamp};
 use network::Outside;
 use program::{Handle, load, spec};
 use serving::Shelf;
@@ -131,6 +131,8 @@ type Loading = tokio::sync::Mutex<()>;
 struct Loaded {
     stamp: Stamp,
     checked: Instant,
+    /// When the first of the readings in a row began that found the same stamp and the same bytes.
+    since: SystemTime,
     /// It had just been written when it was read: another write may have left the same stamp.
     young: bool,
     /// What [`writes`] was before the file was looked at.
@@ -315,15 +317,25 @@ impl Wasm {
             explained(error, &[found])
         };
         let bytes = self.source(&slot.entry).map_err(in_entry)?;
-        let known = lock(&slot.loaded).take().and_then(|known| known.result.ok());
-        let result = match known.filter(|handle| handle.0.sha256() == module::sha256(&bytes.bytes)) {
-            Some(handle) => Ok(handle),
+        let before = lock(&slot.loaded).take();
+        let same = before.and_then(|known| {
+            let handle = known.result.ok()?;
+            let is_same = handle.0.sha256() == module::sha256(&bytes.bytes);
+            is_same.then_some((handle, if known.stamp == bytes.stamp { known.since } else { began }))
+        });
+        // A step of the clock after a reading that found the same, the time of the file has nothing more to say, even if it lies
+        // in the future.
+        let since = same.as_ref().map_or(began, |(_, since)| *since);
+        let is_settled = began.duration_since(since).is_ok_and(|age| age >= CLOCK_STEP);
+        let result = match same {
+            Some((handle, _)) => Ok(handle),
             None => load(&slot.entry, &bytes, &self.shared)
                 .map(Handle::of)
                 .map_err(in_entry),
         };
         *lock(&slot.loaded) = Some(Loaded {
-            young: bytes.stamp.is_young(began),
+            young: !is_settled && bytes.stamp.is_young(began),
+            since,
             stamp: bytes.stamp,
             checked: Instant::now(),
             writes,

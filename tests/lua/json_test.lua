@@ -43,6 +43,9 @@ describe("json.decode", function()
 	end)
 
 	it("keeps empty objects apart from arrays", function()
+		for _, text in ipairs({ '{"a":null}', '{"a":1,"a":null}' }) do
+			assert.equal("{}", json.encode(json.decode(text)), text)
+		end
 		assert.equal('{"o":{},"l":[]}', (json.encode(json.decode('{"o":{},"l":[]}')):gsub('"l":%[%],"o":{}', '"o":{},"l":[]')))
 	end)
 

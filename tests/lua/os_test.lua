@@ -3,6 +3,7 @@ describe("os", function()
 		assert.is_integer(os.time())
 		assert.equal("wippy", os.platform)
 		assert.equal(5, os.difftime(15, 10))
+		assert.error_matches(function() os.difftime(15) end, "bad argument #2 to 'difftime' %(number expected, got no value%)")
 		local before = os.clock()
 		assert.is_true(os.clock() >= before)
 		for _, name in ipairs({ "execute", "exit", "getenv", "remove", "rename", "tmpname", "setlocale" }) do

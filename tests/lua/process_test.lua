@@ -4,7 +4,7 @@ local time = require("time")
 local ECHO, HOST = "app:echo", "app:processes"
 
 local function next_event()
-	return process.receive("5s")
+	return process.receive("30s")
 end
 
 describe("process", function()
@@ -73,6 +73,27 @@ describe("process", function()
 		refused("Invalid", "namespace", "echo", HOST)
 		refused("NotFound", "host not found", ECHO, "app:nowhere")
 		refused("NotFound", "app:nothing", "app:nothing", HOST)
+		refused("Invalid", "host ID required", ECHO, "")
+	end)
+
+	it("names the entry whose source is no Lua", function()
+		local id = test.entry({ kind = "process.lua", name = "unfinished", source = "return function(" })
+		local pid, err = process.spawn(id, HOST)
+		assert.is_nil(pid)
+		test.is_error(err, "Invalid")
+		assert.matches("^" .. id .. ": .+:1: .+ near <eof>$", err:message())
+		assert.equal("lua-syntax", err:details().diagnostics[1].code)
+	end)
+
+	it("answers true and nil to what it has done", function()
+		local pid = assert(process.spawn(ECHO, HOST))
+		-- In this order: with a link the end of its peer would end the test.
+		for _, call in ipairs({ "send", "monitor", "unmonitor", "link", "unlink" }) do
+			assert.same({ n = 2, true }, table.pack(process[call](pid, "echo")), call)
+		end
+		assert.same({ n = 2, true }, table.pack(process.cancel(process.pid())))
+		assert.same({ n = 2, true }, table.pack(process.terminate(pid)))
+		assert.equal("CANCEL", process.events():receive().type)
 	end)
 
 	it("reports what is wrong with a send", function()
@@ -87,6 +108,11 @@ describe("process", function()
 		assert.has_error(function()
 			process.send(nil, "topic")
 		end)
+		for _, pid in ipairs({ "{a|b}", "{|}", "{n@a|name|c}", "{app:processes|0xfffff}" }) do
+			_, err = process.send(pid, "topic")
+			test.is_error(err, "NotFound")
+			assert.equal("process not found: " .. pid, err:message())
+		end
 	end)
 
 	it("finds a dead process gone once its EXIT is read", function()
@@ -159,10 +185,10 @@ describe("process", function()
 	end)
 
 	it("limits memory and time, and nothing catches it", function()
-		local _, err = process.exec("app:limited", HOST, "eat")
+		local _, err = process.exec("app:limited", HOST)
 		test.is_error(err, "LimitExceeded")
 		assert.is_nil(err:retryable())
-		_, err = process.exec("app:limited", HOST, "spin")
+		_, err = process.exec("app:hurried", HOST)
 		test.is_error(err, "Timeout")
 		assert.equal("execution time limit exceeded: 300 ms", err:message())
 	end)
@@ -489,7 +515,7 @@ describe("the mailbox", function()
 
 	it("selects over events, messages and time", function()
 		local pid = assert(process.spawn_monitored(ECHO, HOST))
-		local inbox, events, late = process.inbox(), process.events(), time.after("5s")
+		local inbox, events, late = process.inbox(), process.events(), time.after("30s")
 		process.send(pid, "echo", "hi")
 		local seen = {}
 		while #seen < 2 do

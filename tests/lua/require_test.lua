@@ -36,4 +36,39 @@ describe("require", function()
 	it("gives entries their imports", function()
 		assert.equal("LOUD!", assert(process.exec("app:importer", "app:processes", "loud")))
 	end)
+
+	it("gives libraries what they declare themselves, whoever imports them", function()
+		local inner = test.entry({ kind = "library.lua", name = "inner", source = "return { word = 'inner' }" })
+		local library = test.entry({
+			kind = "library.lua",
+			name = "library",
+			modules = { "json" },
+			imports = { deep = inner },
+			source = [[
+				local json = require("json")
+				local deep = require("deep")
+				local M = {}
+				function M.encode(value) return json.encode(value) end
+				function M.later() return require("json") == json and require("deep") == deep and deep.word end
+				return M
+			]],
+		})
+		local id = test.entry({
+			kind = "process.lua",
+			name = "user_of_library",
+			imports = { library = library },
+			source = [[
+				return function()
+					local ok, err = pcall(require, "uuid")
+					return { library.encode({ 1 }), library.later(), ok, err:message() }
+				end
+			]],
+		})
+		assert.same({
+			"[1]",
+			"inner",
+			false,
+			"module 'uuid' not found: entry " .. id .. " does not declare it; add to the entry: modules: [uuid]",
+		}, assert(process.exec(id, nil)))
+	end)
 end)

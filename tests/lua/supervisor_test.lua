@@ -7,7 +7,7 @@ local pids
 
 -- What a worker tells: its name, and "up" or "down".
 local function next_word()
-	local message = process.receive("5s")
+	local message = process.receive("30s")
 	assert(message, "a worker says something")
 	assert.equal("worker", message.topic, message.error and tostring(message.error))
 	local name, what, pid = message.values[1], message.values[2], message.values[3]
@@ -162,7 +162,7 @@ describe("supervisor", function()
 		expect("a up")
 		tell("a", "crash")
 		expect("b down")
-		local event = process.receive("5s")
+		local event = process.receive("30s")
 		process.set_options({ trap_links = false })
 		assert.equal("LINK_DOWN", event.type)
 		assert.equal(pid, event.from)
@@ -179,7 +179,7 @@ describe("supervisor", function()
 			expect("a up")
 		end
 		tell("a", "end")
-		local event = process.receive("5s")
+		local event = process.receive("30s")
 		process.set_options({ trap_links = false })
 		assert.equal("restart intensity exceeded: 4 in 5s, limit 3 (last: a: ended normally)", event.error:message())
 	end)
@@ -221,7 +221,7 @@ describe("supervisor", function()
 	end)
 
 	it("ends a child that outlives its shutdown", function()
-		local pid = start({ children = { worker("stubborn", { shutdown = "20ms" }), worker("b", { shutdown = "kill" }) } })
+		local pid = start({ children = { worker("stubborn", { shutdown = "1s" }), worker("b", { shutdown = "kill" }) } })
 		expect_all("stubborn up", "b up")
 		assert.is_true(supervisor.stop(pid))
 		expect("stubborn down")
@@ -335,6 +335,11 @@ describe("supervisor", function()
 		children, err = supervisor.children("nobody")
 		assert.is_nil(children)
 		assert.equal(errors.NOT_FOUND, err:kind())
+		for _, name in ipairs({ "children", "start_child", "terminate_child", "restart_child", "stop" }) do
+			assert.error_matches(function()
+				supervisor[name]()
+			end, "^supervisor_test.lua:%d+: bad argument #1 to '" .. name .. "' %(string expected, got nil%)$")
+		end
 	end)
 
 	it("is found by its name", function()

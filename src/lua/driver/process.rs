@@ -451,12 +451,21 @@ unsafe extern "C-unwind" fn unregister(l: Lua) -> c_int {
 unsafe fn check_scope(l: Lua, index: c_int) -> Result<()> {
     // SAFETY: reads.
     unsafe {
-        match (lua_type(l, index), lua_tointegerx(l, index, std::ptr::null_mut())) {
-            (LUA_TNIL, _) | (LUA_TNUMBER, 0) => Ok(()),
-            (LUA_TNUMBER, 1) => Err(Error::internal("eventual registry not available")),
-            (LUA_TNUMBER, 2 | 3) => Err(Error::internal("global registry not available")),
-            (LUA_TNUMBER, scope) => Err(Error::invalid(format!("unknown registry scope: {scope}"))),
-            _ => Err(Error::invalid("scope must be a number")),
+        if lua_type(l, index) == LUA_TNIL {
+            return Ok(());
+        }
+        if lua_type(l, index) != LUA_TNUMBER {
+            return Err(Error::invalid("scope must be a number"));
+        }
+        let mut is_integer = 0;
+        match lua_tointegerx(l, index, &mut is_integer) {
+            0 if is_integer != 0 => Ok(()),
+            1 => Err(Error::internal("eventual registry not available")),
+            2 | 3 => Err(Error::internal("global registry not available")),
+            _ => Err(Error::invalid(format!(
+                "unknown registry scope: {}",
+                lua_tonumber(l, index)
+            ))),
         }
     }
 }
@@ -472,14 +481,15 @@ unsafe fn false_error(l: Lua, driver: &mut Driver, error: Error) -> Act {
 }
 
 impl Driver {
-    /// `true`, or `nil, err`.
+    /// `true, nil`, or `nil, err`.
     unsafe fn reply_true(&mut self, l: Lua, result: Result<()>) -> Act {
         // SAFETY: inside `host`.
         unsafe {
             match result {
                 Ok(()) => {
                     lua_pushboolean(l, 1);
-                    Act::Return(1)
+                    lua_pushnil(l);
+                    Act::Return(2)
                 }
                 Err(error) => nil_error(l, self, error),
             }

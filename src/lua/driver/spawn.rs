@@ -321,6 +321,9 @@ impl Driver {
         {
             return Ok(host.clone());
         }
+        if name.is_empty() {
+            return Err(Error::invalid("host ID required"));
+        }
         let id = EntryId::resolve(&name, self.context.namespace())?;
         let host = acts::host(self.process().kernel(), &id)?;
         self.last_host = Some((id, host.clone()));

@@ -365,18 +365,25 @@ impl<'a> Decoder<'a> {
             remember_empty_object(self.lua, &table)?;
             return Ok(Value::Table(table));
         }
+        let mut has_null = false;
         loop {
             if self.peek() != Some(b'"') {
                 return self.wrong("a key in quotes");
             }
             let key = self.string()?;
             self.expect(b':', "':'")?;
-            table.raw_set(key, self.value()?)?;
+            let value = self.value()?;
+            has_null |= value.is_nil();
+            table.raw_set(key, value)?;
             if self.peek() == Some(b'}') {
                 self.at += 1;
                 break;
             }
             self.expect(b',', "',' or '}'")?;
+        }
+        // An object of nulls leaves nothing that tells it from an array.
+        if has_null && table.is_empty() {
+            remember_empty_object(self.lua, &table)?;
         }
         Ok(Value::Table(table))
     }

@@ -16,9 +16,16 @@ pub fn open(lua: &Lua) -> mlua::Result<Table> {
     module.raw_set("time", lua.create_function(time)?)?;
     module.raw_set("date", lua.create_function(date)?)?;
     module.raw_set("clock", lua.create_function(|_, ()| Ok(clock()))?)?;
-    let difference = |_: &Lua, (to, from): (f64, f64)| Ok(to - from);
-    module.raw_set("difftime", lua.create_function(difference)?)?;
+    module.raw_set("difftime", lua.create_function(difftime)?)?;
     Ok(module)
+}
+
+fn difftime(lua: &Lua, (to, from): (Value, Value)) -> mlua::Result<f64> {
+    let number = |position, value: Value| match lua.coerce_number(value.clone())? {
+        Some(number) => Ok(number),
+        None => Err(bad_argument(position, "difftime", "number", &value)),
+    };
+    Ok(number(1, to)? - number(2, from)?)
 }
 
 /// Seconds since the first state of this program asked.
