@@ -219,18 +219,12 @@ fn write_frames(text: &mut String, frames: &[String]) {
 /// Where it came from, innermost first: Lua frames, or those of the guest.
 fn frames(error: &Error) -> Vec<String> {
     if !error.frames().is_empty() {
-        return error.frames().iter().map(lua_frame).collect();
+        return error.frames().iter().map(Frame::to_string).collect();
     }
     match error.details().and_then(|details| details.get("frames")) {
         Some(Value::Table(table)) => table.array.iter().filter_map(guest_frame).collect(),
         _ => Vec::new(),
     }
-}
-
-/// The main chunk goes without a name, as some stacks have it and others have not.
-fn lua_frame(frame: &Frame) -> String {
-    let text = frame.to_string();
-    text.strip_suffix(": in main chunk").map(str::to_owned).unwrap_or(text)
 }
 
 fn guest_frame(frame: &Value) -> Option<String> {
