@@ -174,7 +174,7 @@ impl Driver {
         unsafe {
             lua_rawgeti(l, LUA_REGISTRYINDEX, anchor.into());
             let place = lua_gettop(l);
-            let now_unix = unix_nanoseconds() + self.process().kernel().ahead();
+            let now_unix = unix_nanoseconds().saturating_add(self.process().kernel().ahead());
             let value = time::time_value(self.mlua(), now_unix);
             push_mlua(l, self, value);
             // A tick that finds the buffer full is dropped.
