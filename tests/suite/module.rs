@@ -1,7 +1,7 @@
 //! `wippy run FILE.wasm` and `wippy inspect`: one module, no YAML.
 
 use crate::harness::{Folder, Outcome, guest, hash};
-use crate::projects::{index, wasm};
+use crate::projects::{index, project, wasm};
 
 /// A folder that holds a fixture guest as `guest.wasm`.
 fn with(name: &str) -> Folder {
@@ -450,6 +450,17 @@ fn the_yaml_of_inspect_runs() {
             .code(0)
             .stdout_has("\"hash_matches\":true");
     }
+}
+
+#[test]
+fn inspect_of_a_text_in_an_entry_begins_with_the_entry() {
+    let text = "(module (func (export \"f\") (result i32) (i32.const 1)))";
+    let folder = project(&format!(
+        "  - name: text\n    kind: function.wat\n    source: '{text}'\n    method: f\n"
+    ));
+    let shown = folder.wippy("inspect app:text").run().code(0);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.starts_with("app:text: core module of "), "{shown}");
 }
 
 #[test]

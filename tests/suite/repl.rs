@@ -258,6 +258,8 @@ fn commands_begin_with_a_colon() {
     let mut pty = session(&folder);
     pty.line(":help", ":entries");
     pty.line(":help process.send", "process.send(dest, topic");
+    pty.line(":help :kill", ":kill pid");
+    pty.line(":help why", "what a process waits for");
     pty.line(":entries", "repl:processes  process.host");
     pty.line("pid = process.spawn('./worker.lua')", "");
     pty.line(":ps", "file:worker.lua");
