@@ -108,14 +108,19 @@ struct Body {
     contexts: Vec<String>,
     retryable: Option<bool>,
     details: Option<Value>,
-    /// How many errors are within each other in the details: at most [`MOST_NESTED`], because they are dropped, compared and
-    /// packed by recursion.
+    /// How many errors are within each other in the details, at most [`MOST_NESTED`], and how many tables and errors, at most
+    /// [`DEEPEST`]: they are dropped, compared and packed by recursion, also on the small stack of a guest.
     nested: u8,
+    depth: u8,
     frames: Vec<Frame>,
 }
 
 /// Errors within the details of errors: what is further inside has no details.
 const MOST_NESTED: u8 = 16;
+
+/// Tables and errors within each other in the details of an error: an error that would reach further inside has no details, and a
+/// table there is nil.
+const DEEPEST: u8 = 128;
 
 /// Contexts that an error keeps; the last one gives way to a further one.
 const MOST_CONTEXTS: usize = 100;
@@ -133,6 +138,7 @@ impl Error {
             retryable: Some(false),
             details: None,
             nested: 0,
+            depth: 0,
             frames: Vec::new(),
         }))
     }
@@ -170,10 +176,11 @@ impl Error {
     /// The same error with structured details, a table.
     #[must_use]
     pub fn with_details(self, mut details: Value) -> Error {
-        let nested = bound_nesting(&mut details);
+        let (nested, depth) = bound_nesting(&mut details, DEEPEST);
         self.change(|body| {
             body.details = Some(details);
             body.nested = nested;
+            body.depth = depth;
         })
     }
 
@@ -181,6 +188,7 @@ impl Error {
         self.change(|body| {
             body.details = None;
             body.nested = 0;
+            body.depth = 0;
         })
     }
 
@@ -254,20 +262,30 @@ impl Error {
     }
 }
 
-/// Takes the details off the errors that are too far inside, and gives how many are within each other then.
-fn bound_nesting(value: &mut Value) -> u8 {
+/// Takes the details off the errors that are too far inside, and gives how many errors, and how many levels in all, are within
+/// each other then; `room`: how many levels there may be.
+fn bound_nesting(value: &mut Value, room: u8) -> (u8, u8) {
     match value {
-        Value::Error(error) if error.0.nested + 1 >= MOST_NESTED => {
-            *error = error.clone().without_details();
-            1
+        Value::Error(error) => {
+            if error.0.nested + 1 >= MOST_NESTED || error.0.depth >= room {
+                *error = error.clone().without_details();
+            }
+            (error.0.nested + 1, error.0.depth + 1)
         }
-        Value::Error(error) => error.0.nested + 1,
+        Value::Table(_) if room == 0 => {
+            *value = Value::Nil;
+            (0, 0)
+        }
         Value::Table(table) => {
             let pairs = table.pairs.iter_mut().flat_map(|(key, value)| [key, value]);
             let values = table.array.iter_mut().chain(pairs);
-            values.map(bound_nesting).max().unwrap_or(0)
+            values
+                .map(|value| bound_nesting(value, room - 1))
+                .fold((0, 1), |(nested, depth), (inner, below)| {
+                    (nested.max(inner), depth.max(below + 1))
+                })
         }
-        _ => 0,
+        _ => (0, 0),
     }
 }
 
@@ -320,6 +338,14 @@ mod tests {
             (depth, at) = (depth + 1, inner);
         }
         assert!((1..=usize::from(MOST_NESTED)).contains(&depth), "{depth}");
+        let table = |value, depth| (0..depth).fold(value, |inner, _| Value::array([inner]));
+        let deep = (0..100).fold(Error::invalid("x"), |inner, _| {
+            Error::invalid("x").with_details(table(Value::Error(inner), 50))
+        });
+        assert!(deep.0.depth <= DEEPEST, "{}", deep.0.depth);
+        assert_eq!((deep.0.nested, deep.0.depth), (2, 102));
+        let plain = Error::invalid("x").with_details(table(Value::Int(1), 1000));
+        assert_eq!(plain.0.depth, DEEPEST);
         let wrapped = (0..1000).fold(error, |error, _| error.context("c"));
         assert_eq!(wrapped.contexts().len(), MOST_CONTEXTS);
     }

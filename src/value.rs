@@ -3,7 +3,8 @@
 //! [`Value`] is a tree, convenient where speed does not matter (error details, entry data, JSON). [`Packed`] is a
 //! sequence of values in one flat run of bytes: the form in which arguments, messages and results travel, written in one
 //! pass over a Lua stack or a WIT value and read in one pass on the other side. Shared sub-tables and cycles are kept as
-//! references to the place of the table in the bytes. Readers are iterative: depth costs no native stack.
+//! references to the place of the table in the bytes. Readers are iterative: depth costs no native stack, but for errors within
+//! the details of errors, of which there are few.
 //!
 //! Invariant: a `Packed` is only ever made by a [`Packer`], so its readers trust the layout below.
 //!
@@ -360,6 +361,13 @@ impl Packer {
         self.shared = true;
     }
 
+    /// Values that were packed before, without references: those would lead elsewhere.
+    pub fn packed(&mut self, values: &Packed) {
+        debug_assert!(!values.shared, "a reference is a place in the bytes");
+        self.count += if self.depth == 0 { values.count } else { 0 };
+        self.bytes.extend_from_slice(&values.bytes);
+    }
+
     pub fn error(&mut self, error: &Error) {
         self.tagged(tag::ERROR);
         let body = pack_error(error);
@@ -537,44 +545,57 @@ impl<'a> Reader<'a> {
     /// Invalid for a cycle, for tables nested deeper than 200 and when shared tables multiply to more than ten million
     /// values: a tree cannot hold these.
     pub fn to_value(&mut self) -> Result<Value> {
-        let mut budget = 10_000_000;
-        self.tree(0, &mut budget)
-    }
-
-    fn tree(&mut self, depth: u32, budget: &mut u32) -> Result<Value> {
-        *budget = budget
-            .checked_sub(1)
-            .ok_or_else(|| Error::invalid("value is too large: shared tables multiply to over ten million values"))?;
-        Ok(match self.item() {
-            Item::Nil => Value::Nil,
-            Item::Bool(flag) => Value::Bool(flag),
-            Item::Int(number) => Value::Int(number),
-            Item::Float(number) => Value::Float(number),
-            Item::Str(text) => Value::str(text),
-            Item::Error(error) => Value::Error(error),
-            Item::Ref(mark) => {
-                let mut there = self.goto(mark);
-                there.tree(depth + 1, budget)?
+        let mut budget = 10_000_000_u32;
+        let mut open: Vec<Tree> = Vec::new();
+        loop {
+            budget = budget.checked_sub(1).ok_or_else(|| {
+                Error::invalid("value is too large: shared tables multiply to over ten million values")
+            })?;
+            let back = self.at;
+            let mut item = self.item();
+            let back = match item {
+                Item::Ref(mark) => {
+                    self.at = mark.0 as usize;
+                    item = self.item();
+                    back + REFERENCE
+                }
+                Item::Table(head) => self.at + head.len as usize,
+                _ => self.at,
+            };
+            let mut value = match item {
+                Item::Nil => Value::Nil,
+                Item::Bool(flag) => Value::Bool(flag),
+                Item::Int(number) => Value::Int(number),
+                Item::Float(number) => Value::Float(number),
+                Item::Str(text) => Value::str(text),
+                Item::Error(error) => Value::Error(error),
+                Item::Ref(_) => unreachable!("a reference leads to a table"),
+                Item::Table(_) if open.len() > 200 => {
+                    return Err(Error::invalid(
+                        "value is nested deeper than 200 tables, or contains itself",
+                    ));
+                }
+                Item::Table(head) if head.array == 0 && head.pairs == 0 => {
+                    self.at = back;
+                    Value::Table(Box::new(Tree::new(head, back).table))
+                }
+                Item::Table(head) => {
+                    open.push(Tree::new(head, back));
+                    continue;
+                }
+            };
+            loop {
+                let Some(table) = open.last_mut() else {
+                    return Ok(value);
+                };
+                if !table.add(value) {
+                    break;
+                }
+                let table = open.pop().expect("the one that was just added to");
+                self.at = table.back;
+                value = Value::Table(Box::new(table.table));
             }
-            Item::Table(_) if depth > 200 => {
-                return Err(Error::invalid(
-                    "value is nested deeper than 200 tables, or contains itself",
-                ));
-            }
-            Item::Table(head) => {
-                let array = (0..head.array)
-                    .map(|_| self.tree(depth + 1, budget))
-                    .collect::<Result<_>>()?;
-                let pairs = (0..head.pairs)
-                    .map(|_| Ok((self.tree(depth + 1, budget)?, self.tree(depth + 1, budget)?)))
-                    .collect::<Result<_>>()?;
-                Value::Table(Box::new(Table {
-                    array,
-                    pairs,
-                    record: head.record,
-                }))
-            }
-        })
+        }
     }
 
     #[inline]
@@ -598,6 +619,51 @@ impl<'a> Reader<'a> {
 
     fn number(&mut self) -> u32 {
         u32::from_le_bytes(self.fixed())
+    }
+}
+
+/// Bytes of a reference.
+const REFERENCE: usize = 5;
+
+/// A table of a tree that is being read.
+struct Tree {
+    table: Table,
+    array: u32,
+    pairs: u32,
+    key: Option<Value>,
+    /// Where to go on behind it.
+    back: usize,
+}
+
+impl Tree {
+    fn new(head: TableHead, back: usize) -> Tree {
+        let table = Table {
+            array: Vec::new(),
+            pairs: Vec::new(),
+            record: head.record,
+        };
+        let (array, pairs) = (head.array, head.pairs);
+        Tree {
+            table,
+            array,
+            pairs,
+            key: None,
+            back,
+        }
+    }
+
+    /// Whether that was the last one.
+    fn add(&mut self, value: Value) -> bool {
+        if self.array > 0 {
+            self.array -= 1;
+            self.table.array.push(value);
+        } else if let Some(key) = self.key.take() {
+            self.pairs -= 1;
+            self.table.pairs.push((key, value));
+        } else {
+            self.key = Some(value);
+        }
+        self.array == 0 && self.pairs == 0
     }
 }
 

@@ -3,19 +3,23 @@
 //! All of it goes through the one [`Terminal`], so that a program's output and the word about its end keep their order.
 
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::args::Color;
+use super::log::ConsoleLog;
+use super::signals;
 use crate::system::terminal::{Stream, Terminal};
 
-/// How long the end of the program waits for a reader that does not read.
+/// How long a program that was stopped waits for a reader that does not read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The way out for every command.
 pub struct Console {
     terminal: Arc<Terminal>,
     color: Color,
+    /// Where log records go, if there is such a place.
+    log: OnceLock<ConsoleLog>,
 }
 
 impl Console {
@@ -23,7 +27,14 @@ impl Console {
         Console {
             terminal: Terminal::standard(),
             color,
+            log: OnceLock::new(),
         }
+    }
+
+    /// At the end, that log may have something left to say.
+    pub fn set_log(&self, log: &ConsoleLog) {
+        // A watch has one for each of its runs, with the same way out.
+        let _ = self.log.set(log.clone());
     }
 
     pub fn terminal(&self) -> &Arc<Terminal> {
@@ -45,13 +56,21 @@ impl Console {
         self.write(Stream::Err, text.as_bytes());
     }
 
-    /// Waits until everything is written, unless nobody reads it.
+    /// Waits until everything is written, however slow its reader is (a pager may show one page for an hour): a signal ends the
+    /// program all the same. One that has ended by a signal, as its exit code says, waits for a moment only.
     ///
     /// # Errors
     /// Why stdout did not take all of it. That its reader has gone is none.
-    pub fn finish(&self) -> io::Result<()> {
+    pub fn finish(&self, code: u8) -> io::Result<()> {
         self.terminal.restore();
-        self.terminal.drain(PATIENCE);
+        let limit = signals::is_code(code).then_some(PATIENCE);
+        if limit.is_none() {
+            signals::release();
+        }
+        self.terminal.drain(limit);
+        if self.log.get().is_some_and(ConsoleLog::tell_dropped) {
+            self.terminal.drain(limit);
+        }
         match self.terminal.broken(Stream::Out) {
             None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
             Some(kind) => Err(kind.into()),
@@ -78,7 +97,7 @@ impl Console {
     fn write(&self, stream: Stream, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             match self.terminal.write_now(stream, bytes) {
-                Ok(0) => self.terminal.drain(PATIENCE),
+                Ok(0) => self.terminal.drain(Some(PATIENCE)),
                 Ok(length) => bytes = &bytes[length..],
                 Err(_) => return,
             }

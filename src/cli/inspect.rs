@@ -144,6 +144,9 @@ fn spec(subject: &Subject) -> Option<(String, &str, Option<&str>)> {
 
 /// The smallest entries that run it; none when nothing of it can be called.
 fn yaml(subject: &Subject, found: &Inspection) -> Option<String> {
+    if found.cannot_run() {
+        return None;
+    }
     let (_, path, _) = spec(subject)?;
     let method = scalar(method(subject, found)?);
     let name = name(subject, path);
@@ -239,9 +242,11 @@ fn to_text(subject: &Subject, found: &Inspection, yaml: &str, paint: Paint) -> S
             hosts => format!("network  {hosts}\n"),
         };
     }
+    let names = found.imports.iter().map(|import| import.name.chars().count());
+    let width = names.max().unwrap_or_default();
     text += &section(
         "imports",
-        found.imports.iter().map(|import| import_line(import, found)),
+        found.imports.iter().map(|import| import_line(import, width)),
         paint,
     );
     text += &section("exports", found.exports.iter().map(export_line), paint);
@@ -281,9 +286,7 @@ fn section(title: &str, lines: impl Iterator<Item = String>, paint: Paint) -> St
     }
 }
 
-fn import_line(import: &Imported, found: &Inspection) -> String {
-    let names = found.imports.iter().map(|import| import.name.chars().count());
-    let width = names.max().unwrap_or_default();
+fn import_line(import: &Imported, width: usize) -> String {
     let grant = import.grant.map(|grant| grant.name()).unwrap_or_default();
     let standing = match import.standing {
         Standing::Granted => format!("granted by {grant}"),
@@ -298,10 +301,10 @@ fn import_line(import: &Imported, found: &Inspection) -> String {
 }
 
 fn export_line(export: &Exported) -> String {
-    let note = match (export.command, export.is_callable()) {
-        (true, _) => "  (command: takes the words of the command line)",
-        (false, false) => "  (resources cannot cross into Lua)",
-        (false, true) => "",
+    let note = match (export.command, export.signature.check_all()) {
+        (true, _) => "  (command: takes the words of the command line)".to_owned(),
+        (false, Err(refusal)) => format!("  ({})", refusal.message()),
+        (false, Ok(())) => String::new(),
     };
     format!("{}{note}", export.signature.lua())
 }

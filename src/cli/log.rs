@@ -1,7 +1,7 @@
 //! Where log records go: one line each on stderr, as text or as JSON, and never at the price of a blocked worker.
 //!
 //! A line longer than 8 KiB is split. When stderr is not read as fast as records come they are dropped, counted, and the
-//! number is told as soon as there is room.
+//! number is told as soon as there is room, at the latest when the program ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -53,14 +53,26 @@ impl ConsoleLog {
             Some(true) => LogFormat::Json,
             _ => LogFormat::Text,
         });
-        ConsoleLog(Arc::new(State {
+        let log = ConsoleLog(Arc::new(State {
             terminal: console.terminal().clone(),
             format,
             paint: console.paint(Stream::Err),
             lowest,
             hidden: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
-        }))
+        }));
+        console.set_log(&log);
+        log
+    }
+
+    /// Says how many records were dropped since that was last said; false if none was.
+    pub fn tell_dropped(&self) -> bool {
+        let dropped = self.0.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            let record = Record::new(Level::Warn, format!("{dropped} log records dropped"));
+            self.0.emit(&record, dropped);
+        }
+        dropped > 0
     }
 
     /// Shows nothing from now on: the program has the screen for itself.
@@ -71,11 +83,7 @@ impl ConsoleLog {
 
 impl Sink for ConsoleLog {
     fn record(&self, record: Record) {
-        let dropped = self.0.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            let record = Record::new(Level::Warn, format!("{dropped} log records dropped"));
-            self.0.emit(&record, dropped);
-        }
+        self.tell_dropped();
         self.0.emit(&record, 0);
     }
 
@@ -91,8 +99,9 @@ impl State {
             LogFormat::Text => text(record, self.paint),
             LogFormat::Json => json_line(record),
         };
-        let fits = self.terminal.room(Stream::Err).is_ok_and(|room| room >= lines.len());
-        if !fits || self.terminal.try_write(Stream::Err, lines.as_bytes()).is_err() {
+        // A broken stream has no reader who could miss it.
+        let taken = self.terminal.try_write_whole(Stream::Err, lines.as_bytes());
+        if !taken.unwrap_or(false) {
             self.dropped.fetch_add(1 + carried, Ordering::Relaxed);
         }
     }

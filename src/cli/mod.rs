@@ -96,7 +96,7 @@ fn run_command(cli: Cli) -> u8 {
         console.say(&failure.to_text(console.paint(Stream::Err)));
         failure.code
     });
-    match console.finish() {
+    match console.finish(code) {
         Ok(()) => code,
         Err(error) => incomplete(code, &error, &console),
     }
@@ -110,7 +110,7 @@ fn incomplete(code: u8, error: &io::Error, console: &Console) -> u8 {
     );
     console.say(&failure.to_text(console.paint(Stream::Err)));
     // Why stdout fails is known by now.
-    let _ = console.finish();
+    let _ = console.finish(code);
     if code == code::SUCCESS { failure.code } else { code }
 }
 

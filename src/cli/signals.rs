@@ -24,6 +24,11 @@ impl Signal {
     }
 }
 
+/// Whether that is the exit code of a program that a signal stopped.
+pub fn is_code(code: u8) -> bool {
+    [Signal::Interrupt, Signal::Terminate].map(Signal::code).contains(&code)
+}
+
 /// Listens from the moment it is made; a signal that comes between two waits is not lost.
 pub struct Signals {
     interrupt: Listener,
@@ -72,6 +77,17 @@ pub fn take_stops(on: bool) {
         libc::sigemptyset(&raw mut stops);
         libc::sigaddset(&raw mut stops, libc::SIGTSTP);
         libc::pthread_sigmask(how, &raw const stops, std::ptr::null_mut());
+    }
+}
+
+/// Gives the signals that stop a program back to the system, which ends it at once: nothing is left that could be stopped in
+/// order. Those that are ignored stay so.
+pub fn release() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        if !is_ignored(signal).unwrap_or(true) {
+            // SAFETY: the default action is valid for each of them, and no handler is replaced that somebody still needs.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use super::end::drop_body;
 use super::pool::Chain;
 use super::timer::Armed;
 use super::{Body, Context, Doing, Exit, Host, Kernel, Mailbox, Program, Start, Upgrade, Wait};
@@ -18,6 +19,27 @@ use crate::error::Result;
 use crate::id::{EntryId, Pid};
 use crate::lock::lock;
 use crate::system::terminal::Terminal;
+
+/// What is found where the body of a process is.
+pub(super) enum Taken {
+    Body(Box<dyn Body>),
+    /// Somebody took it before.
+    Gone,
+    /// Somebody is at it.
+    Held,
+}
+
+impl Taken {
+    pub(super) fn into_body(self) -> Option<Box<dyn Body>> {
+        match self {
+            Taken::Body(body) => Some(body),
+            Taken::Gone | Taken::Held => None,
+        }
+    }
+}
+
+/// Slices after which a process that never waited counts as begun.
+const MOST_FIRST: u64 = 100;
 
 /// A process. Lives as long as somebody holds it; whether its program still runs is another matter.
 pub struct Process {
@@ -36,6 +58,8 @@ pub struct Process {
     /// What it waits for, while it waits: a [`Wait`] as number.
     waits_for: AtomicU8,
     steps: AtomicU64,
+    /// What it does first is done.
+    begun: AtomicBool,
     memory: AtomicU64,
     /// Whether a CANCEL would be read. A stop terminates the others.
     hears_cancel: AtomicBool,
@@ -170,6 +194,7 @@ impl Process {
             has_place: AtomicBool::new(false),
             waits_for: AtomicU8::new(Wait::Other as u8),
             steps: AtomicU64::new(0),
+            begun: AtomicBool::new(false),
             memory: AtomicU64::new(0),
             hears_cancel: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
@@ -317,12 +342,13 @@ impl Process {
     }
 
     /// Gives the body to whoever ends the process; none while it is being stepped.
-    pub(super) fn take_body(&self) -> Option<Box<dyn Body>> {
-        match self.body.try_lock() {
+    pub(super) fn take_body(&self) -> Taken {
+        let body = match self.body.try_lock() {
             Ok(mut body) => body.take(),
             Err(TryLockError::Poisoned(body)) => body.into_inner().take(),
-            Err(TryLockError::WouldBlock) => None,
-        }
+            Err(TryLockError::WouldBlock) => return Taken::Held,
+        };
+        body.map_or(Taken::Gone, Taken::Body)
     }
 
     /// It ended so; what is left is to drop its body.
@@ -463,8 +489,13 @@ impl Process {
             body.as_ref().map(|body| body.explain()).unwrap_or_default()
         };
         if self.phase.load(Ordering::SeqCst) == phase::ENDED {
-            // Its end has found the body locked, and nobody else will take it.
-            drop(self.take_body());
+            // Its end may have found the body locked, and then nobody else takes it.
+            if let Taken::Body(body) = self.take_body() {
+                let doomed = self.reason();
+                let exit = doomed.cloned().unwrap_or_else(Exit::terminated);
+                // It is told already.
+                let _ = drop_body(body, exit, doomed.is_some());
+            }
         }
         doing
     }
@@ -490,10 +521,10 @@ impl Process {
         self.told(|process| process.exit.get().cloned())
     }
 
-    /// Waits until it has begun: it has reached its first wait, the end of its first slice, or its end. What main does
-    /// before it first waits is then done, for one that is not long about it.
+    /// Waits until it has begun: it has reached its first wait or its end, so that what main does before is done; or it has
+    /// used up [`MOST_FIRST`] slices, and may never wait.
     pub fn begun(self: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
-        self.told(|process| (process.steps() > 0 || process.exit.get().is_some()).then_some(()))
+        self.told(|process| (process.begun.load(Ordering::SeqCst) || process.exit.get().is_some()).then_some(()))
     }
 
     fn told<T: 'static>(
@@ -514,14 +545,13 @@ impl Process {
         }
     }
 
-    pub(super) fn count_step(&self) {
-        let steps = self.steps.load(Ordering::Relaxed);
-        if steps == 0 {
-            self.steps.store(1, Ordering::Relaxed);
+    pub(super) fn count_step(&self, preempted: bool) {
+        // Nobody else counts them.
+        let steps = self.steps.load(Ordering::Relaxed) + 1;
+        self.steps.store(steps, Ordering::Relaxed);
+        if !self.begun.load(Ordering::Relaxed) && (!preempted || steps >= MOST_FIRST) {
+            self.begun.store(true, Ordering::Relaxed);
             self.tell();
-        } else {
-            // Nobody else counts them.
-            self.steps.store(steps + 1, Ordering::Relaxed);
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::control::phase;
+use super::control::{Taken, phase};
 use super::kernel::unix_seconds;
 use super::mailbox::LinkDown;
 use super::scheduler::panicked;
@@ -47,7 +47,7 @@ impl Kernel {
     /// # Errors
     /// What [`Program::start`](super::Program::start) says: the process has nothing to run any more.
     pub(super) fn upgrade(&self, process: &Arc<Process>, upgrade: Upgrade) -> Result<()> {
-        let before = process.take_body();
+        let before = process.take_body().into_body();
         if process.memory() >= HEAVY {
             self.io().spawn_blocking(move || drop(before));
         } else {
@@ -69,19 +69,34 @@ impl Kernel {
     /// Ends a process: its body is dropped, then its end is told. `doomed`: the reason came from outside its body.
     pub(super) fn finish(&self, process: &Arc<Process>, exit: Exit, doomed: bool) {
         let first = process.phase.swap(phase::ENDED, Ordering::SeqCst) != phase::ENDED;
-        let body = process.take_body();
-        let heavy = body.is_some() && process.memory() >= HEAVY && Handle::try_current().is_ok();
-        if heavy && first {
+        match process.take_body() {
+            Taken::Body(body) => self.close_body(process, body, exit, doomed, first),
+            // Whoever took it has more to tell of the end.
+            Taken::Gone if !first => {}
+            Taken::Gone | Taken::Held => self.settle(process, (exit, Evidence::default())),
+        }
+    }
+
+    /// The same at once, whatever somebody else does with its body: a long call that cannot be interrupted, or dropping it.
+    pub(super) fn finish_now(&self, process: &Arc<Process>, exit: Exit) {
+        let first = process.phase.swap(phase::ENDED, Ordering::SeqCst) != phase::ENDED;
+        match process.take_body() {
+            Taken::Body(body) => self.close_body(process, body, exit, true, first),
+            Taken::Gone | Taken::Held => self.settle(process, (exit, Evidence::default())),
+        }
+    }
+
+    fn close_body(&self, process: &Arc<Process>, body: Box<dyn Body>, exit: Exit, doomed: bool, first: bool) {
+        if process.memory() < HEAVY || Handle::try_current().is_err() {
+            return self.settle(process, drop_body(body, exit, doomed));
+        }
+        if first {
             process.set_ending(exit.clone());
             self.wait_for_end(process);
         }
-        if heavy {
-            let (kernel, ended) = (self.clone(), process.clone());
-            let close = move || kernel.settle(&ended, drop_body(body, exit, doomed));
-            self.io().spawn_blocking(close);
-        } else {
-            self.settle(process, drop_body(body, exit, doomed));
-        }
+        let (kernel, ended) = (self.clone(), process.clone());
+        let close = move || kernel.settle(&ended, drop_body(body, exit, doomed));
+        self.io().spawn_blocking(close);
     }
 
     /// From now on the end of the process has [`GRACE`]; then it is told, whatever its body is at.
@@ -95,7 +110,7 @@ impl Kernel {
     /// Whoever steps it drops it afterwards.
     pub(super) fn abandon(&self, process: &Arc<Process>) {
         if let Some(exit) = process.ending().or(process.reason()) {
-            self.finish(process, exit.clone(), true);
+            self.finish_now(process, exit.clone());
         }
     }
 
@@ -226,10 +241,7 @@ fn shown_message((from, topic): &Received) -> String {
 
 /// Closes a body; a panic while it does so is that process's own fault. Of a failure comes back too what it
 /// knows of it.
-fn drop_body(body: Option<Box<dyn Body>>, exit: Exit, doomed: bool) -> (Exit, Evidence) {
-    let Some(mut body) = body else {
-        return (exit, Evidence::default());
-    };
+pub(super) fn drop_body(mut body: Box<dyn Body>, exit: Exit, doomed: bool) -> (Exit, Evidence) {
     let closed = catch_unwind(AssertUnwindSafe(|| {
         let exit = if doomed { body.doomed(exit) } else { exit };
         let evidence = if exit.error().is_some() {

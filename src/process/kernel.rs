@@ -447,7 +447,7 @@ impl Kernel {
         }
         self.0.scheduler.close();
         for process in self.processes() {
-            self.finish(&process, Exit::terminated(), true);
+            self.finish_now(&process, Exit::terminated());
         }
         self.0.programs.close();
     }

@@ -203,8 +203,10 @@ impl Mailbox {
 
     /// Makes all messages ordinary ones.
     pub fn unlisten_all(&mut self) {
-        let topics: Vec<Topic> = self.listened.keys().cloned().collect();
-        topics.iter().for_each(|topic| self.unlisten(topic));
+        let lanes = std::mem::take(&mut self.listened);
+        self.messages.extend(lanes.into_values().flatten());
+        // Once for all of them, however many topics there are.
+        self.messages.make_contiguous().sort_by_key(|(arrival, _)| *arrival);
     }
 
     /// The oldest message of a topic that nobody listens to.
@@ -287,10 +289,6 @@ impl Mailbox {
         }
     }
 
-    pub fn has_message(&self) -> bool {
-        !self.messages.is_empty()
-    }
-
     pub fn has_event(&self) -> bool {
         !self.events.is_empty()
     }
@@ -325,6 +323,7 @@ impl Mailbox {
         self.links.keys().copied()
     }
 
+    #[cfg(test)]
     pub fn has_links(&self) -> bool {
         !self.links.is_empty()
     }

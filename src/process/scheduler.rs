@@ -14,7 +14,7 @@
 //! collection. Then the tick **relieves** its thread: a new thread takes over the worker with its queue, and the old one
 //! leaves when its step is done. So nobody waits behind such a step but its own process.
 //!
-//! Invariants: a process is in at most one queue, and only in phase QUEUED; whoever moves it out of IDLE queues it; a
+//! Invariants: a process is in at most one queue, in phase QUEUED, or ENDED if it was abandoned there; whoever moves it out of IDLE queues it; a
 //! pusher looks for idle workers after its push, a worker looks for work again after it has declared itself idle.
 
 use std::cell::RefCell;
@@ -512,7 +512,14 @@ fn run(kernel: &Kernel, index: usize, slot: Arc<Slot>) {
     let mut relieved = false;
     while !relieved && !scheduler.closing.load(Ordering::SeqCst) {
         if kernel.timers().is_due() {
+            // As a step: ending a process may wait for what holds its mailbox.
+            let since = ticker::now();
+            worker.busy_since.store(since, Ordering::Release);
             fire(kernel);
+            if !worker.give_up(since) {
+                relieved = true;
+                break;
+            }
         }
         turn += 1;
         match scheduler.next(index, turn) {
@@ -559,7 +566,13 @@ fn serve(kernel: &Kernel, worker: &Worker, process: Arc<Process>) -> bool {
 
 fn step(kernel: &Kernel, process: &Arc<Process>) {
     process.set_preempted(false);
-    process.phase.store(phase::RUNNING, Ordering::SeqCst);
+    let taken = process
+        .phase
+        .compare_exchange(phase::QUEUED, phase::RUNNING, Ordering::SeqCst, Ordering::SeqCst);
+    if taken.is_err() {
+        // It was abandoned in the queue: whoever did that ends it.
+        return;
+    }
     let progress = match process.reason() {
         Some(_) => None,
         None => Some(step_body(process)),
@@ -567,10 +580,13 @@ fn step(kernel: &Kernel, process: &Arc<Process>) {
     match (progress, process.reason()) {
         (_, Some(reason)) => kernel.finish(process, reason.clone(), true),
         (Some(Progress::Ended(exit)), None) => kernel.finish(process, exit, false),
-        (Some(Progress::Upgraded(upgrade)), None) => match kernel.upgrade(process, upgrade) {
-            Ok(()) => requeue(kernel, process, false),
-            Err(error) => kernel.finish(process, Exit::failed(error), false),
-        },
+        (Some(Progress::Upgraded(upgrade)), None) => {
+            let upgraded = catch_unwind(AssertUnwindSafe(|| kernel.upgrade(process, upgrade)));
+            match upgraded.unwrap_or_else(|panic| Err(panicked(&*panic))) {
+                Ok(()) => requeue(kernel, process, false),
+                Err(error) => kernel.finish(process, Exit::failed(error), false),
+            }
+        }
         (Some(Progress::Waiting(wait)), None) => rest(kernel, process, wait),
         (Some(Progress::Preempted) | None, None) => requeue(kernel, process, true),
     }
@@ -593,7 +609,7 @@ fn step_body(process: &Arc<Process>) -> Progress {
         return Progress::Ended(Exit::failed(Error::internal("process has no body")));
     };
     let progress = catch_unwind(AssertUnwindSafe(|| body.step(&mut cx)));
-    process.count_step();
+    process.count_step(matches!(progress, Ok(Progress::Preempted)));
     process.set_memory(body.memory());
     progress.unwrap_or_else(|panic| Progress::Ended(Exit::failed(panicked(&*panic))))
 }

@@ -15,6 +15,11 @@ use crate::{duration, size};
 /// Findings about one entry beyond this many are not made.
 pub(super) const MOST: usize = 100;
 
+/// Whether a finding is still made. The first error always is: the entry is broken by it.
+pub(super) fn takes(known: &[Diagnostic], found: &Diagnostic) -> bool {
+    known.len() < MOST || found.is_error() && !known.iter().any(Diagnostic::is_error)
+}
+
 /// Collects what is wrong with one entry (or one configuration file).
 pub(super) struct Reader<'a> {
     pub origin: &'a Origin,
@@ -44,8 +49,12 @@ impl<'a> Reader<'a> {
         self.found.borrow().len() >= MOST
     }
 
+    fn takes(&self, found: &Diagnostic) -> bool {
+        takes(&self.found.borrow(), found)
+    }
+
     pub fn report_at(&self, place: Place, found: Diagnostic) {
-        if self.is_full() {
+        if !self.takes(&found) {
             return;
         }
         let found = match self.id {
@@ -57,7 +66,7 @@ impl<'a> Reader<'a> {
 
     /// Points at the key of a field of the entry.
     pub fn report_key(&self, steps: &[Step], found: Diagnostic) {
-        if self.is_full() {
+        if !self.takes(&found) {
             return;
         }
         self.report_at(
@@ -70,7 +79,7 @@ impl<'a> Reader<'a> {
 
     /// Points at the value of a field of the entry.
     pub fn report_value(&self, steps: &[Step], found: Diagnostic) {
-        if self.is_full() {
+        if !self.takes(&found) {
             return;
         }
         self.report_at(

@@ -16,7 +16,7 @@ use crate::error::Kind;
 /// Larger entry files are refused.
 const LARGEST_YAML: u64 = 32 << 20;
 /// Larger `file://` files are refused.
-const LARGEST_INLINE: u64 = 64 << 20;
+pub const LARGEST_INLINE: u64 = 64 << 20;
 
 /// The entry files below a root, relative to it, in load order.
 pub(super) fn entry_files(root: &Root, except: &Path, found: &mut Vec<Diagnostic>) -> Vec<PathBuf> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::config::{Config, Layout, Root};
 use super::diagnostic::{self, Code, Diagnostic, Place};
 use super::entry::{Command, Entry, Lifecycle, Spec};
-use super::fields::{Fields, MOST, Reader};
+use super::fields::{Fields, Reader, takes};
 use super::kinds::{self, Reference, Surroundings};
 use super::near::nearest;
 use super::place::{Source, Step};
@@ -178,7 +178,7 @@ impl Draft {
     }
 
     pub fn report_value(&mut self, steps: &[Step], found: Diagnostic) {
-        if self.problems.len() >= MOST {
+        if !takes(&self.problems, &found) {
             return;
         }
         let place = self
@@ -189,7 +189,7 @@ impl Draft {
     }
 
     pub fn report_key(&mut self, steps: &[Step], found: Diagnostic) {
-        if self.problems.len() >= MOST {
+        if !takes(&self.problems, &found) {
             return;
         }
         let place = self

@@ -29,7 +29,7 @@ pub mod yaml;
 pub use config::{Config, Logger};
 pub use diagnostic::{Code, Diagnostic, Place, Severity};
 pub use entry::*;
-pub use files::find;
+pub use files::{LARGEST_INLINE, find};
 pub use kinds::{PLACEHOLDER, clean_guest};
 pub use load::{Environment, Lookup, Override, Project, load};
 pub use query::Query;

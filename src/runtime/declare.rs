@@ -41,7 +41,11 @@ impl Declarations {
     /// # Errors
     /// None that a host which is not there could cause.
     pub fn replace(&self, registry: Arc<Registry>, changed: &HashSet<EntryId>) -> Result<()> {
-        for entry in changed.iter().filter_map(|id| registry.get(id)) {
+        for id in changed {
+            let Some(entry) = registry.get(id) else {
+                self.engines.lua.system.forget(id);
+                continue;
+            };
             if self.kernel.host(&entry.id).is_none() {
                 self.add_host(entry)?;
             }

@@ -18,6 +18,7 @@ use crate::lua::LuaEngine;
 use crate::process::{Program, Resolved};
 use crate::project::{Entry, Spec, WasmSpec};
 use crate::system::Volume;
+use crate::system::volume::read_source;
 use crate::wasm::Wasm;
 
 /// Of the entries that are made for files, and of the volumes that hold them.
@@ -139,7 +140,7 @@ impl Files {
 
 fn read(folder: &Path, name: &Name<'_>) -> Result<Vec<u8>> {
     let dir = Dir::open_ambient_dir(folder, ambient_authority());
-    let bytes = dir.and_then(|dir| dir.read(name.path));
+    let bytes = dir.and_then(|dir| read_source(&dir, name.path));
     bytes.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::not_found(format!("no such file: ./{}", name.path)),
         _ => Error::not_found(format!("cannot read ./{}: {error}", name.path)),

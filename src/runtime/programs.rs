@@ -100,8 +100,10 @@ impl Engines {
     pub fn declare(&self, entry: Arc<Entry>) {
         let mut known = write(&self.known);
         known.remove(&entry.id);
-        let called = self.calls_mut().remove(&entry.id);
+        let mut calls = self.calls_mut();
+        let called = calls.remove(&entry.id);
         self.lua.declare(entry);
+        drop(calls);
         if let Some(called) = called {
             called.close();
         }

@@ -213,7 +213,8 @@ impl Keeper {
 
     fn start_when_possible(&mut self) {
         let requires = std::mem::take(&mut self.requires);
-        let is_missing = |(_, seen): &&Requirement| seen.borrow().status != Status::Running;
+        // Not whether it runs: one that had little to do is over by now.
+        let is_missing = |(_, seen): &&Requirement| !seen.borrow().has_run;
         let missing: Vec<&str> = requires.iter().filter(is_missing).map(|(id, _)| id.as_str()).collect();
         if !missing.is_empty() {
             let record = Record::new(Level::Warn, "service waits for what it requires")
@@ -224,7 +225,7 @@ impl Keeper {
         }
         self.next = Box::pin(async move {
             for (_, mut seen) in requires {
-                if seen.wait_for(|seen| seen.status == Status::Running).await.is_err() {
+                if seen.wait_for(|seen| seen.has_run).await.is_err() {
                     // It was stopped before it ever ran, and so will this one be.
                     return pending().await;
                 }

@@ -51,11 +51,18 @@ impl Env {
         env
     }
 
-    /// Makes an `env.*` entry known, in place of one with its id. Other kinds are left alone.
+    /// Makes an `env.*` entry known, in place of one with its id. One of another kind only takes its place.
     pub fn declare(&mut self, entry: &Entry) {
-        self.names.retain(|(_, id)| *id != entry.id);
-        self.by_name.retain(|_, id| *id != entry.id);
+        self.forget(&entry.id);
         self.add(entry);
+    }
+
+    /// The entry of that id is gone.
+    pub fn forget(&mut self, id: &EntryId) {
+        self.names.retain(|(_, other)| other != id);
+        self.by_name.retain(|_, other| other != id);
+        self.variables.remove(id);
+        self.storages.remove(id);
     }
 
     fn add(&mut self, entry: &Entry) {
@@ -228,7 +235,12 @@ impl Env {
             Storage::Router { storages, cache } => {
                 let first = storages.first().ok_or_else(|| not_found(key))?;
                 self.write(first, key, value, depth + 1)?;
-                lock(cache).insert(key.to_owned(), value.to_owned());
+                let mut cache = lock(cache);
+                // As good as not set, so that the other storages are asked again.
+                match value.is_empty() {
+                    true => cache.remove(key),
+                    false => cache.insert(key.to_owned(), value.to_owned()),
+                };
                 Ok(())
             }
         }
@@ -361,8 +373,12 @@ impl FileStorage {
         let path = self.spec.path.canonicalize().unwrap_or_else(|_| self.spec.path.clone());
         let mode = fs::metadata(&path).map_or(self.spec.file_mode, |meta| meta.permissions().mode());
         let folder = path.parent().unwrap_or(Path::new("."));
+        let text = print(lines);
+        if text.len() as u64 > LARGEST_FILE {
+            return Err(too_large());
+        }
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(print(lines).as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.as_file()
             .set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
         file.as_file().sync_all()?;
@@ -371,11 +387,15 @@ impl FileStorage {
     }
 }
 
+fn too_large() -> io::Error {
+    io::Error::other("larger than 16 MiB")
+}
+
 fn read_bounded(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::other("larger than 16 MiB"));
+        return Err(too_large());
     }
     String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8 text"))
 }
@@ -506,7 +526,12 @@ mod tests {
             storage("os", StorageSpec::Os),
             storage(
                 "static",
-                StorageSpec::Static(vec![pair("GREETING", "hello"), pair("EMPTY", "")]),
+                StorageSpec::Static(vec![
+                    pair("GREETING", "hello"),
+                    pair("EMPTY", ""),
+                    pair("routed", "stored"),
+                    pair("ROUTED", "stored"),
+                ]),
             ),
             storage(
                 "router",
@@ -562,9 +587,11 @@ mod tests {
     #[test]
     fn a_router_writes_to_its_first_and_reads_in_order() {
         let env = sample();
-        assert_eq!(env.get("ROUTED", "").unwrap(), "d");
+        assert_eq!(env.get("ROUTED", "").unwrap(), "stored");
         env.set("ROUTED", "", "w").unwrap();
         assert_eq!(env.get("ROUTED", "").unwrap(), "w");
+        env.set("ROUTED", "", "").unwrap();
+        assert_eq!(env.get("ROUTED", "").unwrap(), "stored", "empty is not set");
     }
 
     #[test]
@@ -660,6 +687,18 @@ mod tests {
         assert_eq!(env.get("A", "").unwrap(), "x");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_file_does_not_grow_beyond_what_is_read() {
+        let temp = tempfile::tempdir().unwrap();
+        let env = file_env(&temp.path().join(".env"), true);
+        env.set("B", "", "small").unwrap();
+        let error = env
+            .set("A", "", &"x".repeat(usize::try_from(LARGEST_FILE).unwrap()))
+            .unwrap_err();
+        assert!(error.message().ends_with("larger than 16 MiB"), "{error}");
+        assert_eq!(env.get("B", "").unwrap(), "small");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub use volume::{Volume, Volumes};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
+use crate::id::EntryId;
 use crate::lock::{read, write};
 use crate::project::{self, Entry, Override, Project, Registry};
 
@@ -52,5 +53,11 @@ impl System {
     pub fn declare(&self, entry: &Arc<Entry>) {
         self.volumes.declare(entry);
         write(&self.env).declare(entry);
+    }
+
+    /// The entry of that id is gone. Whoever holds what it described keeps it.
+    pub fn forget(&self, id: &EntryId) {
+        self.volumes.forget(id);
+        write(&self.env).forget(id);
     }
 }

@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -79,7 +79,7 @@ impl Terminal {
     /// # Errors
     /// `BrokenPipe` when the reader has gone, or whatever the last write failed with.
     pub fn try_write(&self, stream: Stream, bytes: &[u8]) -> io::Result<usize> {
-        self.output.push(stream, bytes)
+        self.output.push(stream, bytes, Taking::WhatFits)
     }
 
     /// The same for a thread that may do it itself: what can be written without waiting for a reader is, and not by way of the
@@ -92,6 +92,23 @@ impl Terminal {
             0 => self.try_write(stream, bytes),
             length => Ok(length),
         }
+    }
+
+    /// Takes all the bytes or none; those for which the queue is too small when it is empty.
+    ///
+    /// # Errors
+    /// As [`Terminal::try_write`].
+    pub fn try_write_whole(&self, stream: Stream, bytes: &[u8]) -> io::Result<bool> {
+        let taken = self.output.push(stream, bytes, Taking::AllOrNothing)?;
+        Ok(taken == bytes.len())
+    }
+
+    /// Takes all the bytes, for which there was [`Terminal::room`] when their writer asked, whoever has used it since.
+    ///
+    /// # Errors
+    /// As [`Terminal::try_write`].
+    pub fn write_permitted(&self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        self.output.push(stream, bytes, Taking::All).map(drop)
     }
 
     /// How many bytes [`Terminal::try_write`] would take now.
@@ -133,8 +150,8 @@ impl Terminal {
         self.output.lock().room(Stream::Out).map(|_| ())
     }
 
-    /// Waits, on an ordinary thread and at most that long, until everything queued has been written.
-    pub fn drain(&self, limit: Duration) {
+    /// Waits, on an ordinary thread and at most that long if there is a limit, until everything queued has been written.
+    pub fn drain(&self, limit: Option<Duration>) {
         self.output.drain(limit);
     }
 
@@ -253,6 +270,14 @@ impl Drop for Terminal {
     }
 }
 
+/// How much of some bytes the queue takes.
+#[derive(Clone, Copy)]
+enum Taking {
+    WhatFits,
+    AllOrNothing,
+    All,
+}
+
 enum Sink {
     Standard,
     Captured([Vec<u8>; 2]),
@@ -287,6 +312,16 @@ impl OutputState {
             Some(kind) => Err(kind.into()),
             None => Ok(QUEUE - self.pending[stream as usize].min(QUEUE)),
         }
+    }
+
+    /// How many of that many bytes it takes.
+    fn takes(&self, stream: Stream, length: usize, taking: Taking) -> io::Result<usize> {
+        let room = self.room(stream)?;
+        Ok(match taking {
+            Taking::WhatFits => length.min(room),
+            Taking::AllOrNothing if length > room && room < QUEUE => 0,
+            Taking::AllOrNothing | Taking::All => length,
+        })
     }
 
     fn is_idle(&self) -> bool {
@@ -341,9 +376,9 @@ impl Output {
         lock(&self.state)
     }
 
-    fn push(self: &Arc<Self>, stream: Stream, bytes: &[u8]) -> io::Result<usize> {
+    fn push(self: &Arc<Self>, stream: Stream, bytes: &[u8], taking: Taking) -> io::Result<usize> {
         let mut state = self.lock();
-        let length = bytes.len().min(state.room(stream)?);
+        let length = state.takes(stream, bytes.len(), taking)?;
         if let Sink::Captured(streams) = &mut state.sink {
             streams[stream as usize].extend_from_slice(bytes);
             return Ok(bytes.len());
@@ -401,15 +436,13 @@ impl Output {
         guard.unwrap_or_else(PoisonError::into_inner).queue.pop_front()
     }
 
-    fn drain(&self, limit: Duration) {
-        let end = Instant::now() + limit;
-        let mut state = self.lock();
-        while !state.is_idle() {
-            let Some(left) = end.checked_duration_since(Instant::now()) else {
-                return;
-            };
-            let waited = self.idle.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+    fn drain(&self, limit: Option<Duration>) {
+        let is_busy = |state: &mut OutputState| !state.is_idle();
+        let state = self.lock();
+        // What is left when the time is over is left.
+        match limit {
+            Some(limit) => drop(self.idle.wait_timeout_while(state, limit, is_busy)),
+            None => drop(self.idle.wait_while(state, is_busy)),
         }
     }
 
@@ -539,8 +572,12 @@ fn is_first(first: BorrowedFd<'_>, second: BorrowedFd<'_>) -> bool {
         revents: 0,
     });
     // SAFETY: `polls` are two initialised pollfds, and the borrowed descriptors stay open for the call.
-    let ready = unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) };
-    ready > 0 && polls[0].revents != 0
+    while unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) } == -1 {
+        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return false;
+        }
+    }
+    polls[0].revents != 0
 }
 
 #[derive(Default)]
@@ -828,6 +865,26 @@ mod tests {
         let terminal = Terminal::captured(Vec::new());
         assert_eq!(terminal.raw(true).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
         assert!(!terminal.is_tty(Stream::Out) && !terminal.is_tty_in());
+    }
+
+    #[test]
+    fn a_queue_takes_what_fits_or_all_or_what_was_permitted() {
+        let mut state = Output::new(Sink::Standard).state.into_inner().unwrap();
+        let large = vec![b'x'; QUEUE + 1];
+        let taken = |state: &OutputState, length| {
+            [Taking::WhatFits, Taking::AllOrNothing, Taking::All]
+                .map(|taking| state.takes(Stream::Err, length, taking).unwrap())
+        };
+        assert_eq!(
+            taken(&state, large.len()),
+            [QUEUE, QUEUE + 1, QUEUE + 1],
+            "it would never fit better"
+        );
+        state.enqueue(Stream::Err, &large[..QUEUE - 3]);
+        assert_eq!(taken(&state, 3), [3, 3, 3]);
+        assert_eq!(taken(&state, 4), [3, 0, 4]);
+        state.enqueue(Stream::Err, &large);
+        assert_eq!(taken(&state, 4), [0, 0, 4]);
     }
 
     #[test]

@@ -4,19 +4,19 @@
 //! path below a volume is resolved from its handle, which cannot be left. Errors show the path as the entry has it,
 //! never the host's.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 
 use crate::error::{Error, Result};
 use crate::id::{ById, EntryId};
 use crate::lock::{read, write};
-use crate::project::{DirectorySpec, Entry, Registry, Spec, check, diagnostic};
+use crate::project::{DirectorySpec, Entry, LARGEST_INLINE, Registry, Spec, check, diagnostic};
 
 /// See [`writes`].
 static WRITES: AtomicU64 = AtomicU64::new(0);
@@ -100,6 +100,33 @@ impl Volume {
     }
 }
 
+/// Reads the source of a program in a folder of the host.
+///
+/// # Errors
+/// Why it cannot be opened or read. Anything but a regular file, or more than [`LARGEST_INLINE`], is an error too.
+pub fn read_source(folder: &Dir, path: &str) -> io::Result<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    // A FIFO would hold this thread until somebody writes to it.
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = folder.open_with(path, &options)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !kind.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST_INLINE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_INLINE {
+        return Err(io::Error::other(format!(
+            "larger than {}",
+            crate::size::format(LARGEST_INLINE)
+        )));
+    }
+    Ok(bytes)
+}
+
 fn open_dir(spec: &DirectorySpec) -> io::Result<Dir> {
     if spec.auto_init {
         std::fs::DirBuilder::new()
@@ -129,15 +156,26 @@ impl Volumes {
         }
     }
 
-    /// Makes a folder known, in place of one with its id, which those who hold it keep. Other kinds are left alone.
+    /// Makes a folder known, in place of one with its id, which those who hold it keep. An entry of another kind only takes its
+    /// place.
     pub fn declare(&self, entry: &Arc<Entry>) {
-        if entry.kind != KIND {
-            return;
-        }
+        self.put(&entry.id, Some(entry).filter(|entry| entry.kind == KIND));
+    }
+
+    /// The folder of that id is gone, but for those who hold it.
+    pub fn forget(&self, id: &EntryId) {
+        self.put(id, None);
+    }
+
+    fn put(&self, id: &EntryId, entry: Option<&Arc<Entry>>) {
         let mut entries = write(&self.entries);
-        entries.insert(entry.id.clone(), entry.clone());
-        let mut open = write(&self.open);
-        open.remove(&entry.id);
+        let known = match entry {
+            Some(entry) => entries.insert(id.clone(), entry.clone()),
+            None => entries.remove(id),
+        };
+        if known.is_some() {
+            write(&self.open).remove(id);
+        }
     }
 
     fn entry(&self, id: &EntryId) -> Option<Arc<Entry>> {
@@ -178,8 +216,14 @@ impl Volumes {
             return Err(missing());
         };
         let volume = Arc::new(Volume::open(&entry, spec)?);
+        // In the order of `put`.
+        let entries = read(&self.entries);
         let mut open = write(&self.open);
-        Ok(open.entry(id.clone()).or_insert(volume).clone())
+        match entries.get(id).is_some_and(|now| Arc::ptr_eq(now, &entry)) {
+            true => Ok(open.entry(id.clone()).or_insert(volume).clone()),
+            // Another one has taken its place meanwhile.
+            false => Ok(volume),
+        }
     }
 
     /// Adds a volume that no entry declares, such as `script:dir`. One of the same id is replaced.

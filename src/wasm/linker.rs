@@ -6,6 +6,7 @@
 //!
 //! Invariant: no import reaches anything of the host unless a grant of this entry covers it.
 
+use std::collections::HashSet;
 use std::future::ready;
 use std::sync::OnceLock;
 
@@ -525,13 +526,14 @@ fn has_functions(engine: &Engine, instance: &ComponentInstance) -> bool {
 
 fn module_imports(module: &Module) -> Vec<Import> {
     let mut found: Vec<Import> = Vec::new();
+    let mut known = HashSet::new();
     for import in module.imports() {
         let wasi = is_wasi(import.module());
         let name = match wasi {
             true => import.module().to_owned(),
             false => import_name(Some(import.module()), import.name()),
         };
-        if found.iter().all(|known| known.name != name) {
+        if known.insert(name.clone()) {
             found.push(Import {
                 name,
                 grant: wasi.then_some(Grant::Wasi1),

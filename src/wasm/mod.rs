@@ -46,7 +46,8 @@ mod wasi_0_3;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle as Tokio;
@@ -69,13 +70,36 @@ use crate::system::System;
 use crate::system::volume::writes;
 use engine::Engines;
 use linker::Linkers;
-use module::{Artifacts, Source, Stamp};
+use module::{Artifacts, CLOCK_STEP, Source, Stamp};
 use network::Outside;
 use program::{Handle, load, spec};
 use serving::Shelf;
 
 /// How long a file that no program here can have written to is believed not to have changed since it was last looked at.
 const FRESH: Duration = Duration::from_millis(1);
+
+/// tokio, for what blocks. It may be named later: a module begins to load before there is one.
+#[derive(Clone, Default)]
+pub struct Io(Arc<OnceLock<Tokio>>);
+
+impl Io {
+    /// Names it, once.
+    pub fn set(&self, tokio: Tokio) {
+        let fresh = self.0.set(tokio);
+        debug_assert!(fresh.is_ok(), "a runtime has one tokio");
+    }
+
+    /// Waits until it is named.
+    fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        self.0.wait().spawn_blocking(work)
+    }
+}
+
+impl From<Tokio> for Io {
+    fn from(tokio: Tokio) -> Io {
+        Io(Arc::new(OnceLock::from(tokio)))
+    }
+}
 
 /// Everything that the WASM entries of one runtime share.
 pub struct Wasm {
@@ -88,7 +112,7 @@ struct Shared {
     artifacts: Artifacts,
     linkers: Linkers,
     system: Arc<System>,
-    io: Tokio,
+    io: Io,
     outside: Arc<Outside>,
     /// Instances of functions between two calls.
     shelf: Arc<Shelf>,
@@ -107,6 +131,8 @@ type Loading = tokio::sync::Mutex<()>;
 struct Loaded {
     stamp: Stamp,
     checked: Instant,
+    /// When the first of the readings in a row began that found the same stamp and the same bytes.
+    since: SystemTime,
     /// It had just been written when it was read: another write may have left the same stamp.
     young: bool,
     /// What [`writes`] was before the file was looked at.
@@ -115,7 +141,8 @@ struct Loaded {
 }
 
 impl Wasm {
-    pub fn new(mut settings: Settings, system: Arc<System>, io: Tokio) -> Arc<Wasm> {
+    pub fn new(mut settings: Settings, system: Arc<System>, io: impl Into<Io>) -> Arc<Wasm> {
+        let io = io.into();
         let artifacts = Artifacts::new(settings.cache.take(), settings.log.clone());
         Arc::new(Wasm {
             shared: Arc::new(Shared {
@@ -180,12 +207,16 @@ impl Wasm {
         loaded.map(|handle| handle.0.clone())
     }
 
-    /// Begins to load an entry that somebody will ask for soon.
+    /// Begins to load an entry that somebody will ask for soon, on a thread of its own: there need not be a tokio yet.
     pub fn begin(self: &Arc<Self>, entry: &Arc<Entry>) {
         let slot = self.slot(entry);
-        if let Ok(loading) = slot.loading.clone().try_lock_owned() {
-            self.load_off(slot, loading);
-        }
+        let Ok(loading) = slot.loading.clone().try_lock_owned() else {
+            return;
+        };
+        let wasm = self.clone();
+        let load = move || wasm.load_here(&slot, loading).map(drop);
+        // Without a thread whoever asks loads it, and meets its error in either case.
+        let _ = thread::Builder::new().name("load".to_owned()).spawn(load);
     }
 
     /// The program of an entry, loaded on this thread, which may block.
@@ -269,12 +300,14 @@ impl Wasm {
     /// is to keep of it is written after that.
     fn load_off(self: &Arc<Self>, slot: Arc<Slot>, loading: OwnedMutexGuard<()>) -> JoinHandle<Result<Arc<Handle>>> {
         let wasm = self.clone();
-        self.shared.io.spawn_blocking(move || {
-            let result = wasm.read_and_load(&slot);
-            drop(loading);
-            wasm.write_back();
-            result
-        })
+        self.shared.io.spawn_blocking(move || wasm.load_here(&slot, loading))
+    }
+
+    fn load_here(&self, slot: &Slot, loading: OwnedMutexGuard<()>) -> Result<Arc<Handle>> {
+        let result = self.read_and_load(slot);
+        drop(loading);
+        self.write_back();
+        result
     }
 
     fn read_and_load(&self, slot: &Slot) -> Result<Arc<Handle>> {
@@ -284,15 +317,25 @@ impl Wasm {
             explained(error, &[found])
         };
         let bytes = self.source(&slot.entry).map_err(in_entry)?;
-        let known = lock(&slot.loaded).take().and_then(|known| known.result.ok());
-        let result = match known.filter(|handle| handle.0.sha256() == module::sha256(&bytes.bytes)) {
-            Some(handle) => Ok(handle),
+        let before = lock(&slot.loaded).take();
+        let same = before.and_then(|known| {
+            let handle = known.result.ok()?;
+            let is_same = handle.0.sha256() == module::sha256(&bytes.bytes);
+            is_same.then_some((handle, if known.stamp == bytes.stamp { known.since } else { began }))
+        });
+        // A step of the clock after a reading that found the same, the time of the file has nothing more to say, even if it lies
+        // in the future.
+        let since = same.as_ref().map_or(began, |(_, since)| *since);
+        let is_settled = began.duration_since(since).is_ok_and(|age| age >= CLOCK_STEP);
+        let result = match same {
+            Some((handle, _)) => Ok(handle),
             None => load(&slot.entry, &bytes, &self.shared)
                 .map(Handle::of)
                 .map_err(in_entry),
         };
         *lock(&slot.loaded) = Some(Loaded {
-            young: bytes.stamp.is_young(began),
+            young: !is_settled && bytes.stamp.is_young(began),
+            since,
             stamp: bytes.stamp,
             checked: Instant::now(),
             writes,

@@ -38,7 +38,7 @@ use crate::project::{WasmSource, check};
 use crate::system::volume::{Volume, Volumes};
 
 /// More than the steps in which file systems count time.
-const CLOCK_STEP: Duration = Duration::from_millis(20);
+pub const CLOCK_STEP: Duration = Duration::from_millis(20);
 
 /// Bytes of a module; wasmtime takes no larger one.
 const LARGEST: u64 = 1 << 30;
@@ -421,6 +421,8 @@ pub struct Artifacts {
     cache: Option<Cache>,
     /// For the cache, in the order in which it came.
     unwritten: Mutex<Vec<Unwritten>>,
+    /// Held while writing, which nobody who adds something waits for.
+    writing: Mutex<()>,
     log: Log,
     compilations: AtomicUsize,
 }
@@ -453,6 +455,7 @@ impl Artifacts {
             by_content: Mutex::default(),
             cache,
             unwritten: Mutex::default(),
+            writing: Mutex::default(),
             log,
             compilations: AtomicUsize::new(0),
         }
@@ -514,9 +517,10 @@ impl Artifacts {
     /// Writes what the cache is to keep; what cannot be written costs a line. Whoever comes while another one is at it
     /// waits for that.
     pub fn write_back(&self) {
-        let mut unwritten = lock(&self.unwritten);
         let Some(cache) = &self.cache else { return };
-        for what in unwritten.drain(..) {
+        let _writing = lock(&self.writing);
+        let unwritten = std::mem::take(&mut *lock(&self.unwritten));
+        for what in unwritten {
             let (name, kept) = match &what {
                 Unwritten::Code(key, artifact) => ("compiled code", artifact.store(cache, key)),
                 Unwritten::Interface(sha256, code) => ("the interface of a module", note(cache, sha256, code)),

@@ -539,14 +539,18 @@ mod tests {
     fn a_stack_in_use_takes_two_mappings_and_a_free_one_none() {
         let stacks = Stacks::new();
         let held: Vec<_> = (0..BLOCKS).map(|_| stacks.new_stack(STACK, false).unwrap()).collect();
-        let within = held[0].guard_range().start.addr()..held[BLOCKS - 1].range().end;
+        // Not the first guard: the system may join it with what somebody else has reserved before it.
+        let within = held[0].range().start..held[BLOCKS - 1].range().end;
         for stack in &held {
             // SAFETY: the stack is ours. Touched pages must not keep mappings apart later.
             unsafe { stack.top().sub(1).write(1) };
         }
         let maps = mappings(&within);
-        assert_eq!(maps.len(), 2 * BLOCKS, "{maps:#?}");
-        assert!(maps.iter().step_by(2).all(|line| line.contains("---p")), "{maps:#?}");
+        assert_eq!(maps.len(), 2 * BLOCKS - 1, "{maps:#?}");
+        assert!(
+            maps.iter().skip(1).step_by(2).all(|line| line.contains("---p")),
+            "{maps:#?}"
+        );
         drop(held);
         assert!(mappings(&within).len() <= 1, "{:#?}", mappings(&within));
     }

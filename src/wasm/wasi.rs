@@ -238,6 +238,7 @@ impl Inputs {
         Output {
             sink,
             tail: (stream == Stream::Err).then(|| self.tail.get_or_init(Arc::default).clone()),
+            permit: 0,
         }
     }
 }
@@ -497,6 +498,8 @@ impl InputStream for Input {
 pub struct Output {
     sink: Sink,
     tail: Option<Arc<Tail>>,
+    /// How much its stream may write without asking again.
+    permit: usize,
 }
 
 #[derive(Clone)]
@@ -522,10 +525,26 @@ impl Output {
         };
         // What could not be written any more may be what explains the end.
         let kept = taken.as_ref().map_or(bytes.len(), |count| *count);
-        if let Some(tail) = &self.tail {
-            tail.push(&bytes[..kept]);
-        }
+        self.remember(&bytes[..kept]);
         taken
+    }
+
+    /// Takes all the bytes, which were permitted: others may write to the same terminal meanwhile.
+    fn put(&self, bytes: &[u8]) -> io::Result<()> {
+        self.remember(bytes);
+        match &self.sink {
+            Sink::Log(lines) => {
+                lines.push(bytes);
+                Ok(())
+            }
+            Sink::Terminal(terminal, stream) => terminal.write_permitted(*stream, bytes),
+        }
+    }
+
+    fn remember(&self, bytes: &[u8]) {
+        if let Some(tail) = &self.tail {
+            tail.push(bytes);
+        }
     }
 
     /// Waits until there is room, or no more will be written.
@@ -561,10 +580,11 @@ impl Pollable for Output {
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        match self.take(&bytes).map_err(failed)? < bytes.len() {
-            true => Err(StreamError::trap("wrote more than was permitted")),
-            false => Ok(()),
-        }
+        let Some(permit) = self.permit.checked_sub(bytes.len()) else {
+            return Err(StreamError::trap("wrote more than was permitted"));
+        };
+        self.permit = permit;
+        self.put(&bytes).map_err(failed)
     }
 
     /// The terminal's queue is emptied by a thread of its own, in order and before the program ends: nothing to wait for.
@@ -573,10 +593,11 @@ impl OutputStream for Output {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        match &self.sink {
-            Sink::Log(_) => Ok(LOG_PERMIT),
-            Sink::Terminal(terminal, stream) => terminal.room(*stream).map_err(failed),
-        }
+        self.permit = match &self.sink {
+            Sink::Log(_) => LOG_PERMIT,
+            Sink::Terminal(terminal, stream) => terminal.room(*stream).map_err(failed)?,
+        };
+        Ok(self.permit)
     }
 }
 
@@ -590,6 +611,26 @@ fn failed(error: io::Error) -> StreamError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_writes_what_it_was_permitted_and_no_more() {
+        let terminal = Terminal::captured(Vec::new());
+        let mut output = Output {
+            sink: Sink::Terminal(terminal.clone(), Stream::Err),
+            tail: None,
+            permit: 0,
+        };
+        let bytes = |length: usize| Bytes::from(vec![b'x'; length]);
+        assert!(
+            matches!(output.write(bytes(1)), Err(StreamError::Trap(_))),
+            "it did not ask"
+        );
+        let permit = output.check_write().unwrap();
+        output.write(bytes(permit - 1)).unwrap();
+        assert!(matches!(output.write(bytes(2)), Err(StreamError::Trap(_))));
+        output.write(bytes(1)).unwrap();
+        assert_eq!(terminal.errors().len(), permit);
+    }
 
     #[test]
     fn the_tail_keeps_the_last_bytes_from_a_whole_character_on() {

@@ -83,6 +83,20 @@ describe("errors", function()
 		assert.same({ 1 }, caught)
 	end)
 
+	it("crosses however deep its details are", function()
+		local value = "x"
+		for _ = 1, 15 do
+			for _ = 1, 98 do
+				value = { value }
+			end
+			value = errors.new({ message = "m", details = { inner = value } })
+		end
+		assert(process.send(process.pid(), "deep", value))
+		local back = process.receive("30s").value
+		assert.equal("m", back:message())
+		assert.is_table(back:details().inner)
+	end)
+
 	it("knows its call stack", function()
 		local stack = errors.call_stack(errors.new("here"))
 		assert.is_string(stack.thread)

@@ -155,7 +155,7 @@ end)
 describe("what began before the tests", function()
 	local echo, doomed
 	local function eventually(...)
-		return assert(process.receive("5s"), ...)
+		return assert(process.receive("30s"), ...)
 	end
 
 	before_all(function()

@@ -56,6 +56,8 @@ cases! {
     yaml_that_links_nowhere: check(&linked("nowhere.yaml", "src/more.yaml")) => 3, ["src/more.yaml", "cannot read the file"];
     a_folder_that_links_to_itself: check(&linked(".", "src/again")) => 0, ["0 errors"];
     a_scalar_of_ten_megabytes: run(&entry(&main(&format!("--{}\n      print('ok')", "x".repeat(10_000_000))))) => 0, ["ok"];
+    an_error_behind_a_hundred_warnings: check(&entry(&format!("kind: process.lua\n{}    source: 5", unknown_fields(110)))) => 3,
+        ["warning[unknown-field]", "error[wrong-type]"];
     a_name_of_ten_megabytes: check(&entry(&format!("kind: registry.entry\n    meta: {{ long: {} }}", "x".repeat(10_000_000)))) => 0,
         ["0 errors"];
     a_value_of_ten_megabytes_in_a_field: check(&entry(&format!("kind: registry.{}", "x".repeat(10_000_000)))) => 0,
@@ -78,6 +80,7 @@ cases! {
     lua_that_is_not_utf8: script(b"-- caf\xe9\nprint('bytes', #'\xff')") => 0, ["bytes\t1"];
     lua_that_is_not_utf8_and_no_lua: script(b"-- caf\xe9\nlocal '\xff'") => 3, ["error[lua-syntax]", "script.lua:2"];
     lua_of_zeros: script([0; 100]) => 3, ["error[lua-syntax]"];
+    lua_that_is_a_fifo: fifos() => 0, ["spawn\tnil\tcannot read ./pipe.lua: not a regular file", "require\tfalse"];
     lua_without_anything: script("") => 0, [];
     lua_with_a_byte_order_mark: script("\u{feff}print('ok')") => 0, ["ok"];
     lua_that_overflows_its_stack: script("local function f() return 1 + f() end f()") => 1, ["stack overflow"];
@@ -215,6 +218,19 @@ fn with_fifo() -> Folder {
     let folder = project("");
     folder.shell("mkfifo src/more.yaml").code(0);
     folder
+}
+
+fn unknown_fields(count: usize) -> String {
+    (0..count).map(|number| format!("    field{number}: 1\n")).collect()
+}
+
+fn fifos() -> Outcome {
+    let folder = Folder::new();
+    folder.write(
+        "main.lua",
+        "print('spawn', process.spawn('./pipe.lua'))\nprint('require', pcall(require, 'pipe'))",
+    );
+    folder.shell("mkfifo pipe.lua && wippy run main.lua")
 }
 
 fn linked(to: &str, path: &str) -> Folder {

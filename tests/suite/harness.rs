@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
@@ -217,6 +218,7 @@ impl Call {
     /// Starts it with its stdin left open.
     pub fn start_open(mut self) -> Running {
         self.command
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -340,14 +342,12 @@ impl Running {
     pub fn wait(mut self) -> Outcome {
         let watchdog = watch(self.child.id());
         let stderr = self.child.stderr.take();
-        let errors = std::thread::spawn(move || {
-            let mut bytes = self.said;
-            match stderr {
-                Some(mut pipe) => pipe.read_to_end(&mut bytes).map(|_| bytes),
-                None => Ok(bytes),
-            }
+        let mut bytes = std::mem::take(&mut self.said);
+        let errors = std::thread::spawn(move || match stderr {
+            Some(mut pipe) => pipe.read_to_end(&mut bytes).map(|_| bytes),
+            None => Ok(bytes),
         });
-        let mut stdout = self.seen;
+        let mut stdout = std::mem::take(&mut self.seen);
         if let Some(mut pipe) = self.child.stdout.take() {
             pipe.read_to_end(&mut stdout).expect("a readable stdout");
         }
@@ -359,8 +359,17 @@ impl Running {
                 .unwrap_or_else(|| -std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0)),
             stdout,
             stderr: errors.join().expect("no panic").expect("a readable stderr"),
-            shown: self.shown,
+            shown: self.shown.clone(),
             folder: self.folder.path().to_path_buf(),
+        }
+    }
+}
+
+/// A test that failed leaves nothing running.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            kill_all(self.child.id());
         }
     }
 }
@@ -376,15 +385,21 @@ fn read_until(stream: &mut impl Read, seen: &mut Vec<u8>, is_enough: impl Fn(&st
     true
 }
 
-/// Kills the child when it takes far too long; dropping the handle calls the dog off.
+/// Kills the child and what it has started when it takes far too long; dropping the handle calls the dog off.
 fn watch(pid: u32) -> mpsc::Sender<()> {
     let (off, called) = mpsc::channel::<()>();
     std::thread::spawn(move || {
         if called.recv_timeout(WATCHDOG) == Err(mpsc::RecvTimeoutError::Timeout) {
-            kill("KILL", pid);
+            kill_all(pid);
         }
     });
     off
+}
+
+/// Kills a child, which leads a process group, with all that is in it.
+fn kill_all(pid: u32) {
+    let status = Command::new("kill").args(["-KILL", "--", &format!("-{pid}")]).status();
+    assert!(status.is_ok(), "cannot run kill: {status:?}");
 }
 
 fn kill(name: &str, pid: u32) {

@@ -396,17 +396,42 @@ fn inspect_shows_imports_exports_hash_and_yaml() {
 }
 
 #[test]
+fn odd_names_and_types_of_core_modules_are_shown_as_what_they_are() {
+    let source = r#"(module (func (export "")) (func (export "a b") (result i32) i32.const 2)
+      (func (export "new\nline")) (func (export "wide") (result v128) (v128.const i64x2 1 2))
+      (func (export "kept") (param externref)))"#;
+    let odd = |method: &str| {
+        project(&format!(
+            "  - name: odd\n    kind: function.wat\n    method: {method}\n    source: |\n      {source}\n"
+        ))
+    };
+    odd("a b")
+        .wippy("inspect app:odd")
+        .run()
+        .code(0)
+        .stdout_has("\n  \"\"()\n  \"a b\"(): integer\n  \"new\\nline\"()\n")
+        .stdout_has("wide(): never  (v128 values cannot cross into Lua)")
+        .stdout_has("kept(arg1: never)  (reference values cannot cross into Lua)");
+    odd("ab")
+        .wippy("check")
+        .run()
+        .code(3)
+        .stdout_has("ab; exported functions: \"\", \"a b\", \"new\\nline\", wide, kept");
+}
+
+#[test]
 fn a_module_that_cannot_run_is_inspected_all_the_same() {
     for (name, kind) in [
         ("needs-memory", "memory"),
         ("needs-table", "table"),
         ("needs-module", "module"),
     ] {
-        with(name)
+        let shown = with(name)
             .wippy("inspect guest.wasm")
             .run()
             .code(0)
             .stdout_has(&format!("unsupported: a {kind} cannot be provided"));
+        assert!(!String::from_utf8_lossy(&shown.stdout).contains("entries:"), "{shown}");
     }
     Folder::with(&[("bad.wasm", "no module")])
         .wippy("inspect bad.wasm")

@@ -130,10 +130,12 @@ fn keys_that_are_no_text_cost_a_line_and_not_the_session() {
 
 #[test]
 fn ctrl_c_ends_at_once_what_ctrl_d_waits_for() {
-    let stubborn = "local events = process.events() while true do events:receive() end";
+    let stubborn =
+        "local to = ... local events = process.events() process.send(to, 'ready') while true do events:receive() end";
     let folder = Folder::with(&[("stubborn.lua", stubborn)]);
     let mut pty = session(&folder);
-    pty.line("process.spawn('./stubborn.lua'):sub(1, 16)", "\"{repl:processes|\"");
+    let spawn = "process.spawn('./stubborn.lua', nil, process.pid()) and process.receive().topic";
+    pty.line(spawn, "\"ready\"");
     pty.sees("> ")
         .keys(CTRL_D)
         .sees("Ctrl-C ends them at once")
@@ -575,6 +577,21 @@ fn a_reload_takes_what_is_on_the_disk_and_leaves_what_lives() {
         .keys("'app:won\t' == 'app:' .. 'wonderful'\r")
         .sees("true");
     pty.line(":reload", "no entry has changed");
+    leave(pty);
+}
+
+#[test]
+fn a_reload_takes_away_what_is_gone() {
+    let more = "  - name: kept\n    kind: fs.directory\n    directory: .\n  - name: values\n    kind: env.storage.static\n    values: \
+                { WORD: here }\n  - name: word\n    kind: env.variable\n    storage: app:values\n    variable: WORD\n";
+    let folder = crate::projects::project(more);
+    let mut pty = session(&folder);
+    pty.line("tostring(fs.get('app:kept') ~= nil) .. env.get('WORD')", "\"truehere\"");
+    folder.write("src/_index.yaml", folder.read("src/_index.yaml").replace(more, ""));
+    pty.line(":reload", "3 entries have changed\n  app:kept (gone)");
+    for look in ["fs.get('app:kept')", "env.get('WORD')", "env.get('app:word')"] {
+        pty.line(&format!("select(2, {look}):kind() .. '!'"), "\"NotFound!\"");
+    }
     leave(pty);
 }
 

@@ -74,8 +74,7 @@ fn input_becomes_the_arguments_of_main_each_time() {
 #[test]
 fn a_service_that_fails_is_restarted_with_a_new_pid_and_a_growing_delay() {
     let main = "return function()\n  print(process.pid())\n  error('crash')\nend";
-    let lifecycle =
-        "    lifecycle: { auto_start: true, restart: { initial_delay: 20ms, jitter: 0, max_delay: 50ms } }\n";
+    let lifecycle = "    lifecycle: { auto_start: true, restart: { initial_delay: 20ms, jitter: 0, max_delay: 50ms }, stable_threshold: 1h }\n";
     let mut running = run(&services(&[("crashing", main, lifecycle)]));
     for number in 1..=4 {
         running.until_error(&format!("\"message\":\"{{app:processes|0x0000{number}}}\""));
@@ -137,7 +136,8 @@ fn an_accident_is_restarted_whatever_its_error_says() {
         ),
         ("unset", "return function() return nil, errors.new('no') end"),
     ];
-    let lifecycle = "    lifecycle: { auto_start: true, restart: { initial_delay: 1ms, max_attempts: 2 } }\n";
+    let lifecycle =
+        "    lifecycle: { auto_start: true, restart: { initial_delay: 1ms, max_attempts: 2 }, stable_threshold: 1h }\n";
     let all: Vec<_> = accidents.iter().map(|(name, main)| (*name, *main, lifecycle)).collect();
     let mut running = run(&services(&all));
     running.until_errors("all 2 starts are used up", accidents.len());
@@ -151,7 +151,8 @@ fn an_accident_is_restarted_whatever_its_error_says() {
 
 #[test]
 fn starts_that_are_used_up_say_so() {
-    let lifecycle = "    lifecycle: { auto_start: true, restart: { initial_delay: 1ms, max_attempts: 3 } }\n";
+    let lifecycle =
+        "    lifecycle: { auto_start: true, restart: { initial_delay: 1ms, max_attempts: 3 }, stable_threshold: 1h }\n";
     let mut running = run(&services(&[(
         "crashing",
         "return function() error('crash') end",
@@ -248,6 +249,17 @@ fn an_optional_service_that_cannot_start_stops_nobody_but_those_who_require_it()
         changes(&outcome, "app:good").contains(&"service stopped".to_owned()),
         "{outcome}"
     );
+}
+
+#[test]
+fn what_is_required_has_run_even_if_it_is_over_by_now() {
+    let requiring = "    lifecycle: { auto_start: true, requires: [quick] }\n";
+    let folder = services(&[("quick", "return function() end", AUTO), ("patient", POLITE, requiring)]);
+    let mut running = run(&folder);
+    running.until_error("running; stop with Ctrl-C");
+    let outcome = terminated(running);
+    let expected = ["starting", "running", "stopping", "stopped"].map(|status| format!("service {status}"));
+    assert_eq!(changes(&outcome, "app:patient"), expected, "{outcome}");
 }
 
 #[test]

@@ -263,6 +263,10 @@ fn steady(output: &Outcome, world: &World) -> [String; 2] {
         let is_timed = |line: &&str| line.contains(" in 1 file, ") || line.contains("time=\"");
         text.lines()
             .filter(|line| !is_timed(line))
+            .map(|line| match line.rsplit_once(" (") {
+                Some((test, time)) if time.ends_with(" ms)") => test,
+                _ => line,
+            })
             .collect::<Vec<_>>()
             .join("\n")
     })

@@ -263,7 +263,7 @@ fn sleepers(main: &str) -> crate::harness::Folder {
 #[test]
 fn a_full_pool_refuses_the_next_guest_and_disturbs_nobody() {
     sleepers(
-        "return function()\n  local ms, living = 700, 0\n  while true do\n    local pid, err = \
+        "return function()\n  local ms, living = 3000, 0\n  while true do\n    local pid, err = \
          process.spawn_monitored('app:main', 'app:processes', ms)\n    if not pid then print(err:kind(), err:retryable()) \
          break end\n    living = living + 1\n  end\n  print(living)\n  for _ = 1, living do\n    local event = \
          process.receive('60s')\n    assert(event.type == 'EXIT' and event.value >= ms, tostring(event.error))\n  end\n  \

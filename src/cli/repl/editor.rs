@@ -124,7 +124,7 @@ impl Session {
     fn read(&mut self) -> Option<String> {
         loop {
             let line = &self.keys.line;
-            line.terminal.drain(DRAIN);
+            line.terminal.drain(Some(DRAIN));
             if !line.screen.begin() {
                 // The program has left an unfinished line.
                 println!();

@@ -22,6 +22,7 @@ use crate::lua::modules::Module;
 use crate::lua::modules::repl::Desk;
 use crate::lua::uses::Uses;
 use crate::project::modules::NOT_PROVIDED;
+use crate::system::volume::read_source;
 
 /// What a process may require beside the global tables.
 #[derive(Clone, Debug, Default)]
@@ -391,7 +392,7 @@ fn find(name: &str, folders: &[PathBuf], uses: Option<&Uses>) -> Result<Found> {
                 uses.file(&path);
             }
             let place = path.display().to_string();
-            match dir.read(&file) {
+            match read_source(&dir, &file) {
                 Ok(text) => return compiled(&file, &text),
                 Err(failure) if is_elsewhere(&failure) => {}
                 Err(failure) => {

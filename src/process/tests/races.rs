@@ -1,5 +1,7 @@
 //! What happens to come at the same moment, one thing after the other.
 
+use std::sync::mpsc;
+
 use super::*;
 use crate::process::queue::Queue;
 
@@ -21,6 +23,46 @@ fn a_spawn_in_flight_when_its_host_stops_is_asked_to_end_too() {
     assert!(in_flight(false).is_doomed());
     let asked = in_flight(true);
     assert!(!asked.is_doomed() && asked.mailbox().has_cancel());
+}
+
+/// A body whose end takes until it may.
+struct EndsLate {
+    ending: mpsc::Sender<()>,
+    may: mpsc::Receiver<()>,
+}
+
+impl Body for EndsLate {
+    fn step(&mut self, _: &mut StepContext<'_>) -> Progress {
+        Progress::Waiting(Wait::Mailbox)
+    }
+
+    fn memory(&self) -> u64 {
+        0
+    }
+
+    fn doomed(&mut self, _: Exit) -> Exit {
+        self.ending.send(()).unwrap();
+        self.may.recv().unwrap();
+        Exit::failed(Error::internal("with all that is known of it"))
+    }
+}
+
+#[test]
+fn who_closes_a_body_tells_the_end_and_not_who_finds_it_gone() {
+    let world = World::unmanned(|_| {});
+    let process = world.sleeper();
+    let ((ending, ends), (allow, may)) = (mpsc::channel(), mpsc::channel());
+    *process.body.lock().unwrap() = Some(Box::new(EndsLate { ending, may }));
+    process.doom(Exit::terminated());
+    std::thread::scope(|scope| {
+        scope.spawn(|| world.kernel.abandon(&process));
+        ends.recv().unwrap();
+        while world.kernel.scheduler().step_first(&world.kernel) {}
+        assert!(process.exit().is_none(), "it is being closed");
+        allow.send(()).unwrap();
+    });
+    let error = process.exit().expect("it was closed").error().cloned().unwrap();
+    assert_eq!(error.message(), "with all that is known of it");
 }
 
 /// A body that ends while it is asked what it is doing.

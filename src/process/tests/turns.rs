@@ -7,7 +7,7 @@ use crate::process::slice::SLICE;
 /// A process that has run before and is ready again, in a world where nothing runs by itself.
 fn ready(world: &World, preempted: bool) -> Arc<Process> {
     let process = world.sleeper();
-    process.count_step();
+    process.count_step(false);
     process.set_preempted(preempted);
     process
 }
@@ -278,7 +278,11 @@ fn long_slices_do_not_starve_who_was_just_woken() {
             }
         }
     });
-    while slices.load(Ordering::SeqCst) < 100 {
+    while turns.load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    let since = slices.load(Ordering::SeqCst);
+    while slices.load(Ordering::SeqCst) < since + 100 {
         std::thread::yield_now();
     }
     assert!(

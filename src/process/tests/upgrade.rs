@@ -110,6 +110,24 @@ fn an_upgrade_that_fails_ends_the_process_with_the_error() {
 }
 
 #[test]
+fn a_process_that_is_preempted_first_has_not_begun() {
+    let world = World::unmanned(|_| {});
+    let program = Plain {
+        preempting: true,
+        ..World::program(|_, _| std::future::pending())
+    };
+    let process = world.kernel.spawn(world.request(program)).unwrap();
+    let mut begun = std::pin::pin!(process.begun());
+    let mut cx = TaskContext::from_waker(std::task::Waker::noop());
+    let mut slices = 0;
+    while begun.as_mut().poll(&mut cx).is_pending() {
+        assert!(world.kernel.scheduler().step_first(&world.kernel), "it goes on");
+        slices += 1;
+    }
+    assert_eq!(slices, 100, "one that never waits has begun at some time");
+}
+
+#[test]
 fn a_process_has_begun_when_it_first_waits_or_has_ended() {
     let world = World::new();
     for _ in 0..100 {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::json;
 use crate::process::{Call, Options, Permission, Process};
-use crate::value::{Packed, Value};
+use crate::value::{Item, Packed, Value};
 use crate::wasm::state::State;
 
 impl Host for State {
@@ -34,10 +34,20 @@ async fn call(caller: Arc<Process>, target: String, input: Value) -> Result<Vec<
         options: Options::default(),
         caller,
     };
-    Ok(match call.run().await?.to_value()? {
-        Value::Str(bytes) => bytes,
-        Value::Nil => Vec::new(),
-        value => json::from(&value).to_string().into_bytes(),
+    let answer = call.run().await?;
+    let mut reader = answer.reader();
+    let mut ahead = reader;
+    if reader.is_at_end() {
+        return Ok(Vec::new());
+    }
+    Ok(match ahead.item() {
+        Item::Str(bytes) => bytes.to_vec(),
+        Item::Nil => Vec::new(),
+        _ => {
+            let mut text = String::new();
+            json::write(&mut reader, &mut text);
+            text.into_bytes()
+        }
     })
 }
 

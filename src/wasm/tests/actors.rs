@@ -90,6 +90,14 @@ fn a_guest_reads_its_mailbox_in_the_order_of_arrival() {
     let expected = "message json from : json {\"a\":1}\nmessage text from : text wörld\ncancel: hurry\nmessage bytes from : \
                     bytes 2\nmessage nothing from : none\nmessage nil from : none\nmessage three from : json [1,\"x\",true]";
     assert_eq!(world.told(&reader), expected);
+    // However deep it is: the stack of a guest is small.
+    let deep = (0..15).fold(Error::invalid("deep"), |inner, _| {
+        let details = (0..98).fold(Value::Error(inner), |inner, _| Value::array([inner]));
+        Error::invalid("deep").with_details(details)
+    });
+    let reader = world.actor("collect", &ints(&[1]));
+    world.send(&reader, "deep", &[Value::Error(deep)]);
+    assert_eq!(world.told(&reader), "message deep from : json \"deep\"");
     let reader = world.actor("collect", &ints(&[1_000]));
     (0..1_000).for_each(|number| world.send(&reader, "n", &[Value::Int(number)]));
     let told = world.told(&reader);

@@ -25,7 +25,7 @@ fn guests_do_the_same_in_slabs() {
     ] {
         assert_eq!(value(&run(&world, guest(name, method), &args)), expected, "{method}");
     }
-    assert_eq!(world.wasm.engines().living(), 0);
+    world.emptied();
 }
 
 #[test]
