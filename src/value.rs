@@ -361,6 +361,13 @@ impl Packer {
         self.shared = true;
     }
 
+    /// Values that were packed before, without references: those would lead elsewhere.
+    pub fn packed(&mut self, values: &Packed) {
+        debug_assert!(!values.shared, "a reference is a place in the bytes");
+        self.count += if self.depth == 0 { values.count } else { 0 };
+        self.bytes.extend_from_slice(&values.bytes);
+    }
+
     pub fn error(&mut self, error: &Error) {
         self.tagged(tag::ERROR);
         let body = pack_error(error);

@@ -144,6 +144,9 @@ fn spec(subject: &Subject) -> Option<(String, &str, Option<&str>)> {
 
 /// The smallest entries that run it; none when nothing of it can be called.
 fn yaml(subject: &Subject, found: &Inspection) -> Option<String> {
+    if found.cannot_run() {
+        return None;
+    }
     let (_, path, _) = spec(subject)?;
     let method = scalar(method(subject, found)?);
     let name = name(subject, path);
@@ -253,9 +256,9 @@ fn to_text(subject: &Subject, found: &Inspection, yaml: &str, paint: Paint) -> S
     text
 }
 
-/// `worker.wasm: component of 1234 bytes, WASI 0.2.0`.
+/// `worker.wasm: component of 1234 bytes, WASI 0.2.0`; a module that is text in an entry has the entry's name.
 fn title(subject: &Subject, found: &Inspection) -> String {
-    let path = spec(subject).map_or("", |(_, path, _)| path);
+    let path = spec(subject).map_or(subject.entry.id.as_str(), |(_, path, _)| path);
     let kind = if found.component { "component" } else { "core module" };
     let wasi = match found.wasi.is_empty() {
         true => "no WASI".to_owned(),
@@ -298,10 +301,10 @@ fn import_line(import: &Imported, width: usize) -> String {
 }
 
 fn export_line(export: &Exported) -> String {
-    let note = match (export.command, export.is_callable()) {
-        (true, _) => "  (command: takes the words of the command line)",
-        (false, false) => "  (resources cannot cross into Lua)",
-        (false, true) => "",
+    let note = match (export.command, export.signature.check_all()) {
+        (true, _) => "  (command: takes the words of the command line)".to_owned(),
+        (false, Err(refusal)) => format!("  ({})", refusal.message()),
+        (false, Ok(())) => String::new(),
     };
     format!("{}{note}", export.signature.lua())
 }

@@ -37,7 +37,7 @@ use crate::system::terminal::Terminal;
 use crate::value::Packed;
 use crate::wasm::cache::Cache;
 use crate::wasm::inspect::Inspection;
-use crate::wasm::{Settings, Wasm, WasmProgram};
+use crate::wasm::{Io, Settings, Wasm, WasmProgram};
 pub use declare::Declarations;
 use programs::Engines;
 
@@ -123,17 +123,20 @@ impl Runtime {
     /// # Errors
     /// Internal when the operating system refuses a thread.
     pub fn boot(options: Options) -> Result<Runtime> {
-        let threads = io_thread()?;
-        let io = threads.handle().clone();
         let settings = Settings {
             cache: code_cache(&options.log),
             log: options.log.clone(),
             ..settings(&options.registry, options.oneshot)
         };
-        let wasm = Wasm::new(settings, options.system.clone(), io.clone());
+        let later = Io::default();
+        let wasm = Wasm::new(settings, options.system.clone(), later.clone());
+        // Before all else, which is made while it loads.
         if let Some(first) = options.first {
             wasm.begin(&first);
         }
+        let threads = io_thread()?;
+        let io = threads.handle().clone();
+        later.set(io.clone());
         let lua = LuaEngine::noting(options.registry.clone(), options.system.clone(), options.uses);
         let engines = Arc::new(Engines::new(lua, wasm.clone(), io.clone()));
         let kernel = Kernel::new(KernelOptions {

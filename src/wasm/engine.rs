@@ -14,11 +14,11 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use tokio::runtime::Handle;
 use wasmtime::{
     Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
+use super::Io;
 use super::cache::Cache;
 use super::capacity::{Capacity, Layout, Permit};
 use super::slab::{Memories, Stacks};
@@ -153,7 +153,7 @@ pub struct Engines {
     growing: AtomicBool,
     /// Everything that has been made, for the tick.
     epochs: Mutex<Vec<EngineWeak>>,
-    io: Handle,
+    io: Io,
 }
 
 struct Made {
@@ -165,7 +165,7 @@ struct Made {
 }
 
 impl Engines {
-    pub fn new(settings: Settings, io: Handle) -> Arc<Engines> {
+    pub fn new(settings: Settings, io: impl Into<Io>) -> Arc<Engines> {
         Arc::new(Engines {
             capacity: Capacity::new(settings.max_instances),
             settings: Settings {
@@ -175,7 +175,7 @@ impl Engines {
             made: Default::default(),
             growing: AtomicBool::new(false),
             epochs: Mutex::default(),
-            io,
+            io: io.into(),
         })
     }
 
@@ -337,6 +337,9 @@ impl Engines {
             .concurrency_support(flavor.concurrent)
             .gc_support(flavor.collected)
             .wasm_exceptions(flavor.collected)
+            // Types of WIT that wasmtime has switched off until everything around them is done. Calls with them are.
+            .wasm_component_model_map(true)
+            .wasm_component_model_fixed_length_lists(true)
             // Lines in crash reports, of modules that carry them; nothing else pays for it.
             .wasm_backtrace_details(WasmBacktraceDetails::Enable)
             .max_wasm_stack(self.settings.max_stack)

@@ -3,6 +3,7 @@
 //! Works on names and types alone; calling the function is `body`'s business. Functions of resources are never listed:
 //! they cannot be methods.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use wasmtime::component::Component;
@@ -204,8 +205,20 @@ fn missing(exports: &[Export], method: &str, why: &str) -> Error {
     Error::internal(message)
 }
 
+/// A name as lists show it: in quotes where it would not be seen where it begins and ends. Core modules may have any.
+pub fn shown(name: &str) -> Cow<'_, str> {
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || "\",()".contains(c);
+    match name.is_empty() || name.contains(is_odd) {
+        true => format!("{name:?}").into(),
+        false => name.into(),
+    }
+}
+
 fn exported(exports: &[Export]) -> String {
-    let names: Vec<String> = exports.iter().map(|export| export.name.to_string()).collect();
+    let names: Vec<String> = exports
+        .iter()
+        .map(|export| shown(&export.name.to_string()).into_owned())
+        .collect();
     match names.is_empty() {
         true => "; the module exports no functions".to_owned(),
         false => format!("; exported functions: {}", names.join(", ")),

@@ -74,8 +74,15 @@ impl Inspection {
         let command = self.exports.iter().find(|export| export.command);
         // It has been called by then.
         let started = |export: &Exported| !self.component && export.method == "_initialize";
-        let other = |export: &&Exported| export.is_callable() && !started(export);
+        // An entry needs a method, so that nothing leads to an export without a name.
+        let other = |export: &&Exported| export.is_callable() && !started(export) && !export.method.is_empty();
         command.or_else(|| self.exports.iter().find(other))
+    }
+
+    /// Whether it imports what nothing can stand for.
+    pub fn cannot_run(&self) -> bool {
+        let is_unsupported = |import: &Imported| matches!(import.standing, Standing::Unsupported(_));
+        self.imports.iter().any(is_unsupported)
     }
 
     /// The grants without which imports of it would be stubs or empty.

@@ -46,7 +46,8 @@ mod wasi_0_3;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle as Tokio;
@@ -77,6 +78,29 @@ use serving::Shelf;
 /// How long a file that no program here can have written to is believed not to have changed since it was last looked at.
 const FRESH: Duration = Duration::from_millis(1);
 
+/// tokio, for what blocks. It may be named later: a module begins to load before there is one.
+#[derive(Clone, Default)]
+pub struct Io(Arc<OnceLock<Tokio>>);
+
+impl Io {
+    /// Names it, once.
+    pub fn set(&self, tokio: Tokio) {
+        let fresh = self.0.set(tokio);
+        debug_assert!(fresh.is_ok(), "a runtime has one tokio");
+    }
+
+    /// Waits until it is named.
+    fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        self.0.wait().spawn_blocking(work)
+    }
+}
+
+impl From<Tokio> for Io {
+    fn from(tokio: Tokio) -> Io {
+        Io(Arc::new(OnceLock::from(tokio)))
+    }
+}
+
 /// Everything that the WASM entries of one runtime share.
 pub struct Wasm {
     shared: Arc<Shared>,
@@ -88,7 +112,7 @@ struct Shared {
     artifacts: Artifacts,
     linkers: Linkers,
     system: Arc<System>,
-    io: Tokio,
+    io: Io,
     outside: Arc<Outside>,
     /// Instances of functions between two calls.
     shelf: Arc<Shelf>,
@@ -117,7 +141,8 @@ struct Loaded {
 }
 
 impl Wasm {
-    pub fn new(mut settings: Settings, system: Arc<System>, io: Tokio) -> Arc<Wasm> {
+    pub fn new(mut settings: Settings, system: Arc<System>, io: impl Into<Io>) -> Arc<Wasm> {
+        let io = io.into();
         let artifacts = Artifacts::new(settings.cache.take(), settings.log.clone());
         Arc::new(Wasm {
             shared: Arc::new(Shared {
@@ -182,12 +207,16 @@ impl Wasm {
         loaded.map(|handle| handle.0.clone())
     }
 
-    /// Begins to load an entry that somebody will ask for soon.
+    /// Begins to load an entry that somebody will ask for soon, on a thread of its own: there need not be a tokio yet.
     pub fn begin(self: &Arc<Self>, entry: &Arc<Entry>) {
         let slot = self.slot(entry);
-        if let Ok(loading) = slot.loading.clone().try_lock_owned() {
-            self.load_off(slot, loading);
-        }
+        let Ok(loading) = slot.loading.clone().try_lock_owned() else {
+            return;
+        };
+        let wasm = self.clone();
+        let load = move || wasm.load_here(&slot, loading).map(drop);
+        // Without a thread whoever asks loads it, and meets its error in either case.
+        let _ = thread::Builder::new().name("load".to_owned()).spawn(load);
     }
 
     /// The program of an entry, loaded on this thread, which may block.
@@ -271,12 +300,14 @@ impl Wasm {
     /// is to keep of it is written after that.
     fn load_off(self: &Arc<Self>, slot: Arc<Slot>, loading: OwnedMutexGuard<()>) -> JoinHandle<Result<Arc<Handle>>> {
         let wasm = self.clone();
-        self.shared.io.spawn_blocking(move || {
-            let result = wasm.read_and_load(&slot);
-            drop(loading);
-            wasm.write_back();
-            result
-        })
+        self.shared.io.spawn_blocking(move || wasm.load_here(&slot, loading))
+    }
+
+    fn load_here(&self, slot: &Slot, loading: OwnedMutexGuard<()>) -> Result<Arc<Handle>> {
+        let result = self.read_and_load(slot);
+        drop(loading);
+        self.write_back();
+        result
     }
 
     fn read_and_load(&self, slot: &Slot) -> Result<Arc<Handle>> {

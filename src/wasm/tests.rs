@@ -8,6 +8,7 @@ mod dense;
 mod limits;
 mod network;
 mod pools;
+mod proposals;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! `wippy run FILE.wasm` and `wippy inspect`: one module, no YAML.
 
 use crate::harness::{Folder, Outcome, guest, hash};
-use crate::projects::{index, wasm};
+use crate::projects::{index, project, wasm};
 
 /// A folder that holds a fixture guest as `guest.wasm`.
 fn with(name: &str) -> Folder {
@@ -396,17 +396,42 @@ fn inspect_shows_imports_exports_hash_and_yaml() {
 }
 
 #[test]
+fn odd_names_and_types_of_core_modules_are_shown_as_what_they_are() {
+    let source = r#"(module (func (export "")) (func (export "a b") (result i32) i32.const 2)
+      (func (export "new\nline")) (func (export "wide") (result v128) (v128.const i64x2 1 2))
+      (func (export "kept") (param externref)))"#;
+    let odd = |method: &str| {
+        project(&format!(
+            "  - name: odd\n    kind: function.wat\n    method: {method}\n    source: |\n      {source}\n"
+        ))
+    };
+    odd("a b")
+        .wippy("inspect app:odd")
+        .run()
+        .code(0)
+        .stdout_has("\n  \"\"()\n  \"a b\"(): integer\n  \"new\\nline\"()\n")
+        .stdout_has("wide(): never  (v128 values cannot cross into Lua)")
+        .stdout_has("kept(arg1: never)  (reference values cannot cross into Lua)");
+    odd("ab")
+        .wippy("check")
+        .run()
+        .code(3)
+        .stdout_has("ab; exported functions: \"\", \"a b\", \"new\\nline\", wide, kept");
+}
+
+#[test]
 fn a_module_that_cannot_run_is_inspected_all_the_same() {
     for (name, kind) in [
         ("needs-memory", "memory"),
         ("needs-table", "table"),
         ("needs-module", "module"),
     ] {
-        with(name)
+        let shown = with(name)
             .wippy("inspect guest.wasm")
             .run()
             .code(0)
             .stdout_has(&format!("unsupported: a {kind} cannot be provided"));
+        assert!(!String::from_utf8_lossy(&shown.stdout).contains("entries:"), "{shown}");
     }
     Folder::with(&[("bad.wasm", "no module")])
         .wippy("inspect bad.wasm")
@@ -450,6 +475,17 @@ fn the_yaml_of_inspect_runs() {
             .code(0)
             .stdout_has("\"hash_matches\":true");
     }
+}
+
+#[test]
+fn inspect_of_a_text_in_an_entry_begins_with_the_entry() {
+    let text = "(module (func (export \"f\") (result i32) (i32.const 1)))";
+    let folder = project(&format!(
+        "  - name: text\n    kind: function.wat\n    source: '{text}'\n    method: f\n"
+    ));
+    let shown = folder.wippy("inspect app:text").run().code(0);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.starts_with("app:text: core module of "), "{shown}");
 }
 
 #[test]

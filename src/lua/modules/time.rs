@@ -14,7 +14,7 @@ use self::moment::{Fields, Moment, Zone};
 use crate::duration;
 use crate::error::{Error, Result};
 use crate::lua::error::{bad_argument, mistake, text_argument, type_name};
-use crate::lua::host::{ahead, failure, weigh};
+use crate::lua::host::{failure, unix_nanoseconds, weigh};
 
 const DURATIONS: [(&str, i64); 6] = [
     ("NANOSECOND", 1),
@@ -77,7 +77,7 @@ pub fn open(lua: &Lua) -> mlua::Result<Table> {
     module.raw_set("localtz", Location(Zone::Local))?;
     module.raw_set(
         "now",
-        lua.create_function(|lua, ()| Ok(Time(Moment::now(Zone::Local, ahead(lua)))))?,
+        lua.create_function(|lua, ()| Ok(Time(Moment::unix(0, unix_nanoseconds(lua), Zone::Local))))?,
     )?;
     for (name, unit) in [
         ("milliseconds", duration::MILLISECOND),

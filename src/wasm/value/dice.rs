@@ -76,6 +76,16 @@ impl<'a> Dice<'a> {
         }
     }
 
+    /// A list that crosses without values in between.
+    pub fn plain_list(&mut self) -> Shape {
+        loop {
+            let list = Shape::list(self.shape(3), None);
+            if list.has_image() {
+                return list;
+            }
+        }
+    }
+
     fn int(&mut self) -> Int {
         use Int::*;
         [S8, U8, S16, U16, S32, U32, S64, U64][self.roll(8) as usize]
@@ -121,7 +131,8 @@ impl<'a> Dice<'a> {
         Shape::result(self.payload(depth), err)
     }
 
-    fn val(&mut self, shape: &Shape) -> Val {
+    /// A value of that type.
+    pub fn val(&mut self, shape: &Shape) -> Val {
         use Int::*;
         let bits = self.bits();
         match shape {

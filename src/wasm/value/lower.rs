@@ -82,7 +82,7 @@ enum Problem {
     Limit,
 }
 
-type Lowered<T> = std::result::Result<T, Box<Fault>>;
+pub(super) type Lowered<T> = std::result::Result<T, Box<Fault>>;
 
 impl Fault {
     fn of(problem: Problem) -> Box<Fault> {
@@ -175,7 +175,7 @@ impl<'a> Lowering<'a> {
             (Shape::F32, Item::Float(number)) => Ok(Val::Float32(number as f32)),
             (Shape::F64, Item::Int(number)) => Ok(Val::Float64(number as f64)),
             (Shape::F64, Item::Float(number)) => Ok(Val::Float64(number)),
-            (Shape::Char, Item::Str(bytes)) => lower_char(bytes),
+            (Shape::Char, Item::Str(bytes)) => character(bytes).map(Val::Char),
             (Shape::String, Item::Str(bytes)) => self.string(bytes).map(Val::String),
             (Shape::List(list), item) => self.list(shape, list, item, reader),
             (Shape::Map(pair), item) => self.map(shape, pair, item, reader),
@@ -534,7 +534,7 @@ fn read_n(mut reader: Reader<'_>) -> Lowered<u64> {
 }
 
 /// The next item, and for a table that was seen before the reader that stands behind its head.
-fn resolve<'a>(reader: &mut Reader<'a>) -> (Item<'a>, Option<Reader<'a>>) {
+pub(super) fn resolve<'a>(reader: &mut Reader<'a>) -> (Item<'a>, Option<Reader<'a>>) {
     match reader.item() {
         Item::Ref(mark) => {
             let mut there = reader.goto(mark);
@@ -545,7 +545,7 @@ fn resolve<'a>(reader: &mut Reader<'a>) -> (Item<'a>, Option<Reader<'a>>) {
 }
 
 /// A reader of the table's content; the other one passes over it.
-fn enter<'a>(head: TableHead, reader: &mut Reader<'a>) -> Reader<'a> {
+pub(super) fn enter<'a>(head: TableHead, reader: &mut Reader<'a>) -> Reader<'a> {
     let content = *reader;
     reader.skip_table(head);
     content
@@ -558,7 +558,8 @@ fn table<'a>(shape: &Shape, item: Item<'a>, reader: &mut Reader<'a>) -> Lowered<
     }
 }
 
-fn lower_int(int: Int, item: &Item<'_>) -> Lowered<Val> {
+/// The number that an item is, in the range of the type.
+pub(super) fn integer(int: Int, item: &Item<'_>) -> Lowered<i128> {
     let (min, max) = int.range();
     let number = match *item {
         // Bit for bit, as Lua itself treats unsigned numbers.
@@ -576,6 +577,11 @@ fn lower_int(int: Int, item: &Item<'_>) -> Lowered<Val> {
             got(item)
         )));
     }
+    Ok(number)
+}
+
+fn lower_int(int: Int, item: &Item<'_>) -> Lowered<Val> {
+    let number = integer(int, item)?;
     Ok(match int {
         Int::S8 => Val::S8(number as i8),
         Int::U8 => Val::U8(number as u8),
@@ -588,10 +594,11 @@ fn lower_int(int: Int, item: &Item<'_>) -> Lowered<Val> {
     })
 }
 
-fn lower_char(bytes: &[u8]) -> Lowered<Val> {
+/// The one code point of a string.
+pub(super) fn character(bytes: &[u8]) -> Lowered<char> {
     let mut chars = std::str::from_utf8(bytes).unwrap_or_default().chars();
     match (chars.next(), chars.next()) {
-        (Some(char), None) => Ok(Val::Char(char)),
+        (Some(char), None) => Ok(char),
         _ => Err(Fault::text(format!("expected char, got {}", got(&Item::Str(bytes))))),
     }
 }

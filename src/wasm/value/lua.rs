@@ -3,6 +3,7 @@
 
 use super::Signature;
 use super::shape::{Arms, Names, Record, Shape, Variant};
+use crate::wasm::export::shown;
 
 /// Whose words: the same type accepts more than it gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,12 @@ impl Signature {
             .result
             .as_ref()
             .map(|shape| format!(": {}", Way::Shown.text(shape)));
-        format!("{}({}){}", self.name, params.join(", "), result.unwrap_or_default())
+        format!(
+            "{}({}){}",
+            shown(&self.name),
+            params.join(", "),
+            result.unwrap_or_default()
+        )
     }
 
     /// Names and types of the parameters, as annotations write them. No name is one of `taken`, and none comes twice.
@@ -59,8 +65,7 @@ impl Signature {
 
     /// Whether all of its types have a form in Lua.
     pub fn is_callable(&self) -> bool {
-        let params = self.params.iter().map(|(_, shape)| shape);
-        params.chain(&self.result).all(|shape| shape.refused().is_none())
+        self.check_all().is_ok()
     }
 }
 

@@ -2,19 +2,23 @@
 //!
 //! [`Shape`] is a WIT type, [`Signature`] a function's types, both made once per loaded module. `lower` goes towards
 //! the guest, `lift` comes back; `numbers` does both for core modules, whose signatures `wit` reads from WIT text;
-//! [`words`] turns command-line words into arguments and [`json`] a result into text. Whole byte strings have a way
-//! of their own, `bytes`. Which function is called, and when, is left to the engine.
+//! [`words`] turns command-line words into arguments and [`json`] a result into text. Lists have a way of their own, without
+//! a value for each part of them: `lists` says which calls can take it, `image` goes there and `view` comes back, both by
+//! the `layout` of the guest's memory. Which function is called, and when, is left to the engine.
 //!
 //! Invariant: what `lift` makes, `lower` takes back unchanged. Nothing here panics on a value, however wrong or large.
 
-mod bytes;
 pub mod dice;
+mod image;
 pub mod json;
+mod layout;
 mod lift;
+mod lists;
 mod lower;
 pub mod lua;
 mod numbers;
 pub mod shape;
+mod view;
 mod wit;
 pub mod words;
 
@@ -22,13 +26,14 @@ use std::fmt;
 
 use wasmtime::component::types::ComponentFunc;
 
-pub use bytes::{Arguments, Returned};
 pub use lift::{LARGEST, check_room};
+pub use lists::{Arguments, Returned};
 pub use shape::Shape;
 
 use crate::error::{Error, Kind, Result};
 use crate::size;
 use crate::value::Value;
+use lists::Form;
 use shape::{Labelled, TOO_LARGE, separated};
 
 /// A function's name and types.
@@ -39,6 +44,8 @@ pub struct Signature {
     result: Option<Shape>,
     /// The name of a type in the result that cannot cross, found once.
     refused: Option<&'static str>,
+    /// How a call whose lists travel as such returns, if there can be one.
+    form: Option<Form>,
 }
 
 impl Signature {
@@ -47,6 +54,7 @@ impl Signature {
         Signature {
             name: name.to_owned(),
             refused: result.as_ref().and_then(Shape::refused),
+            form: Form::of(&params, result.as_ref()),
             params,
             result,
         }
@@ -81,7 +89,10 @@ impl Signature {
     }
 
     /// Refuses a type anywhere that cannot cross, where none has any use.
-    fn check_all(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// Invalid, with the kind of type.
+    pub fn check_all(&self) -> Result<()> {
         self.check_result()?;
         let word = self.params.iter().find_map(|(_, shape)| shape.refused());
         word.map_or(Ok(()), |word| Err(refused(word)))

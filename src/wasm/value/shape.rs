@@ -9,6 +9,8 @@ use std::fmt;
 
 use wasmtime::component::Type;
 
+use super::layout::Layout;
+
 /// A WIT type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
@@ -58,6 +60,9 @@ pub struct Record {
     pub names: Names,
     /// The types of the fields, in the order of `names`.
     pub fields: Vec<Shape>,
+    /// The room it takes in a guest's memory, and where each field starts.
+    pub layout: Layout,
+    pub offsets: Vec<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +104,16 @@ impl Int {
             Int::U32 => "u32",
             Int::S64 => "s64",
             Int::U64 => "u64",
+        }
+    }
+
+    /// Bytes it takes in memory.
+    pub const fn size(self) -> usize {
+        match self {
+            Int::S8 | Int::U8 => 1,
+            Int::S16 | Int::U16 => 2,
+            Int::S32 | Int::U32 => 4,
+            Int::S64 | Int::U64 => 8,
         }
     }
 
@@ -277,10 +292,13 @@ impl Shape {
     }
 
     pub fn record(fields: impl IntoIterator<Item = (String, Shape)>) -> Shape {
-        let (names, fields): (Vec<String>, _) = fields.into_iter().unzip();
+        let (names, fields): (Vec<String>, Vec<Shape>) = fields.into_iter().unzip();
+        let (layout, offsets) = Layout::sequence(fields.iter().map(Shape::layout));
         Shape::Record(Box::new(Record {
             names: Names::new(names),
             fields,
+            layout,
+            offsets,
         }))
     }
 

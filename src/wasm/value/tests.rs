@@ -3,10 +3,11 @@
 //! Real modules come in at the end: everything the guest `types` exports is called there.
 
 use wasmtime::component::{Component, Linker, Val};
-use wasmtime::{Engine, Store};
+use wasmtime::{AsContextMut, Engine, Store};
 
 use super::dice::{self, Dice};
-use super::{Shape, Signature, json, wit, words};
+use super::shape::{Int, Names};
+use super::{Arguments, Returned, Shape, Signature, json, wit, words};
 use crate::error::{Error, Kind};
 use crate::value::{Item, Packed, Packer, Table, Value};
 
@@ -1039,4 +1040,289 @@ fn a_guests_err_is_the_error_of_its_process() {
         r#"{"value": {"code": 3, "message": "it failed", "path": {1: "a", 2: "b"}}}"#
     );
     assert!(outcome("check-enum", "[true]").unwrap());
+}
+
+/// A component with one function, which gives its list back: what it got is what it returns, byte for byte.
+struct Echo {
+    store: Store<()>,
+    function: wasmtime::component::Func,
+    signature: Signature,
+}
+
+impl Echo {
+    fn new(list: &Shape, encoding: &str) -> Echo {
+        let mut declared = String::new();
+        let ty = wat_type(list, &mut declared);
+        let wat = format!(
+            r#"(component
+                (core module $m
+                    (memory (export "memory") 1)
+                    (global $end (mut i32) (i32.const 64))
+                    (func (export "echo") (param i32 i32) (result i32)
+                        (i32.store (i32.const 8) (local.get 0))
+                        (i32.store (i32.const 12) (local.get 1))
+                        (i32.const 8))
+                    (func (export "realloc") (param $old i32) (param $had i32) (param $align i32) (param $size i32)
+                        (result i32) (local $at i32)
+                        (local.set $at (i32.and
+                            (i32.add (global.get $end) (i32.sub (local.get $align) (i32.const 1)))
+                            (i32.sub (i32.const 0) (local.get $align))))
+                        (global.set $end (i32.add (local.get $at) (local.get $size)))
+                        (loop $grow
+                            (if (i32.gt_u (global.get $end) (i32.mul (memory.size) (i32.const 65536)))
+                                (then (drop (memory.grow (i32.const 1))) (br $grow))))
+                        (memory.copy (local.get $at) (local.get $old)
+                            (select (local.get $had) (local.get $size) (i32.lt_u (local.get $had) (local.get $size))))
+                        (local.get $at)))
+                (core instance $i (instantiate $m))
+                {declared}
+                (func (export "echo") (param "v" {ty}) (result {ty})
+                    (canon lift (core func $i "echo") (memory (core memory $i "memory"))
+                        (realloc (core func $i "realloc")) string-encoding={encoding})))"#
+        );
+        let engine = Engine::default();
+        let bytes = wat::parse_str(&wat).unwrap_or_else(|error| panic!("{error}"));
+        let component = Component::new(&engine, bytes).unwrap_or_else(|error| panic!("{error:?}\n{wat}"));
+        let mut store = Store::new(&engine, ());
+        let instance = Linker::new(&engine).instantiate(&mut store, &component).unwrap();
+        let function = instance.get_func(&mut store, "echo").unwrap();
+        let signature = Signature::of_component("echo", &function.ty(&store));
+        Echo {
+            store,
+            function,
+            signature,
+        }
+    }
+
+    /// Whether it went as a list, and what came back.
+    fn call(&mut self, given: &Packed) -> (bool, Packed) {
+        let arguments = self.signature.prepare(given, PLENTY).unwrap();
+        let returned = self.call_with(&arguments).unwrap();
+        (
+            matches!(arguments, Arguments::Typed(..)),
+            returned.lift(&self.signature).unwrap(),
+        )
+    }
+
+    fn call_with(&mut self, arguments: &Arguments) -> wasmtime::Result<Returned> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(
+            self.signature
+                .call(&self.function, self.store.as_context_mut(), arguments),
+        )
+    }
+}
+
+/// A type as the text of components writes it. Those that need a name are declared before.
+fn wat_type(shape: &Shape, declared: &mut String) -> String {
+    let quoted = |names: &Names| names.iter().map(|name| format!(" \"{name}\"")).collect::<String>();
+    let text = match shape {
+        Shape::List(list) => return format!("(list {})", wat_type(&list.element, declared)),
+        Shape::Option(inner) => return format!("(option {})", wat_type(inner, declared)),
+        Shape::Tuple(members) => {
+            let members: Vec<String> = members.iter().map(|member| wat_type(member, declared)).collect();
+            return format!("(tuple {})", members.join(" "));
+        }
+        Shape::Result(arms) => {
+            let ok = arms.ok.as_ref().map(|ok| wat_type(ok, declared)).unwrap_or_default();
+            let err = arms
+                .err
+                .as_ref()
+                .map(|err| format!("(error {})", wat_type(err, declared)));
+            return format!("(result {ok} {})", err.unwrap_or_default());
+        }
+        Shape::Record(record) => {
+            let fields = record.names.iter().zip(&record.fields);
+            let fields = fields.map(|(name, field)| format!(" (field \"{name}\" {})", wat_type(field, declared)));
+            format!("(record{})", fields.collect::<String>())
+        }
+        Shape::Variant(variant) => {
+            let cases = variant.names.iter().zip(&variant.payloads).map(|(name, payload)| {
+                let payload = payload.as_ref().map(|payload| wat_type(payload, declared));
+                format!(" (case \"{name}\" {})", payload.unwrap_or_default())
+            });
+            format!("(variant{})", cases.collect::<String>())
+        }
+        Shape::Enum(names) => format!("(enum{})", quoted(names)),
+        Shape::Flags(names) => format!("(flags{})", quoted(names)),
+        plain => return plain.to_string(),
+    };
+    let number = declared.lines().count();
+    declared.push_str(&format!(
+        "(type $i{number} {text}) (export $t{number} \"t{number}\" (type $i{number}))\n"
+    ));
+    format!("$t{number}")
+}
+
+#[test]
+fn lists_cross_the_same_with_and_without_values_in_between() {
+    let mut dice = Dice::new(5);
+    let mut as_lists = 0;
+    for _ in 0..100 {
+        let list = dice.plain_list();
+        let mut echo = Echo::new(&list, "utf8");
+        for _ in 0..10 {
+            let given = echo.signature.lift(&[dice.val(&list)]).unwrap();
+            let (as_list, back) = echo.call(&given);
+            as_lists += u32::from(as_list);
+            assert_eq!(back, given, "{list}");
+            let values = Arguments::Values(echo.signature.lower(&given, PLENTY).unwrap());
+            let back = echo.call_with(&values).unwrap().lift(&echo.signature).unwrap();
+            assert_eq!(back, given, "{list}");
+        }
+    }
+    // Every form that a guest gives is one that it can get.
+    assert_eq!(as_lists, 1_000);
+}
+
+#[test]
+fn texts_cross_in_every_encoding() {
+    let list = Shape::list(
+        Shape::record([("a".to_owned(), Shape::String), ("b".to_owned(), Shape::String)]),
+        None,
+    );
+    let texts = ["", "plain", "grün", "日本", "𝄞 and plain", "ünd 日"];
+    let records = texts.map(|text| Value::map([("a", Value::from(text)), ("b", Value::from("end"))]));
+    let given = Packed::from_value(&Value::array(records));
+    for encoding in ["utf8", "utf16", "latin1+utf16"] {
+        let (as_list, back) = Echo::new(&list, encoding).call(&given);
+        assert!(as_list, "{encoding}");
+        // Records come back as such, which does not show.
+        assert_eq!(format!("{back:?}"), format!("{given:?}"), "{encoding}");
+    }
+}
+
+#[test]
+fn an_image_is_as_strict_as_values_are() {
+    let list = Shape::list(
+        Shape::record([
+            ("an-id".to_owned(), Shape::Int(Int::U8)),
+            ("note".to_owned(), Shape::Option(Box::new(Shape::String))),
+        ]),
+        None,
+    );
+    let mut echo = Echo::new(&list, "utf8");
+    for (given, expected) in [
+        (r#"[[{"an_id": 1}]]"#, r#"{1: {"an-id": 1}}"#),
+        (
+            r#"[[{"note": "x", "an-id": 255}]]"#,
+            r#"{1: {"an-id": 255, "note": "x"}}"#,
+        ),
+        ("[{}]", "{}"),
+    ] {
+        let (as_list, back) = echo.call(&args(given));
+        assert_eq!(
+            (as_list, format!("{:?}", back.to_value().unwrap())),
+            (true, expected.to_owned()),
+            "{given}"
+        );
+    }
+    for (given, problem) in [
+        (
+            r#"[[{"an-id": 256}]]"#,
+            "argument 1 [1].an-id: expected u8 (0..255), got 256",
+        ),
+        (r#"[[{}]]"#, "argument 1 [1].an-id: expected u8, got nil"),
+        (
+            r#"[[{"an-id": 1, "an_id": 1}]]"#,
+            "argument 1 [1].an-id: expected one spelling, got both an-id and an_id",
+        ),
+        (
+            r#"[[{"an-id": 1, "x": 1}]]"#,
+            "argument 1 [1]: expected fields an-id, note, got unknown field \"x\"",
+        ),
+        (
+            r#"[[{"an-id": 1, "note": true}]]"#,
+            "argument 1 [1].note: expected string, got boolean",
+        ),
+        (
+            r##"[{"#2": {"an-id": 1}}]"##,
+            "argument 1 [1]: expected record, got nil",
+        ),
+        (r##"[5]"##, "argument 1: expected list<record>, got number"),
+    ] {
+        let error = echo.signature.prepare(&args(given), PLENTY).unwrap_err();
+        assert_eq!(error.message(), problem);
+    }
+}
+
+#[test]
+fn a_list_that_a_guest_gets_wrong_is_its_failure() {
+    // Gives back the numbers that stand in its list of four as address and length.
+    let wat = r#"(component
+        (core module $m
+            (memory (export "memory") 1)
+            (data (i32.const 16) "\ff\ff\ff\ff")
+            (data (i32.const 24) "\10\00\00\00\02\00\00\00")
+            (func (export "give") (param i32 i32) (result i32) (local.get 0))
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+        (core instance $i (instantiate $m))
+        (func (export "chars") (param "v" (list u32)) (result (list char))
+            (canon lift (core func $i "give") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+        (func (export "texts") (param "v" (list u32)) (result (list string))
+            (canon lift (core func $i "give") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+        (func (export "flags") (param "v" (list u32)) (result (list (option bool)))
+            (canon lift (core func $i "give") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"#;
+    for (name, address, length, problem) in [
+        ("chars", 1, 1, "list pointer is not aligned"),
+        ("chars", 65536, 1, "list pointer/length out of bounds of memory"),
+        (
+            "chars",
+            0,
+            i64::from(u32::MAX),
+            "list pointer/length out of bounds of memory",
+        ),
+        ("chars", 16, 2, "out of range for `char`"),
+        ("texts", 24, 1, "invalid utf-8"),
+        ("texts", 16, 1, "string pointer/length out of bounds of memory"),
+        ("flags", 16, 1, "discriminant 255 out of range [0..2)"),
+    ] {
+        let engine = Engine::default();
+        let component = Component::new(&engine, wat::parse_str(wat).unwrap()).unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = Linker::new(&engine).instantiate(&mut store, &component).unwrap();
+        let function = instance.get_func(&mut store, name).unwrap();
+        let signature = Signature::of_component(name, &function.ty(&store));
+        let given = Packed::from_value(&Value::array([Value::Int(address), Value::Int(length)]));
+        let arguments = signature.prepare(&given, PLENTY).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let called = runtime.block_on(signature.call(&function, store.as_context_mut(), &arguments));
+        let error = called.unwrap_err().root_cause().to_string();
+        assert!(error.contains(problem), "{name} {address} {length}: {error}");
+    }
+}
+
+#[test]
+fn what_a_guest_gives_is_charged_before_it_is_written() {
+    // A list of so many strings, all of them the same 60 KiB.
+    let list = Shape::list(Shape::String, None);
+    let mut echo = Echo::new(&list, "utf8");
+    echo.store.set_hostcall_fuel(1 << 20);
+    let text = Value::from("x".repeat(60 << 10));
+    let mut given = |count: usize| {
+        let given = Packed::from_value(&Value::array(vec![text.clone(); count]));
+        let arguments = echo.signature.prepare(&given, PLENTY).unwrap();
+        echo.call_with(&arguments).map(|_| ())
+    };
+    assert!(given(17).is_ok());
+    let error = given(18).unwrap_err().root_cause().to_string();
+    assert!(error.starts_with("too much data is being copied"), "{error}");
+}
+
+#[test]
+fn images_that_multiply_end_at_the_bound() {
+    // One table of a thousand numbers, a thousand times.
+    let mut packer = Packer::new();
+    let all = packer.open(false);
+    let first = packer.open(false);
+    (0..1_000).for_each(|number| packer.int(number));
+    packer.close(first, 1_000, 0);
+    (1..1_000).for_each(|_| packer.reference(first));
+    packer.close(all, 1_000, 0);
+    let given = packer.finish();
+    let list = Shape::list(Shape::list(Shape::Int(Int::U32), None), None);
+    let signature = Signature::new("f", vec![("v".to_owned(), list)], None);
+    let prepared = |max_transfer| signature.prepare(&given, max_transfer);
+    assert!(matches!(prepared(8 << 20), Ok(Arguments::Typed(..))));
+    assert_eq!(prepared(1 << 20).unwrap_err().kind(), Kind::LimitExceeded);
 }

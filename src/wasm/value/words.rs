@@ -68,7 +68,7 @@ fn unsigned(number: u64) -> Value {
 
 /// JSON as plain data. The type is needed for what JSON writes differently: `u64` is unsigned, keys are strings.
 /// Whether the value fits is not asked here.
-pub(super) fn from_json(json: Json, shape: Option<&Shape>) -> Result<Value, String> {
+pub fn from_json(json: Json, shape: Option<&Shape>) -> Result<Value, String> {
     Ok(match json {
         Json::Null => Value::Nil,
         Json::Bool(flag) => Value::Bool(flag),

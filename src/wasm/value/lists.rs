@@ -1,19 +1,22 @@
-//! Calls whose `list<u8>` travels as bytes.
+//! Calls whose lists travel as lists.
 //!
-//! The engine's dynamic values cost 32 bytes for each byte of a list, which would end a call with 4 MiB at the default
-//! transfer limit. Functions that take or give whole byte strings, alone or next to a string or a number, are therefore
-//! called through the engine's typed interface. Which forms are worth it is listed in [`Form`] and
-//! [`Signature::call`]; everything else, and every argument that is not simply a string of the right kind, takes the way
-//! of dynamic values, whose errors are the only ones there are.
+//! The engine's dynamic values cost 32 bytes for each part of a list, each byte and each field of each record included,
+//! and a string for each field's name. Functions that take or give whole lists, alone or next to a string or a number, are
+//! therefore called through the engine's typed interface, with an [`Image`] of what goes in and a [`Viewed`] of what
+//! comes out. Which forms are worth it is listed in [`Form`] and [`Signature::call`]; everything else, and every argument
+//! that is not simply of the right kind, takes the way of dynamic values, whose errors are the only ones there are.
 
 use wasmtime::component::{ComponentNamedList, Func, Lift, Lower, Val};
 use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::Signature;
+use super::image::Image;
 use super::lift::check_room;
+use super::lower::resolve;
 use super::shape::{Int, Shape};
+use super::view::Viewed;
 use crate::error::Result;
-use crate::value::{Item, Packed, Packer};
+use crate::value::{Item, Packed, Packer, Reader};
 
 /// The lowered arguments of a call.
 #[derive(Debug, PartialEq)]
@@ -25,7 +28,7 @@ pub enum Arguments {
 /// An argument of a typed call.
 #[derive(Debug, PartialEq)]
 pub enum Argument {
-    Bytes(Vec<u8>),
+    List(Image),
     Text(String),
     Number(u32),
 }
@@ -36,39 +39,43 @@ pub enum Form {
     Nothing,
     Number,
     Text,
-    Bytes,
-    /// `result<list<u8>, string>`.
-    BytesOrText,
+    List,
+    /// `result<list<T>, string>`.
+    ListOrText,
 }
 
 /// What a call returned.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Returned {
     Values(Vec<Val>),
-    Bytes(Vec<u8>),
+    List(Packed),
     /// The `ok` of a result.
-    OkBytes(Vec<u8>),
+    OkList(Packed),
 }
 
 impl Form {
-    fn of(result: Option<&Shape>) -> Option<Form> {
-        Some(match result {
+    /// None for a function that is not called with lists or for them.
+    pub(super) fn of(params: &[(String, Shape)], result: Option<&Shape>) -> Option<Form> {
+        let form = match result {
             None => Form::Nothing,
             Some(Shape::Int(Int::U32)) => Form::Number,
             Some(Shape::String) => Form::Text,
-            Some(shape) if is_byte_list(shape) => Form::Bytes,
+            Some(shape) if is_list(shape) => Form::List,
             Some(Shape::Result(arms)) => match (&arms.ok, &arms.err) {
-                (Some(ok), Some(Shape::String)) if is_byte_list(ok) => Form::BytesOrText,
+                (Some(ok), Some(Shape::String)) if is_list(ok) => Form::ListOrText,
                 _ => return None,
             },
-            _ => return None,
-        })
+            Some(_) => return None,
+        };
+        let gives_list = matches!(form, Form::List | Form::ListOrText);
+        let takes_list = || params.iter().any(|(_, shape)| is_list(shape));
+        (gives_list || takes_list()).then_some(form)
     }
 }
 
-/// `list<u8>` of any length; a fixed one is no pointer in the guest.
-fn is_byte_list(shape: &Shape) -> bool {
-    matches!(shape, Shape::List(list) if list.element == Shape::Int(Int::U8) && list.length.is_none())
+/// A list of any length; a fixed one is no pointer in the guest.
+fn is_list(shape: &Shape) -> bool {
+    matches!(shape, Shape::List(_)) && shape.has_image()
 }
 
 impl Signature {
@@ -85,14 +92,14 @@ impl Signature {
 
     /// The arguments of a typed call, if it can be one.
     fn typed(&self, args: &Packed, max_transfer: u64) -> Option<Arguments> {
-        let form = Form::of(self.result.as_ref())?;
-        let moves_bytes = self.params.iter().any(|(_, shape)| is_byte_list(shape));
-        let gives_bytes = matches!(form, Form::Bytes | Form::BytesOrText);
-        if args.len() != self.params.len() || args.size() as u64 > max_transfer || !(moves_bytes || gives_bytes) {
+        let form = self.form?;
+        if args.len() != self.params.len() || args.size() as u64 > max_transfer {
             return None;
         }
         let mut reader = args.reader();
-        let arguments = self.params.iter().map(|(_, shape)| argument(shape, &reader.item()));
+        let mut left = usize::try_from(max_transfer).unwrap_or(usize::MAX);
+        let params = self.params.iter();
+        let arguments = params.map(|(_, shape)| argument(shape, &mut reader, &mut left));
         let arguments: Vec<Argument> = arguments.collect::<Option<_>>()?;
         is_callable(&arguments).then_some(Arguments::Typed(arguments, form))
     }
@@ -112,16 +119,12 @@ impl Signature {
             Arguments::Values(values) => return self.call_with_values(function, store, values).await,
         };
         match arguments {
-            [] => bytes(function, store, (), form).await,
-            [Argument::Number(number)] => bytes(function, store, (*number,), form).await,
-            [Argument::Text(text)] => bytes(function, store, (text.as_str(),), form).await,
-            [Argument::Bytes(one)] => any(function, store, (one.as_slice(),), form).await,
-            [Argument::Text(text), Argument::Bytes(one)] => {
-                any(function, store, (text.as_str(), one.as_slice()), form).await
-            }
-            [Argument::Bytes(one), Argument::Bytes(two)] => {
-                any(function, store, (one.as_slice(), two.as_slice()), form).await
-            }
+            [] => list(function, store, (), form).await,
+            [Argument::Number(number)] => list(function, store, (*number,), form).await,
+            [Argument::Text(text)] => list(function, store, (text.as_str(),), form).await,
+            [Argument::List(one)] => any(function, store, (one,), form).await,
+            [Argument::Text(text), Argument::List(one)] => any(function, store, (text.as_str(), one), form).await,
+            [Argument::List(one), Argument::List(two)] => any(function, store, (one, two), form).await,
             _ => Err(unlisted()),
         }
     }
@@ -140,14 +143,18 @@ impl Signature {
     }
 }
 
-fn argument(shape: &Shape, item: &Item<'_>) -> Option<Argument> {
+fn argument(shape: &Shape, reader: &mut Reader<'_>, left: &mut usize) -> Option<Argument> {
+    let (item, mut there) = resolve(reader);
     match (shape, item) {
         (Shape::String, Item::Str(bytes)) => {
             let text = std::str::from_utf8(bytes).ok()?;
             Some(Argument::Text(text.to_owned()))
         }
-        (Shape::Int(Int::U32), Item::Int(number)) => u32::try_from(*number).ok().map(Argument::Number),
-        (shape, Item::Str(bytes)) if is_byte_list(shape) => Some(Argument::Bytes(bytes.to_vec())),
+        (Shape::Int(Int::U32), Item::Int(number)) => u32::try_from(number).ok().map(Argument::Number),
+        (shape, item) if is_list(shape) => {
+            let image = Image::of(shape, item, there.as_mut().unwrap_or(reader), left);
+            image.map(Argument::List)
+        }
         _ => None,
     }
 }
@@ -156,7 +163,7 @@ fn argument(shape: &Shape, item: &Item<'_>) -> Option<Argument> {
 fn is_callable(arguments: &[Argument]) -> bool {
     matches!(
         arguments,
-        [] | [_] | [Argument::Text(_) | Argument::Bytes(_), Argument::Bytes(_)]
+        [] | [_] | [Argument::Text(_) | Argument::List(_), Argument::List(_)]
     )
 }
 
@@ -172,7 +179,7 @@ async fn any<T: Send + 'static, P: ComponentNamedList + Lower>(
     form: Form,
 ) -> wasmtime::Result<Returned> {
     let value = match form {
-        Form::Bytes | Form::BytesOrText => return bytes(function, store, params, form).await,
+        Form::List | Form::ListOrText => return list(function, store, params, form).await,
         Form::Nothing => {
             typed::<T, P, ()>(function, store, params).await?;
             return Ok(Returned::Values(Vec::new()));
@@ -183,22 +190,22 @@ async fn any<T: Send + 'static, P: ComponentNamedList + Lower>(
     Ok(Returned::Values(vec![value]))
 }
 
-/// A call that returns bytes.
-async fn bytes<T: Send + 'static, P: ComponentNamedList + Lower>(
+/// A call that returns a list.
+async fn list<T: Send + 'static, P: ComponentNamedList + Lower>(
     function: &Func,
     store: StoreContextMut<'_, T>,
     params: P,
     form: Form,
 ) -> wasmtime::Result<Returned> {
-    type Bytes = Vec<u8>;
     match form {
-        Form::Bytes => Ok(Returned::Bytes(
-            typed::<T, P, (Bytes,)>(function, store, params).await?.0,
-        )),
-        Form::BytesOrText => {
-            let (result,) = typed::<T, P, (std::result::Result<Bytes, String>,)>(function, store, params).await?;
+        Form::List => {
+            let (Viewed(list),) = typed::<T, P, (Viewed,)>(function, store, params).await?;
+            Ok(Returned::List(list))
+        }
+        Form::ListOrText => {
+            let (result,) = typed::<T, P, (std::result::Result<Viewed, String>,)>(function, store, params).await?;
             Ok(match result {
-                Ok(bytes) => Returned::OkBytes(bytes),
+                Ok(Viewed(list)) => Returned::OkList(list),
                 Err(text) => Returned::Values(vec![Val::Result(Err(Some(Box::new(Val::String(text)))))]),
             })
         }
@@ -225,11 +232,11 @@ impl Returned {
     ///
     /// # Errors
     /// As [`lift`](Signature::lift).
-    pub fn lift(&self, signature: &Signature) -> Result<Packed> {
+    pub fn lift(self, signature: &Signature) -> Result<Packed> {
         match self {
-            Returned::Values(values) => signature.lift(values),
-            Returned::Bytes(bytes) => pack_bytes(bytes, false),
-            Returned::OkBytes(bytes) => pack_bytes(bytes, true),
+            Returned::Values(values) => signature.lift(&values),
+            Returned::List(list) => Ok(list),
+            Returned::OkList(list) => in_ok(&list),
         }
     }
 
@@ -237,26 +244,22 @@ impl Returned {
     ///
     /// # Errors
     /// As [`outcome`](Signature::outcome).
-    pub fn outcome(&self, signature: &Signature) -> Result<Packed> {
+    pub fn outcome(self, signature: &Signature) -> Result<Packed> {
         match self {
-            Returned::Values(values) => signature.outcome(values),
-            Returned::Bytes(bytes) | Returned::OkBytes(bytes) => pack_bytes(bytes, false),
+            Returned::Values(values) => signature.outcome(&values),
+            Returned::List(list) | Returned::OkList(list) => Ok(list),
         }
     }
 }
 
-/// The bytes as a value, alone or as `{ok = bytes}`.
-fn pack_bytes(bytes: &[u8], in_ok: bool) -> Result<Packed> {
+/// `{ok = list}`.
+fn in_ok(list: &Packed) -> Result<Packed> {
     let mut packer = Packer::new();
-    check_room(&packer, bytes.len())?;
-    let mark = in_ok.then(|| packer.open(false));
-    if in_ok {
-        packer.str(b"ok");
-    }
-    packer.str(bytes);
-    if let Some(mark) = mark {
-        packer.close(mark, 0, 1);
-    }
+    check_room(&packer, list.size())?;
+    let mark = packer.open(false);
+    packer.str(b"ok");
+    packer.packed(list);
+    packer.close(mark, 0, 1);
     Ok(packer.finish())
 }
 
@@ -308,9 +311,10 @@ mod tests {
                 .call(&function, store.as_context_mut(), &arguments)
                 .await
                 .unwrap();
-            let value = returned.lift(&signature).unwrap().to_value().unwrap();
+            let value = returned.clone().lift(&signature).unwrap().to_value().unwrap();
+            let is_err = returned.is_err();
             let outcome = returned.outcome(&signature).and_then(|packed| packed.to_value());
-            assert_eq!(returned.is_err(), outcome.is_err());
+            assert_eq!(is_err, outcome.is_err());
             (matches!(arguments, Arguments::Typed(..)), value, outcome)
         })
     }
@@ -326,6 +330,13 @@ mod tests {
         assert_eq!((typed, value), (true, Value::Int(many)));
         let (typed, value, _) = call(&types(), "echo-list-u8", &[Value::Str(vec![0, 255])]);
         assert_eq!((typed, value), (true, Value::Str(vec![0, 255])));
+    }
+
+    #[test]
+    fn an_array_of_numbers_is_bytes_too() {
+        let array = Value::array([Value::Int(1), Value::Int(2)]);
+        let (typed, value, _) = call(&types(), "count-bytes", &[array]);
+        assert_eq!((typed, value), (true, Value::Int(2)));
     }
 
     #[test]
@@ -346,9 +357,9 @@ mod tests {
 
     #[test]
     fn other_arguments_take_the_other_way() {
-        let array = Value::array([Value::Int(1), Value::Int(2)]);
-        let (typed, value, _) = call(&types(), "count-bytes", &[array]);
-        assert_eq!((typed, value), (false, Value::Int(2)));
+        let with_hole = Value::map([("n", Value::Int(1))]);
+        let (typed, value, _) = call(&types(), "echo-list-option", std::slice::from_ref(&with_hole));
+        assert_eq!((typed, format!("{value:?}")), (false, r#"{1: nil, "n": 1}"#.to_owned()));
         let (typed, value, _) = call(&types(), "add", &[Value::Int(1), Value::Int(2)]);
         assert_eq!((typed, value), (false, Value::Int(3)));
         let signature = Signature::new(
