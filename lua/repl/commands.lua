@@ -77,7 +77,12 @@ end
 
 command("help", "[name]", "this list, or what is known about a function or module", function(name)
 	if name ~= "" then
-		write(native.help(name) or error("nothing is known about `" .. name .. "`", 0), "\n")
+		local item = by_name[name:match("^:?(.*)$")]
+		local known = name:sub(1, 1) ~= ":" and native.help(name)
+		if not known and item then
+			known = ":" .. item.name .. " " .. item.parameters .. "\n  " .. item.short
+		end
+		write(known or error("nothing is known about `" .. name .. "`", 0), "\n")
 		return
 	end
 	local rows = {}

@@ -9,8 +9,20 @@ local io = require("io")
 local write, warn = io.write, io.eprint
 local load, type, select, pcall, tostring, error = load, type, select, pcall, tostring, error
 local concat, pack, unpack = table.concat, table.pack, table.unpack
+local gsub, byte, format = string.gsub, string.byte, string.format
 
 local session = {}
+
+local function escape(char)
+	if char ~= "\n" and char ~= "\t" then
+		return format("\\u{%x}", byte(char))
+	end
+end
+
+-- The text of a failure without what would act on the terminal.
+local function legible(text)
+	return (gsub(gsub(text, "%c", escape), "\xc2([\x80-\x9f])", escape))
+end
 
 -- What a failed input shows: the message, and the frames beyond the input itself.
 local function report(value, frames)
@@ -22,7 +34,7 @@ local function report(value, frames)
 			lines[#lines + 1] = "    at " .. frame.source .. ":" .. frame.line .. name
 		end
 	end
-	warn(concat(lines, "\n"))
+	warn(legible(concat(lines, "\n")))
 end
 
 local function print_results(results)
@@ -32,7 +44,7 @@ local function print_results(results)
 	_G._ = results[1]
 	local text, failed = show.results(results)
 	if failed then
-		warn(text)
+		warn(legible(text))
 	else
 		write(text, "\n")
 	end

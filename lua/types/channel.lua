@@ -40,7 +40,7 @@ function channel.new(n) end
 ---local found = channel.select({ a:case_receive(), b:case_receive() })
 ---assert(found.channel == b and found.value == "hello")
 ---```
----@param cases (ChannelCase|{default: boolean})[]|{default: boolean?} what `case_send` and `case_receive` give
+---@param cases (ChannelCase|{default: boolean})[]|{default: boolean?} what `case_send` and `case_receive` give; 1048576 at most
 ---@param default? boolean whether to give up at once when none is ready
 ---@return Selected selected
 function channel.select(cases, default) end

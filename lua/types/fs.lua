@@ -153,9 +153,8 @@ function File:stat() end
 ---@return Error? err Internal: the file is closed, or the disk failed
 function File:sync() end
 
----Closes it; twice is fine.
----@return boolean ok
----@return Error? err Internal: what was written could not be kept
+---Closes it; twice is fine. Whether what was written is on the disk is for `sync` to say.
+---@return true ok
 function File:close() end
 
 ---Reads it in pieces.

@@ -104,7 +104,7 @@ function Future:is_complete() end
 function Future:result() end
 
 ---The error of a call that failed, and whether it did.
----@return Error? err Internal, with the context `async call failed`; its cause keeps the callee's kind
+---@return Error? err Internal, with the context `async call failed`; the channel and `result()` keep the callee's kind
 ---@return boolean failed
 function Future:error() end
 

@@ -1,7 +1,7 @@
 //! Lists of rows, under a head, every column as wide as its widest cell.
 
 use super::console::Paint;
-use crate::project::diagnostic::printable;
+use crate::legible::printable;
 
 /// The rows under their head; nothing at all without rows. What stands in a cell can neither end its line nor reach the
 /// terminal as a control character.

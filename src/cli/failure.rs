@@ -9,9 +9,10 @@ use super::console::Paint;
 use super::hint;
 use crate::error::{Error, Frame, Kind};
 use crate::id::{EntryId, Pid};
+use crate::legible::escaped;
 use crate::process::Cause;
 use crate::project::Registry;
-use crate::project::diagnostic::{Code, Diagnostic, Style, harmless, to_text};
+use crate::project::diagnostic::{Code, Diagnostic, Style, to_text};
 use crate::value::Value;
 
 /// Exit codes with a name; a guest's own code and a Lua main's number are the others.
@@ -184,7 +185,7 @@ fn head(error: &Error, process: Option<&(EntryId, Pid)>, paint: Paint) -> String
         kind => format!("error[{}]", kind.as_str()),
     };
     let who = process
-        .map(|(entry, pid)| format!(" ({entry} {pid})"))
+        .map(|(entry, pid)| format!(" ({})", escaped(&format!("{entry} {pid}"))))
         .unwrap_or_default();
     let message = shown(&error.to_string());
     format!("{}: {message}{}\n", paint.red(&title), paint.dim(&who))
@@ -193,9 +194,9 @@ fn head(error: &Error, process: Option<&(EntryId, Pid)>, paint: Paint) -> String
 /// A message of the program's: no control character reaches the terminal, and no endless text.
 fn shown(message: &str) -> String {
     let end = message.floor_char_boundary(LONGEST);
-    let text = harmless(&message[..end]);
+    let text = escaped(&message[..end]);
     match message.len() - end {
-        0 => text,
+        0 => text.into_owned(),
         left => format!("{text}… ({left} more bytes)"),
     }
 }
@@ -208,7 +209,7 @@ fn write_frames(text: &mut String, frames: &[String]) {
             1 => String::new(),
             times => format!(" ({times} times)"),
         };
-        let _ = writeln!(text, "    at {}{times}", group[0]);
+        let _ = writeln!(text, "    at {}{times}", escaped(&group[0]));
     }
     let left: usize = groups.iter().skip(MOST_FRAMES).map(|group| group.len()).sum();
     if left > 0 {
@@ -219,18 +220,12 @@ fn write_frames(text: &mut String, frames: &[String]) {
 /// Where it came from, innermost first: Lua frames, or those of the guest.
 fn frames(error: &Error) -> Vec<String> {
     if !error.frames().is_empty() {
-        return error.frames().iter().map(lua_frame).collect();
+        return error.frames().iter().map(Frame::to_string).collect();
     }
     match error.details().and_then(|details| details.get("frames")) {
         Some(Value::Table(table)) => table.array.iter().filter_map(guest_frame).collect(),
         _ => Vec::new(),
     }
-}
-
-/// The main chunk goes without a name, as some stacks have it and others have not.
-fn lua_frame(frame: &Frame) -> String {
-    let text = frame.to_string();
-    text.strip_suffix(": in main chunk").map(str::to_owned).unwrap_or(text)
 }
 
 fn guest_frame(frame: &Value) -> Option<String> {
@@ -286,7 +281,7 @@ mod tests {
         let error = Error::internal(format!("\x1b[31m{}", "é".repeat(5000))).with_frames(frames);
         let text = Failure::new(code::FAILED, error).to_text(PLAIN);
         assert!(
-            text.starts_with("error[Internal]: \u{fffd}[31mé") && text.lines().count() == 22,
+            text.starts_with("error[Internal]: \\u{1b}[31mé") && text.lines().count() == 22,
             "{text}"
         );
         let expected = "é… (5910 more bytes)\n    at a.lua:1: in f (30 times)\n    at a.lua:2: in f\n";

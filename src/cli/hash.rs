@@ -50,6 +50,12 @@ pub fn run(args: &Hash, globals: &Globals, console: &Console) -> Result<u8, Fail
         let updated = written.contains(&one.entry.id);
         good &= updated || one.is_right();
         console.answer(&line(one, updated));
+        if args.write && !updated && !one.is_right() && one.real.is_ok() {
+            console.say(&format!(
+                "{}: not written: the hash has no line of its own; put it there by hand\n",
+                one.entry.id
+            ));
+        }
     }
     Ok(if good { code::SUCCESS } else { code::HASH })
 }

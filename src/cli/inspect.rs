@@ -256,9 +256,9 @@ fn to_text(subject: &Subject, found: &Inspection, yaml: &str, paint: Paint) -> S
     text
 }
 
-/// `worker.wasm: component of 1234 bytes, WASI 0.2.0`.
+/// `worker.wasm: component of 1234 bytes, WASI 0.2.0`; a module that is text in an entry has the entry's name.
 fn title(subject: &Subject, found: &Inspection) -> String {
-    let path = spec(subject).map_or("", |(_, path, _)| path);
+    let path = spec(subject).map_or(subject.entry.id.as_str(), |(_, path, _)| path);
     let kind = if found.component { "component" } else { "core module" };
     let wasi = match found.wasi.is_empty() {
         true => "no WASI".to_owned(),

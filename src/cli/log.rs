@@ -3,7 +3,6 @@
 //! A line longer than 8 KiB is split. When stderr is not read as fast as records come they are dropped, counted, and the
 //! number is told as soon as there is room, at the latest when the program ends.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -15,6 +14,7 @@ use super::args::{Globals, LogFormat};
 use super::console::{Console, Paint};
 use super::open;
 use crate::json;
+use crate::legible::escaped;
 use crate::log::{Level, Record, Sink};
 use crate::project::Logger;
 use crate::system::terminal::{Stream, Terminal};
@@ -124,26 +124,9 @@ fn text(record: &Record, paint: Paint) -> String {
             .as_ref()
             .map(|entry| format!("{entry} "))
             .unwrap_or_default();
-        line.push_str(&format!(" {}", paint.dim(&format!("[{entry}{pid}]"))));
+        line.push_str(&format!(" {}", paint.dim(&escaped(&format!("[{entry}{pid}]")))));
     }
     split(&line)
-}
-
-/// Control characters in a form that does nothing to a terminal: `\u{1b}`. Lines and tabs stay.
-fn escaped(text: &str) -> Cow<'_, str> {
-    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !text.contains(acts) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    // The end of a line of other systems is no more than that.
-    for c in text.replace("\r\n", "\n").chars() {
-        match acts(c) {
-            true => shown.extend(c.escape_default()),
-            false => shown.push(c),
-        }
-    }
-    Cow::Owned(shown)
 }
 
 /// Ends every line, and breaks those that are too long.

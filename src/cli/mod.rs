@@ -33,7 +33,7 @@ mod types;
 mod watch;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
@@ -77,9 +77,16 @@ fn with_nearest(mut error: clap::Error) -> clap::Error {
 
 /// Help and version go to stdout and are a success, everything else is wrong usage.
 fn refuse(error: &clap::Error) -> u8 {
-    // Whoever closed the stream does not want to read it.
-    let _ = error.print();
-    if error.use_stderr() { code::USAGE } else { code::SUCCESS }
+    let written = error.print().and_then(|()| io::stdout().flush());
+    if error.use_stderr() {
+        return code::USAGE;
+    }
+    match written {
+        Ok(()) => code::SUCCESS,
+        // Whoever closed the stream does not want to read it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code::SUCCESS,
+        Err(error) => incomplete(code::SUCCESS, &error.kind().into(), &Console::new(args::Color::Auto)),
+    }
 }
 
 fn run_command(cli: Cli) -> u8 {

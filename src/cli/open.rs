@@ -8,7 +8,7 @@ use super::failure::{Failure, code};
 use super::{run, target};
 use crate::error::Error;
 use crate::id::EntryId;
-use crate::project::{self, Logger, Override, Project};
+use crate::project::{self, Logger, Override, Project, Registry};
 use crate::system;
 
 /// The project, which must be there.
@@ -40,6 +40,18 @@ pub fn find(globals: &Globals) -> Result<Option<Project>, Failure> {
             .try_for_each(|change| target::any(project, &change.id).map(drop))?;
     }
     Ok(project)
+}
+
+/// Whether the entries work with the fields that the command line sets: whoever sets one wants it to count.
+///
+/// # Errors
+/// Exit 3 and what is wrong with such an entry.
+pub fn fields_fit(registry: &Registry, globals: &Globals) -> Result<(), Failure> {
+    overrides(globals)?.iter().try_for_each(|change| {
+        let entry = registry.usable(&change.id);
+        let problems = || registry.get(&change.id).map_or(&[][..], |entry| &entry.problems);
+        entry.map(drop).map_err(|error| Failure::entry(error, problems()))
+    })
 }
 
 /// The project, if there is one, whether it has the entries that the command line names or not.

@@ -112,6 +112,7 @@ fn job(
     if let Err(error) = project.registry.usable(&entry.id) {
         return Err(Failure::entry(error, &entry.problems));
     }
+    open::fields_fit(&project.registry, globals)?;
     let terminal = target::terminal_host(&project.registry, globals.host.as_deref())?;
     let found = project.about_files().filter(|found| found.is_about_config());
     Ok(Job {

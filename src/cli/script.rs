@@ -50,6 +50,9 @@ impl Surroundings {
     /// Exit 3 for folders that cannot be read, exit 4 for a host that does not exist.
     pub fn find(folder: &Path, namespace: &'static str, globals: &Globals) -> Result<Surroundings, Failure> {
         let project = open::find(globals)?;
+        if let Some(project) = &project {
+            open::fields_fit(&project.registry, globals)?;
+        }
         let mut folders = vec![canonical(folder)?];
         folders.extend(project.iter().map(|project| project.folder.clone()));
         let project = project.unwrap_or_default();

@@ -13,12 +13,6 @@ use crate::race::{First, first};
 use crate::runtime::{Occasion, Options, Runtime};
 use crate::supervisor::Unstarted;
 
-const SERVICE: &str = "  - name: main_service
-    kind: process.service
-    process: app:main
-    host: app:processes
-    lifecycle: { auto_start: true }";
-
 pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let project = open::project(globals)?;
     run::warn(&project.diagnostics, globals, console);
@@ -47,8 +41,28 @@ pub fn something_to_start(registry: &Registry) -> Result<(), Failure> {
         return Ok(());
     }
     let error = Error::not_found("nothing to start: no service and no host has `auto_start`");
-    let help = format!("add a service to the entries of a YAML file, or name a command (wippy run list):\n{SERVICE}");
+    let help = format!(
+        "add a service to the entries of a YAML file, or name a command (wippy run list):\n{}",
+        service(registry)
+    );
     Err(Failure::new(code::PROJECT, error).help(help))
+}
+
+/// The lines of a service, of what the project has where it has it.
+fn service(registry: &Registry) -> String {
+    let first = |kinds: &[&str], otherwise: &str| {
+        let found = registry.iter().find(|entry| kinds.contains(&entry.kind.as_str()));
+        found.map_or_else(|| otherwise.to_owned(), |entry| entry.id.to_string())
+    };
+    let process = first(&["process.lua", "process.wasm"], "app:main");
+    let host = first(&["process.host"], "app:processes");
+    format!(
+        "  - name: main_service
+    kind: process.service
+    process: {process}
+    host: {host}
+    lifecycle: {{ auto_start: true }}"
+    )
 }
 
 /// `told` is what the user knows to be wrong.

@@ -16,7 +16,7 @@ use crate::lua::host::weigh;
 use crate::lua::tree;
 
 /// How many frames an error remembers.
-const FRAMES: usize = 32;
+pub const FRAMES: usize = 32;
 
 /// The Error object of Lua code.
 #[derive(Clone, Debug)]
@@ -341,18 +341,20 @@ pub fn frames(lua: &Lua) -> Vec<Frame> {
 /// None for a function that is not Lua's.
 fn live_frame(function: &mlua::debug::Debug<'_>) -> Option<Frame> {
     let line = function.current_line()?;
-    let place = function.source();
-    let name = match place.what {
-        "main" => "main chunk".into(),
-        _ => function.names().name.unwrap_or_default().into_owned(),
-    };
+    let (place, names) = (function.source(), function.names());
     let source = place.source.as_deref().unwrap_or_default();
-    let source = match source.strip_prefix(['@', '=']) {
-        Some(file) => file.to_owned(),
-        None => place.short_src.unwrap_or_default().into_owned(),
-    };
-    let line = u32::try_from(line).unwrap_or(0);
-    Some(Frame { source, line, name })
+    let short = place.short_src.as_deref().unwrap_or_default();
+    Some(frame(source, short, line, names.name.as_deref()))
+}
+
+/// A Lua function as Lua's debug interface describes it: its chunk by the whole name where it has one (`@src/main.lua`), by
+/// the short form where that is a text. The main chunk has no name.
+pub fn frame(source: &str, short: &str, line: impl TryInto<u32>, name: Option<&str>) -> Frame {
+    Frame {
+        source: source.strip_prefix(['@', '=']).unwrap_or(short).to_owned(),
+        line: line.try_into().unwrap_or(0),
+        name: name.unwrap_or_default().to_owned(),
+    }
 }
 
 /// The Lua functions in a traceback text, innermost first.
@@ -366,7 +368,6 @@ fn parse_frame(line: &str) -> Option<Frame> {
     let (source, number) = place.rsplit_once(':')?;
     let name = match what.split_once('\'') {
         Some((_, quoted)) => quoted.trim_end_matches('\''),
-        None if what == "main chunk" => what,
         None => "",
     };
     Some(Frame {
@@ -480,7 +481,7 @@ mod tests {
             (Kind::Internal, "src/a.lua:3: boom", None)
         );
         let shown: Vec<String> = error.frames().iter().map(Frame::to_string).collect();
-        assert_eq!(shown, ["src/a.lua:3: in f", "src/a.lua:9: in main chunk"]);
+        assert_eq!(shown, ["src/a.lua:3: in f", "src/a.lua:9"]);
         assert_eq!(uncaught(&Value::Nil, "").message(), "nil");
         let kept = uncaught(&push(&lua, gone()).unwrap(), trace);
         assert_eq!((kept.kind(), kept.retryable()), (Kind::NotFound, Some(false)));

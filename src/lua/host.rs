@@ -18,7 +18,7 @@ use crate::lock::lock;
 use crate::lua::driver::{self, Visible, Weight};
 use crate::lua::engine::LuaEngine;
 use crate::lua::error;
-use crate::process::{Host, Permission, Process, acts};
+use crate::process::{self, Host, Permission, Process, acts};
 
 /// Whose state it is.
 pub struct StateContext {
@@ -119,9 +119,12 @@ pub fn context(lua: &Lua) -> mlua::Result<Arc<StateContext>> {
     context.ok_or_else(|| raise(Error::internal("no process context")))
 }
 
-/// By how many nanoseconds the time of the calling process is ahead of the machine's: 0 unless a test has moved it.
-pub fn ahead(lua: &Lua) -> i64 {
-    context(lua).map_or(0, |context| context.process.kernel().ahead())
+/// What calendars show to the calling process, in nanoseconds since 1970.
+pub fn unix_nanoseconds(lua: &Lua) -> i128 {
+    context(lua).map_or_else(
+        |_| process::unix_nanoseconds(),
+        |context| context.process.kernel().unix_nanoseconds(),
+    )
 }
 
 /// Raises unless the process that calls may do that.

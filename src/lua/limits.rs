@@ -196,6 +196,7 @@ fn whatever_takes_the_memory_the_end_is_a_limit() {
             );
         }
     }
+    bystander.gets_on(&world, "hungry processes");
     bystander.stop(&world, "hungry processes");
 }
 

@@ -88,11 +88,32 @@ struct Level {
     length: i64,
     /// How many of them are packed.
     array: i64,
+    /// How many of these are nil.
+    holes: i64,
     /// The iteration has given these keys one after the other, as it does if Lua holds them so.
     in_order: bool,
     pairs: u32,
     /// The table is a key; its value waits below it.
     is_key: bool,
+}
+
+/// Nils that an array may have however few values are between them.
+const HOLES: i64 = 1 << 10;
+
+impl Level {
+    /// A nil is packed. Where most are, the array ends: the border of a table with holes may lie beyond any memory. Values
+    /// behind go out as pairs.
+    fn passes_hole(&mut self) {
+        self.holes += 1;
+        if self.holes > HOLES + self.array / 2 {
+            self.length = self.array;
+        }
+    }
+}
+
+#[cold]
+fn too_deep() -> Error {
+    Error::invalid("value is nested too deeply to be copied")
 }
 
 impl Packing {
@@ -101,9 +122,11 @@ impl Packing {
         unsafe {
             match lua_type(self.l, index) {
                 LUA_TTABLE => {
-                    lua_checkstack(self.l, SLOTS);
+                    if lua_checkstack(self.l, SLOTS) == 0 {
+                        return Err(too_deep());
+                    }
                     lua_pushvalue(self.l, index);
-                    self.enter(driver, false)?;
+                    self.enter(false)?;
                     self.walk(driver)?;
                 }
                 kind => self.scalar(driver, index, kind)?,
@@ -160,7 +183,7 @@ impl Packing {
     }
 
     /// Begins the table on top, or writes a reference to it and drops it.
-    unsafe fn enter(&mut self, driver: &Driver, is_key: bool) -> Result<bool> {
+    unsafe fn enter(&mut self, is_key: bool) -> Result<bool> {
         let l = self.l;
         // SAFETY: a table is on top.
         unsafe {
@@ -171,16 +194,17 @@ impl Packing {
                 return Ok(false);
             }
             if lua_checkstack(l, SLOTS) == 0 {
-                return Err(Error::invalid("value is nested too deeply to be copied"));
+                return Err(too_deep());
             }
             self.has_room_for(0)?;
-            let mark = self.packer.open(is_record(l, driver));
+            let mark = self.packer.open(is_record(l));
             let around = self.open.last().map_or(0, |table| table.length);
             self.seen.insert(address, mark, around);
             self.open.push(Level {
                 mark,
                 length: lua_rawlen(l, -1) as i64,
                 array: 0,
+                holes: 0,
                 in_order: true,
                 pairs: 0,
                 is_key,
@@ -207,6 +231,9 @@ impl Packing {
                         true => lua_type(l, -1),
                         false => lua_rawgeti(l, -2, level.array),
                     };
+                    if kind == LUA_TNIL {
+                        level.passes_hole();
+                    }
                     self.item(driver, kind)?;
                 } else if lua_next(l, -2) == 0 {
                     self.leave(driver)?;
@@ -224,7 +251,7 @@ impl Packing {
         // SAFETY: a value is on top; a table becomes the next level.
         unsafe {
             if kind == LUA_TTABLE {
-                self.enter(driver, false)?;
+                self.enter(false)?;
             } else {
                 self.scalar(driver, -1, kind)?;
                 lua_pop(self.l, 1);
@@ -250,7 +277,7 @@ impl Packing {
             }
             if key == LUA_TTABLE {
                 lua_pushvalue(l, -2);
-                if self.enter(driver, true)? {
+                if self.enter(true)? {
                     return Ok(());
                 }
             } else {
@@ -614,7 +641,7 @@ pub fn is_record_table(table: &mlua::Table) -> bool {
     read.is_some_and(|read| read.to_pointer() == record_read as lua_CFunction as *const std::ffi::c_void)
 }
 
-unsafe fn is_record(l: Lua, _: &Driver) -> bool {
+unsafe fn is_record(l: Lua) -> bool {
     // SAFETY: reads; the stack is as before.
     unsafe {
         if lua_getmetatable(l, -1) == 0 {

@@ -5,7 +5,7 @@
 //! attempts of a call. Files, guests' own clocks, and calls that wait for them go on in the machine's.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::scheduler::fire;
 use super::{Kernel, Process};
@@ -24,6 +24,9 @@ pub struct Clock {
 struct Stand {
     /// Since the base, while it stands still.
     stopped: Option<u64>,
+    /// What calendars show at the base, as of when it was stopped: the machine's two clocks do not go alike, and time that
+    /// stands still stands still in both.
+    unix_base: i128,
     /// By how much it is ahead while it goes.
     ahead: i64,
 }
@@ -68,7 +71,10 @@ impl Clock {
     fn stop(&self) -> bool {
         let Some(own) = &self.own else { return false };
         let mut stand = lock(own);
-        stand.stopped = Some(self.passed(&stand));
+        let passed = self.passed(&stand);
+        if stand.stopped.replace(passed).is_none() {
+            stand.unix_base = unix_nanoseconds() + i128::from(stand.ahead) - i128::from(passed);
+        }
         true
     }
 
@@ -90,10 +96,16 @@ impl Clock {
         self.own.as_ref().is_some_and(|own| lock(own).stopped.is_some())
     }
 
-    /// By how much it is ahead of the machine's clock, in nanoseconds.
-    fn ahead(&self) -> i64 {
-        let Some(own) = &self.own else { return 0 };
-        signed(self.passed(&lock(own))).saturating_sub(signed(nanos(self.base.elapsed())))
+    /// What calendars show: nanoseconds since 1970.
+    fn unix_nanoseconds(&self) -> i128 {
+        let Some(own) = &self.own else {
+            return unix_nanoseconds();
+        };
+        let stand = lock(own);
+        match stand.stopped {
+            Some(stopped) => stand.unix_base + i128::from(stopped),
+            None => unix_nanoseconds() + i128::from(stand.ahead),
+        }
     }
 
     /// Moves a clock that stands still forward.
@@ -118,6 +130,14 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX - 1)
 }
 
+/// The machine's calendar.
+pub fn unix_nanoseconds() -> i128 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as i128,
+        Err(before) => -(before.duration().as_nanos() as i128),
+    }
+}
+
 fn signed(nanos: u64) -> i64 {
     i64::try_from(nanos).unwrap_or(i64::MAX)
 }
@@ -138,9 +158,9 @@ impl Kernel {
         self.timers().clock.is_stopped()
     }
 
-    /// By how much this kernel's time is ahead of the machine's, in nanoseconds; 0 unless it was moved.
-    pub fn ahead(&self) -> i64 {
-        self.timers().clock.ahead()
+    /// What calendars show, in nanoseconds since 1970: the machine's, unless a test has stopped or moved this kernel's time.
+    pub fn unix_nanoseconds(&self) -> i128 {
+        self.timers().clock.unix_nanoseconds()
     }
 
     /// Moves a clock that stands still, from timer to timer: what is due fires in order, and before the next one all processes
@@ -201,11 +221,17 @@ mod tests {
         assert!(clock.stop() && clock.is_stopped());
         let stopped = clock.now();
         assert_eq!(clock.now(), stopped);
+        let shown = clock.unix_nanoseconds();
+        assert!(
+            (unix_nanoseconds() - shown).abs() < 3_000_000_000_000,
+            "the calendar is the machine's"
+        );
         clock.advance(Duration::from_secs(3600));
         assert_eq!(clock.now(), stopped + Duration::from_secs(3600));
-        assert!(clock.ahead() > 3_000_000_000_000);
+        assert_eq!(clock.unix_nanoseconds() - shown, 3_600_000_000_000);
         clock.go_on();
         assert!(clock.now() >= stopped + Duration::from_secs(3600));
+        assert!(clock.unix_nanoseconds() - unix_nanoseconds() > 3_000_000_000_000);
         assert!(!Clock::real().stop(), "the machine's cannot be stopped");
     }
 }

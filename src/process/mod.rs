@@ -110,7 +110,7 @@ pub use body::{
     Start, StepContext, Upgrade, Wait,
 };
 pub use call::{Call, Place, Target, no_handler, parse_target};
-pub use clock::Clock;
+pub use clock::{Clock, unix_nanoseconds};
 pub use context::{Actor, Context, Scope};
 pub use control::{Process, State};
 pub use end::FAILED;

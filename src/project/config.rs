@@ -10,6 +10,7 @@ use super::fields::{Fields, Reader};
 use super::files;
 use super::kinds::join;
 use super::load::Origin;
+use super::near::nearest;
 use super::place::Source;
 use super::yaml::{Map, Node};
 use crate::log::Level;
@@ -87,19 +88,35 @@ impl Config {
     pub(super) fn read(folder: &Path, found: &mut Vec<Diagnostic>) -> Config {
         let mut config = Config::default();
         with_file(folder, CONFIG, found, |fields| {
-            config.logger = Logger::read(&fields.map("logger"));
+            let [logger, shutdown, limits] = ["logger", "shutdown", "limits"].map(|name| fields.map(name));
+            tell_typos(fields, "", &["logger", "lua", "security", "shutdown", "limits"]);
+            tell_typos(&logger, "logger.", &["level", "encoding"]);
+            tell_typos(&shutdown, "shutdown.", &["timeout"]);
+            tell_typos(&limits, "limits.", &["max_memory"]);
+            config.logger = Logger::read(&logger);
             for (name, why) in WITHOUT_EFFECT.into_iter().filter(|(name, _)| fields.has(name)) {
                 let found = Diagnostic::new(Code::NoEffect, format!("`{name}` has no effect: {why}"));
                 fields.reader.report_key(&fields.steps(name), found);
             }
-            if let Some(timeout) = fields.map("shutdown").duration("timeout") {
+            if let Some(timeout) = shutdown.duration("timeout") {
                 config.shutdown_timeout = timeout;
             }
-            if let Some(bytes) = fields.map("limits").size("max_memory", Code::LimitRange) {
+            if let Some(bytes) = limits.size("max_memory", Code::LimitRange) {
                 config.max_memory = bytes;
             }
         });
         config
+    }
+}
+
+/// A name that is near to a known one is a typo. Whatever else there is belongs to somebody else.
+fn tell_typos(fields: &Fields<'_>, section: &str, known: &[&str]) {
+    for name in fields.names().filter(|name| !known.contains(name)) {
+        if let Some(near) = nearest(name, known.iter().copied()) {
+            let message = format!("`{CONFIG}` has no setting `{section}{name}`");
+            let found = Diagnostic::new(Code::UnknownField, message).label(format!("did you mean `{near}`?"));
+            fields.reader.report_key(&fields.steps(name), found);
+        }
     }
 }
 

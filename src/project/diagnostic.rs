@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind};
 use crate::id::EntryId;
+use crate::legible::{printable, visible};
 use crate::value::{Table, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -346,7 +347,8 @@ impl Style {
 pub fn to_text(diagnostic: &Diagnostic, style: Style) -> String {
     let ansi = if diagnostic.is_error() { "1;31" } else { "1;33" };
     let head = format!("{}[{}]", diagnostic.severity.as_str(), diagnostic.code.as_str());
-    let mut out = format!("{}: {}\n", style.paint(ansi, &head), printable(&diagnostic.message));
+    let (message, more) = diagnostic.message.split_once('\n').unwrap_or((&diagnostic.message, ""));
+    let mut out = format!("{}: {}\n", style.paint(ansi, &head), printable(message));
     let mut margin = 0;
     if let Some(place) = &diagnostic.place {
         margin = place.line.to_string().len();
@@ -356,8 +358,11 @@ pub fn to_text(diagnostic: &Diagnostic, style: Style) -> String {
     } else if !diagnostic.label.is_empty() {
         let _ = writeln!(out, "  {}", printable(&diagnostic.label));
     }
+    if !more.is_empty() {
+        write_aside(&mut out, "note", more, margin);
+    }
     if let Some(help) = &diagnostic.help {
-        write_help(&mut out, help, margin);
+        write_aside(&mut out, "help", help, margin);
     }
     out
 }
@@ -385,10 +390,12 @@ fn write_place(out: &mut String, place: &Place, label: &str, margin: usize, pain
     let _ = writeln!(out, "{pad} | {before}{}", paint(under.trim_end()));
 }
 
-fn write_help(out: &mut String, help: &str, margin: usize) {
+/// Lines below the place, under each other.
+fn write_aside(out: &mut String, what: &str, text: &str, margin: usize) {
     let pad = " ".repeat(margin);
-    for (index, line) in help.lines().enumerate() {
-        let lead = if index == 0 { "= help: " } else { "        " };
+    let first = format!("= {what}: ");
+    for (index, line) in text.lines().enumerate() {
+        let lead = if index == 0 { first.as_str() } else { "        " };
         let _ = writeln!(out, "{}", format!("{pad} {lead}{}", printable(line)).trim_end());
     }
 }
@@ -400,21 +407,6 @@ fn window(place: &Place) -> (String, String, String) {
     let blank = |c: &char| if *c == '\t' { '\t' } else { ' ' };
     let before: String = chars[..column].iter().map(blank).collect();
     (chars.iter().collect(), before, "^".repeat(place.length as usize))
-}
-
-/// Control characters out of a file must not reach a terminal.
-fn visible(c: char) -> char {
-    if c.is_control() && c != '\t' { '\u{fffd}' } else { c }
-}
-
-/// The text with its lines, and without other control characters.
-pub fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c == '\n' { c } else { visible(c) }).collect()
-}
-
-/// The text as one line that can be shown anywhere.
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c == '\n' { ' ' } else { visible(c) }).collect()
 }
 
 /// The same as data: `code severity message` and, where known, `entry file line column length label help`.
@@ -482,6 +474,29 @@ warning[missing-host]: no host
              - name: terminal
 ";
         assert_eq!(to_text(&diagnostic, Style::Plain), expected);
+    }
+
+    #[test]
+    fn a_message_of_several_lines_keeps_them() {
+        let message = "wit: expected ':'\n --> wit:1:4\n  |\n1 | f: fun();\n  |    ^";
+        let place = Place::in_text("a.yaml", "wit: 'f: fun();'", 1, 6, 1);
+        let shown = to_text(
+            &Diagnostic::new(Code::BadValue, message).at(place).help("mend it"),
+            Style::Plain,
+        );
+        let expected = "\
+error[bad-value]: wit: expected ':'
+ --> a.yaml:1:6
+  |
+1 | wit: 'f: fun();'
+  |      ^
+  = note:  --> wit:1:4
+            |
+          1 | f: fun();
+            |    ^
+  = help: mend it
+";
+        assert_eq!(shown, expected);
     }
 
     #[test]

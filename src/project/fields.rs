@@ -148,6 +148,12 @@ impl<'a> Fields<'a> {
         self.map?.get(name).filter(|node| **node != Node::Null)
     }
 
+    /// What the map holds, known or not.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        let pairs = self.map.map_or(&[][..], |map| &map.pairs);
+        pairs.iter().map(|(key, _)| &*key.text)
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.node(name).is_some()
     }

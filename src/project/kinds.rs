@@ -458,7 +458,11 @@ impl Decoder<'_> {
 
     fn router_storage(&mut self) -> StorageSpec {
         let texts = self.fields.texts("storages");
-        if texts.is_empty() {
+        let is_missing = match self.fields.node("storages") {
+            None => true,
+            Some(node) => matches!(node, Node::List(items) if items.is_empty()),
+        };
+        if is_missing {
             self.fields.missing("storages");
         }
         let mut storages = Vec::new();
@@ -580,10 +584,10 @@ impl Decoder<'_> {
         let meta = self.fields.map("meta");
         // Says so when it is no text.
         meta.text("default_host");
-        let options = match meta.node("options") {
-            Some(Node::Map(_)) => Some(meta.map("options")),
-            _ => None,
-        };
+        let options = meta.node("options").map(|_| meta.map("options"));
+        if let Some(options) = &options {
+            options.text("default_host");
+        }
         for fields in options.iter().chain([&meta]) {
             let Some(text) = fields.node("default_host").and_then(Node::as_str) else {
                 continue;

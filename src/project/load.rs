@@ -95,6 +95,9 @@ pub fn load(folder: &Path, more: &[PathBuf], overrides: &[Override], environment
     };
     typing.all(&mut drafts, environment);
     check::together(&mut drafts);
+    drafts
+        .iter_mut()
+        .for_each(|draft| diagnostic::sort(&mut draft.problems));
     let registry = Registry::new(drafts.into_iter().map(|draft| Arc::new(draft.finish())));
     found.extend(registry.iter().flat_map(|entry| entry.problems.iter().cloned()));
     diagnostic::sort(&mut found);
@@ -740,7 +743,7 @@ impl Filling<'_> {
         };
         let found = Diagnostic::new(Code::DanglingReference, message);
         let found = found.label("only variables declared by an `env.variable` entry are seen");
-        let help = format!("declare it, or give a default: ${{env:{name}|default}}");
+        let help = format!("declare it and give it a value, or write a default: ${{env:{name}|default}}");
         self.reader.report_value(steps, found.help(help));
     }
 }

@@ -140,6 +140,18 @@ fn every_finding_about_an_entry_has_its_text_and_place() {
         (with("method: again"), &["error duplicate-key src/a.yaml:9:5 `method` is given twice"]),
         (with("colour: red"), &["warning unknown-field src/a.yaml:9:5 `process.wasm` has no field `colour`"]),
         (
+            with("meta: {options: 3}"),
+            &["error wrong-type src/a.yaml:9:21 `meta.options` must be a map, not a number"],
+        ),
+        (
+            lua_with("meta: {options: {default_host: [h]}}"),
+            &["error wrong-type src/a.yaml:6:36 `meta.options.default_host` must be a string, not a list"],
+        ),
+        (
+            "  - {name: r, kind: env.storage.router, storages: app:s}".to_owned(),
+            &["error wrong-type src/a.yaml:3:51 `storages` must be a list of strings, not a string"],
+        ),
+        (
             with("max_memory: 64MiB"),
             &["error unknown-field src/a.yaml:9:5 `process.wasm` has no field `max_memory` (on the wrong level: did you mean `limits.max_memory`?)"],
         ),
@@ -531,6 +543,15 @@ fn files_that_are_no_projects_files() {
             b"shutdown: {timeout: 5}\nother: 1\n",
             &[
                 "error wrong-type .wippy.yaml:1:21 `shutdown.timeout` must be a duration as a string, like \"10s\", not a number",
+            ],
+        ),
+        (
+            ".wippy.yaml",
+            b"loger: {}\nlogger: {levl: debug, mode: x}\nlimits: {max_memry: 1MB}\n",
+            &[
+                "warning unknown-field .wippy.yaml:1:1 `.wippy.yaml` has no setting `loger` (did you mean `logger`?)",
+                "warning unknown-field .wippy.yaml:2:10 `.wippy.yaml` has no setting `logger.levl` (did you mean `level`?)",
+                "warning unknown-field .wippy.yaml:3:10 `.wippy.yaml` has no setting `limits.max_memry` (did you mean `max_memory`?)",
             ],
         ),
     ] {

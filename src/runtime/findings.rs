@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::id::EntryId;
 use crate::lua::compile::{Source, bare, compile, without_mark};
 use crate::lua::definitions;
-use crate::lua::syntax::{Stop, stop, types_as_values};
+use crate::lua::syntax::{Stop, hint, stop, types_as_values};
 use crate::process::Options;
 use crate::project::diagnostic::{self, is_of_another};
 use crate::project::{Code, Diagnostic, Entry, Place, Registry, Spec, check};
@@ -123,14 +123,31 @@ pub(super) fn syntax(error: &Error, source: &Source<'_>) -> Diagnostic {
     let line = error.frames().first().map_or(source.first_line, |frame| frame.line);
     let lead = format!("{}:{line}: ", source.chunk);
     let message = error.message().strip_prefix(&lead).unwrap_or(error.message());
+    let line = line_of_jump(message).unwrap_or(line);
     let text = without_mark(source.text);
     let text = if text.starts_with(b"\x1b") { b"" } else { text };
     let own_line = line.saturating_sub(source.first_line);
     let shown = String::from_utf8_lossy(text);
     let shown = shown.lines().nth(own_line as usize).unwrap_or_default();
-    let place = match stop(text).filter(|stop| stop.line == own_line + 1) {
-        Some(stop) => Place::in_line(source.chunk, shown, line, stop.column, stop.length),
-        None => Place::whole_line(source.chunk, shown, line.max(1)),
-    };
-    Diagnostic::new(Code::LuaSyntax, message).at(place)
+    let found = Diagnostic::new(Code::LuaSyntax, message);
+    match stop(text).filter(|stop| stop.line == own_line + 1) {
+        Some(stop) => {
+            let place = Place::in_line(source.chunk, shown, line, stop.column, stop.length);
+            let found = found.at(place);
+            match hint(shown, stop.column) {
+                Some(hint) => found.label(hint),
+                None => found,
+            }
+        }
+        None => found.at(Place::whole_line(source.chunk, shown, line.max(1))),
+    }
+}
+
+/// The line of a `goto` or `break` that leads nowhere: Lua finds it where the block ends, and says where it stands.
+fn line_of_jump(message: &str) -> Option<u32> {
+    let is_jump = message.starts_with("no visible label ")
+        || message.starts_with("break outside loop")
+        || message.starts_with("<goto ");
+    let (_, line) = message.rsplit_once(" at line ").filter(|_| is_jump)?;
+    line.split(' ').next()?.parse().ok()
 }

@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
 use crate::lock::lock;
 use crate::project::diagnostic::refusal;
@@ -142,13 +142,18 @@ impl Env {
         self.write(&spec.storage, storage_key(&id, spec), value, 0)
     }
 
-    /// Name and value of every variable that has a public name and a value, in load order.
-    pub fn all(&self) -> Vec<(String, String)> {
-        let value = |id: &EntryId| self.value(id).ok().flatten();
-        let pairs = self
-            .names
-            .iter()
-            .filter_map(|(name, id)| Some((name.clone(), value(id)?)));
+    /// Name and value of every variable that has a public name, which `wanted` is asked for, and a value, in load order. One
+    /// that is declared wrongly, or whose storage is not declared, has none.
+    ///
+    /// # Errors
+    /// Internal when a storage cannot be read.
+    pub fn all(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>> {
+        let names = self.names.iter().filter(|(name, _)| wanted(name));
+        let pairs = names.filter_map(|(name, id)| match self.value(id) {
+            Ok(value) => Some(Ok((name.clone(), value?))),
+            Err(error) if error.kind() == Kind::Internal => Some(Err(error)),
+            Err(_) => None,
+        });
         pairs.collect()
     }
 
@@ -596,8 +601,9 @@ mod tests {
 
     #[test]
     fn all_lists_what_has_a_public_name_and_a_value() {
-        let names: Vec<String> = sample().all().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["GREETING", "EMPTY", "RO", "PATH", "ROUTED"]);
+        let all = sample().all(|name| name != "RO").unwrap();
+        let names: Vec<String> = all.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["GREETING", "EMPTY", "PATH", "ROUTED"]);
     }
 
     #[test]
@@ -707,9 +713,9 @@ mod tests {
         let path = temp.path().join(".env");
         fs::write(&path, [0xff, 0xfe]).unwrap();
         assert_eq!(file_env(&path, false).get("A", "").unwrap_err().kind(), Kind::Internal);
-        assert_eq!(
-            file_env(temp.path(), false).get("A", "").unwrap_err().kind(),
-            Kind::Internal
-        );
+        let folder = file_env(temp.path(), false);
+        assert_eq!(folder.get("A", "").unwrap_err().kind(), Kind::Internal);
+        assert_eq!(folder.all(|_| true).unwrap_err().kind(), Kind::Internal);
+        assert_eq!(folder.all(|_| false), Ok(Vec::new()), "what is not wanted is not read");
     }
 }

@@ -48,6 +48,17 @@ describe("a clock", function()
 		assert.equal(72 * 3600, math.floor(time.now():sub(before):seconds() + 0.5))
 	end)
 
+	it("shows a time that stands still too", function()
+		local clock = test.clock()
+		local before = time.now()
+		for _ = 1, 1000 do
+			assert.equal(0, time.now():sub(before):nanoseconds())
+		end
+		clock:advance("1h")
+		assert.equal(3600 * 10 ^ 9, time.now():sub(before):nanoseconds())
+		assert.equal(before:unix() + 3600, os.time())
+	end)
+
 	it("fires in order, and what that leads to before what is later", function()
 		local clock = test.clock()
 		local id = sender()

@@ -147,6 +147,8 @@ cases! {
     all_streams_are_closed: lua("return function() print('x') return 6 end").shell("wippy run main <&- >&- 2>&-") => 6, [];
     stdout_is_full: lua("return function() print('x') end").shell("wippy run main >/dev/full") => 1, ["cannot write to stdout"];
     stdout_is_full_for_an_answer: many().shell("wippy run list >/dev/full") => 1, ["cannot write to stdout"];
+    stdout_is_full_for_help: Folder::new().shell("wippy --help >/dev/full") => 1, ["cannot write to stdout"];
+    stdout_is_full_for_the_version: Folder::new().shell("wippy --version >/dev/full") => 1, ["cannot write to stdout"];
     stdout_is_full_for_a_session: Folder::new().shell("echo 1 | wippy repl >/dev/full") => 1, ["cannot write to stdout"];
     stdout_is_full_for_a_failure: lua("return function() print('x') return 6 end").shell("wippy run main >/dev/full") => 6,
         ["cannot write to stdout"];

@@ -37,6 +37,7 @@ fn commands_options_and_the_projects_own_names_are_offered() {
     assert_eq!(offered(&folder, &["wippy", "-C", "check", "che"]), ["check"]);
     assert_eq!(offered(&folder, &["wippy", "run", "-x", "app", ":", "m"]), ["main"]);
     assert_eq!(offered(&folder, &["wippy", "run", "-x", "app:m"]), ["app:main"]);
+    assert_eq!(offered(&folder, &["wippy", "run", "-x", ""]), ["app:main"]);
     assert_eq!(offered(&folder, &["wippy", "--host", ""]), ["app:terminal"]);
 }
 

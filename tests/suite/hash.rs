@@ -79,7 +79,8 @@ fn a_missing_one_is_added() {
         .wippy("hash --write app:flow")
         .run()
         .code(5)
-        .stdout_has("missing  app:flow  hash: ");
+        .stdout_has("missing  app:flow  hash: ")
+        .stderr_has("app:flow: not written: the hash has no line of its own");
 }
 
 #[test]
@@ -92,7 +93,8 @@ fn what_cannot_be_written_stays_and_is_told() {
         .wippy("hash --write app:other")
         .run()
         .code(5)
-        .stdout_has("differs  app:other");
+        .stdout_has("differs  app:other")
+        .stderr_has("app:other: not written: the hash has no line of its own");
     let folder = with("sha256:...");
     std::fs::remove_file(folder.path().join("wasm/guest.wasm")).expect("a file");
     folder

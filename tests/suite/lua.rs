@@ -90,6 +90,34 @@ fn a_syntax_error_names_its_line() {
 }
 
 #[test]
+fn a_syntax_error_of_another_language_says_what_lua_writes() {
+    let folder = lua("local x: number = 1\nif x != 2 then return 3 end\n");
+    folder.wippy("check").run().code(3).stdout_has(
+        "error[lua-syntax]: 'then' expected near '!'\n --> src/main.lua:2:6\n  |\n2 | if x != 2 then return 3 end\n  |      ^^ \"not \
+         equal\" is written `~=`\n",
+    );
+    folder.write("script.lua", "x = a && b\n");
+    folder
+        .wippy("run script.lua")
+        .run()
+        .code(3)
+        .stderr_has("^ \"and\" is written `and`");
+}
+
+#[test]
+fn a_jump_that_leads_nowhere_is_shown_where_it_stands() {
+    let folder = Folder::new();
+    for (text, place) in [
+        ("local x = 1\ngoto nowhere\nx = 2\n", "script.lua:2:1"),
+        ("local x = 1\nif x then\n  break\nend\nx = 2\n", "script.lua:3:3"),
+        ("goto over\nlocal x = 1\n::over:: print(x)\n", "script.lua:1:1"),
+    ] {
+        folder.write("script.lua", text);
+        folder.wippy("run script.lua").run().code(3).stderr_has(place);
+    }
+}
+
+#[test]
 fn check_finds_a_syntax_error_beside_the_other_errors_of_an_entry() {
     let folder = project("  - name: main\n    kind: process.lua\n    metod: run\n    source: |\n      local y = = 2\n");
     let checked = folder.wippy("check").run().code(3);

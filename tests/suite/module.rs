@@ -478,6 +478,17 @@ fn the_yaml_of_inspect_runs() {
 }
 
 #[test]
+fn inspect_of_a_text_in_an_entry_begins_with_the_entry() {
+    let text = "(module (func (export \"f\") (result i32) (i32.const 1)))";
+    let folder = project(&format!(
+        "  - name: text\n    kind: function.wat\n    source: '{text}'\n    method: f\n"
+    ));
+    let shown = folder.wippy("inspect app:text").run().code(0);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.starts_with("app:text: core module of "), "{shown}");
+}
+
+#[test]
 fn inspect_of_an_entry_compares_its_grants_and_hash() {
     let folder = wasm("fetch", "get", "    imports: [wasi:io, wasi:http]\n");
     folder

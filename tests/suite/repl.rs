@@ -40,6 +40,8 @@ fn an_expression_shows_its_values_and_a_statement_nothing() {
     pty.line("_.b + 40", "41");
     pty.line("process.spawn('no:such', 'repl:processes')", "error[NotFound]: ");
     pty.line("error({code = 7})", "error: { code = 7 }");
+    pty.line("error('a\\27[2Jb\\u{9b}')", "repl:1: a\\u{1b}[2Jb\\u{9b}");
+    pty.line("fs.get('a\\27[2J')", "filesystem not found: repl:a\\u{1b}[2J");
     pty.line("nothing.at.all", "attempt to index a nil value (global 'nothing')");
     pty.line("x = = 1", "unexpected symbol near '='");
     pty.line("#process.list() + 1000", "1001");
@@ -260,6 +262,8 @@ fn commands_begin_with_a_colon() {
     let mut pty = session(&folder);
     pty.line(":help", ":entries");
     pty.line(":help process.send", "process.send(dest, topic");
+    pty.line(":help :kill", ":kill pid");
+    pty.line(":help why", "what a process waits for");
     pty.line(":entries", "repl:processes  process.host");
     pty.line("pid = process.spawn('./worker.lua')", "");
     pty.line(":ps", "file:worker.lua");

@@ -38,7 +38,7 @@ fn a_path_that_is_not_there_is_wrong_usage() {
         .wippy("test --timeout soon")
         .run()
         .code(2)
-        .stderr_has("--timeout soon");
+        .stderr_has("--timeout soon: expected a duration, like 500ms or 5s");
 }
 
 #[test]

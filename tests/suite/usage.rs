@@ -1,7 +1,7 @@
 //! Wrong usage, unknown names, help, lists.
 
 use crate::harness::Folder;
-use crate::projects::{lua, wasm};
+use crate::projects::{lua, project, wasm};
 
 #[test]
 fn help_has_worked_calls_and_goes_to_stdout() {
@@ -97,7 +97,16 @@ fn run_alone_with_nothing_to_start_shows_a_service() {
         .wippy("run")
         .run()
         .code(3)
-        .stderr_has("kind: process.service");
+        .stderr_has("kind: process.service")
+        .stderr_has("process: app:main\n")
+        .stderr_has("host: app:processes\n");
+    let other = "namespace: shop\nentries:\n  - {name: h, kind: process.host}\n  - {name: till, kind: process.lua, source: x}\n";
+    Folder::with(&[("src/_index.yaml", other)])
+        .wippy("run")
+        .run()
+        .code(3)
+        .stderr_has("process: shop:till\n")
+        .stderr_has("host: shop:h\n");
 }
 
 #[test]
@@ -118,6 +127,26 @@ fn a_field_can_be_set_for_one_run() {
         .code(4)
         .stderr_has("no entry app:mian")
         .stderr_has("did you mean app:main?");
+}
+
+#[test]
+fn a_field_that_is_set_and_does_not_fit_is_told() {
+    let folder = project(
+        "  - name: memory\n    kind: env.storage.memory\n  - name: colour\n    kind: env.variable\n    storage: app:memory\n    \
+         default: red\n  - name: main\n    kind: process.lua\n    meta: { command: { name: main } }\n    source: return \
+         function() print('has run') end\n",
+    );
+    folder.write("main.lua", "print('has run')");
+    folder.write("tests/a_test.lua", "it('a', function() print('has run') end)");
+    for what in ["run main", "run main.lua", "test"] {
+        folder
+            .wippy(&format!("-o app:colour:defualt=blue {what}"))
+            .run()
+            .code(3)
+            .stdout("")
+            .stderr_has("error[unknown-field]: `env.variable` has no field `defualt`");
+    }
+    folder.wippy("-o app:colour:default=blue run main").run().code(0);
 }
 
 #[test]

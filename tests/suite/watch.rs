@@ -106,6 +106,24 @@ fn what_is_broken_is_shown_and_what_runs_goes_on() {
 }
 
 #[test]
+fn a_file_that_is_as_it_was_names_no_entries() {
+    let folder = two_services();
+    let mut running = services(&folder);
+    let index = folder.read("src/_index.yaml");
+    put(&folder, "src/_index.yaml", format!("{index}  - [\n"));
+    running.until_error("what runs goes on as it was");
+    put(&folder, "src/_index.yaml", index);
+    running.until_error(UP_TO_DATE);
+    let outcome = interrupted(running);
+    let told = String::from_utf8_lossy(&outcome.stderr);
+    let told = told.lines().find(|line| line.contains("no service is concerned"));
+    assert!(
+        told.is_some_and(|line| line.ends_with("files=src/_index.yaml")),
+        "{outcome}"
+    );
+}
+
+#[test]
 fn a_project_that_cannot_start_is_waited_for() {
     let folder = project("");
     let mut running = folder.wippy("run --watch").start_open();

@@ -134,8 +134,8 @@ impl<'a> Line<'a> {
     }
 
     fn positional(&self) -> Vec<Offer> {
-        // After a word that is no command no command follows.
-        let may_follow = self.words.is_empty();
+        // After a word that is no command no command follows, nor after `run -x`.
+        let may_follow = self.words.is_empty() && !self.is_entry;
         let visible = self
             .command
             .get_subcommands()

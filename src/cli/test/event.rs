@@ -126,8 +126,9 @@ impl Report {
 
     /// Where it failed, else where it stands: `file:line`.
     pub fn place(&self) -> String {
-        let frame = self.failure.iter().flat_map(|failure| &failure.frames).next();
-        match frame {
+        let mut frames = self.failure.iter().flat_map(|failure| &failure.frames);
+        // A guest's frame may have no line.
+        match frames.find(|frame| frame.line > 0) {
             Some(frame) => format!("{}:{}", frame.source, frame.line),
             None if self.line > 0 => format!("{}:{}", self.file, self.line),
             None => self.file.clone(),
@@ -247,6 +248,20 @@ pub mod samples {
             took: Duration::from_millis(3),
             failure: None,
             ..Report::broken("tests/sum_test.lua", Failure::default())
+        }
+    }
+
+    /// A failure of a test that knows how to speak to terminals.
+    pub fn unruly() -> Report {
+        Report {
+            file: "tests/\x1b.lua".into(),
+            failure: Some(Failure {
+                message: "one\x1b[2J\ntwo".into(),
+                diff: vec!["- \0".into()],
+                ..Failure::default()
+            }),
+            output: "\x1b[31mred".into(),
+            ..report(&["a\nb", "c\x1b[2J"], 3, Status::Failed)
         }
     }
 

@@ -35,10 +35,16 @@ use stop::Stop;
 /// Wrong usage, and exit 1 when a test failed or there was none.
 pub fn run(args: &args::Test, globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let timeout = duration::parse(&args.timeout).ok().filter(|timeout| *timeout > 0);
-    let timeout = timeout.ok_or_else(|| Failure::usage(format!("--timeout {}: expected a duration", args.timeout)))?;
+    let timeout = timeout.ok_or_else(|| {
+        Failure::usage(format!(
+            "--timeout {}: expected a duration, like 500ms or 5s",
+            args.timeout
+        ))
+    })?;
     let project = open::find(globals)?;
     // With --watch each run says it.
     if let Some(project) = project.as_ref().filter(|_| !args.watch) {
+        open::fields_fit(&project.registry, globals)?;
         open::tell_unread(project, globals, console);
     }
     let mut jobs = jobs(args, project.as_ref())?;

@@ -318,16 +318,17 @@ fn judge(exit: &Exit) -> Result<(), Failure> {
 
 /// A function is called as a process would be.
 fn as_process(entry: &Arc<Entry>) -> Arc<Entry> {
-    match &entry.spec {
-        Spec::Lua(spec) if spec.kind == LuaKind::Function => {
-            let mut spec = spec.clone();
-            spec.kind = LuaKind::Process;
-            let mut process = Entry::clone(entry);
-            (process.kind, process.spec) = ("process.lua".to_owned(), Spec::Lua(spec));
-            Arc::new(process)
-        }
-        _ => entry.clone(),
+    let kind = match &entry.spec {
+        Spec::Lua(spec) if spec.kind == LuaKind::Function => "process.lua",
+        Spec::Wasm(_) if entry.kind.starts_with("function.") => "process.wasm",
+        _ => return entry.clone(),
+    };
+    let mut process = Entry::clone(entry);
+    kind.clone_into(&mut process.kind);
+    if let Spec::Lua(spec) = &mut process.spec {
+        spec.kind = LuaKind::Process;
     }
+    Arc::new(process)
 }
 
 /// What a test file brings with it: a terminal of its own, its folder, and a host for processes if the project has none.

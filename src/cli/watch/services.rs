@@ -204,11 +204,14 @@ impl Watcher<'_> {
             true => Record::new(Level::Info, "files changed; no service is concerned"),
             false => Record::new(Level::Info, "files changed; services are started again"),
         };
-        let record = record.field("files", named).field("entries", list(changed));
-        self.log.record(match stale.is_empty() {
-            true => record,
-            false => record.field("services", list(stale)),
-        });
+        let mut record = record.field("files", named);
+        // None has changed where what kept a file from being read is over.
+        for (name, ids) in [("entries", changed), ("services", stale)] {
+            if !ids.is_empty() {
+                record = record.field(name, list(ids));
+            }
+        }
+        self.log.record(record);
     }
 
     fn tell_over(&self, error: Option<Error>) {

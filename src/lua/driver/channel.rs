@@ -75,9 +75,8 @@ impl Channel {
 /// for, and all of them may leave it at once.
 pub fn forget(queue: &mut VecDeque<Waiter>, waiter: Waiter) {
     let first = queue.partition_point(|queued| queued.ticket < waiter.ticket);
-    while queue.get(first).is_some_and(|queued| queued.ticket == waiter.ticket) {
-        queue.remove(first);
-    }
+    let after = queue.partition_point(|queued| queued.ticket <= waiter.ticket);
+    queue.drain(first..after);
 }
 
 static CHANNEL: u8 = 0;
@@ -358,6 +357,10 @@ struct Open {
     sends: bool,
 }
 
+/// The longest table of cases. A table with holes may say that it is longer than any memory, and reading it cannot be
+/// interrupted.
+const MOST_CASES: usize = 1 << 20;
+
 /// Where `select` keeps its channels and values: case n at 2n - 1 and 2n.
 const CASES: c_int = 3;
 
@@ -368,7 +371,11 @@ unsafe extern "C-unwind" fn select(l: Lua) -> c_int {
         lua_settop(l, 2);
         host(l, |driver| {
             let default = lua_toboolean(l, 2) != 0 || has_default(l);
-            let cases = gather(l, driver);
+            let count = lua_rawlen(l, 1);
+            if count > MOST_CASES {
+                return mistake(l, &format!("too many cases for select: {MOST_CASES} at most"));
+            }
+            let cases = gather(l, driver, count as i64);
             for (index, case) in cases.iter().enumerate() {
                 if let Some(act) = driver.try_case(l, *case, index as i64) {
                     return act;
@@ -405,12 +412,11 @@ unsafe fn push_default(l: Lua) -> Act {
     Act::Return(1)
 }
 
-/// Reads the case objects of the table at 1, keeping channels and values in a table at [`CASES`].
-unsafe fn gather(l: Lua, driver: &Driver) -> Vec<Open> {
+/// Reads the case objects of the table at 1, of that length, keeping channels and values in a table at [`CASES`].
+unsafe fn gather(l: Lua, driver: &Driver, count: i64) -> Vec<Open> {
     let mut cases = Vec::new();
     // SAFETY: inside `host`; raw reads and writes of tables, five values on the stack at most.
     unsafe {
-        let count = lua_rawlen(l, 1) as i64;
         lua_createtable(l, (2 * count).min(1 << 16) as c_int, 0);
         for index in 1..=count {
             lua_rawgeti(l, 1, index);

@@ -311,18 +311,28 @@ unsafe extern "C-unwind" fn spawn(l: Lua) -> c_int {
     // SAFETY: the check raises with nothing alive; the rest is host code that moves values it has room for.
     unsafe {
         luaL_checktype(l, 1, LUA_TFUNCTION);
-        host(l, |driver| {
-            let count = lua_gettop(l);
-            let task = lua_newthread(l);
-            if lua_checkstack(task, count + 1) == 0 {
-                push_bytes(l, b"too many arguments to spawn");
-                return Act::Raise;
+        host(l, |driver| match driver.task_of(l, lua_gettop(l), "spawn") {
+            Some(_) => Act::Return(1),
+            None => Act::Raise,
+        })
+    }
+}
+
+impl Driver {
+    /// Makes a task of the `count` values on top, a function and its arguments; its coroutine is at 1 then. None for too
+    /// many of them: the message, which names the `caller`, is on top.
+    pub(super) unsafe fn task_of(&mut self, l: Lua, count: c_int, caller: &str) -> Option<u32> {
+        // SAFETY: inside `host`; the stack is checked before values are moved.
+        unsafe {
+            let thread = lua_newthread(l);
+            if lua_checkstack(thread, count + 1) == 0 {
+                push_bytes(l, format!("too many arguments to {caller}").as_bytes());
+                return None;
             }
             lua_insert(l, 1);
-            lua_xmove(l, task, count);
-            driver.add_task(l, task, count - 1);
-            Act::Return(1)
-        })
+            lua_xmove(l, thread, count);
+            Some(self.add_task(l, thread, count - 1))
+        }
     }
 }
 

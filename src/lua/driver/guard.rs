@@ -62,16 +62,10 @@ impl Driver {
     unsafe fn guard(&mut self, l: Lua, timeout: i64) -> Act {
         // SAFETY: inside `host`; the stack is checked before values are moved.
         unsafe {
-            let count = lua_gettop(l) - 1;
-            let thread = lua_newthread(l);
-            if lua_checkstack(thread, count + 1) == 0 {
-                push_bytes(l, b"too many arguments to guard");
+            let Some(ward) = self.task_of(l, lua_gettop(l) - 1, "guard") else {
                 return Act::Raise;
-            }
-            lua_insert(l, 1);
-            lua_xmove(l, thread, count);
+            };
             lua_settop(l, 1);
-            let ward = self.add_task(l, thread, count - 1);
             let (act, waiter) = self.wait(l, What::Guarded { ward }, ended);
             match waiter {
                 Some(waiter) => self.begin_guard(waiter, ward, timeout),
@@ -264,25 +258,32 @@ impl Driver {
         Resumed::Goes
     }
 
-    /// Drops a suspended task, wherever it stands.
+    /// Drops a suspended task, wherever it stands, and the ward that it waits for, which goes first. Guarded calls may be
+    /// nested as deeply as there is memory for.
     pub(super) fn cut(&mut self, number: u32) {
-        let Some(task) = self.task(number) else {
-            return;
-        };
-        let (wait, shows) = (task.wait.take(), task.shows.take());
-        if let Some(wait) = wait {
-            let waiter = Waiter {
-                task: number,
-                ticket: wait.ticket,
-                case: 0,
-            };
-            self.withdraw(waiter, wait);
+        let mut cut = Vec::new();
+        let mut next = Some(number);
+        while let Some(number) = next
+            && let Some(task) = self.task(number)
+        {
+            let (wait, shows) = (task.wait.take(), task.shows.take());
+            cut.push((number, shows));
+            next = wait.and_then(|wait| {
+                let waiter = Waiter {
+                    task: number,
+                    ticket: wait.ticket,
+                    case: 0,
+                };
+                self.withdraw(waiter, wait)
+            });
         }
-        if let Some(shown) = shows {
-            self.tell_stray(&shown.error(None));
+        for (number, shows) in cut.into_iter().rev() {
+            if let Some(shown) = shows {
+                self.tell_stray(&shown.error(None));
+            }
+            // SAFETY: nobody resumes it any more.
+            unsafe { self.remove_task(number) };
         }
-        // SAFETY: nobody resumes it any more.
-        unsafe { self.remove_task(number) };
     }
 
     /// For a later [`Driver::sweep`].

@@ -39,10 +39,10 @@
 //! `Driver` stays at its address while the state lives, because the state's extra space points to it.
 //!
 //! Rooms: `raw` (words), `memory`, `slab`, `preempt`, `bytecode`; `sandbox` (globals), `protect`, `coroutine`, `text`, `pattern`,
-//! `search`, `table`, `helper`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended); `channel`, `mailbox`,
-//! `process`, `spawn`, `spawner`, `timer`, `waiting`, `funcs`, `future` (what tasks wait for); `crossing` (values for mlua
-//! code); `boot` (from chunks to main), `outcome` (from main's results to an exit), `reuse` (from one call of a function to
-//! the next).
+//! `search`, `table`, `helper`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended), `alarm` (their
+//! deadlines); `channel`, `mailbox`, `process`, `spawn`, `spawner`, `timer`, `waiting`, `funcs`, `future` (what tasks wait for);
+//! `crossing` (values for mlua code); `boot` (from chunks to main), `outcome` (from main's results to an exit), `upgrade` (to
+//! another entry), `reuse` (from one call of a function to the next); `explain` (what tasks are doing, for a person who asks).
 
 mod alarm;
 mod boot;
@@ -92,6 +92,7 @@ pub use memory::Weight;
 pub use print::{showing_all, showing_first};
 pub use require::{Visible, forgetting};
 pub use sandbox::{Plan, own_globals};
+pub use spawn::is_file;
 pub use waiting::{Caller, attached, suspending};
 
 use crate::error::Error;
@@ -497,13 +498,15 @@ impl Driver {
         }
         let Some(task) = self.task(waiter.task) else { return };
         let (wait, born) = (task.wait.take(), task.born);
-        if let Some(wait) = wait {
-            self.withdraw(waiter, wait);
+        if let Some(ward) = wait.and_then(|wait| self.withdraw(waiter, wait)) {
+            self.cut(ward);
         }
         self.ready.push_back((waiter.task, born));
     }
 
-    fn withdraw(&mut self, waiter: Waiter, wait: WaitState) {
+    /// Nobody waits there any more. The task of a guarded call, which is to be cut then.
+    #[must_use = "the ward goes on"]
+    fn withdraw(&mut self, waiter: Waiter, wait: WaitState) -> Option<u32> {
         if let Some(key) = wait.timer {
             self.timers.cancel(key);
         }
@@ -515,13 +518,14 @@ impl Driver {
                 }
             }
             What::Receive => self.mail.forget(waiter),
-            What::Guarded { ward } => self.cut(ward),
+            What::Guarded { ward } => return Some(ward),
             What::Host(pending) => {
                 self.waiting.forget(&pending);
                 pending.give_up();
             }
             What::Sleep | What::Load | What::Nothing => {}
         }
+        None
     }
 
     /// One step of the process.
@@ -655,7 +659,7 @@ impl Driver {
                     self.cut(number);
                     goes.unwrap_or(Resumed::Goes)
                 }
-                _ if lua_checkstack(thread, 8) == 0 => {
+                _ if lua_checkstack(thread, outcome::ROOM) == 0 => {
                     self.memory.exceed();
                     Resumed::Ended(self.reason())
                 }

@@ -13,7 +13,7 @@ use crate::size;
 use crate::value::Packed;
 
 /// Slots that looking at a result takes: a coroutine that ended has none to spare.
-const ROOM: c_int = 8;
+pub(super) const ROOM: c_int = 8;
 
 /// An error that a task shows.
 pub(super) struct Shown {
@@ -52,8 +52,12 @@ impl Driver {
             driver.leave_calls();
             // SAFETY: the values are there; nothing runs.
             unsafe {
-                lua_checkstack(thread, ROOM);
                 let first = lua_gettop(thread) - count + 1;
+                // The others are dropped, so that there is room however many they are.
+                lua_settop(thread, first - 1 + count.min(2));
+                if lua_checkstack(thread, ROOM) == 0 {
+                    return driver.out_of_memory();
+                }
                 if count >= 2
                     && let Some(error) = driver.returned_error(thread, first + 1)
                 {
@@ -89,12 +93,11 @@ impl Driver {
         }
     }
 
-    /// A task failed: the error object is on top of its stack, which still stands as it was.
+    /// A task failed: the error object is on top of its stack, which still stands as it was and has [`ROOM`].
     pub(super) unsafe fn failed(&mut self, thread: Lua) -> Resumed {
         let resumed = self.lifted(|driver| {
             // SAFETY: reads of a dead coroutine's stack; what it is shown by is another one's business.
             unsafe {
-                lua_checkstack(thread, ROOM);
                 if driver.begin_showing(thread, true) {
                     return Resumed::Goes;
                 }

@@ -26,16 +26,24 @@ unsafe extern "C-unwind" fn print_on(l: Lua, _: c_int, index: lua_KContext) -> c
     }
 }
 
-/// Replaces the arguments from an index on by their texts, then writes all of them.
-unsafe fn print_from(l: Lua, from: c_int) -> c_int {
+/// Replaces the arguments from an index on by their texts. A `__tostring` that waits leaves for `again`.
+unsafe fn replace_from(l: Lua, from: c_int, again: Continuation) {
     // SAFETY: `__tostring` may raise, wait or run user code, with nothing of Rust alive.
     unsafe {
         for index in from..=lua_gettop(l) {
-            if !call_shower(l, index, print_on) {
+            if !call_shower(l, index, again) {
                 luaL_tolstring(l, index, std::ptr::null_mut());
             }
             keep_shown(l, index);
         }
+    }
+}
+
+/// Replaces the arguments from an index on by their texts, then writes all of them.
+unsafe fn print_from(l: Lua, from: c_int) -> c_int {
+    // SAFETY: as in `replace_from`.
+    unsafe {
+        replace_from(l, from, print_on);
         host(l, |driver| {
             let mut line = joined(l);
             match driver.process().terminal().cloned() {
@@ -85,14 +93,9 @@ unsafe extern "C-unwind" fn show_on(l: Lua, _: c_int, index: lua_KContext) -> c_
 
 /// Replaces the arguments from an index on by their texts, then calls the upvalue with all of them.
 unsafe fn show_from(l: Lua, from: c_int) -> c_int {
-    // SAFETY: `__tostring` may raise, wait or run user code, with nothing of Rust alive.
+    // SAFETY: as in `replace_from`.
     unsafe {
-        for index in from..=lua_gettop(l) {
-            if !call_shower(l, index, show_on) {
-                luaL_tolstring(l, index, std::ptr::null_mut());
-            }
-            keep_shown(l, index);
-        }
+        replace_from(l, from, show_on);
         call_upvalue(l)
     }
 }

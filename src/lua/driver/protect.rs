@@ -95,7 +95,11 @@ unsafe extern "C-unwind" fn xpcall(l: Lua) -> c_int {
 /// What a wait in a message handler raises. It goes to whoever called `xpcall`, and not to the handler, which would wait again.
 pub const HANDLER_WAITS: &str = "cannot wait in the handler of xpcall: wait after xpcall has returned";
 
-/// Whether a message handler runs in that coroutine.
+/// Calls that a message handler may have made until a wait in it is no longer told from another: to go to one of them takes
+/// as many steps as there are above it.
+const MOST_LEVELS: c_int = 1000;
+
+/// Whether a message handler runs in that coroutine, not too deep below what waits.
 ///
 /// # Safety
 /// There is room on the stack.
@@ -104,7 +108,7 @@ pub unsafe fn in_handler(l: Lua) -> bool {
     unsafe {
         let mut ar: lua_Debug = std::mem::zeroed();
         let mut level = 0;
-        while lua_getstack(l, level, &raw mut ar) != 0 {
+        while level < MOST_LEVELS && lua_getstack(l, level, &raw mut ar) != 0 {
             lua_getinfo(l, c"f".as_ptr(), &raw mut ar);
             let function = lua_tocfunction(l, -1);
             lua_pop(l, 1);

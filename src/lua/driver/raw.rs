@@ -369,7 +369,7 @@ pub unsafe fn frames(l: Lua) -> Vec<Frame> {
     unsafe {
         let mut ar: lua_Debug = std::mem::zeroed();
         let mut level = 0;
-        while frames.len() < 32 && lua_getstack(l, level, &mut ar) != 0 {
+        while frames.len() < error::FRAMES && lua_getstack(l, level, &mut ar) != 0 {
             lua_getinfo(l, c"Sln".as_ptr(), &mut ar);
             if ar.currentline > 0 {
                 frames.push(frame(&ar));
@@ -381,17 +381,11 @@ pub unsafe fn frames(l: Lua) -> Vec<Frame> {
 }
 
 unsafe fn frame(ar: &lua_Debug) -> Frame {
-    let name = if ar.name.is_null() {
-        String::new()
-    } else {
-        // SAFETY: a C string owned by the state.
-        unsafe { CStr::from_ptr(ar.name) }.to_string_lossy().into_owned()
-    };
-    // SAFETY: `short_src` is a C string inside the struct.
-    let source = unsafe { CStr::from_ptr(ar.short_src.as_ptr()) };
-    Frame {
-        source: source.to_string_lossy().into_owned(),
-        line: u32::try_from(ar.currentline).unwrap_or(0),
-        name,
+    // SAFETY: what `lua_getinfo` filled in: C strings of the state or inside the struct, and a text of that length.
+    unsafe {
+        let name = (!ar.name.is_null()).then(|| CStr::from_ptr(ar.name).to_string_lossy());
+        let source = String::from_utf8_lossy(std::slice::from_raw_parts(ar.source.cast::<u8>(), ar.srclen));
+        let short = CStr::from_ptr(ar.short_src.as_ptr()).to_string_lossy();
+        error::frame(&source, &short, ar.currentline, name.as_deref())
     }
 }

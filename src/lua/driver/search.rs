@@ -138,7 +138,10 @@ unsafe fn search(l: Lua, from: usize, wanted: Wanted, again: Continuation) -> c_
 unsafe fn push_match(l: Lua, subject: &[u8], matcher: &Matcher<'_>, start: usize, end: usize, wanted: Wanted) -> Act {
     // SAFETY: inside `host`; 34 values at most.
     unsafe {
-        lua_checkstack(l, 40);
+        // In the handler of a stack overflow there is hardly any room left.
+        if lua_checkstack(l, 40) == 0 {
+            return mistake(l, "stack overflow (too many captures)");
+        }
         let top = lua_gettop(l);
         if wanted == Wanted::Bounds {
             lua_pushinteger(l, start as i64 + 1);

@@ -79,7 +79,7 @@ fn missing(ties: Ties) -> Error {
 }
 
 /// Whether it names a file and not an entry.
-pub(super) fn is_file(id: &str) -> bool {
+pub fn is_file(id: &str) -> bool {
     id.starts_with("./")
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_int};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::channel::{self, Channel};
 use super::coroutine::type_error;
@@ -174,7 +174,8 @@ impl Driver {
         unsafe {
             lua_rawgeti(l, LUA_REGISTRYINDEX, anchor.into());
             let place = lua_gettop(l);
-            let now_unix = unix_nanoseconds() + self.process().kernel().ahead();
+            let now_unix = self.process().kernel().unix_nanoseconds();
+            let now_unix = i64::try_from(now_unix).unwrap_or(i64::MAX);
             let value = time::time_value(self.mlua(), now_unix);
             push_mlua(l, self, value);
             // A tick that finds the buffer full is dropped.
@@ -251,11 +252,6 @@ pub const FUNCTIONS: [(&CStr, lua_CFunction); 4] = [
     (c"timer", timer),
     (c"ticker", ticker),
 ];
-
-fn unix_nanoseconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
 
 unsafe extern "C-unwind" fn sleep(l: Lua) -> c_int {
     // SAFETY: as every C function of ours.

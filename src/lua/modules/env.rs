@@ -4,7 +4,7 @@ use mlua::{Lua, MultiValue, Table, Value};
 
 use crate::error::{Error, Result};
 use crate::lua::error::bad_argument;
-use crate::lua::host::{context, false_failure, outcome};
+use crate::lua::host::{context, failure, false_failure, outcome};
 use crate::process::Permission;
 
 pub fn open(lua: &Lua) -> mlua::Result<Table> {
@@ -50,11 +50,13 @@ fn set(lua: &Lua, (key, value): (Value, Value)) -> mlua::Result<MultiValue> {
     }
 }
 
-fn get_all(lua: &Lua, (): ()) -> mlua::Result<(Table, Value)> {
+fn get_all(lua: &Lua, (): ()) -> mlua::Result<MultiValue> {
     let context = context(lua)?;
-    let all = context.engine.system.env().all().into_iter();
-    let readable = all.filter(|(key, _)| context.authorize(Permission::EnvGet, key).is_ok());
-    Ok((lua.create_table_from(readable)?, Value::Nil))
+    let is_readable = |name: &str| context.authorize(Permission::EnvGet, name).is_ok();
+    match context.engine.system.env().all(is_readable) {
+        Ok(all) => outcome(lua, Ok(lua.create_table_from(all)?)),
+        Err(error) => failure(lua, error),
+    }
 }
 
 #[cfg(test)]
@@ -64,7 +66,7 @@ mod tests {
     use super::super::testing::World;
     use super::*;
     use crate::id::EntryId;
-    use crate::project::{Entry, Registry, Spec, StorageSpec, VariableSpec};
+    use crate::project::{Entry, FileStorageSpec, Registry, Spec, StorageSpec, VariableSpec};
 
     fn storage(name: &str, spec: StorageSpec) -> Arc<Entry> {
         Arc::new(Entry::made(
@@ -86,6 +88,30 @@ mod tests {
             "env.variable",
             Spec::Variable(spec),
         ))
+    }
+
+    #[test]
+    fn a_storage_that_cannot_be_read_has_no_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = FileStorageSpec {
+            path: folder.path().to_owned(),
+            written: "./env".to_owned(),
+            auto_create: false,
+            file_mode: 0o600,
+            dir_mode: 0o700,
+        };
+        let entries = [
+            storage("folder", StorageSpec::File(spec)),
+            variable("hi", "folder", Some("HI")),
+        ];
+        let world = World::new(Registry::new(entries), None);
+        world.lua.globals().set("env", open(&world.lua).unwrap()).unwrap();
+        world.run(
+            r#"
+            local all, err = env.get_all()
+            assert(all == nil and err:kind() == "Internal" and err:message():find("./env", 1, true), err)
+            "#,
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The module `logger`: log records with the process's pid and entry, through loggers with a name and fields of their own.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use mlua::{IntoLua, Lua, Table, UserData, UserDataFields, UserDataMethods, UserDataRef, Value as LuaValue};
@@ -91,11 +92,11 @@ impl Logger {
 
     /// Its own fields and these; a later one replaces one of the same name.
     fn merged(&self, more: Vec<(String, Value)>) -> Vec<(String, Value)> {
-        let kept = self
-            .fields
-            .iter()
-            .filter(|(name, _)| !more.iter().any(|(other, _)| other == name));
-        kept.cloned().chain(more.iter().cloned()).collect()
+        let replaced: HashSet<&str> = more.iter().map(|(name, _)| name.as_str()).collect();
+        let kept = self.fields.iter().filter(|(name, _)| !replaced.contains(name.as_str()));
+        let mut merged: Vec<_> = kept.cloned().collect();
+        merged.extend(more);
+        merged
     }
 
     fn named(&self, lua: &Lua, name: &LuaValue) -> mlua::Result<Logger> {

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::id::{EntryId, Pid};
 use crate::lock::lock;
 use crate::log::{Level, Record};
-use crate::lua::driver::crossing;
+use crate::lua::driver::{crossing, is_file};
 use crate::lua::error::{LuaError, bad_argument};
 use crate::lua::host::{Call, StateContext, context, outcome, waiting};
 use crate::lua::tree;
@@ -102,7 +102,7 @@ fn found_host(context: &StateContext, name: Option<String>) -> Result<Arc<Host>>
 
 /// The entry of a child: an id, or a file where files may be named.
 fn entry(lua: &Lua, id: String) -> mlua::Result<MultiValue> {
-    let is_file = id.starts_with("./") && context(lua)?.is_free();
+    let is_file = is_file(&id) && context(lua)?.is_free();
     let known = if is_file { Ok(()) } else { EntryId::parse(&id).map(drop) };
     outcome(lua, known.map(|()| id))
 }

@@ -147,7 +147,7 @@ fn escape(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            '\n' | '\t' => {
+            '\n' | '\t' | '\r' => {
                 let _ = write!(out, "&#{};", char as u32);
             }
             char if char.is_control() || matches!(char, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
@@ -194,6 +194,6 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_break_the_document() {
-        assert_eq!(escape("a\u{1b}[1m\0<\n"), "a\u{fffd}[1m\u{fffd}&lt;&#10;");
+        assert_eq!(escape("a\u{1b}[1m\0<\r\n"), "a\u{fffd}[1m\u{fffd}&lt;&#13;&#10;");
     }
 }

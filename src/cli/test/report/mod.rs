@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use super::event::Event;
 use crate::cli::console::Paint;
+use crate::legible::printable;
 
 /// Turns events into text, in the order in which they come.
 pub trait Reporter {
@@ -40,7 +41,7 @@ pub fn reporter(format: Format, paint: Paint) -> Box<dyn Reporter> {
 
 /// A file for those reports that show lists: `file: block › test`.
 fn listing(file: &str, path: &[String]) -> String {
-    format!("{file}: {}", path.join(" › "))
+    printable(&format!("{file}: {}", path.join(" › ")))
 }
 
 #[cfg(test)]

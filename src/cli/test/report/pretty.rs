@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Reporter, listing};
 use crate::cli::console::Paint;
 use crate::cli::test::event::{Event, Report, Status, Summary};
+use crate::legible::{escaped, printable};
 
 /// Tests that take longer show how long.
 const SLOW: Duration = Duration::from_millis(100);
@@ -31,7 +32,7 @@ impl Pretty {
 
     fn enter_file(&mut self, file: &str, out: &mut String) {
         if self.file != file {
-            let _ = writeln!(out, "{}", self.paint.bold(file));
+            let _ = writeln!(out, "{}", self.paint.bold(&printable(file)));
             file.clone_into(&mut self.file);
             self.blocks.clear();
         }
@@ -40,7 +41,7 @@ impl Pretty {
     fn enter_blocks(&mut self, blocks: &[String], out: &mut String) {
         let known = self.blocks.iter().zip(blocks).take_while(|(a, b)| a == b).count();
         for (depth, block) in blocks.iter().enumerate().skip(known) {
-            let _ = writeln!(out, "{}{block}", indent(depth + 1));
+            let _ = writeln!(out, "{}{}", indent(depth + 1), printable(block));
         }
         self.blocks = blocks.to_vec();
     }
@@ -48,15 +49,16 @@ impl Pretty {
     fn test(&mut self, report: &Report, out: &mut String) {
         self.enter_file(&report.file, out);
         let (name, blocks) = match report.path.split_last() {
-            Some((name, blocks)) => (name.as_str(), blocks),
-            None => ("the file itself", &[][..]),
+            Some((name, blocks)) => (printable(name), blocks),
+            None => ("the file itself".to_owned(), &[][..]),
         };
         self.enter_blocks(blocks, out);
         let deep = indent(blocks.len() + 1);
         let _ = writeln!(out, "{deep}{} {name}{}", self.mark(report.status), self.aside(report));
         let deep = indent(blocks.len() + 2);
         if report.status == Status::Failed {
-            self.failed.push(format!("{}  {}", report.place(), report.title()));
+            let line = format!("{}  {}", report.place(), report.title());
+            self.failed.push(printable(&line));
             for line in failure_lines(report, self.paint) {
                 let _ = writeln!(out, "{}", format!("{deep}{line}").trim_end());
             }
@@ -65,10 +67,10 @@ impl Pretty {
             let _ = writeln!(
                 out,
                 "{deep}{}",
-                self.paint.yellow(&format!("left running, ended: {left}"))
+                self.paint.yellow(&printable(&format!("left running, ended: {left}")))
             );
         }
-        for line in report.output.lines() {
+        for line in escaped(&report.output).lines() {
             let _ = writeln!(out, "{deep}{} {line}", self.paint.dim("|"));
         }
     }
@@ -83,7 +85,7 @@ impl Pretty {
 
     fn aside(&self, report: &Report) -> String {
         match &report.reason {
-            Some(reason) => self.paint.dim(&format!(" ({reason})")),
+            Some(reason) => self.paint.dim(&printable(&format!(" ({reason})"))),
             None if report.took >= SLOW => self.paint.dim(&format!(" ({} ms)", report.took.as_millis())),
             None => String::new(),
         }
@@ -108,7 +110,7 @@ impl Reporter for Pretty {
             Event::Test(report) => self.test(report, out),
             Event::Note { file, text } => {
                 self.enter_file(file, out);
-                let _ = writeln!(out, "  {}", self.paint.yellow(text));
+                let _ = writeln!(out, "  {}", self.paint.yellow(&printable(text)));
             }
             Event::Listed { file, path, .. } => {
                 let _ = writeln!(out, "{}", listing(file, path));
@@ -149,18 +151,32 @@ fn failure_lines(report: &Report, paint: Paint) -> Vec<String> {
         .map(|hook| format!("in {hook}: "))
         .unwrap_or_default();
     let message = format!("{hook}{}", failure.message);
-    let mut lines: Vec<String> = message.lines().map(|line| paint.red(line)).collect();
-    lines.extend(failure.diff.iter().map(|line| match line.as_bytes().first() {
-        Some(b'-') => format!("  {}", paint.red(line)),
-        Some(b'+') => format!("  {}", paint.blue(line)),
-        _ => format!("  {line}"),
-    }));
+    let mut lines: Vec<String> = escaped(&message).lines().map(|line| paint.red(line)).collect();
+    lines.extend(
+        failure
+            .diff
+            .iter()
+            .map(|line| match (line.as_bytes().first(), escaped(line)) {
+                (Some(b'-'), line) => format!("  {}", paint.red(&line)),
+                (Some(b'+'), line) => format!("  {}", paint.blue(&line)),
+                (_, line) => format!("  {line}"),
+            }),
+    );
     if !failure.diff.is_empty() {
         lines.push(paint.dim("  (- expected, + found)"));
     }
-    lines.extend(failure.frames.iter().map(|frame| paint.dim(&format!("at {frame}"))));
+    lines.extend(
+        failure
+            .frames
+            .iter()
+            .map(|frame| paint.dim(&printable(&format!("at {frame}")))),
+    );
     for crash in &report.crashes {
-        lines.extend(crash.lines().map(|line| paint.yellow(&format!("died: {line}"))));
+        lines.extend(
+            escaped(crash)
+                .lines()
+                .map(|line| paint.yellow(&format!("died: {line}"))),
+        );
     }
     lines
 }
@@ -169,7 +185,28 @@ fn failure_lines(report: &Report, paint: Paint) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::cli::console::PLAIN;
+    use crate::cli::test::event::samples;
     use crate::cli::test::report::written;
+
+    #[test]
+    fn what_tests_say_does_nothing_to_the_terminal() {
+        let report = samples::unruly();
+        let mut out = String::new();
+        Pretty::new(PLAIN).event(&Event::Test(report), &mut out);
+        assert_eq!(
+            out,
+            "\
+tests/\u{fffd}.lua
+  a b
+    ✗ c\u{fffd}[2J
+      one\\u{1b}[2J
+      two
+        - \\u{0}
+        (- expected, + found)
+      | \\u{1b}[31mred
+"
+        );
+    }
 
     #[test]
     fn tests_stand_below_their_blocks_and_failures_are_told_in_full() {

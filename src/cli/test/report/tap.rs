@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Reporter, listing};
 use crate::cli::test::event::{Event, Report, Status};
+use crate::legible::{escaped, printable};
 
 #[derive(Default)]
 pub struct Tap {
@@ -53,12 +54,16 @@ fn test(number: usize, report: &Report, out: &mut String) {
         "ok"
     };
     let name = match report.path.is_empty() {
-        true => report.file.clone(),
+        true => printable(&report.file),
         false => listing(&report.file, &report.path),
     };
     let _ = write!(out, "{ok} {number} - {}", escape(&name));
     if report.status == Status::Pending {
-        let _ = write!(out, " # SKIP {}", escape(report.reason.as_deref().unwrap_or("")));
+        let _ = write!(
+            out,
+            " # SKIP {}",
+            escape(&printable(report.reason.as_deref().unwrap_or("")))
+        );
     }
     out.push('\n');
     if let Some(failure) = &report.failure {
@@ -69,7 +74,7 @@ fn test(number: usize, report: &Report, out: &mut String) {
             .unwrap_or_default();
         out.push_str("  ---\n");
         block("message", (hook + &failure.message).lines(), out);
-        let _ = writeln!(out, "  at: {}", quote(&report.place()));
+        let _ = writeln!(out, "  at: {}", quote(&printable(&report.place())));
         block("diff", failure.diff.iter().map(String::as_str), out);
         let frames: Vec<String> = failure.frames.iter().map(ToString::to_string).collect();
         block("stack", frames.iter().map(String::as_str), out);
@@ -79,7 +84,7 @@ fn test(number: usize, report: &Report, out: &mut String) {
     for left in &report.left {
         comment(&format!("left running, ended: {left}"), out);
     }
-    report.output.lines().for_each(|line| comment(line, out));
+    escaped(&report.output).lines().for_each(|line| comment(line, out));
 }
 
 /// Lines as a YAML block.
@@ -91,19 +96,17 @@ fn block<'a>(name: &str, lines: impl Iterator<Item = &'a str>, out: &mut String)
     // The number says how far the block is indented: a first line may begin with blanks of its own.
     let _ = writeln!(out, "  {name}: |2");
     for line in lines {
-        let _ = writeln!(out, "{}", format!("    {line}").trim_end());
+        let _ = writeln!(out, "{}", format!("    {}", escaped(line)).trim_end());
     }
 }
 
 fn comment(text: &str, out: &mut String) {
-    let _ = writeln!(out, "# {text}");
+    let _ = writeln!(out, "# {}", printable(text));
 }
 
-/// `#` begins a directive, and a description is one line.
+/// `#` begins a directive.
 fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\")
-        .replace('#', "\\#")
-        .replace(['\n', '\r'], " ")
+    text.replace('\\', "\\\\").replace('#', "\\#")
 }
 
 fn quote(text: &str) -> String {
@@ -113,6 +116,7 @@ fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::test::event::samples;
     use crate::cli::test::report::written;
 
     #[test]
@@ -174,6 +178,30 @@ not ok 4 - tests/bad_test.lua
 
     #[test]
     fn a_name_cannot_become_a_directive() {
-        assert_eq!(escape("a # SKIP\nb\\"), "a \\# SKIP b\\\\");
+        assert_eq!(escape("a # SKIP b\\"), "a \\# SKIP b\\\\");
+    }
+
+    #[test]
+    fn every_line_is_of_the_protocol_and_every_block_is_yaml() {
+        let report = samples::unruly();
+        let mut out = String::new();
+        Tap::default().event(&Event::Test(report), &mut out);
+        let expected = "\
+TAP version 14
+not ok 1 - tests/\u{fffd}.lua: a b › c\u{fffd}[2J
+  ---
+  message: |2
+    one\\u{1b}[2J
+    two
+  at: \"tests/\u{fffd}.lua:3\"
+  diff: |2
+    - \\u{0}
+  ...
+# \\u{1b}[31mred
+";
+        assert_eq!(out, expected);
+        let block = out.split("---\n").nth(1).and_then(|rest| rest.split("  ...").next());
+        let yaml: serde_yaml::Value = serde_yaml::from_str(block.unwrap()).unwrap();
+        assert_eq!(yaml["message"], "one\\u{1b}[2J\ntwo\n");
     }
 }

@@ -155,11 +155,6 @@ pub struct Civil {
 }
 
 impl Moment {
-    /// Now, or so many nanoseconds later.
-    pub fn now(zone: Zone, ahead: i64) -> Moment {
-        Moment::unix(0, Timestamp::now().as_nanosecond() + i128::from(ahead), zone)
-    }
-
     /// That many seconds and nanoseconds (any number of them) after 1970-01-01 00:00:00 UTC.
     pub fn unix(seconds: i64, nanoseconds: i128, zone: Zone) -> Moment {
         Moment::at(i128::from(seconds) * NANOS + nanoseconds, zone)
