@@ -86,6 +86,9 @@ pub fn overrides(globals: &Globals) -> Result<Vec<Override>, Failure> {
     globals.overrides.iter().map(|text| over(text)).collect()
 }
 
+/// Names that the path of a field may have: YAML is not nested deeper either.
+const DEEPEST_FIELD: usize = 128;
+
 /// How the project, if there is one, wants log records to be shown.
 pub fn logger(globals: &Globals) -> Logger {
     // A folder that cannot be used is told of by whoever opens the project.
@@ -115,6 +118,7 @@ fn over(text: &str) -> Result<Override, Failure> {
             value: value.to_owned(),
         })
     });
+    let parsed = parsed.filter(|over| over.field.split('.').count() <= DEEPEST_FIELD);
     parsed.ok_or_else(|| Failure::usage(format!("-o {text}: expected NS:NAME:FIELD=VALUE")))
 }
 

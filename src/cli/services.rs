@@ -7,8 +7,9 @@ use super::log::ConsoleLog;
 use super::signals::Signals;
 use super::{open, run};
 use crate::error::Error;
+use crate::id::EntryId;
 use crate::log::{Level, Log, Record};
-use crate::project::{Diagnostic, Project, Registry, Spec};
+use crate::project::{Diagnostic, Entry, Project, Registry, Spec};
 use crate::race::{First, first};
 use crate::runtime::{Occasion, Options, Runtime};
 use crate::supervisor::Unstarted;
@@ -17,11 +18,27 @@ pub fn run(globals: &Globals, console: &Console) -> Result<u8, Failure> {
     let project = open::project(globals)?;
     run::warn(&project.diagnostics, globals, console);
     something_to_start(&project.registry)?;
-    let log = Log::new(ConsoleLog::new(console, globals));
+    let log = ConsoleLog::new(console, globals);
+    if is_screen_taken(&project.registry) {
+        log.hide();
+    }
+    let log = Log::new(log);
     let runtime = Runtime::boot(options(&project, &log, console));
     let runtime = runtime.map_err(|error| Failure::new(code::FAILED, error))?;
     let told: &[Diagnostic] = if globals.silent { &[] } else { &project.diagnostics };
     runtime.block_on(until_signal(&runtime, &project.registry, told, &log))
+}
+
+/// Whether a service has a terminal for itself, on which no log record is to appear.
+fn is_screen_taken(registry: &Registry) -> bool {
+    let hides = |id: &EntryId| {
+        let host = registry.get(id).map(|host| &host.spec);
+        matches!(host, Some(Spec::TerminalHost(host)) if host.hide_logs)
+    };
+    let starts = |entry: &Entry| entry.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.auto_start);
+    registry
+        .iter()
+        .any(|entry| starts(entry) && matches!(&entry.spec, Spec::Service(service) if hides(&service.host)))
 }
 
 /// What the runtime of a project's services is made from.

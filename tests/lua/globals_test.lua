@@ -82,6 +82,25 @@ describe("the globals", function()
 		assert.equal("a 7 %d 7", string.format("%s %s %%d %s", "a", seven, seven))
 	end)
 
+	it("repeat long texts as they do short ones", function()
+		for _, text in ipairs({ "x", "abcdefg", ("\0é"):rep(99), "", ("y"):rep(70000) }) do
+			for _, separator in ipairs({ "", ", ", ("-"):rep(70000) }) do
+				for _, times in ipairs({ 1, 2, 3, 65535, 65536, 65537 }) do
+					local size = #text * times + #separator * (times - 1)
+					if size < 1 << 24 then
+						local parts = {}
+						for at = 1, times do
+							parts[at] = text
+						end
+						assert.is_true(table.concat(parts, separator) == text:rep(times, separator), size)
+					end
+				end
+			end
+		end
+		assert.equal(1 << 20, #("x"):rep("1048576"))
+		assert.equal(1 << 20, #string.rep(12, (1 << 19) * 1.0))
+	end)
+
 	it("replace as Lua does", function()
 		local function b()
 			return "b"

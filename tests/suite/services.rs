@@ -252,6 +252,22 @@ fn an_optional_service_that_cannot_start_stops_nobody_but_those_who_require_it()
 }
 
 #[test]
+fn a_service_with_the_screen_for_itself_sees_no_log_records() {
+    let folder = services(&[("polite", POLITE, AUTO)]);
+    let index = folder
+        .read("src/_index.yaml")
+        .replace("    host: processes\n", "    host: terminal\n");
+    folder.write(
+        "src/_index.yaml",
+        index.replace("kind: terminal.host", "kind: terminal.host\n    hide_logs: true"),
+    );
+    let mut running = run(&folder);
+    running.until("{app:terminal|0x00001}");
+    let outcome = terminated(running).stdout_has("{app:terminal|0x00001}");
+    assert_eq!(changes(&outcome, "app:polite"), [""; 0], "{outcome}");
+}
+
+#[test]
 fn what_is_required_has_run_even_if_it_is_over_by_now() {
     let requiring = "    lifecycle: { auto_start: true, requires: [quick] }\n";
     let folder = services(&[("quick", "return function() end", AUTO), ("patient", POLITE, requiring)]);

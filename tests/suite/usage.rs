@@ -117,6 +117,10 @@ fn a_field_can_be_set_for_one_run() {
         .run()
         .code(124);
     folder
+        .wippy(&format!("-o app:main:{}=1 run main", "a.".repeat(60_000)))
+        .run()
+        .code(2);
+    folder
         .wippy("-o app:main run main")
         .run()
         .code(2)
