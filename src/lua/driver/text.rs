@@ -182,7 +182,9 @@ unsafe fn push_repeated(l: Lua) -> bool {
         let total = unit
             .checked_mul(times)
             .map_or(0, |all| all.saturating_sub(separator.len()));
-        if is_integer == 0 || total < LONG || total > isize::MAX as usize {
+        // Lua's own refuses what is longer than an int of C can count.
+        let is_too_large = unit > i32::MAX as usize / times.max(1);
+        if is_integer == 0 || total < LONG || is_too_large {
             return false;
         }
         let mut buffer = MaybeUninit::<luaL_Buffer>::uninit();
