@@ -551,17 +551,16 @@ impl<'a> Reader<'a> {
             budget = budget.checked_sub(1).ok_or_else(|| {
                 Error::invalid("value is too large: shared tables multiply to over ten million values")
             })?;
-            let back = self.at;
             let mut item = self.item();
-            let back = match item {
+            let mut back = self.at;
+            match item {
                 Item::Ref(mark) => {
                     self.at = mark.0 as usize;
                     item = self.item();
-                    back + REFERENCE
                 }
-                Item::Table(head) => self.at + head.len as usize,
-                _ => self.at,
-            };
+                Item::Table(head) => back += head.len as usize,
+                _ => {}
+            }
             let mut value = match item {
                 Item::Nil => Value::Nil,
                 Item::Bool(flag) => Value::Bool(flag),
@@ -621,9 +620,6 @@ impl<'a> Reader<'a> {
         u32::from_le_bytes(self.fixed())
     }
 }
-
-/// Bytes of a reference.
-const REFERENCE: usize = 5;
 
 /// A table of a tree that is being read.
 struct Tree {

@@ -58,7 +58,7 @@ pub(super) fn explained(error: Error, registry: &Registry) -> Error {
             let named = Error::new(error.kind(), message).with_frames(error.frames().to_vec());
             diagnostic::explained(named, &found)
         }
-        None => error,
+        None => diagnostic::explained(error, &found),
     }
 }
 
