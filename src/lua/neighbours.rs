@@ -1,4 +1,5 @@
-//! What a process does to those beside it: nothing. A bystander goes about its business, and says that it gets on.
+//! What a process does to those beside it: nothing. A bystander goes about its business, says that it gets on, and watches how late
+//! it is.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,20 +9,27 @@ use crate::error::Kind;
 use crate::process::Process;
 use crate::value::Value;
 
+/// How late half of its rounds, and each of them, may be, in milliseconds. Mostly it is none and 10; the rest is for tests that
+/// run beside this one.
+const LATENESS: (i64, i64) = (50, 500);
+
 /// Until it reads a CANCEL it sleeps for 5 ms and asks somebody, again and again. Who asks it hears when it has done so three
-/// times more.
+/// times more. It returns how late it was, in nanoseconds: by the clock, or by what this program computed meanwhile if that is
+/// less, for nobody here is to blame for the rest.
 const BYSTANDER: &str = r#"
-    local time = require("time")
+    local time, native = require("time"), getmetatable(require("test")).native
     local asked, answers, events = process.listen("asked"), process.listen("answer"), process.events()
     local other = assert(process.spawn_linked("app:answering", "app:processes"))
-    local rounds, goal, asker = 0, nil, nil
+    local rounds, goal, asker, late = 0, nil, nil, {}
     while true do
+        local begun, busy = native.now(), native.busy()
         local got = channel.select{events:case_receive(), asked:case_receive(), time.after("5ms"):case_receive()}
-        if got.channel == events then return rounds end
+        if got.channel == events then return late end
         if got.channel == asked then asker, goal = got.value, rounds + 3 end
         assert(process.send(other, "question", rounds))
         assert(answers:receive() == rounds)
         rounds = rounds + 1
+        late[rounds] = math.min(native.now() - begun, native.busy() - busy) - 5000000
         if rounds == goal then assert(process.send(asker, "rounds", rounds)) end
     end
 "#;
@@ -57,11 +65,25 @@ impl Bystander {
         assert!(matches!(rounds, Ok(Value::Int(3..))), "beside {beside}: {exit:?}");
     }
 
-    /// Ends it: it is well enough to hear a CANCEL.
+    /// Ends it: it is well enough to hear a CANCEL, and was never late.
     pub fn stop(self, world: &World, beside: &str) {
         world.kernel.cancel(None, self.0.pid(), "enough").unwrap();
         let exit = world.end(&self.0);
-        assert!(exit.result.is_ok(), "beside {beside}: {exit:?}");
+        let seen = exit.result.as_ref().map(|result| result.to_value().unwrap());
+        let Ok(Value::Table(seen)) = seen else {
+            panic!("beside {beside}: {exit:?}");
+        };
+        let milliseconds = |late: &Value| match late {
+            Value::Int(late) => late / 1_000_000,
+            other => panic!("beside {beside}: {other:?}"),
+        };
+        let mut late: Vec<i64> = seen.array.iter().map(milliseconds).collect();
+        late.sort_unstable();
+        let (half, each) = (late.get(late.len() / 2), late.last());
+        assert!(
+            half < Some(&LATENESS.0) && each < Some(&LATENESS.1),
+            "beside {beside} it was late by {late:?} ms"
+        );
     }
 }
 

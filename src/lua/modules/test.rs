@@ -82,6 +82,8 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
     native.set("guard", driver::guard::function(lua)?)?;
     #[cfg(test)]
     native.set("faults", driver::faults::table(lua)?)?;
+    #[cfg(test)]
+    native.set("busy", lua.create_function(|_, ()| Ok(busy()))?)?;
     native.set("where", lua.create_function(where_is)?)?;
     native.set(
         "now",
@@ -100,6 +102,18 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
     native.set("wat", waiting(lua, wat)?)?;
     native.set("wasm", waiting(lua, wasm)?)?;
     Ok(native)
+}
+
+/// The time that all threads of this program have computed for.
+#[cfg(test)]
+fn busy() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is there to be written.
+    assert_eq!(
+        unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) },
+        0
+    );
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
 fn nanoseconds(duration: Duration) -> i64 {
