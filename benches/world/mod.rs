@@ -2,6 +2,8 @@
 //! wasmtime.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
+pub mod wire;
+
 use std::sync::Arc;
 use std::time::Instant;
 

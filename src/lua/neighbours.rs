@@ -9,9 +9,9 @@ use crate::error::Kind;
 use crate::process::Process;
 use crate::value::Value;
 
-/// How late half of its rounds, and each of them, may be, in milliseconds. Mostly it is none and 10; the rest is for tests that
-/// run beside this one.
-const LATENESS: (i64, i64) = (50, 500);
+/// How late half of its rounds may be, and all but one, in milliseconds. Mostly it is none and 10; the rest is for tests that run
+/// beside this one, and one round for a machine that stands still for a moment.
+const LATENESS: (i64, i64) = (200, 1000);
 
 /// Until it reads a CANCEL it sleeps for 5 ms and asks somebody, again and again. Who asks it hears when it has done so three
 /// times more. It returns how late it was, in nanoseconds: by the clock, or by what this program computed meanwhile if that is
@@ -79,9 +79,9 @@ impl Bystander {
         };
         let mut late: Vec<i64> = seen.array.iter().map(milliseconds).collect();
         late.sort_unstable();
-        let (half, each) = (late.get(late.len() / 2), late.last());
+        let (half, most) = (late.get(late.len() / 2), late.iter().nth_back(1));
         assert!(
-            half < Some(&LATENESS.0) && each < Some(&LATENESS.1),
+            half < Some(&LATENESS.0) && most < Some(&LATENESS.1),
             "beside {beside} it was late by {late:?} ms"
         );
     }

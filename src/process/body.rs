@@ -96,7 +96,7 @@ pub struct Start {
 pub type Received = (Option<Pid>, Topic);
 
 /// What only a body knows of its failure.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Evidence {
     /// The messages that the program took last, oldest first.
     pub received: Vec<Received>,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::end::drop_body;
+use super::end::{End, close_late};
 use super::pool::Chain;
 use super::timer::Armed;
 use super::{Body, Context, Doing, Exit, Host, Kernel, Mailbox, Program, Start, Upgrade, Wait};
@@ -77,7 +77,7 @@ pub struct Process {
     /// Set once: the process is to end for this reason, and nothing of it runs again.
     doom: OnceLock<Box<Exit>>,
     /// How it ended, while its body takes its time to be dropped.
-    ending: OnceLock<Box<Exit>>,
+    ending: OnceLock<Box<End>>,
     /// Its end was told, or is about to be.
     settled: AtomicBool,
     exit: OnceLock<Arc<Exit>>,
@@ -352,12 +352,12 @@ impl Process {
     }
 
     /// It ended so; what is left is to drop its body.
-    pub(super) fn set_ending(&self, exit: Exit) {
-        let first = self.ending.set(Box::new(exit)).is_ok();
+    pub(super) fn set_ending(&self, end: End) {
+        let first = self.ending.set(Box::new(end)).is_ok();
         debug_assert!(first, "a process ends once");
     }
 
-    pub(super) fn ending(&self) -> Option<&Exit> {
+    pub(super) fn ending(&self) -> Option<&End> {
         self.ending.get().map(Box::as_ref)
     }
 
@@ -490,12 +490,7 @@ impl Process {
         };
         if self.phase.load(Ordering::SeqCst) == phase::ENDED {
             // Its end may have found the body locked, and then nobody else takes it.
-            if let Taken::Body(body) = self.take_body() {
-                let doomed = self.reason();
-                let exit = doomed.cloned().unwrap_or_else(Exit::terminated);
-                // It is told already.
-                let _ = drop_body(body, exit, doomed.is_some());
-            }
+            close_late(self.take_body());
         }
         doing
     }
@@ -550,7 +545,7 @@ impl Process {
         let steps = self.steps.load(Ordering::Relaxed) + 1;
         self.steps.store(steps, Ordering::Relaxed);
         if !self.begun.load(Ordering::Relaxed) && (!preempted || steps >= MOST_FIRST) {
-            self.begun.store(true, Ordering::Relaxed);
+            self.begun.store(true, Ordering::Release);
             self.tell();
         }
     }

@@ -1,8 +1,7 @@
 //! How a process ends, or goes on as something else.
 //!
-//! Order of an end (`finish`): the body is dropped, a failure that nobody watches leaves its record, the pid stops
-//! resolving, names are released, the mailbox is discarded; then EXIT goes to every monitor, then a failure goes to every
-//! linked peer. Relations are closed under their own lock, so whoever monitors or links at the same moment either hears of
+//! Order of an end (`finish`): the body is dropped, a failure that nobody watches leaves its record, names are released, the
+//! mailbox is discarded, the pid stops resolving; then EXIT goes to every monitor, then a failure goes to every linked peer. Relations are closed under their own lock, so whoever monitors or links at the same moment either hears of
 //! the end or gets the error that the process is gone, never neither. A body that is not dropped within [`GRACE`], because
 //! it is in a long call or very large, is not waited for.
 
@@ -86,17 +85,18 @@ impl Kernel {
         }
     }
 
-    fn close_body(&self, process: &Arc<Process>, body: Box<dyn Body>, exit: Exit, doomed: bool, first: bool) {
+    fn close_body(&self, process: &Arc<Process>, mut body: Box<dyn Body>, exit: Exit, doomed: bool, first: bool) {
+        let end = last_words(&mut body, exit, doomed);
         if process.memory() < HEAVY || Handle::try_current().is_err() {
-            return self.settle(process, drop_body(body, exit, doomed));
+            return self.settle(process, dropped(body, end));
         }
         if first {
-            process.set_ending(exit.clone());
+            process.set_ending(end.clone());
             self.wait_for_end(process);
         }
         let (kernel, ended) = (self.clone(), process.clone());
-        let close = move || kernel.settle(&ended, drop_body(body, exit, doomed));
-        self.io().spawn_blocking(close);
+        self.io()
+            .spawn_blocking(move || kernel.settle(&ended, dropped(body, end)));
     }
 
     /// From now on the end of the process has [`GRACE`]; then it is told, whatever its body is at.
@@ -109,12 +109,14 @@ impl Kernel {
     /// Tells the end of a process whose body is still busy, in a call that cannot be interrupted or with being dropped.
     /// Whoever steps it drops it afterwards.
     pub(super) fn abandon(&self, process: &Arc<Process>) {
-        if let Some(exit) = process.ending().or(process.reason()) {
-            self.finish_now(process, exit.clone());
+        match (process.ending(), process.reason()) {
+            (Some(end), _) => self.settle(process, end.clone()),
+            (None, Some(exit)) => self.finish_now(process, exit.clone()),
+            (None, None) => {}
         }
     }
 
-    fn settle(&self, process: &Arc<Process>, (exit, evidence): (Exit, Evidence)) {
+    fn settle(&self, process: &Arc<Process>, (exit, evidence): End) {
         if !process.settle() {
             return;
         }
@@ -124,12 +126,14 @@ impl Kernel {
         let exit = Arc::new(exit);
         // The record comes first: whoever finds the pid gone can rely on it.
         self.report(process, &exit, evidence, &watchers);
-        self.shard(number).remove(&number);
         self.names().release(&names, process.pid());
         let links = self.close_mailbox(process);
         self.timers().forget(process);
-        // One step for whoever looks: the end is known where the place is free, and the place is free where the end is known.
-        let exit = process.host().dismiss(|| process.set_exit(exit));
+        // One step for whoever looks: the pid is gone, the end is known and the place is free.
+        let exit = process.host().dismiss(|| {
+            self.shard(number).remove(&number);
+            process.set_exit(exit)
+        });
         process.tell();
         for watcher in watchers {
             self.tell_exit(watcher, process, exit);
@@ -239,18 +243,38 @@ fn shown_message((from, topic): &Received) -> String {
     }
 }
 
-/// Closes a body; a panic while it does so is that process's own fault. Of a failure comes back too what it
-/// knows of it.
-pub(super) fn drop_body(mut body: Box<dyn Body>, exit: Exit, doomed: bool) -> (Exit, Evidence) {
-    let closed = catch_unwind(AssertUnwindSafe(|| {
+/// How a process ended, and what its body knows of a failure.
+pub(super) type End = (Exit, Evidence);
+
+/// What a body says of its end. A panic while it does so is that process's own fault, as in [`dropped`].
+fn last_words(body: &mut Box<dyn Body>, exit: Exit, doomed: bool) -> End {
+    let words = catch_unwind(AssertUnwindSafe(|| {
         let exit = if doomed { body.doomed(exit) } else { exit };
-        let evidence = if exit.error().is_some() {
-            body.evidence(exit.cause)
-        } else {
-            Evidence::default()
+        let evidence = match exit.error() {
+            Some(_) => body.evidence(exit.cause),
+            None => Evidence::default(),
         };
-        drop(body);
         (exit, evidence)
     }));
-    closed.unwrap_or_else(|panic| (Exit::failed(panicked(&*panic)), Evidence::default()))
+    words.unwrap_or_else(failed)
+}
+
+/// Closes a body that ended so.
+fn dropped(body: Box<dyn Body>, end: End) -> End {
+    match catch_unwind(AssertUnwindSafe(|| drop(body))) {
+        Ok(()) => end,
+        Err(panic) => failed(panic),
+    }
+}
+
+/// Closes the body of a process whose end was told without it, if nobody else has it.
+pub(super) fn close_late(taken: Taken) {
+    if let Some(body) = taken.into_body() {
+        // Told already: a panic is nobody's news any more.
+        let _ = dropped(body, (Exit::terminated(), Evidence::default()));
+    }
+}
+
+fn failed(panic: Box<dyn std::any::Any + Send>) -> End {
+    (Exit::failed(panicked(&*panic)), Evidence::default())
 }

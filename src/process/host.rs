@@ -76,6 +76,24 @@ pub struct Host {
     left: Mutex<(usize, usize)>,
 }
 
+/// The place of a process to be. Dropping it gives it back.
+pub(super) struct Place(Option<Arc<Host>>);
+
+impl Place {
+    /// The process is there: its end gives the place back.
+    pub(super) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(host) = self.0.take() {
+            host.dismiss(|| ());
+        }
+    }
+}
+
 /// The room of a call that its caller has left behind. Dropping it gives the room back.
 pub struct LeftCall {
     host: Arc<Host>,
@@ -149,7 +167,7 @@ impl Host {
     }
 
     /// Counts a new process in.
-    pub(super) fn admit(&self) -> Result<()> {
+    pub(super) fn admit(self: &Arc<Self>) -> Result<Place> {
         let mut inner = self.lock();
         if self.is_stopping() {
             return Err(Error::unavailable(format!("host {} is stopping", self.id)));
@@ -162,7 +180,7 @@ impl Host {
             return Err(Error::unavailable(message).with_retryable(Some(true)));
         }
         inner.alive += 1;
-        Ok(())
+        Ok(Place(Some(self.clone())))
     }
 
     /// One process less, whose end `settle` makes known.

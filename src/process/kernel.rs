@@ -534,7 +534,7 @@ pub fn unresolved(destination: &str) -> Error {
     Error::not_found(format!("could not resolve '{destination}' as PID or registered name"))
 }
 
-fn not_found(pid: &Pid) -> Error {
+pub(super) fn not_found(pid: &Pid) -> Error {
     Error::new(Kind::NotFound, format!("process not found: {pid}"))
 }
 

@@ -289,6 +289,13 @@ impl Mailbox {
         }
     }
 
+    /// Undoes the relations with processes whose number is higher: nothing comes of their ends any more.
+    pub fn part_from_newer(&mut self, newest: u64) {
+        self.watching.retain(|number| *number <= newest);
+        let links = self.links.split_off(&(newest + 1));
+        self.held.strangers -= links.values().filter(|asked| !**asked).count();
+    }
+
     pub fn has_event(&self) -> bool {
         !self.events.is_empty()
     }
@@ -606,6 +613,36 @@ mod tests {
         assert_eq!(mailbox.len(), 0);
     }
 
+    fn exit_of(number: u64) -> Event {
+        Event {
+            kind: EventKind::Exit(Arc::new(Exit::terminated())),
+            from: Some(Pid::new(HostName::keep("h"), number)),
+            at: 0,
+        }
+    }
+
+    #[test]
+    fn who_parts_from_newer_ones_hears_of_the_others_ends_alone() {
+        let mut mailbox = Mailbox::default();
+        let (exit, bound) = (Arc::new(Exit::terminated()), Bound::default());
+        mailbox.set_trap_links(true);
+        for number in [1, 2, 3] {
+            mailbox.watch(number);
+            mailbox.link(number, number == 1, bound).unwrap();
+        }
+        mailbox.part_from_newer(2);
+        assert_eq!(mailbox.links().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(
+            [1, 2, 3].map(|number| mailbox.push_exit(exit_of(number))),
+            [true, true, false]
+        );
+        let mut down = |number| {
+            let peer = Pid::new(HostName::keep("h"), number);
+            matches!(mailbox.push_link_down(&peer, &exit, 0, bound), LinkDown::Told)
+        };
+        assert_eq!([1, 2, 3].map(&mut down), [true, true, false]);
+    }
+
     #[test]
     fn claimed_kinds_stay_queued() {
         let mut mailbox = filled();
@@ -636,18 +673,13 @@ mod tests {
 
     #[test]
     fn an_exit_is_owed_once_and_unwatch_withdraws_it() {
-        let exit = |number| Event {
-            kind: EventKind::Exit(Arc::new(Exit::terminated())),
-            from: Some(Pid::new(HostName::keep("h"), number)),
-            at: 0,
-        };
         let mut mailbox = Mailbox::default();
         assert!(mailbox.watch(1) && mailbox.watch(2) && !mailbox.watch(1));
-        assert!(mailbox.push_exit(exit(1)));
-        assert!(!mailbox.push_exit(exit(1)), "only once");
+        assert!(mailbox.push_exit(exit_of(1)));
+        assert!(!mailbox.push_exit(exit_of(1)), "only once");
         mailbox.unwatch(1);
         assert!(!mailbox.has_event());
         mailbox.unwatch(2);
-        assert!(!mailbox.push_exit(exit(2)));
+        assert!(!mailbox.push_exit(exit_of(2)));
     }
 }

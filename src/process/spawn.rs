@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::control::{Identity, phase};
-use super::kernel::{STOPPING, link};
+use super::kernel::{STOPPING, link, not_found};
 use super::names::Refusal;
 use super::pool::{Chain, Lease, Pool};
 use super::{Body, Context, Host, Kernel, Process, Program, Start, Topic};
@@ -164,16 +164,7 @@ impl Kernel {
     }
 
     fn admit(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>, Refusal> {
-        spawn.host.admit()?;
-        let host = spawn.host.clone();
-        let result = self.start(spawn, chain, make);
-        if result.is_err() {
-            host.dismiss(|| ());
-        }
-        result
-    }
-
-    fn start(&self, spawn: Spawn, chain: Option<Arc<Chain>>, make: impl Make) -> Result<Arc<Process>, Refusal> {
+        let place = spawn.host.admit()?;
         let is_call = chain.is_some();
         let chain = match spawn.parent.as_ref().filter(|_| spawn.observed) {
             Some(parent) if !is_call => {
@@ -210,25 +201,45 @@ impl Kernel {
         for (topic, payload) in spawn.messages {
             self.queue(process.parent(), &process, topic, payload)?;
         }
+        // The body holds the process: only its end takes it out again.
+        *lock(&process.body) = Some(body);
         self.shard(number).insert(number, process.clone());
-        let tied = spawn.parent.map_or(Ok(()), |parent| tie(&parent, &process, spawn.ties));
-        let named = tied.and_then(|()| reserved.map_or(Ok(()), |reserved| reserved.give(&process)));
-        if let Err(error) = named {
-            self.shard(number).remove(&number);
+        // From here on it may be ended at any moment, and then its end gives the place back.
+        if let Some(parent) = spawn.parent
+            && let Err(error) = tie(&parent, &process, spawn.ties)
+        {
+            match process.settle() {
+                true => self.undo(&process),
+                false => place.keep(),
+            }
             return Err(error.into());
         }
-        // The body holds the process: from here on only its end takes it out again.
-        *lock(&process.body) = Some(body);
-        if spawn.program.max_execution().is_some() {
-            self.set_deadline(&process);
+        place.keep();
+        if let Some(reserved) = reserved {
+            // It has no name yet: this fails only if it has ended, and who has ended needs none.
+            let _ = reserved.give(&process);
         }
-        process.phase.store(phase::QUEUED, Ordering::SeqCst);
-        self.scheduler().push(self, process.clone());
+        let started = process
+            .phase
+            .compare_exchange(phase::NEW, phase::QUEUED, Ordering::SeqCst, Ordering::SeqCst);
+        if started.is_ok() {
+            if spawn.program.max_execution().is_some() {
+                self.set_deadline(&process);
+            }
+            self.scheduler().push(self, process.clone());
+        }
         if process.host().is_stopping() {
             // The stop began after it was admitted, and may have looked for processes before it was one.
             self.ask_to_stop(None, &process, STOPPING);
         }
         Ok(process)
+    }
+
+    /// Takes a process back that has not begun, and whose end nobody tells.
+    fn undo(&self, process: &Process) {
+        let number = process.pid().number();
+        self.shard(number).remove(&number);
+        drop(process.take_body().into_body());
     }
 }
 
@@ -238,13 +249,19 @@ fn begin(program: &dyn Program, start: Start) -> Result<Box<dyn Body>> {
 }
 
 /// Installs what the parent wants to be to its child.
+///
+/// # Errors
+/// NotFound when one of them has ended: the child, when its host was stopped meanwhile.
 fn tie(parent: &Arc<Process>, child: &Arc<Process>, ties: Ties) -> Result<()> {
     if ties.link {
         link(parent, child)?;
     }
     if ties.monitor {
         parent.mailbox().watch(child.pid().number());
-        child.relations().add_watcher(parent.pid().number());
+        if !child.relations().add_watcher(parent.pid().number()) {
+            parent.mailbox().unwatch(child.pid().number());
+            return Err(not_found(child.pid()));
+        }
     }
     Ok(())
 }

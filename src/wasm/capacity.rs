@@ -197,8 +197,9 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.capacity.instances.give(self.instances);
+        // Whoever finds the instance gone finds its mappings free.
         self.capacity.mappings.give(self.mappings);
+        self.capacity.instances.give(self.instances);
     }
 }
 

@@ -166,8 +166,12 @@ struct Made {
 
 impl Engines {
     pub fn new(settings: Settings, io: impl Into<Io>) -> Arc<Engines> {
+        Engines::within(Capacity::new(settings.max_instances), settings, io)
+    }
+
+    fn within(capacity: Arc<Capacity>, settings: Settings, io: impl Into<Io>) -> Arc<Engines> {
         Arc::new(Engines {
-            capacity: Capacity::new(settings.max_instances),
+            capacity,
             settings: Settings {
                 max_stack: settings.max_stack.max(SMALLEST_STACK),
                 ..settings
@@ -246,7 +250,16 @@ impl Engines {
             }
         }
         let alloc = Flavor { dense, ..home.flavor() }.engine();
-        permit.add(self.capacity.mappings(self.layout(home, memories, alloc))?);
+        match self.capacity.mappings(self.layout(home, memories, alloc)) {
+            Ok(mappings) => permit.add(mappings),
+            // The large pool may have what is missing, and be just in the making: this waits for it.
+            Err(refused) => {
+                let pooled = home == Alloc::SmallPool && !dense && self.growing.load(Ordering::Acquire);
+                let pool = pooled.then(|| self.get(Alloc::LargePool).ok()).flatten();
+                let made = pool.filter(|made| made.take()).ok_or(refused)?;
+                return Ok(Seat::new(Alloc::LargePool, made, permit));
+            }
+        }
         let made = self.get(alloc)?;
         made.used.fetch_add(1, Ordering::AcqRel);
         Ok(Seat::new(alloc, made, permit))
@@ -496,6 +509,17 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), on_demand().len());
+    }
+
+    #[test]
+    fn nobody_is_refused_while_the_large_pool_is_made() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        // So large a pool takes longer to make than the guests before it.
+        let capacity = Capacity::under(65_530, None);
+        let room = capacity.room(Layout::Reserved);
+        let engines = Engines::within(capacity, Settings::default(), runtime.handle().clone());
+        let seats: Vec<_> = std::iter::from_fn(|| engines.admit(Alloc::SmallPool, 1, false).ok()).collect();
+        assert_eq!(seats.len(), room);
     }
 
     #[test]

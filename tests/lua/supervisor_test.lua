@@ -142,6 +142,9 @@ describe("supervisor", function()
 		expect("transient up")
 		tell("transient", "end")
 		tell("temporary", "crash")
+		while #running(pid) > 1 do
+			require("time").sleep("1ms")
+		end
 		expect_silence()
 		assert.same({ "permanent" }, running(pid))
 		-- What is transient stays known, what is temporary does not.

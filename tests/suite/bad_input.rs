@@ -136,8 +136,8 @@ cases! {
     a_disk_that_is_full_for_the_cache: limited("ulimit -f 0; exec wippy run main 6 7") => 0, ["42"];
     a_disk_that_is_full_for_a_program: full_disk() => 0, ["false\twritefile /big: file too large"];
     no_room_for_temporary_files: tests_without_temporary() => 1, ["no temporary folder"];
-    few_open_files: compute_by("ulimit -n 24; exec wippy run main 6 7") => 0, ["42"];
-    few_open_files_for_a_script: lua("return function() print('ok') end").shell("ulimit -n 16; exec wippy run main") => 0, ["ok"];
+    few_open_files: compute_by("exec 3>&- 4>&- 5>&- 6>&-; ulimit -n 24; exec wippy run main 6 7") => 0, ["42"];
+    few_open_files_for_a_script: lua("return function() print('ok') end").shell("exec 3>&- 4>&- 5>&- 6>&-; ulimit -n 16; exec wippy run main") => 0, ["ok"];
     little_address_space: compute_by("ulimit -v 1500000; exec wippy run main 6 7") => 0, ["42"];
 
     // Streams.

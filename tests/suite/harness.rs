@@ -5,11 +5,11 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{PipeWriter, Read, Write};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
 /// Long enough for the slowest machine, short enough to be noticed.
@@ -223,9 +223,7 @@ impl Call {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if !self.is_read {
-            let (reader, writer) = std::io::pipe().expect("a pipe");
-            drop(reader);
-            self.command.stdout(writer);
+            self.command.stdout(unread());
         }
         let child = self
             .command
@@ -239,6 +237,12 @@ impl Call {
             said: Vec::new(),
         }
     }
+}
+
+/// A pipe that nobody reads. Made once: what another test forks meanwhile has its reader until it runs its own program.
+fn unread() -> PipeWriter {
+    static PIPE: LazyLock<PipeWriter> = LazyLock::new(|| std::io::pipe().expect("a pipe").1);
+    PIPE.try_clone().expect("a descriptor")
 }
 
 /// What a command that runs holds of the machine.

@@ -17,7 +17,12 @@ fn terminal() -> (File, File) {
     let result = unsafe { libc::openpty(&raw mut master, &raw mut slave, nothing, nothing.cast(), nothing.cast()) };
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
     // SAFETY: openpty gave us two open descriptors that nobody else owns.
-    unsafe { (File::from_raw_fd(master), File::from_raw_fd(slave)) }
+    unsafe {
+        for fd in [master, slave] {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+        (File::from_raw_fd(master), File::from_raw_fd(slave))
+    }
 }
 
 /// Whether input comes line by line, as it does unless a program asked for raw mode.

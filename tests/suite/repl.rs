@@ -525,10 +525,7 @@ fn a_process_says_why_it_waits_and_where() {
         "  main waits for the end of file:sleeper.lua {repl:processes|0x00004}",
     );
     pty.line("busy = process.spawn('./busy.lua')", "");
-    pty.line(
-        "while process.info(busy).state ~= 'running' do time.sleep('1ms') end",
-        "",
-    );
+    pty.line("while process.info(busy).steps == 0 do time.sleep('1ms') end", "");
     pty.line(":why 5", "  main could go on\n    at busy.lua:1");
     pty.line(":why 99", "could not resolve '99'");
     leave(pty);
@@ -539,10 +536,7 @@ fn a_guest_says_whether_it_runs() {
     let folder = wasm("spin", "spin", "");
     let mut pty = session(&folder);
     pty.line("guest = process.spawn('app:main', nil)", "");
-    pty.line(
-        "while process.info(guest).state ~= 'running' do time.sleep('1ms') end",
-        "",
-    );
+    pty.line("while process.info(guest).steps == 0 do time.sleep('1ms') end", "");
     // Running, or ready while another one runs.
     pty.line(":why 2", "{app:processes|0x00002} app:main: r");
     leave(pty);

@@ -44,7 +44,9 @@ fn open() -> (File, OwnedFd) {
     assert_eq!(opened, 0, "a pseudo-terminal");
     // SAFETY: both are open and belong to nobody else.
     unsafe {
-        libc::fcntl(master, libc::F_SETFD, libc::FD_CLOEXEC);
+        for fd in [master, slave] {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
         (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
     }
 }

@@ -177,8 +177,9 @@ impl Mark {
         }
     }
 
-    /// Ends what the state has begun since, lets a clock go on that was stopped since, and drops what came since from the process itself or from one that began since.
-    /// What those send that were there before is not this test's alone.
+    /// Ends what the state has begun since, lets a clock go on that was stopped since, drops what came since from the process
+    /// itself or from one that began since, and has the ends of these be nothing to it: one may be about to be told. What
+    /// those send that were there before is not this test's alone.
     fn sweep(self, lua: &Lua, own: &Process) {
         if let Some(driver) = driver::attached(lua) {
             driver.sweep(self.state);
@@ -187,7 +188,9 @@ impl Mark {
             own.kernel().release_clock();
         }
         let unwanted = |from: &Pid| from.number() > self.newest || from == own.pid();
-        own.mailbox().forget(self.arrivals, unwanted);
+        let mut mailbox = own.mailbox();
+        mailbox.part_from_newer(self.newest);
+        mailbox.forget(self.arrivals, unwanted);
     }
 }
 

@@ -1,11 +1,15 @@
 //! Many processes that come and go in every way leave nothing behind.
 
+use std::ops::Range;
 use std::sync::Weak;
 
 use super::*;
 
 /// Children alive at once.
 const FLIGHT: usize = 100;
+
+/// Children of one parent; counts are multiples of it.
+const PART: usize = 5_000;
 
 /// One in so many is watched for being freed: a weak reference keeps the memory.
 const SAMPLE: usize = 50;
@@ -27,12 +31,13 @@ async fn live(process: Arc<Process>, way: usize) -> Exit {
     done()
 }
 
-/// Starts `count` children and waits for all of them; `freed` gets a sample.
-async fn spawn_all(parent: Arc<Process>, count: usize, freed: Arc<Mutex<Vec<Weak<Process>>>>) {
+/// Starts a child for each number and waits for all of them; `freed` gets a sample.
+async fn spawn_all(parent: Arc<Process>, ways: Range<usize>, freed: Arc<Mutex<Vec<Weak<Process>>>>) {
     let kernel = parent.kernel().clone();
     trap_links(&parent);
     let (mut alive, mut exits) = (0, 0);
-    for way in 0..count {
+    let count = ways.len();
+    for way in ways {
         let program = Plain {
             max_execution: (way % 3 == 0).then_some(Duration::from_secs(3600)),
             ..World::program(move |process, _| live(process, way))
@@ -78,8 +83,11 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
 
 fn soak(world: &World, count: usize) {
     let freed = Arc::<Mutex<Vec<Weak<Process>>>>::default();
-    let sample = freed.clone();
-    world.run(move |parent| spawn_all(parent, count, sample.clone()));
+    // In parts: each has the patience of one event.
+    for begin in (0..count).step_by(PART) {
+        let sample = freed.clone();
+        world.run(move |parent| spawn_all(parent, begin..begin + PART, sample.clone()));
+    }
     let kernel = &world.kernel;
     eventually("no process is left", || {
         kernel.processes().is_empty() && world.host.alive() == 0

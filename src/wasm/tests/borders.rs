@@ -51,7 +51,11 @@ impl Outside {
     fn is_untouched(&self) {
         assert_eq!(std::fs::read_to_string(self.path("secret")).unwrap(), "secret");
         let modified = std::fs::metadata(self.path("secret")).unwrap().modified().unwrap();
-        assert!(modified.elapsed().unwrap() < WATCHDOG * 60, "its time was set");
+        // A clock that was set back meanwhile is no time that a guest has set.
+        assert!(
+            modified.elapsed().unwrap_or_default() < WATCHDOG * 60,
+            "its time was set"
+        );
         let mut names: Vec<_> = std::fs::read_dir(self.0.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name())

@@ -321,7 +321,10 @@ fn an_address_is_judged_by_the_name_that_gave_it() {
     let ask = |patterns: &[String]| reaching("net", "ask-name", patterns);
     let named = |name: &str| vec![Value::from(name), Value::Int(port.into()), Value::from("hello")];
     let by_name = [format!("localhost:{port}")];
-    assert_eq!(world.value(ask(&by_name), &named("localhost")), Value::from("hello"));
+    // The second one in the letters of another width, which IDNA takes for the same.
+    for name in ["localhost", "ｌｏｃａｌｈｏｓｔ"] {
+        assert_eq!(world.value(ask(&by_name), &named(name)), Value::from("hello"));
+    }
     for (pattern, name, code) in [
         // Another port than the one that the name is listed with.
         ("localhost:1", "localhost", "access-denied"),
@@ -330,7 +333,6 @@ fn an_address_is_judged_by_the_name_that_gave_it() {
         ("localhost:*", "127.0.0.1", "access-denied"),
         ("*:*", "127.1", "invalid-argument"),
         ("*:*", "bü cher.example", "invalid-argument"),
-        ("xn--bcher-kva.example:*", "bücher.example", "name-unresolvable"),
     ] {
         let error = world.failure(ask(&owned(&[pattern])), &named(name));
         assert_eq!(error.message(), code, "{pattern} {name}");
