@@ -5,7 +5,7 @@
 //! the end or gets the error that the process is gone, never neither. A body that is not dropped within [`GRACE`], because
 //! it is in a long call or very large, is not waited for.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -138,13 +138,13 @@ impl Kernel {
         for watcher in watchers {
             self.tell_exit(watcher, process, exit);
         }
-        for peer in links {
+        for peer in links.into_keys() {
             self.break_link(peer, process, exit);
         }
     }
 
     /// Discards the mailbox and takes the process off the lists of those it monitored. Gives back whom it was linked to.
-    fn close_mailbox(&self, process: &Process) -> BTreeSet<u64> {
+    fn close_mailbox(&self, process: &Process) -> BTreeMap<u64, bool> {
         let closed = process.mailbox().close();
         for target in closed.watching {
             if let Some(target) = self.find_number(target) {

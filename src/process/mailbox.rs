@@ -152,7 +152,7 @@ pub struct Mailbox {
 pub(super) struct Closed {
     /// Whose EXIT was still owed.
     pub watching: Numbers,
-    pub links: BTreeSet<u64>,
+    pub links: BTreeMap<u64, bool>,
 }
 
 /// What the failure of a linked process means to its peer.
@@ -485,7 +485,7 @@ impl Mailbox {
         (self.count, self.bytes) = (0, 0);
         Closed {
             watching: std::mem::take(&mut self.watching),
-            links: std::mem::take(&mut self.links).into_keys().collect(),
+            links: std::mem::take(&mut self.links),
         }
     }
 

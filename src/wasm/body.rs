@@ -91,7 +91,7 @@ impl WasmBody {
             Stage::New(seat, call) => Some(self.open(seat, call)),
             Stage::Kept(mut guest, call) => {
                 let refueled = refuel(&mut guest.seated.store, self.inputs.program().spec());
-                Some(refueled.map(|()| Box::pin(self.run().call(guest, call)) as Running))
+                Some(refueled.map(|()| boxed(|| self.run().call(guest, call))))
             }
             Stage::Running(_) | Stage::Over(_) => None,
         }
@@ -105,7 +105,7 @@ impl WasmBody {
         };
         match self.inputs.program().prepared(opening.seat.alloc()) {
             Some(prepared) => opening.run(prepared?),
-            None => Ok(Box::pin(opening.compile_and_run())),
+            None => Ok(boxed(|| opening.compile_and_run())),
         }
     }
 
@@ -129,7 +129,7 @@ impl Opening {
             store,
             _seat: self.seat,
         };
-        Ok(Box::pin(self.run.first(prepared, seated, self.call)))
+        Ok(boxed(|| self.run.first(prepared, seated, self.call)))
     }
 
     async fn compile_and_run(self) -> Done {
@@ -175,6 +175,13 @@ impl WasmBody {
             with_stderr(stop.exit().clone(), self.inputs.tail())
         })
     }
+}
+
+/// A run in memory of its own, where it is made: it is large, and would be copied to there as a whole.
+fn boxed<F: Future<Output = Done> + Send + 'static>(run: impl FnOnce() -> F) -> Running {
+    let place = Box::<F>::new_uninit();
+    let made: Box<F> = Box::write(place, run());
+    Box::into_pin(made)
 }
 
 /// Gives a call all of its fuel.

@@ -91,9 +91,18 @@ pub fn translate(error: &wasmtime::Error, phase: Phase, bounds: Bounds, stderr: 
         Phase::Instantiating => "failed to instantiate wasm module",
         Phase::Calling => "wasm call failed",
     };
-    let failed = Error::internal(format!("{doing}: {}", error.root_cause())).with_retryable(None);
+    let failed = Error::internal(format!("{doing}: {}", cause(error))).with_retryable(None);
     let details = Value::map([("frames", frames(error)), ("stderr", Value::Str(stderr))]);
     Exit::failed(failed.with_details(details).with_frames(stack(error)))
+}
+
+/// What went wrong, in words that say what to do where wasmtime speaks to who has built it in.
+fn cause(error: &wasmtime::Error) -> String {
+    let cause = error.root_cause().to_string();
+    match cause.starts_with("shared memory support is disabled") {
+        true => "its memory is shared between threads, which guests do not have; build it without threads".to_owned(),
+        false => cause,
+    }
 }
 
 /// A guest that chose its exit code.

@@ -45,7 +45,7 @@ pub struct Mail {
     taken: Trail,
     /// It was seen in this step that the mailbox is empty.
     drained: bool,
-    /// Where message tables are made, once a message was received.
+    /// Where the tables of messages and events are made, once one was received.
     desk: Option<Lua>,
     /// The topic of the last message and who sent it: their texts lie on the desk.
     last_topic: Option<Topic>,
@@ -53,7 +53,7 @@ pub struct Mail {
 }
 
 /// What lies on the desk: a coroutine that never runs, whose stack begins with the [`WORDS`] and the texts that came last.
-/// From a stack a value is had for half of what it costs from the registry, and a message takes a dozen.
+/// From a stack a value is had for half of what it costs from the registry, and a table takes a dozen.
 #[derive(Clone, Copy)]
 enum Word {
     Type = 1,
@@ -63,16 +63,49 @@ enum Word {
     Value,
     Values,
     Count,
-    Event,
+    Pid,
+    At,
+    Result,
+    Error,
+    Reason,
     Message,
+    MessageKind,
+    Exit,
+    ExitKind,
+    LinkDown,
+    LinkDownKind,
+    Cancel,
+    CancelKind,
     LastTopic,
     LastSender,
 }
 
-/// The fields of a message table and the words in them, up to [`Word::Message`].
-const WORDS: [&CStr; 9] = [
-    c"type", c"kind", c"topic", c"from", c"value", c"values", c"n", c"MESSAGE", c"message",
+/// The fields of the tables of messages and events and the words in them, up to [`Word::CancelKind`].
+const WORDS: [&CStr; 20] = [
+    c"type",
+    c"kind",
+    c"topic",
+    c"from",
+    c"value",
+    c"values",
+    c"n",
+    c"pid",
+    c"at",
+    c"result",
+    c"error",
+    c"reason",
+    c"MESSAGE",
+    c"message",
+    process::EXIT.0,
+    process::EXIT.1,
+    process::LINK_DOWN.0,
+    process::LINK_DOWN.1,
+    process::CANCEL.0,
+    process::CANCEL.1,
 ];
+
+/// Values that there is room for above the words, as in a C function; whoever needs more asks for it.
+const DESK_ROOM: c_int = 16;
 
 struct Window {
     source: Source,
@@ -237,7 +270,12 @@ impl Driver {
                 }
                 Source::Events => {
                     let item = self.take(Mailbox::take_event);
-                    item.map(|item| self.push_event(l, &item)).is_some()
+                    item.map(|item| {
+                        let desk = self.desk(l);
+                        self.push_event(desk, &item);
+                        lua_xmove(desk, l, 1);
+                    })
+                    .is_some()
                 }
                 Source::Topic { topic, messages } => {
                     let item = self.take(|mailbox| mailbox.take_listened(topic));
@@ -287,8 +325,7 @@ impl Driver {
         }
     }
 
-    /// Takes for `process.receive` what nobody else has claimed. Gives the coroutine on top of whose stack the table is
-    /// then: `l` or the desk.
+    /// Takes for `process.receive` what nobody else has claimed. Gives the desk, on top of whose stack the table is then.
     pub(super) unsafe fn take_unclaimed(&mut self, l: Lua) -> Option<Lua> {
         let messages = !self.mail.waits(&Source::Inbox);
         let events = !self.mail.waits(&Source::Events);
@@ -303,8 +340,9 @@ impl Driver {
                     Some(desk)
                 }
                 Some(Taken::Event(event)) => {
-                    self.push_event(l, &event);
-                    Some(l)
+                    let desk = self.desk(l);
+                    self.push_event(desk, &event);
+                    Some(desk)
                 }
                 None => None,
             }
@@ -387,11 +425,7 @@ impl Driver {
         unsafe {
             lua_createtable(desk, 0, 6);
             let table = lua_gettop(desk);
-            for (field, word) in [(Word::Type, Word::Event), (Word::Kind, Word::Message)] {
-                push_word(desk, field);
-                push_word(desk, word);
-                lua_rawset(desk, table);
-            }
+            set_words(desk, table, Word::Message, Word::MessageKind);
             push_word(desk, Word::Topic);
             self.push_topic(desk, &message.topic);
             lua_rawset(desk, table);
@@ -424,7 +458,7 @@ impl Driver {
                 lua_pushstring(desk, word.as_ptr());
             });
             lua_settop(desk, Word::LastSender as c_int);
-            lua_checkstack(desk, LUA_MINSTACK);
+            lua_checkstack(desk, DESK_ROOM);
             desk
         })
     }
@@ -445,52 +479,63 @@ impl Driver {
     }
 
     /// Pushes an event as a plain table.
-    unsafe fn push_event(&mut self, l: Lua, event: &Event) {
-        // SAFETY: inside `host`; the table has no metatable.
+    unsafe fn push_event(&mut self, desk: Lua, event: &Event) {
+        // SAFETY: inside `host`; the desk has room for a few values; the table has no metatable.
         unsafe {
-            lua_createtable(l, 0, 8);
-            let table = lua_gettop(l);
+            lua_createtable(desk, 0, 8);
+            let table = lua_gettop(desk);
             let (name, kind) = names(&event.kind);
-            set_word(l, table, c"type", name);
-            set_word(l, table, c"kind", kind);
+            set_words(desk, table, name, kind);
             match &event.from {
-                Some(pid) => self.push_pid(l, pid),
-                None => push_bytes(l, b""),
+                Some(pid) => self.push_pid(desk, pid),
+                None => push_bytes(desk, b""),
             }
-            lua_pushvalue(l, -1);
-            lua_setfield(l, table, c"from".as_ptr());
-            lua_setfield(l, table, c"pid".as_ptr());
-            lua_pushinteger(l, event.at);
-            lua_setfield(l, table, c"at".as_ptr());
+            for field in [Word::From, Word::Pid] {
+                push_word(desk, field);
+                lua_pushvalue(desk, -2);
+                lua_rawset(desk, table);
+            }
+            lua_pop(desk, 1);
+            push_word(desk, Word::At);
+            lua_pushinteger(desk, event.at);
+            lua_rawset(desk, table);
             match &event.kind {
-                EventKind::Exit(exit) | EventKind::LinkDown(exit) => self.add_result(l, table, exit),
-                EventKind::Cancel(reason) => set_text(l, table, c"reason", reason.as_bytes()),
+                EventKind::Exit(exit) | EventKind::LinkDown(exit) => self.add_result(desk, table, exit),
+                EventKind::Cancel(reason) => {
+                    push_word(desk, Word::Reason);
+                    push_bytes(desk, reason.as_bytes());
+                    lua_rawset(desk, table);
+                }
             }
         }
     }
 
-    unsafe fn add_result(&mut self, l: Lua, table: c_int, exit: &Exit) {
+    unsafe fn add_result(&mut self, desk: Lua, table: c_int, exit: &Exit) {
         // SAFETY: as in `push_event`.
         unsafe {
-            lua_createtable(l, 0, 1);
+            push_word(desk, Word::Result);
+            lua_createtable(desk, 0, 1);
             let name = match &exit.result {
                 Ok(values) if values.is_empty() => {
-                    lua_setfield(l, table, c"result".as_ptr());
+                    lua_rawset(desk, table);
                     return;
                 }
                 Ok(values) => {
-                    stack::push_first(l, self, values);
-                    c"value"
+                    stack::push_first(desk, self, values);
+                    Word::Value
                 }
                 Err(error) => {
-                    push_error(l, self, error.clone());
-                    c"error"
+                    push_error(desk, self, error.clone());
+                    Word::Error
                 }
             };
-            lua_pushvalue(l, -1);
-            lua_setfield(l, table, name.as_ptr());
-            lua_setfield(l, -2, name.as_ptr());
-            lua_setfield(l, table, c"result".as_ptr());
+            push_word(desk, name);
+            lua_pushvalue(desk, -2);
+            lua_rawset(desk, table);
+            push_word(desk, name);
+            lua_insert(desk, -2);
+            lua_rawset(desk, -3);
+            lua_rawset(desk, table);
         }
     }
 
@@ -528,28 +573,24 @@ unsafe fn push_word(desk: Lua, word: Word) {
     unsafe { lua_pushvalue(desk, word as c_int) };
 }
 
-fn names(kind: &EventKind) -> process::EventName {
+/// The type and the kind of an event.
+fn names(kind: &EventKind) -> (Word, Word) {
     match kind {
-        EventKind::Exit(_) => process::EXIT,
-        EventKind::LinkDown(_) => process::LINK_DOWN,
-        EventKind::Cancel(_) => process::CANCEL,
+        EventKind::Exit(_) => (Word::Exit, Word::ExitKind),
+        EventKind::LinkDown(_) => (Word::LinkDown, Word::LinkDownKind),
+        EventKind::Cancel(_) => (Word::Cancel, Word::CancelKind),
     }
 }
 
-/// A constant: Lua finds its string by its address.
-unsafe fn set_word(l: Lua, table: c_int, field: &CStr, word: &'static CStr) {
+/// The fields that tell what the table is.
+unsafe fn set_words(desk: Lua, table: c_int, name: Word, kind: Word) {
     // SAFETY: inside `host`; the table has no metatable.
     unsafe {
-        lua_pushstring(l, word.as_ptr());
-        lua_setfield(l, table, field.as_ptr());
-    }
-}
-
-unsafe fn set_text(l: Lua, table: c_int, field: &CStr, value: &[u8]) {
-    // SAFETY: inside `host`; the table has no metatable.
-    unsafe {
-        push_bytes(l, value);
-        lua_setfield(l, table, field.as_ptr());
+        for (field, word) in [(Word::Type, name), (Word::Kind, kind)] {
+            push_word(desk, field);
+            push_word(desk, word);
+            lua_rawset(desk, table);
+        }
     }
 }
 

@@ -126,3 +126,24 @@ fn a_module_may_be_made_of_every_proposal_that_is_on_by_default() {
         assert_eq!(value, Value::Int(expected), "{name}");
     }
 }
+
+#[test]
+fn atomics_work_on_a_memory_of_ones_own_and_a_shared_one_is_refused() {
+    let world = World::new();
+    let text = |shared: &str, body: &str| {
+        format!(r#"(module (memory (export "memory") 1 1{shared}) (func (export "f") (result i32) {body}))"#)
+    };
+    let add = "(drop (i32.atomic.rmw.add (i32.const 8) (i32.const 42))) (atomic.fence)
+        (drop (memory.atomic.notify (i32.const 8) (i32.const 1))) (i32.atomic.load (i32.const 8))";
+    assert_eq!(world.value(core(&world, &text("", add), |_| {}), &[]), Value::Int(42));
+    // Nobody could wake it.
+    let wait = "(memory.atomic.wait32 (i32.const 8) (i32.const 0) (i64.const -1))";
+    let error = world.failure(core(&world, &text("", wait), |_| {}), &[]);
+    assert_eq!(error.message(), "wasm trap: atomic-wait-non-shared-memory");
+    let error = world.failure(core(&world, &text(" shared", add), |_| {}), &[]);
+    assert_eq!(
+        error.message(),
+        "failed to instantiate wasm module: its memory is shared between threads, which guests do not have; build it \
+         without threads"
+    );
+}
