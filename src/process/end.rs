@@ -67,20 +67,20 @@ impl Kernel {
 
     /// Ends a process: its body is dropped, then its end is told. `doomed`: the reason came from outside its body.
     pub(super) fn finish(&self, process: &Arc<Process>, exit: Exit, doomed: bool) {
-        let first = process.phase.swap(phase::ENDED, Ordering::SeqCst) != phase::ENDED;
-        match process.take_body() {
-            Taken::Body(body) => self.close_body(process, body, exit, doomed, first),
-            // Whoever took it has more to tell of the end.
-            Taken::Gone if !first => {}
-            Taken::Gone | Taken::Held => self.settle(process, (exit, Evidence::default())),
-        }
+        self.end(process, exit, doomed, false);
     }
 
     /// The same at once, whatever somebody else does with its body: a long call that cannot be interrupted, or dropping it.
     pub(super) fn finish_now(&self, process: &Arc<Process>, exit: Exit) {
+        self.end(process, exit, true, true);
+    }
+
+    fn end(&self, process: &Arc<Process>, exit: Exit, doomed: bool, now: bool) {
         let first = process.phase.swap(phase::ENDED, Ordering::SeqCst) != phase::ENDED;
         match process.take_body() {
-            Taken::Body(body) => self.close_body(process, body, exit, true, first),
+            Taken::Body(body) => self.close_body(process, body, exit, doomed, first),
+            // Whoever took it has more to tell of the end.
+            Taken::Gone if !first && !now => {}
             Taken::Gone | Taken::Held => self.settle(process, (exit, Evidence::default())),
         }
     }

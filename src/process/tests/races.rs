@@ -65,6 +65,75 @@ fn who_closes_a_body_tells_the_end_and_not_who_finds_it_gone() {
     assert_eq!(error.message(), "with all that is known of it");
 }
 
+/// A body that takes until it may to be dropped.
+struct DropsLate(mpsc::Receiver<()>);
+
+impl Body for DropsLate {
+    fn step(&mut self, _: &mut StepContext<'_>) -> Progress {
+        Progress::Waiting(Wait::Mailbox)
+    }
+
+    fn memory(&self) -> u64 {
+        0
+    }
+
+    fn doomed(&mut self, _: Exit) -> Exit {
+        Exit::failed(Error::internal("with all that is known of it"))
+    }
+}
+
+impl Drop for DropsLate {
+    fn drop(&mut self) {
+        self.0.recv().unwrap();
+    }
+}
+
+#[test]
+fn a_large_body_says_what_it_knows_before_it_is_dropped() {
+    let world = World::unmanned(|_| {});
+    let process = world.sleeper();
+    let (allow, may) = mpsc::channel();
+    *process.body.lock().unwrap() = Some(Box::new(DropsLate(may)));
+    process.set_memory(1 << 30);
+    let _in_io = world.io.enter();
+    world.kernel.finish(&process, Exit::terminated(), true);
+    assert!(process.exit().is_none(), "it is given time");
+    world.kernel.abandon(&process);
+    let error = process.exit().expect("no more time").error().cloned().unwrap();
+    assert_eq!(error.message(), "with all that is known of it");
+    allow.send(()).unwrap();
+}
+
+#[test]
+fn who_is_ended_while_it_is_spawned_gives_its_place_back_once() {
+    let world = World::unmanned(|_| {});
+    let parent = world.sleeper();
+    for ties in [Ties::LINK, Ties::MONITOR] {
+        let program = World::program(|_, _| std::future::pending());
+        let request = child_of(&parent, program, ties);
+        // Its parent's mailbox is what the spawn waits for, when the child is one of the processes already.
+        let mailbox = parent.mailbox();
+        let refused = std::thread::scope(|scope| {
+            let spawning = scope.spawn(|| world.kernel.spawn(request));
+            let child = loop {
+                let newest = world.kernel.processes().pop();
+                match newest.filter(|newest| newest.pid() != parent.pid()) {
+                    Some(child) => break child,
+                    None => std::thread::yield_now(),
+                }
+            };
+            world.kernel.finish_now(&child, Exit::terminated());
+            assert_eq!(child.exit().unwrap().cause, Cause::Terminated);
+            drop(mailbox);
+            spawning.join().unwrap().err().expect("it has ended")
+        });
+        assert_eq!(refused.kind(), Kind::NotFound, "{ties:?}: {refused}");
+        assert_eq!(world.host.alive(), 1, "{ties:?}: the parent");
+        let mailbox = parent.mailbox();
+        assert!(!mailbox.has_links() && mailbox.watching().next().is_none(), "{ties:?}");
+    }
+}
+
 /// A body that ends while it is asked what it is doing.
 struct EndsWhenAsked {
     process: Arc<Process>,
