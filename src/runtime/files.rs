@@ -1,7 +1,8 @@
 //! Files as processes, where there is no entry: `./worker.lua` and `./worker.wasm#compute` in scripts, sessions and tests.
 //!
-//! A Lua file is read anew for each spawn, off the workers. A module becomes an entry made on the fly, without grants and
-//! mounts; whether its file has changed is the engine's business, as for every entry.
+//! Files are read off the workers. One that was read a moment ago is not read again, so that thousands of spawns of it do not
+//! wait for a disk each. A module becomes an entry made on the fly, without grants and mounts; whether its file has changed is
+//! the engine's business, as for every entry.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::lua::LuaEngine;
 use crate::process::{Program, Resolved};
 use crate::project::{Entry, Spec, WasmSpec};
 use crate::system::Volume;
-use crate::system::volume::read_source;
+use crate::system::volume::{Look, read_source, writes};
 use crate::wasm::Wasm;
 
 /// Of the entries that are made for files, and of the volumes that hold them.
@@ -30,7 +31,20 @@ pub(super) struct Files {
     io: Handle,
     /// The entries of modules, by folder and name.
     modules: Mutex<HashMap<(PathBuf, String), Arc<Entry>>>,
+    /// Lua files by name, as they were read last.
+    scripts: Mutex<HashMap<String, Script>>,
 }
+
+/// A Lua file, compiled.
+struct Script {
+    folders: Vec<PathBuf>,
+    text: Vec<u8>,
+    looked: Look,
+    program: Arc<dyn Program>,
+}
+
+/// Lua files that are kept.
+const MOST_SCRIPTS: usize = 1_000;
 
 /// A name as code writes it, taken apart.
 struct Name<'a> {
@@ -62,11 +76,15 @@ impl Files {
             wasm,
             io,
             modules: Mutex::default(),
+            scripts: Mutex::default(),
         })
     }
 
     /// The program of a file below the first folder.
     pub fn resolve(self: &Arc<Self>, folders: &[PathBuf], name: &str) -> Resolved {
+        if let Some(known) = self.known(folders, name) {
+            return known;
+        }
         let (files, folders, name) = (self.clone(), folders.to_vec(), name.to_owned());
         let loading = self.io.spawn_blocking(move || files.load(folders, &name));
         Resolved::Pending(Box::pin(async move {
@@ -74,6 +92,21 @@ impl Files {
                 .await
                 .unwrap_or_else(|failure| Err(Error::internal(failure.to_string())))
         }))
+    }
+
+    /// What was read of it a moment ago, or what the engine knows of a module.
+    fn known(&self, folders: &[PathBuf], name: &str) -> Option<Resolved> {
+        if self.lua.uses.is_some() {
+            // It is to be noted that the file is used.
+            return None;
+        }
+        if let Some(script) = lock(&self.scripts).get(name) {
+            let holds = script.folders == folders && script.looked.holds();
+            return holds.then(|| Resolved::Ready(Ok(script.program.clone())));
+        }
+        let key = (folders.first()?.clone(), name.to_owned());
+        let entry = lock(&self.modules).get(&key).cloned()?;
+        Some(self.wasm.resolve(&entry))
     }
 
     /// Blocks for as long as reading and compiling take.
@@ -84,7 +117,7 @@ impl Files {
             uses.file(&folder.join(name.path));
         }
         match Path::new(name.path).extension().and_then(|end| end.to_str()) {
-            Some("lua") if name.method.is_none() => self.script(folders, &folder, &name),
+            Some("lua") if name.method.is_none() => self.script(folders, &folder, written, &name),
             Some("lua") => Err(Error::invalid(format!(
                 "{written}: a Lua file is named without a method"
             ))),
@@ -93,10 +126,29 @@ impl Files {
         }
     }
 
-    fn script(&self, folders: Vec<PathBuf>, folder: &Path, name: &Name<'_>) -> Result<Arc<dyn Program>> {
+    fn script(&self, folders: Vec<PathBuf>, folder: &Path, written: &str, name: &Name<'_>) -> Result<Arc<dyn Program>> {
+        let writes = writes();
         let text = read(folder, name)?;
+        if let Some(script) = lock(&self.scripts).get_mut(written)
+            && (&script.folders, &script.text) == (&folders, &text)
+        {
+            script.looked = Look::after(writes);
+            return Ok(script.program.clone());
+        }
         let id = EntryId::new(NAMESPACE, name.path);
-        self.lua.file(id, Path::new(name.path), &text, folders)
+        let program = self.lua.file(id, Path::new(name.path), &text, folders.clone())?;
+        let script = Script {
+            folders,
+            text,
+            looked: Look::after(writes),
+            program: program.clone(),
+        };
+        let mut scripts = lock(&self.scripts);
+        if scripts.len() >= MOST_SCRIPTS {
+            scripts.clear();
+        }
+        scripts.insert(written.to_owned(), script);
+        Ok(program)
     }
 
     fn module(&self, folder: PathBuf, written: &str, name: &Name<'_>) -> Result<Arc<dyn Program>> {
@@ -152,6 +204,7 @@ mod tests {
     use super::*;
     use crate::error::Kind;
     use crate::runtime::tests::{boot_with, registry_of};
+    use crate::system::volume::written;
 
     #[test]
     fn names_that_do_not_exist_leave_nothing_behind() {
@@ -166,6 +219,28 @@ mod tests {
             assert_eq!(error.kind(), Kind::NotFound, "{error}");
         }
         assert!(lock(&files.modules).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_was_read_a_moment_ago_is_not_read_again_unless_somebody_wrote() {
+        let (runtime, _) = boot_with(registry_of([]));
+        let (files, folder) = (&runtime.engines.files, tempfile::tempdir().unwrap());
+        let path = folder.path().join("a.lua");
+        let resolve = || files.resolve(&[folder.path().to_owned()], "./a.lua");
+        let read = || match resolve() {
+            Resolved::Ready(program) => program.unwrap(),
+            Resolved::Pending(loading) => runtime.block_on(loading).unwrap(),
+        };
+        std::fs::write(&path, "return 1").unwrap();
+        let first = read();
+        // A slow machine may take longer than a moment from one to the next.
+        while !matches!(resolve(), Resolved::Ready(_)) {
+            assert!(Arc::ptr_eq(&read(), &first), "nor is it compiled again");
+        }
+        std::fs::write(&path, "return 2").unwrap();
+        written();
+        assert!(matches!(resolve(), Resolved::Pending(_)));
+        assert!(!Arc::ptr_eq(&read(), &first));
     }
 
     #[test]

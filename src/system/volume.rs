@@ -9,6 +9,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
@@ -30,6 +31,32 @@ pub fn writes() -> u64 {
 /// To be called by whatever lets a program change files, after the change and before the program learns of it.
 pub fn written() {
     WRITES.fetch_add(1, Ordering::Release);
+}
+
+/// How long a file that no program here can have changed is believed not to have changed since it was last looked at.
+pub const FRESH: Duration = Duration::from_millis(1);
+
+/// That files were looked at, and when.
+#[derive(Clone, Copy)]
+pub struct Look {
+    writes: u64,
+    at: Instant,
+}
+
+impl Look {
+    /// Now. `writes`: what [`writes`] was before it.
+    pub fn after(writes: u64) -> Look {
+        Look {
+            writes,
+            at: Instant::now(),
+        }
+    }
+
+    /// Whether the files are still as they were seen: for as long as no program here may have changed one, and for a moment,
+    /// for others may.
+    pub fn holds(&self) -> bool {
+        self.writes == writes() && self.at.elapsed() <= FRESH
+    }
 }
 
 /// An open folder.

@@ -50,7 +50,7 @@ mod tests;
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use tokio::runtime::Handle as Tokio;
 use tokio::sync::OwnedMutexGuard;
@@ -69,16 +69,13 @@ use crate::process::{Program, Resolved};
 use crate::project::diagnostic::explained;
 use crate::project::entry::Entry;
 use crate::system::System;
-use crate::system::volume::writes;
+use crate::system::volume::{Look, writes};
 use engine::Engines;
 use linker::Linkers;
 use module::{Artifacts, CLOCK_STEP, Source, Stamp};
 use network::Outside;
 use program::{Handle, load, spec};
 use serving::Shelf;
-
-/// How long a file that no program here can have written to is believed not to have changed since it was last looked at.
-const FRESH: Duration = Duration::from_millis(1);
 
 /// tokio, for what blocks. It may be named later: a module begins to load before there is one.
 #[derive(Clone, Default)]
@@ -132,13 +129,11 @@ type Loading = tokio::sync::Mutex<()>;
 
 struct Loaded {
     stamp: Stamp,
-    checked: Instant,
+    looked: Look,
     /// When the first of the readings in a row began that found the same stamp and the same bytes.
     since: SystemTime,
     /// It had just been written when it was read: another write may have left the same stamp.
     young: bool,
-    /// What [`writes`] was before the file was looked at.
-    writes: u64,
     result: Result<Arc<Handle>>,
 }
 
@@ -266,12 +261,10 @@ impl Wasm {
     fn current(&self, slot: &Slot) -> Option<Result<Arc<Handle>>> {
         let mut loaded = lock(&slot.loaded);
         let known = loaded.as_mut()?;
-        let writes = writes();
-        if known.writes != writes || known.checked.elapsed() > FRESH {
+        if !known.looked.holds() {
+            let writes = writes();
             match self.stamp(&slot.entry) {
-                Ok(stamp) if stamp == known.stamp && !known.young => {
-                    (known.checked, known.writes) = (Instant::now(), writes)
-                }
+                Ok(stamp) if stamp == known.stamp && !known.young => known.looked = Look::after(writes),
                 // Reading it tells.
                 _ => return None,
             }
@@ -339,8 +332,7 @@ impl Wasm {
             young: !is_settled && bytes.stamp.is_young(began),
             since,
             stamp: bytes.stamp,
-            checked: Instant::now(),
-            writes,
+            looked: Look::after(writes),
             result: result.clone(),
         });
         result

@@ -13,7 +13,7 @@ mod proposals;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Runtime;
 
@@ -27,6 +27,7 @@ use crate::project::Registry;
 use crate::project::entry::{Limits, Mount, Spec, StorageSpec, VariableSpec, WasiEnv, WasmSource, WasmSpec};
 use crate::system::Volume;
 use crate::system::terminal::Terminal;
+use crate::system::volume::FRESH;
 use crate::value::{Packed, Value};
 
 /// Longer than anything here takes on the slowest machine.

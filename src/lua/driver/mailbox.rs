@@ -450,15 +450,16 @@ impl Driver {
 
     /// Where message tables are made.
     unsafe fn desk(&mut self, l: Lua) -> Lua {
-        // SAFETY: inside `host`; the registry keeps the coroutine, whose new stack has room for the words.
+        // SAFETY: inside `host`; the registry keeps the coroutine, whose stack has room for the words.
         *self.mail.desk.get_or_insert_with(|| unsafe {
             let desk = lua_newthread(l);
             luaL_ref(l, LUA_REGISTRYINDEX);
+            // It fits the stack that a coroutine begins with.
+            lua_checkstack(desk, Word::LastSender as c_int + DESK_ROOM);
             WORDS.iter().for_each(|word| {
                 lua_pushstring(desk, word.as_ptr());
             });
             lua_settop(desk, Word::LastSender as c_int);
-            lua_checkstack(desk, DESK_ROOM);
             desk
         })
     }
