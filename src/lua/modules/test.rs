@@ -357,3 +357,41 @@ fn module(bench: &dyn Bench, bytes: &[u8], method: String, fields: Value) -> Res
     }
     bench.declare(Value::Table(table))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::lua::test_support::World;
+    use crate::process::Cause;
+    use crate::value::Packed;
+
+    #[test]
+    fn nothing_comes_of_the_end_of_what_is_swept() {
+        let world = World::new();
+        let sweeping = r#"
+            local native = getmetatable(require("test")).native
+            local since = native.mark()
+            process.registry.register("marked")
+            process.receive()
+            native.sweep(since)
+            process.registry.register("swept")
+            process.receive()
+        "#;
+        let own = world.spawn(world.program("sweeping", sweeping), &[]).unwrap();
+        let reaches = |name: &str| {
+            while world.kernel.names().lookup(name).is_none() {
+                assert!(own.exit().is_none(), "{name}: {:?}", own.exit());
+                std::thread::yield_now();
+            }
+        };
+        reaches("marked");
+        let left = world.spawn(world.program("left", "process.receive()"), &[]).unwrap();
+        world.kernel.monitor(&own, left.pid()).unwrap();
+        world.kernel.link(&own, left.pid()).unwrap();
+        let sent = world.kernel.send(None, own.pid(), "go".into(), Packed::empty());
+        sent.unwrap();
+        reaches("swept");
+        assert_eq!(world.end(&left).cause, Cause::Terminated);
+        // The message alone has come: an EXIT would have, too, though the sweep takes one out again that is in time.
+        assert_eq!(own.mailbox().arrivals(), 1);
+    }
+}
