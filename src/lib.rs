@@ -51,6 +51,9 @@
 //! # Chosen differently from the first design
 //!
 //! Workers are OS threads of our own and not tasks on tokio's threads; the reasons stand in `process/scheduler.rs`.
+//!
+//! Tables are packed and filled in Lua's own structures and not by way of its API, where these are as they were when that was
+//! written; what that relies on and how it is checked stands in `lua/stack/layout.rs`. A message costs a quarter less so.
 
 pub mod allocator;
 pub mod backoff;

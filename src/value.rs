@@ -291,6 +291,12 @@ impl Packer {
         }
     }
 
+    /// Forgets what was written.
+    pub fn restart(&mut self) {
+        let buffer = std::mem::take(&mut self.bytes);
+        *self = Packer::reuse(buffer);
+    }
+
     /// Bytes written so far.
     pub fn size(&self) -> usize {
         self.bytes.len()

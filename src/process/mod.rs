@@ -61,7 +61,7 @@
 //! - Where an end is known the place on the host is free, and the other way round.
 //! - A step that cannot be interrupted holds up nobody else.
 //! - A woken process goes before preempted ones and does not starve them.
-//! - Who falls behind with its messages goes on before woken processes every third beat.
+//! - Who falls behind with its messages goes on before others, and leaves them a beat of seven.
 //! - Who was sent a message goes next and no pair keeps the others waiting.
 //! - What a host holds back goes on in the order of its turns.
 //!

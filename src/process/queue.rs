@@ -4,9 +4,9 @@
 //! Woken and new ones take turns and go first, so that whoever spawns without end holds up nobody who has a message; a
 //! preempted one waits at most seven beats of the tick for them. A turn is that of several processes as long as they are
 //! quick: whoever waits for the ends of many is woken once for some of them, and code stays in the processor's caches.
-//! Who is preempted because it has more messages than it takes in a slice does not wait as long: every third beat one of
-//! those goes on, or the many that send to it would leave it an eighth of the worker, and the messages all the memory
-//! that a mailbox may hold. Within a lane it is first come, first served. Each worker has such a queue, and each host for the processes that its
+//! Who is preempted because it has more messages than it takes in a slice does not wait as long: those go on before all others
+//! for six beats, then the others have one. Else the many that send to it would leave it an eighth of the worker, and the
+//! messages all the memory that a mailbox may hold. Within a lane it is first come, first served. Each worker has such a queue, and each host for the processes that its
 //! bound holds back.
 //!
 //! Before them all goes whom the process that runs has sent a message, the first one if there are several: what the two
@@ -23,7 +23,10 @@ use super::slice::SLICE;
 /// Beats for which woken processes may keep a preempted one waiting.
 pub(super) const PREEMPTED_WAITS: u64 = 7;
 
-/// Beats from one that falls behind with its messages to the next that goes before woken ones: a slice, and a beat for them.
+/// Beats for which those that fall behind with their messages go before all others, as long as none began a slice later.
+pub(super) const BEHIND_ROW: u64 = 3 * SLICE;
+
+/// Beats from the last slice of such a row to the next row: that slice, and a beat for the others.
 pub(super) const BEHIND_WAITS: u64 = SLICE + 1;
 
 /// Processes of one lane that go one after the other before the other lane has its turn. With the next beat it is over too.
@@ -53,8 +56,9 @@ pub(super) struct Queue {
     turn_since: u64,
     /// The beat in which a preempted one was last taken, or came when there was none.
     preempted_at: u64,
-    /// The beat in which one that falls behind was last taken.
+    /// The beat in which one that falls behind was last taken, and the first of its row.
     behind_at: u64,
+    behind_since: u64,
     /// One that had waited for long was taken last: however long its slice was, those that go first are next.
     urgent_next: bool,
 }
@@ -107,7 +111,8 @@ impl Queue {
 
     /// Whose turn it is. `only_urgent`: none of those that were preempted, unless it has waited for long.
     pub(super) fn pop(&mut self, only_urgent: bool, now: u64) -> Option<Arc<Process>> {
-        let waited = if self.urgent_next { None } else { self.pop_waited(now) };
+        let goes_first = self.urgent_next && !self.is_in_row(now);
+        let waited = if goes_first { None } else { self.pop_waited(now) };
         self.urgent_next = waited.is_some();
         if waited.is_none()
             && let Some(next) = self.next.take()
@@ -127,7 +132,8 @@ impl Queue {
     fn pop_waited(&mut self, now: u64) -> Option<Arc<Process>> {
         let due = |lane: &Lane, at: u64| (!lane.is_empty() && at <= now).then_some(at);
         let preempted = due(&self.preempted, self.preempted_at + PREEMPTED_WAITS);
-        let behind = due(&self.behind, self.behind_at + BEHIND_WAITS);
+        let waits = if self.is_in_row(now) { 0 } else { BEHIND_WAITS };
+        let behind = due(&self.behind, self.behind_at + waits);
         match (preempted, behind) {
             (Some(preempted), Some(behind)) if preempted < behind => self.pop_preempted(now),
             (Some(_), None) => self.pop_preempted(now),
@@ -142,9 +148,18 @@ impl Queue {
     }
 
     fn pop_behind(&mut self, now: u64) -> Option<Arc<Process>> {
+        let is_in_row = self.is_in_row(now);
         let process = self.behind.pop_front()?;
+        if !is_in_row {
+            self.behind_since = now;
+        }
         self.behind_at = now;
         Some(process)
+    }
+
+    /// Whether those that fall behind go on before all others.
+    fn is_in_row(&self, now: u64) -> bool {
+        !self.behind.is_empty() && self.behind_since > 0 && now < self.behind_since + BEHIND_ROW
     }
 
     fn pop_urgent(&mut self, now: u64) -> Option<Arc<Process>> {

@@ -15,8 +15,11 @@ use super::raw::*;
 use super::{Driver, Waiter, What};
 use crate::error::{Error, Result};
 use crate::id::Pid;
+use crate::lua::stack::layout::{self, Slot, Table};
+use crate::lua::stack::shape::Shape;
 use crate::lua::{message, stack};
 use crate::process::{Event, EventKind, Exit, Mailbox, Message, Received, Taken, Topic, Trail};
+use crate::value::Packed;
 
 /// What a channel is a window to.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +53,19 @@ pub struct Mail {
     /// The topic of the last message and who sent it: their texts lie on the desk.
     last_topic: Option<Topic>,
     last_sender: Option<Pid>,
+    /// Known from the second message on.
+    forms: Option<Forms>,
+}
+
+/// The tables of a message, which are alike but for their values.
+struct Forms {
+    message: Shape,
+    values: Shape,
+    /// What lies on the desk for the type and the kind, and as topic and sender of the last message.
+    name: Slot,
+    kind: Slot,
+    topic: Slot,
+    sender: Slot,
 }
 
 /// What lies on the desk: a coroutine that never runs, whose stack begins with the [`WORDS`] and the texts that came last.
@@ -421,30 +437,83 @@ impl Driver {
 
     /// Pushes a message as `process.receive` shows it.
     unsafe fn push_message(&mut self, desk: Lua, message: &Message) {
-        // SAFETY: inside `host`; the desk has room for a few values; the tables have no metatables.
+        // SAFETY: inside `host`; the desk has room for a few values.
         unsafe {
-            lua_createtable(desk, 0, 6);
-            let table = lua_gettop(desk);
-            set_words(desk, table, Word::Message, Word::MessageKind);
-            push_word(desk, Word::Topic);
-            self.push_topic(desk, &message.topic);
-            lua_rawset(desk, table);
-            push_word(desk, Word::From);
-            self.push_sender(desk, message.from.as_ref());
-            lua_rawset(desk, table);
-            push_word(desk, Word::Values);
-            let count = message.payload.len();
-            lua_createtable(desk, count as c_int, 1);
-            push_word(desk, Word::Count);
-            lua_pushinteger(desk, count as i64);
-            lua_rawset(desk, -3);
-            stack::fill_array(desk, self, &message.payload);
-            if count > 0 {
-                push_word(desk, Word::Value);
-                lua_rawgeti(desk, -2, 1);
-                lua_rawset(desk, table);
+            self.note_topic(desk, &message.topic);
+            self.note_sender(desk, message.from.as_ref());
+            let values = self.push_values(desk, &message.payload);
+            let value = values + 1;
+            let fields = [
+                (Word::Type, Word::Message as c_int),
+                (Word::Kind, Word::MessageKind as c_int),
+                (Word::Topic, Word::LastTopic as c_int),
+                (Word::From, Word::LastSender as c_int),
+                (Word::Values, values),
+                (Word::Value, value),
+            ];
+            lua_createtable(desk, 0, fields.len() as c_int);
+            let is_filled = self.mail.forms.as_ref().is_some_and(|forms| {
+                // Of what a message can hold only an Error is not written in place.
+                Slot::at(desk, value).is_some_and(|value| {
+                    let values = Slot::object_at(desk, values);
+                    let slots = [forms.name, forms.kind, forms.topic, forms.sender, values, value];
+                    forms.message.fill(Table::at(desk, -1), slots)
+                })
+            });
+            if !is_filled {
+                for (field, value) in fields {
+                    push_word(desk, field);
+                    lua_pushvalue(desk, value);
+                    lua_rawset(desk, -3);
+                }
+                self.learn_forms(desk, values, &fields.map(|(field, _)| field as c_int));
             }
-            lua_rawset(desk, table);
+            lua_replace(desk, values);
+            lua_settop(desk, values);
+        }
+    }
+
+    /// Pushes the values of a message as a table with their number in `n`, and the first of them. The index of the table.
+    unsafe fn push_values(&mut self, desk: Lua, payload: &Packed) -> c_int {
+        // SAFETY: as in `push_message`.
+        unsafe {
+            let count = payload.len();
+            lua_createtable(desk, count as c_int, 1);
+            let values = lua_gettop(desk);
+            let forms = self.mail.forms.as_ref();
+            if !forms.is_some_and(|forms| forms.values.fill(Table::at(desk, values), [Slot::int(count as i64)])) {
+                push_word(desk, Word::Count);
+                lua_pushinteger(desk, count as i64);
+                lua_rawset(desk, values);
+            }
+            stack::fill_array(desk, self, payload);
+            lua_rawgeti(desk, values, 1);
+            values
+        }
+    }
+
+    /// The table of a message is on top, and that of its values at an index: the next ones will have the same keys.
+    unsafe fn learn_forms(&mut self, desk: Lua, values: c_int, fields: &[c_int]) {
+        // SAFETY: inside `host`; the keys lie on the desk.
+        unsafe {
+            if self.mail.forms.is_some() || !layout::is_known() || lua_type(desk, values + 1) == LUA_TNIL {
+                return;
+            }
+            let Some(message) = Shape::of_fields(desk, fields) else {
+                return;
+            };
+            lua_pushvalue(desk, values);
+            let of_values = Shape::of_fields(desk, &[Word::Count as c_int]);
+            lua_pop(desk, 1);
+            let word = |word: Word| Slot::object_at(desk, word as c_int);
+            self.mail.forms = of_values.map(|values| Forms {
+                message,
+                values,
+                name: word(Word::Message),
+                kind: word(Word::MessageKind),
+                topic: word(Word::LastTopic),
+                sender: word(Word::LastSender),
+            });
         }
     }
 
@@ -459,23 +528,54 @@ impl Driver {
             WORDS.iter().for_each(|word| {
                 lua_pushstring(desk, word.as_ptr());
             });
-            lua_settop(desk, Word::LastSender as c_int);
+            push_bytes(desk, b"");
+            lua_pushvalue(desk, -1);
             desk
         })
     }
 
-    /// Pushes a topic. Often it is that of the message before, whose text lies on the desk.
-    unsafe fn push_topic(&mut self, desk: Lua, topic: &Topic) {
+    /// Lays the text of a topic on the desk. Often it is that of the message before, and lies there.
+    unsafe fn note_topic(&mut self, desk: Lua, topic: &Topic) {
+        if self
+            .mail
+            .last_topic
+            .as_ref()
+            .is_some_and(|last| Arc::ptr_eq(last, topic))
+        {
+            return;
+        }
         // SAFETY: inside `host`.
         unsafe {
-            match &self.mail.last_topic {
-                Some(last) if Arc::ptr_eq(last, topic) => push_word(desk, Word::LastTopic),
-                _ => {
-                    push_bytes(desk, topic.as_bytes());
-                    lua_copy(desk, -1, Word::LastTopic as c_int);
-                    self.mail.last_topic = Some(topic.clone());
-                }
+            push_bytes(desk, topic.as_bytes());
+            self.note_text(desk, Word::LastTopic, |forms| &mut forms.topic);
+        }
+        self.mail.last_topic = Some(topic.clone());
+    }
+
+    /// Lays the text of who sent a message on the desk, empty for nobody. Often that is whoever sent the one before.
+    unsafe fn note_sender(&mut self, desk: Lua, sender: Option<&Pid>) {
+        if self.mail.last_sender.as_ref() == sender {
+            return;
+        }
+        // SAFETY: inside `host`.
+        unsafe {
+            match sender {
+                None => push_bytes(desk, b""),
+                Some(pid) => self.push_pid(desk, pid),
             }
+            self.note_text(desk, Word::LastSender, |forms| &mut forms.sender);
+        }
+        self.mail.last_sender = sender.cloned();
+    }
+
+    /// Lays the text on top in that place of the desk, and notes it for the tables of messages.
+    unsafe fn note_text(&mut self, desk: Lua, place: Word, noted: fn(&mut Forms) -> &mut Slot) {
+        // SAFETY: inside `host`.
+        unsafe {
+            if let Some(forms) = &mut self.mail.forms {
+                *noted(forms) = Slot::object_at(desk, -1);
+            }
+            lua_replace(desk, place as c_int);
         }
     }
 
@@ -548,23 +648,6 @@ impl Driver {
         // SAFETY: inside `host`.
         unsafe { push_bytes(l, &text) };
         self.buffer = text;
-    }
-
-    /// Pushes the text of who sent a message, empty for nobody. Often that is whoever sent the one before, whose text lies
-    /// on the desk.
-    unsafe fn push_sender(&mut self, desk: Lua, pid: Option<&Pid>) {
-        // SAFETY: inside `host`.
-        unsafe {
-            match pid {
-                None => push_bytes(desk, b""),
-                Some(_) if self.mail.last_sender.as_ref() == pid => push_word(desk, Word::LastSender),
-                Some(pid) => {
-                    self.push_pid(desk, pid);
-                    lua_copy(desk, -1, Word::LastSender as c_int);
-                    self.mail.last_sender = Some(pid.clone());
-                }
-            }
-        }
     }
 }
 

@@ -232,6 +232,27 @@ impl Memory {
         place.cast()
     }
 
+    /// Any request.
+    ///
+    /// # Safety
+    /// As for [`allocate`].
+    #[inline(never)]
+    unsafe fn reallocate(&mut self, block: *mut u8, old: usize, new: usize) -> *mut c_void {
+        // SAFETY: as stated.
+        unsafe {
+            match (block.is_null(), new) {
+                (true, 0) => std::ptr::null_mut(),
+                (false, 0) => {
+                    self.give(block, old);
+                    self.used -= old;
+                    std::ptr::null_mut()
+                }
+                (true, _) => self.obtain(block, 0, new),
+                (false, _) => self.obtain(block, old, new),
+            }
+        }
+    }
+
     fn refuse(&mut self) -> *mut c_void {
         if std::mem::replace(&mut self.refused, true) {
             self.exceed();
@@ -256,25 +277,21 @@ pub unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: us
     // their size (Lua keeps it); for a null block `old` is a type and means nothing.
     unsafe {
         let memory = &mut *data.cast::<Memory>();
-        let block = block.cast::<u8>();
-        match (block.is_null(), new) {
-            (true, 0) => std::ptr::null_mut(),
-            (false, 0) => {
-                memory.give(block, old);
-                memory.used -= old;
-                std::ptr::null_mut()
+        // Most requests by far: a small block, and there is one that was freed; or it is freed.
+        if block.is_null() {
+            if (1..=slab::LARGEST).contains(&new)
+                && memory.used + new <= memory.ceiling
+                && let Some(place) = memory.slab.take_freed(new)
+            {
+                memory.used += new;
+                memory.refused = false;
+                return place.as_ptr().cast();
             }
-            // Most requests by far: a small block, and there is one.
-            (true, 1..=slab::LARGEST) if memory.used + new <= memory.ceiling => match memory.slab.take(new) {
-                Some(place) => {
-                    memory.used += new;
-                    memory.refused = false;
-                    place.as_ptr().cast()
-                }
-                None => memory.obtain(block, 0, new),
-            },
-            (true, _) => memory.obtain(block, 0, new),
-            (false, _) => memory.obtain(block, old, new),
+        } else if new == 0 && old <= slab::LARGEST && memory.slab.owns_all() && !memory.closing {
+            memory.slab.give(block.cast(), old);
+            memory.used -= old;
+            return std::ptr::null_mut();
         }
+        memory.reallocate(block.cast(), old, new)
     }
 }

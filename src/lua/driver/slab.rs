@@ -58,23 +58,31 @@ impl Default for Slab {
 
 impl Slab {
     /// A block of that size, 1 ..= [`LARGEST`]; none when the chunks are used up.
-    #[inline]
     pub fn take(&mut self, size: usize) -> Option<NonNull<u8>> {
+        self.take_freed(size).or_else(|| self.carve(class(size)))
+    }
+
+    /// A block of that size which was in use before.
+    #[inline]
+    pub fn take_freed(&mut self, size: usize) -> Option<NonNull<u8>> {
         let class = class(size);
-        let first = self.free[class];
-        if first.is_null() {
-            return self.carve(class);
-        }
+        let first = NonNull::new(self.free[class])?;
         // SAFETY: what is in the list was freed and is large enough to hold the link.
-        self.free[class] = unsafe { (*first).next };
-        NonNull::new(first.cast())
+        self.free[class] = unsafe { first.as_ref().next };
+        Some(first.cast())
     }
 
     /// Whether a small block was made here, rather than by the program's allocator: all of them were, as long as the chunks
     /// sufficed.
     #[inline]
     pub fn owns(&self, block: *const u8) -> bool {
-        !self.spilled || self.holds(block)
+        self.owns_all() || self.holds(block)
+    }
+
+    /// Whether every small block was made here.
+    #[inline]
+    pub fn owns_all(&self) -> bool {
+        !self.spilled
     }
 
     fn holds(&self, block: *const u8) -> bool {
@@ -92,11 +100,13 @@ impl Slab {
     ///
     /// # Safety
     /// It was made here with that size, and is not used any more.
+    #[inline]
     pub unsafe fn give(&mut self, block: *mut u8, size: usize) {
         // SAFETY: as stated; every place holds at least a link and is aligned for it.
         unsafe { self.list(block, class(size)) };
     }
 
+    #[inline]
     unsafe fn list(&mut self, block: *mut u8, class: usize) {
         let block = block.cast::<Free>();
         // SAFETY: as `give`.

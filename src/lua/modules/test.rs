@@ -84,6 +84,8 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
     native.set("faults", driver::faults::table(lua)?)?;
     #[cfg(test)]
     native.set("busy", lua.create_function(|_, ()| Ok(busy()))?)?;
+    #[cfg(test)]
+    native.set("collector", lua.create_function(collector)?)?;
     native.set("where", lua.create_function(where_is)?)?;
     native.set(
         "now",
@@ -102,6 +104,20 @@ fn native(lua: &Lua) -> mlua::Result<Table> {
     native.set("wat", waiting(lua, wat)?)?;
     native.set("wasm", waiting(lua, wasm)?)?;
     Ok(native)
+}
+
+/// How the collector of the state goes on from now on: "generational", or in steps, one each time that two bytes were allocated,
+/// that are as long as a number says.
+#[cfg(test)]
+fn collector(lua: &Lua, mode: mlua::Either<i32, String>) -> mlua::Result<()> {
+    use mlua::state::{GcGenParams, GcIncParams, GcMode};
+    lua.gc_set_mode(match mode {
+        mlua::Either::Left(length) => {
+            GcMode::Incremental(GcIncParams::default().pause(1).step_multiplier(length).step_size(1))
+        }
+        mlua::Either::Right(_) => GcMode::Generational(GcGenParams::default()),
+    });
+    Ok(())
 }
 
 /// The time that all threads of this program have computed for.

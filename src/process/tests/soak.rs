@@ -11,8 +11,8 @@ const FLIGHT: usize = 100;
 /// Children of one parent; counts are multiples of it.
 const PART: usize = 5_000;
 
-/// One in so many is watched for being freed: a weak reference keeps the memory.
-const SAMPLE: usize = 50;
+/// About so many are watched for being freed, however many there are: a weak reference keeps the memory.
+const SAMPLES: usize = 1_000;
 
 /// The main of the child of that number: each ends in its own way.
 async fn live(process: Arc<Process>, way: usize) -> Exit {
@@ -31,8 +31,8 @@ async fn live(process: Arc<Process>, way: usize) -> Exit {
     done()
 }
 
-/// Starts a child for each number and waits for all of them; `freed` gets a sample.
-async fn spawn_all(parent: Arc<Process>, ways: Range<usize>, freed: Arc<Mutex<Vec<Weak<Process>>>>) {
+/// Starts a child for each number and waits for all of them; `freed` gets one in so many.
+async fn spawn_all(parent: Arc<Process>, ways: Range<usize>, stride: usize, freed: Arc<Mutex<Vec<Weak<Process>>>>) {
     let kernel = parent.kernel().clone();
     trap_links(&parent);
     let (mut alive, mut exits) = (0, 0);
@@ -47,7 +47,7 @@ async fn spawn_all(parent: Arc<Process>, ways: Range<usize>, freed: Arc<Mutex<Ve
             messages: vec![("n".into(), Packed::from_value(&Value::Int(0)))],
             ..child_of(&parent, program, [Ties::MONITOR, Ties::BOTH][way % 2])
         });
-        if way % SAMPLE == 0 {
+        if way % stride == 0 {
             freed.lock().unwrap().push(Arc::downgrade(&child.unwrap()));
         }
         alive += 1;
@@ -83,10 +83,12 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
 
 fn soak(world: &World, count: usize) {
     let freed = Arc::<Mutex<Vec<Weak<Process>>>>::default();
+    // Odd, and no multiple of five: samples end in all ways.
+    let stride = (count / SAMPLES) | 1;
     // In parts: each has the patience of one event.
     for begin in (0..count).step_by(PART) {
         let sample = freed.clone();
-        world.run(move |parent| spawn_all(parent, begin..begin + PART, sample.clone()));
+        world.run(move |parent| spawn_all(parent, begin..begin + PART, stride, sample.clone()));
     }
     let kernel = &world.kernel;
     eventually("no process is left", || {
@@ -97,7 +99,7 @@ fn soak(world: &World, count: usize) {
         assert_eq!(kernel.names().lookup(&format!("child {way}")), None);
     }
     let freed = freed.lock().unwrap();
-    assert_eq!(freed.len(), count.div_ceil(SAMPLE));
+    assert_eq!(freed.len(), count.div_ceil(stride));
     eventually("every process is freed", || {
         freed.iter().all(|process| process.strong_count() == 0)
     });

@@ -1,7 +1,7 @@
 //! Whose turn it is. The beats are told, so that what is asserted is an order and not a time.
 
 use super::*;
-use crate::process::queue::{BEHIND_WAITS, MOST_NEXT, PREEMPTED_WAITS, Queue, TURN};
+use crate::process::queue::{BEHIND_ROW, BEHIND_WAITS, MOST_NEXT, PREEMPTED_WAITS, Queue, TURN};
 use crate::process::slice::SLICE;
 
 /// A process that has run before and is ready again, in a world where nothing runs by itself.
@@ -48,22 +48,30 @@ fn behind(world: &World) -> Arc<Process> {
 }
 
 #[test]
-fn who_falls_behind_with_its_messages_goes_on_before_woken_processes_every_third_beat() {
+fn who_falls_behind_with_its_messages_goes_on_before_others_and_leaves_them_a_beat_of_seven() {
     let world = World::unmanned(|_| {});
     let (one, other, woken) = (behind(&world), behind(&world), ready(&world, false));
     let mut queue = Queue::default();
     let mut now = BEHIND_WAITS;
     queue.push(one.clone(), now);
     queue.push(other.clone(), now);
-    for process in [&one, &other, &one] {
-        queue.push(woken.clone(), now);
-        assert_eq!(turn(&mut queue, now), *process.pid());
-        queue.push(process.clone(), now + SLICE);
-        for beat in SLICE..BEHIND_WAITS {
-            assert_eq!(turn(&mut queue, now + beat), *woken.pid());
-            queue.push(woken.clone(), now + beat);
+    queue.push(woken.clone(), now);
+    let mut order = [&one, &other].into_iter().cycle();
+    for _ in 0..2 {
+        let until = now + BEHIND_ROW;
+        while now < until {
+            let process = order.next().unwrap();
+            assert_eq!(turn(&mut queue, now), *process.pid());
+            now += SLICE;
+            queue.push(process.clone(), now);
         }
-        now += BEHIND_WAITS;
+        for _ in SLICE..BEHIND_WAITS {
+            assert_eq!(turn(&mut queue, now), *woken.pid());
+            queue.push(woken.clone(), now);
+            assert_eq!(turn(&mut queue, now), *woken.pid(), "the beat is theirs to its end");
+            queue.push(woken.clone(), now);
+            now += 1;
+        }
     }
 }
 
