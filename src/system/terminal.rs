@@ -8,9 +8,10 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -156,7 +157,7 @@ impl Terminal {
     }
 
     /// Why the stream takes nothing any more, if it does not.
-    pub fn broken(&self, stream: Stream) -> Option<io::ErrorKind> {
+    pub fn broken(&self, stream: Stream) -> Option<ErrorKind> {
         self.output.lock().broken[stream as usize]
     }
 
@@ -175,7 +176,7 @@ impl Terminal {
 
     /// Resolves when whoever read our stdout has gone.
     pub async fn hung_up(&self) {
-        let broken = |state: &OutputState| state.broken[0] == Some(io::ErrorKind::BrokenPipe);
+        let broken = |state: &OutputState| state.broken[0] == Some(ErrorKind::BrokenPipe);
         self.output.until(broken).await;
     }
 
@@ -299,7 +300,7 @@ struct OutputState {
     /// Bytes queued or being written, per stream.
     pending: [usize; 2],
     /// Why nothing can be written any more, per stream.
-    broken: [Option<io::ErrorKind>; 2],
+    broken: [Option<ErrorKind>; 2],
     /// The writer thread runs; it is started by the first byte.
     started: bool,
     closed: bool,
@@ -491,10 +492,10 @@ fn write_at_once(_: BorrowedFd<'_>, _: &[u8]) -> usize {
 fn write_patiently(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(length) => bytes = &bytes[length..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for(file.as_fd(), libc::POLLOUT)?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for(file.as_fd(), libc::POLLOUT)?,
             Err(error) => return Err(error),
         }
     }
@@ -504,8 +505,8 @@ fn write_patiently(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
 fn read_patiently(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match file.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for(file.as_fd(), libc::POLLIN)?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for(file.as_fd(), libc::POLLIN)?,
             result => return result,
         }
     }
@@ -519,7 +520,7 @@ fn wait_for(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<()> {
     };
     // SAFETY: `poll` points to one initialised pollfd, and the borrowed descriptor stays open for the call.
     match unsafe { libc::poll(&raw mut poll, 1, -1) } {
-        -1 if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted => Err(io::Error::last_os_error()),
+        -1 if io::Error::last_os_error().kind() != ErrorKind::Interrupted => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
 }
@@ -527,6 +528,44 @@ fn wait_for(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<()> {
 enum Source {
     Standard,
     Captured,
+}
+
+/// What the reader thread reads from.
+enum Keys {
+    /// A terminal, opened once more for reads that never wait: they can be made while a lock is held, so that nobody else reads
+    /// it between the question whether there is a wish and the answer.
+    Terminal(File),
+    /// Everything else, of which nobody but us reads, and terminals that cannot be opened again.
+    Stream(File),
+}
+
+impl Keys {
+    fn open() -> io::Result<Keys> {
+        let stdin = io::stdin();
+        if stdin.is_terminal()
+            && let Some(file) = open_again(stdin.as_fd())
+        {
+            return Ok(Keys::Terminal(file));
+        }
+        Ok(Keys::Stream(File::from(stdin.as_fd().try_clone_to_owned()?)))
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            Keys::Terminal(file) | Keys::Stream(file) => file,
+        }
+    }
+}
+
+/// The same terminal through a descriptor whose reads never wait. None where the system gives no such thing: `/dev/fd` may be
+/// missing, or copy the descriptor with the flags that it has.
+fn open_again(fd: BorrowedFd<'_>) -> Option<File> {
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(format!("/dev/fd/{}", fd.as_raw_fd())).ok()?;
+    // SAFETY: the descriptor is open and the call changes nothing.
+    let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
+    (flags != -1 && flags & libc::O_NONBLOCK != 0).then_some(file)
 }
 
 struct Input {
@@ -573,7 +612,7 @@ fn is_first(first: BorrowedFd<'_>, second: BorrowedFd<'_>) -> bool {
     });
     // SAFETY: `polls` are two initialised pollfds, and the borrowed descriptors stay open for the call.
     while unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) } == -1 {
-        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+        if io::Error::last_os_error().kind() != ErrorKind::Interrupted {
             return false;
         }
     }
@@ -589,7 +628,7 @@ struct InputState {
     lines: usize,
     /// No more will come: the end, or `failure`.
     ended: bool,
-    failure: Option<io::ErrorKind>,
+    failure: Option<ErrorKind>,
     /// Somebody waits for more than is here.
     wanted: bool,
     /// The reader thread runs; it is started by the first wish.
@@ -638,7 +677,7 @@ impl InputState {
             return Ok(Some(line));
         }
         if self.buffer.len() >= LONGEST_LINE {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "line longer than 64MiB"));
+            return Err(io::Error::new(ErrorKind::InvalidData, "line longer than 64MiB"));
         }
         if self.buffer.is_empty() {
             return self.end().map(|_| None);
@@ -711,12 +750,12 @@ impl Input {
     }
 
     fn start(self: &Arc<Self>) -> io::Result<()> {
-        let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let keys = Keys::open()?;
         let (called_off, bell) = io::pipe()?;
         let input = self.clone();
         std::thread::Builder::new()
             .name("stdin".into())
-            .spawn(move || input.read_when_wanted(file, called_off))?;
+            .spawn(move || input.read_when_wanted(keys, called_off))?;
         // It is started once.
         let _ = self.bell.set(bell);
         Ok(())
@@ -724,17 +763,36 @@ impl Input {
 
     /// The reader thread: one read per wish, until the end of the input or of the terminal. A wish that is called off before
     /// anything has come takes nothing.
-    fn read_when_wanted(&self, mut file: File, mut called_off: io::PipeReader) {
+    fn read_when_wanted(&self, mut keys: Keys, mut called_off: io::PipeReader) {
         let mut chunk = vec![0; CHUNK];
         while self.is_wanted() {
-            if is_first(called_off.as_fd(), file.as_fd()) {
+            if is_first(called_off.as_fd(), keys.file().as_fd()) {
                 // The byte says no more than that.
                 let _ = called_off.read(&mut [0]);
                 continue;
             }
-            let result = read_patiently(&mut file, &mut chunk);
-            self.lock().arrive(result, &chunk);
+            self.take(&mut keys, &mut chunk);
             self.arrived.notify_waiters();
+        }
+    }
+
+    /// Reads once. Who sits at a terminal may have called the wish off since something was there, and what is there now is meant
+    /// for somebody else.
+    fn take(&self, keys: &mut Keys, chunk: &mut [u8]) {
+        match keys {
+            Keys::Terminal(file) => {
+                let mut state = self.lock();
+                if state.wanted {
+                    match file.read(chunk) {
+                        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                        result => state.arrive(result, chunk),
+                    }
+                }
+            }
+            Keys::Stream(file) => {
+                let result = read_patiently(file, chunk);
+                self.lock().arrive(result, chunk);
+            }
         }
     }
 
@@ -861,6 +919,37 @@ mod tests {
     }
 
     #[test]
+    fn a_wish_that_is_called_off_when_keys_are_there_already_leaves_them() {
+        let (mut typed, keys) = pseudo_terminal();
+        let mut keys = Keys::Terminal(open_again(keys.as_fd()).unwrap());
+        let input = Input::new(Source::Standard);
+        let mut chunk = [0; 16];
+        typed.write_all(b"for another\n").unwrap();
+        wait_for(keys.file().as_fd(), libc::POLLIN).unwrap();
+        input.take(&mut keys, &mut chunk);
+        assert!(input.lock().buffer.is_empty());
+
+        input.lock().wanted = true;
+        input.take(&mut keys, &mut chunk);
+        assert_eq!(input.lock().take_line().unwrap().unwrap(), b"for another");
+
+        // Somebody else has read it, or Ctrl-C has thrown it away.
+        input.lock().wanted = true;
+        input.take(&mut keys, &mut chunk);
+        assert!(input.lock().wanted && !input.lock().ended);
+    }
+
+    fn pseudo_terminal() -> (File, File) {
+        let (mut master, mut slave) = (-1, -1);
+        let none = std::ptr::null_mut();
+        // SAFETY: the two places are valid; name, mode and size may be null.
+        let opened = unsafe { libc::openpty(&raw mut master, &raw mut slave, none, none.cast(), none.cast()) };
+        assert_eq!(opened, 0);
+        // SAFETY: both are open and belong to nobody else.
+        unsafe { (File::from_raw_fd(master), File::from_raw_fd(slave)) }
+    }
+
+    #[test]
     fn a_captured_terminal_has_no_raw_mode() {
         let terminal = Terminal::captured(Vec::new());
         assert_eq!(terminal.raw(true).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
@@ -914,8 +1003,8 @@ mod tests {
         assert_eq!(state.room(Stream::Err).unwrap(), QUEUE);
         state.enqueue(Stream::Err, b"later");
         let (stream, bytes) = state.queue.pop_front().unwrap();
-        state.written(stream, bytes.len(), Err(io::ErrorKind::BrokenPipe.into()));
-        assert_eq!(state.room(Stream::Out).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        state.written(stream, bytes.len(), Err(ErrorKind::BrokenPipe.into()));
+        assert_eq!(state.room(Stream::Out).unwrap_err().kind(), ErrorKind::BrokenPipe);
         assert_eq!(state.queue.len(), 1, "the other stream is not concerned");
     }
 }

@@ -87,7 +87,11 @@ impl Pty {
             }
             let waits = !ended && Instant::now() < end;
             let rest = &drawn[self.seen.min(drawn.len())..];
-            assert!(waits, "never saw {text:?}\nbehind it: {rest:?}\nall:\n{drawn}");
+            assert!(
+                waits,
+                "never saw {text:?}\nbehind it: {rest:?}\nall:\n{drawn}\n{}",
+                self.threads()
+            );
             self.wait_for_more();
         }
     }
@@ -135,9 +139,24 @@ impl Pty {
                 let signal = std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0);
                 return (status.code().unwrap_or(-signal), drawn);
             }
-            assert!(Instant::now() < end, "it never ended:\n{drawn}");
+            assert!(Instant::now() < end, "it never ended:\n{drawn}\n{}", self.threads());
             self.wait_for_more();
         }
+    }
+
+    /// What each thread of the program waits for: its name, its state, the place in the kernel and the call that led there.
+    fn threads(&self) -> String {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let threads = std::fs::read_dir(&tasks).into_iter().flatten().flatten();
+        let told = threads.map(|thread| {
+            let read =
+                |file| std::fs::read_to_string(thread.path().join(file)).unwrap_or_else(|error| error.to_string());
+            let stat = read("stat");
+            let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+            let [name, place, call] = ["comm", "wchan", "syscall"].map(|file| read(file).trim().to_owned());
+            format!("thread {name}: {} in {place}, {call}\n", state.unwrap_or('?'))
+        });
+        told.collect()
     }
 }
 
