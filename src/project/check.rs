@@ -348,6 +348,9 @@ fn commands(drafts: &mut [Draft]) {
         if owners.is_empty() && !missing.is_empty() {
             draft.report_value(&steps, missing_host(&command.name, &missing));
         }
+        if command.name == LISTED_BY {
+            draft.report_value(&steps, listing_command(&draft.id));
+        }
         match owners.get(&command.name) {
             Some(owner) => {
                 let message = format!("the command `{}` is declared twice: `{owner}` counts", command.name);
@@ -358,6 +361,15 @@ fn commands(drafts: &mut [Draft]) {
             }
         }
     }
+}
+
+/// The word behind `wippy run` that shows the commands.
+const LISTED_BY: &str = "list";
+
+fn listing_command(id: &EntryId) -> Diagnostic {
+    let message =
+        format!("the command `{LISTED_BY}` cannot be run by its name: `wippy run {LISTED_BY}` shows the commands");
+    Diagnostic::new(Code::NoEffect, message).help(format!("give it another name, or run it with `wippy run -x {id}`"))
 }
 
 /// Which kinds of host a command needs and the entries lack.

@@ -246,7 +246,7 @@ impl<'a> Fields<'a> {
 
     /// A whole number of bytes or a text such as `64MiB`.
     pub fn size(&self, name: &str, code: Code) -> Option<u64> {
-        let expected = "a number of bytes or a text like \"64MiB\"";
+        let expected = "a whole number of bytes or a text like \"64MiB\"";
         if let Some(Node::Str(text)) = self.node(name) {
             match size::parse(text) {
                 Ok(bytes) => return Some(bytes),

@@ -246,6 +246,10 @@ fn every_finding_about_an_entry_has_its_text_and_place() {
             with("limits: {max_memory: 64 potatoes}"),
             &["error limit-range src/a.yaml:9:26 limits.max_memory: invalid size \"64 potatoes\": expected a number of bytes or a text like \"64MiB\" (KB MB GB KiB MiB GiB)"],
         ),
+        (
+            with("limits: {max_memory: 1.5}"),
+            &["error wrong-type src/a.yaml:9:26 `limits.max_memory` must be a whole number of bytes or a text like \"64MiB\", not a number"],
+        ),
         (with("limits: {max_fuel: 1e300}"), &["error limit-range src/a.yaml:9:24 limits.max_fuel is too large"]),
         (
             with("imports: [wasi:cli]\n    wasi: {cwd: tmp}"),
@@ -425,6 +429,10 @@ fn every_finding_about_an_entry_has_its_text_and_place() {
                 "warning duplicate-command src/a.yaml:7:68 the command `go` is declared twice: `app:m` counts",
                 "error missing-field src/a.yaml:8:52 meta.command.name is required",
             ],
+        ),
+        (
+            lua_with("meta: {command: {name: list}}\n  - {name: t, kind: terminal.host}\n  - {name: p, kind: process.host}"),
+            &["warning no-effect src/a.yaml:6:28 the command `list` cannot be run by its name: `wippy run list` shows the commands"],
         ),
         (
             "  - {name: d, kind: fs.directory, directory: '${env:NOPE}/x', mode: '0999', base: there}".to_owned(),
