@@ -1,7 +1,7 @@
 -- The module `test`: what a test file sees. Assertions, blocks and the runner are its parts (`lua/test/`); the half in Rust
 -- (`native`) runs functions under a deadline and declares entries.
 
-local native, checks, assert_object, suite, doubles = ...
+local native, checks, assert_object, suite, doubles, shown = ...
 
 local test = {}
 
@@ -67,7 +67,7 @@ local GLOBALS = {
 
 -- Kept out of the table that users see: the start of a test file.
 return setmetatable(test, {
-	native = native,
+	native = shown,
 	start = function(chunk, options)
 		for name, value in pairs(GLOBALS) do
 			_G[name] = value

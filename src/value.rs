@@ -181,12 +181,19 @@ mod tag {
 const HEADER: usize = 1 + 4 + 4 + 4;
 const RECORD: u8 = 1;
 
+/// Tables in tables from which on a value is deep.
+const DEEP: u32 = 100;
+
+/// The largest buffer that is used again.
+const KEPT: usize = 64 << 10;
+
 /// A sequence of plain values in one run of bytes. See the module page for the layout.
 #[derive(Clone, Default, PartialEq)]
 pub struct Packed {
     bytes: Vec<u8>,
     count: u32,
     shared: bool,
+    deep: bool,
 }
 
 impl Packed {
@@ -196,6 +203,7 @@ impl Packed {
             bytes: Vec::new(),
             count: 0,
             shared: false,
+            deep: false,
         }
     }
 
@@ -230,6 +238,11 @@ impl Packed {
     /// Whether a table occurs twice (a reader then has to remember the tables it made).
     pub fn is_shared(&self) -> bool {
         self.shared
+    }
+
+    /// Whether tables lie so deeply in tables that a stack on which they are built grows for it.
+    pub fn is_deep(&self) -> bool {
+        self.deep
     }
 
     pub fn reader(&self) -> Reader<'_> {
@@ -271,6 +284,7 @@ pub struct Packer {
     count: u32,
     depth: u32,
     shared: bool,
+    deep: bool,
 }
 
 /// An open table: the place of its tag. Also what [`Packer::reference`] takes.
@@ -345,6 +359,7 @@ impl Packer {
         header[0] = if record { RECORD } else { 0 };
         self.tagged_with(tag::TABLE, header);
         self.depth += 1;
+        self.deep |= self.depth > DEEP;
         mark
     }
 
@@ -371,6 +386,7 @@ impl Packer {
     pub fn packed(&mut self, values: &Packed) {
         debug_assert!(!values.shared, "a reference is a place in the bytes");
         self.count += if self.depth == 0 { values.count } else { 0 };
+        self.deep |= values.deep;
         self.bytes.extend_from_slice(&values.bytes);
     }
 
@@ -410,18 +426,21 @@ impl Packer {
             bytes: self.bytes,
             count: self.count,
             shared: self.shared,
+            deep: self.deep,
         }
     }
 
-    /// The finished sequence in memory of its own size, and the buffer for the next [`Packer::reuse`].
-    pub fn finish_reusing(self) -> (Packed, Vec<u8>) {
-        debug_assert_eq!(self.depth, 0, "every table is closed");
-        let packed = Packed {
-            bytes: self.bytes.as_slice().to_vec(),
-            count: self.count,
-            shared: self.shared,
-        };
-        (packed, self.bytes)
+    /// The finished sequence in memory of about its own size, and the buffer for the next [`Packer::reuse`]: what is large is
+    /// handed over, and nothing of it stays behind.
+    pub fn finish_reusing(mut self) -> (Packed, Vec<u8>) {
+        let buffer = std::mem::take(&mut self.bytes);
+        if buffer.capacity() > KEPT {
+            self.bytes = buffer;
+            self.bytes.shrink_to_fit();
+            return (self.finish(), Vec::new());
+        }
+        self.bytes = buffer.as_slice().to_vec();
+        (self.finish(), buffer)
     }
 
     #[inline]
@@ -747,6 +766,23 @@ mod tests {
         let packed = Packed::from_values(&values);
         assert_eq!(packed.len(), values.len());
         assert_eq!(packed.to_values().unwrap(), values);
+    }
+
+    #[test]
+    fn a_buffer_is_used_again_unless_it_is_large() {
+        let packed_with = |text: &[u8]| {
+            let mut packer = Packer::reuse(Vec::with_capacity(64));
+            packer.str(text);
+            packer.finish_reusing()
+        };
+        let (packed, buffer) = packed_with(b"short");
+        assert_eq!(
+            (packed, buffer.capacity()),
+            (Packed::from_value(&Value::str("short")), 64)
+        );
+        let long = vec![b'x'; KEPT];
+        let (packed, buffer) = packed_with(&long);
+        assert_eq!((packed, buffer.capacity()), (Packed::from_value(&Value::Str(long)), 0));
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub struct StateContext {
 
 /// Something that must not stay open beyond the process or call that opened it.
 pub trait Resource: Send + Sync {
+    /// From now on nobody uses it. Does not block.
+    fn forbid(&self);
+
     /// Closes it. May block.
     fn close(&self);
 }
@@ -61,10 +64,11 @@ impl StateContext {
         resources.push(resource);
     }
 
-    /// Closes what is still open, off the workers.
+    /// Closes what is still open, off the workers; nobody uses it any more even before that.
     pub fn close(&self) {
         let resources = std::mem::take(&mut *lock(&self.resources));
         let open: Vec<_> = resources.iter().filter_map(Weak::upgrade).collect();
+        open.iter().for_each(|resource| resource.forbid());
         if !open.is_empty() {
             let io = self.process.kernel().io();
             io.spawn_blocking(move || open.iter().for_each(|resource| resource.close()));

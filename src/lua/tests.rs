@@ -1199,6 +1199,85 @@ fn a_record_from_wasm_is_read_in_snake_case_and_keeps_it() {
         assert(err:details().value.tag_count == 4 and err:details().plain.a_b == nil)
         process.send(process.pid(), "e", err)
         assert(process.receive().value:details().value.tag_count == 4)
+
+        -- The idiom of copies, and a class put over what a guest gave.
+        local copy = setmetatable({["tag-count"] = 7}, getmetatable(r))
+        process.send(process.pid(), "copy", copy)
+        assert(copy.tag_count == 7 and process.receive().value.tag_count == 7)
+        assert(setmetatable(r, {__index = {kind = "class"}}) == r and r.kind == "class" and r.tag_count == nil)
+        assert(getmetatable(setmetatable(r, nil)) == nil)
+        assert(not pcall(setmetatable, process.receive and copy, 1) and copy.tag_count == 7)
+        "##,
+    );
+    let process = world
+        .kernel
+        .spawn(crate::process::Spawn {
+            args: packer.finish(),
+            ..crate::process::Spawn::new(program, world.host.clone())
+        })
+        .unwrap();
+    let exit = world.end(&process);
+    assert!(exit.result.is_ok(), "{exit:?}");
+}
+
+#[test]
+fn a_message_that_is_deep_leaves_nothing_behind() {
+    let world = World::new();
+    let exit = world.run(
+        r##"
+        local function receive(message)
+            process.send(process.pid(), "t", message)
+            local value, depth = process.receive().value, 0
+            while value do value, depth = value[1], depth + 1 end
+            collectgarbage()
+            return depth
+        end
+        local function deep(depth)
+            local value = {}
+            for _ = 2, depth do value = {value} end
+            return value
+        end
+        assert(receive(deep(90)) == 90 and receive(deep(110)) == 110)
+        local before = collectgarbage("count")
+        assert(receive(deep(90000)) == 90000)
+        local shared = deep(1000)
+        process.send(process.pid(), "t", shared, {shared, shared})
+        local values = process.receive().values
+        assert(values[1] ~= nil and values[2][1] == values[1] and values[2][2] == values[1])
+        values, shared = nil, nil
+        collectgarbage()
+        local more = collectgarbage("count") - before
+        assert(more < 100, more)
+        "##,
+    );
+    assert!(exit.result.is_ok(), "{exit:?}");
+}
+
+#[test]
+fn no_program_gives_records_a_finalizer() {
+    let mut packer = crate::value::Packer::new();
+    let mark = packer.open(true);
+    packer.str(b"a-b");
+    packer.int(1);
+    packer.close(mark, 0, 1);
+    let world = World::new();
+    let program = world.program(
+        "main",
+        r##"
+        local r, ran = ..., false
+        local shown = getmetatable(r)
+        shown.__gc = function() ran = true end
+        for i = 1, 100 do
+            process.send(process.pid(), "t", {r, i}, r)
+            local values = process.receive().values
+            assert(values[1][1].a_b == 1 and values[2].a_b == 1 and getmetatable(values[2]) == shown)
+        end
+        collectgarbage()
+        assert(not ran)
+        local ok, err = pcall(setmetatable, {}, shown)
+        assert(not ok and tostring(err):find("__gc is not supported", 1, true), err)
+        shown.__index, shown.__metatable = nil, "mine"
+        assert(r.a_b == 1 and getmetatable(r) == shown)
         "##,
     );
     let process = world

@@ -418,8 +418,9 @@ impl Work {
                 if began.elapsed() >= patience {
                     return Err(start_timed_out(patience));
                 }
-                let process = self.spawn(spec, program)?;
-                Ok(Running::Process(process, Instant::now()))
+                // Its run begins here, however late this thread goes on when the process does.
+                let began = Instant::now();
+                Ok(Running::Process(self.spawn(spec, program)?, began))
             }
             Subject::Broken(error) => Err(error.clone()),
         }

@@ -76,7 +76,10 @@ fn taken(running: &Running) -> Taken {
 /// So many guests fall asleep; gives KiB and mappings of each, and what was said about the next one.
 fn sleep(guest: &str, wanted: usize, host: &str) -> (usize, f64, f64, String) {
     let folder = project(guest, "sleep-ms", host);
-    let mut running = folder.wippy(&format!("run -x app:lua {wanted}")).start_open();
+    let mut running = folder
+        .wippy(&format!("run -x app:lua {wanted}"))
+        .without_huge_pages()
+        .start_open();
     running.until("ready\n");
     let before = taken(&running);
     running.enter("");

@@ -215,6 +215,19 @@ impl Call {
         running
     }
 
+    /// Without memory in pieces of 2 MiB, which count whole however little of one is used.
+    #[cfg(target_os = "linux")]
+    pub fn without_huge_pages(mut self) -> Call {
+        // SAFETY: the call is allowed between fork and exec.
+        unsafe {
+            self.command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
+                Ok(())
+            });
+        }
+        self
+    }
+
     /// Starts it with its stdin left open.
     pub fn start_open(mut self) -> Running {
         self.command

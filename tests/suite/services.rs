@@ -327,7 +327,7 @@ fn a_child_that_fails_leaves_a_record() {
         ("worker.lua", "error('a loose screw')"),
         (
             "boss.lua",
-            "process.set_options({ trap_links = true })\nassert(supervisor.start_link({ intensity = 1, children = { { id = \
+            "process.set_options({ trap_links = true })\nassert(supervisor.start_link({ intensity = 1, period = '1h', children = { { id = \
              'worker', entry = './worker.lua' } } }))\nprint(process.receive().error:kind())",
         ),
     ]);

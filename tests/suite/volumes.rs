@@ -111,14 +111,16 @@ fn swap(one: &Path, other: &Path, over: &AtomicBool) -> usize {
     let path = |path: &Path| CString::new(path.as_os_str().as_bytes()).expect("a path");
     let (one, other) = (path(one), path(other));
     let mut swaps = 0;
-    while !over.load(Ordering::Relaxed) {
+    loop {
         let here = libc::AT_FDCWD;
         // SAFETY: both paths are C strings that live across the call.
         let code = unsafe { libc::renameat2(here, one.as_ptr(), here, other.as_ptr(), libc::RENAME_EXCHANGE) };
         swaps += usize::from(code == 0);
+        if over.load(Ordering::Relaxed) {
+            return swaps;
+        }
         std::thread::yield_now();
     }
-    swaps
 }
 
 #[test]

@@ -5,7 +5,7 @@ return {
 			return nil, err
 		end
 		io.print("1 EUR is " .. answer.rate .. " " .. answer.currency .. " (attempt " .. answer.attempts .. ")")
-		local once = funcs.new():with_options({ timeout = "1s", retry = { max_attempts = 1 } })
+		local once = funcs.new():with_options({ timeout = "1m", retry = { max_attempts = 1 } })
 		io.print("again: " .. once:call("functions:exchange_rate", currency).rate)
 	end,
 }

@@ -1,7 +1,7 @@
 -- Three guests sleep, the longest first; on the one worker of this host a Lua process counts meanwhile.
 local function main()
   local names = {}
-  for _, ms in ipairs({ 900, 500, 100 }) do
+  for _, ms in ipairs({ 2000, 1000, 100 }) do
     local pid, err = process.spawn_monitored("app:sleeper", "app:processes", ms, 1)
     if not pid then
       return nil, err

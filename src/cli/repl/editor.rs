@@ -28,7 +28,7 @@ use crate::lua::syntax::input::{Input, classify, parts};
 use crate::system::terminal::{Stream, Terminal};
 
 /// How long a completion may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long output may take before the prompt appears.
 const DRAIN: Duration = Duration::from_secs(1);
 const HISTORY: usize = 10_000;
@@ -61,7 +61,6 @@ impl Line {
 /// Reads inputs until the end of the session. Ctrl-Z stops the program through this thread alone, so the terminal has its mode
 /// until the program goes on.
 pub fn run(line: Line) -> rustyline::Result<()> {
-    take_stops(true);
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .max_history_size(HISTORY)?
@@ -75,6 +74,8 @@ pub fn run(line: Line) -> rustyline::Result<()> {
         Err(ReadlineError::Errno(errno)) if errno as i32 == libc::ENOTTY => {}
         Err(error) => return Err(error),
     }
+    // The courier has been started: it stops with the others.
+    take_stops(true);
     line.terminal.set_detour(line.screen.clone());
     let keys = Rc::new(Keys {
         line,

@@ -10,7 +10,7 @@ use super::raw::*;
 use super::sandbox::originals;
 use super::text::{call_shower, keep_shown};
 use super::{Driver, bytecode};
-use crate::lua::error;
+use crate::lua::{error, stack};
 
 /// Base functions of ours.
 pub const FUNCTIONS: [(&CStr, lua_CFunction); 9] = [
@@ -179,6 +179,12 @@ unsafe extern "C-unwind" fn setmetatable(l: Lua) -> c_int {
                 return luaL_error(l, c"__gc is not supported; use <close> variables".as_ptr());
             }
             lua_pop(l, 1);
+        }
+        if lua_type(l, 1) == LUA_TTABLE && matches!(lua_type(l, 2), LUA_TTABLE | LUA_TNIL) && stack::is_guarded(l) {
+            // To the program it is a table as any other.
+            lua_settop(l, 2);
+            lua_setmetatable(l, 1);
+            return 1;
         }
         (originals().setmetatable)(l)
     }

@@ -56,22 +56,32 @@ pub unsafe fn fill_array(l: Lua, driver: &mut Driver, packed: &Packed) {
 }
 
 /// Pushes that many of the values, one after the other, calling `then` with the position of each when it is on top. A table
-/// that lies deeper than the stack has room for becomes nil.
+/// that lies deeper than a stack has room for becomes nil.
 unsafe fn push_each(l: Lua, driver: &mut Driver, packed: &Packed, count: usize, mut then: impl FnMut(i64)) {
     let mut reader = packed.reader();
-    // SAFETY: as the callers say.
+    // SAFETY: as the callers say; below the values there is a value at most, the place or the tables.
     unsafe {
+        let bottom = lua_gettop(l) + 1;
+        // A stack that has grown stays so as long as the frame lasts for which it has, and that of the desk lasts as long as the
+        // process: what lies deep is built on one that is thrown away.
+        let place = if packed.is_deep() { lua_newthread(l) } else { l };
         let made = packed.is_shared().then(|| {
             // Tables that were made, by their marks, lie below the values.
-            lua_createtable(l, 0, 0);
-            lua_gettop(l)
+            lua_createtable(place, 0, 0);
+            lua_gettop(place)
         });
         for index in 1..=count {
-            push_one(l, driver, &mut reader, made);
+            push_one(place, driver, &mut reader, made);
+            if packed.is_deep() {
+                lua_xmove(place, l, 1);
+            }
             then(index as i64);
         }
-        if let Some(made) = made {
-            lua_remove(l, made);
+        if packed.is_deep() {
+            lua_resetthread(place);
+        }
+        if packed.is_deep() || made.is_some() {
+            lua_remove(l, bottom);
         }
     }
 }

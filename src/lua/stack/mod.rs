@@ -23,7 +23,7 @@ use std::ffi::c_int;
 
 pub use fill::{fill_array, push, push_first};
 pub use pack::pack;
-pub use record::{as_record, is_record_table};
+pub use record::{as_record, is_guarded, is_record_table};
 
 /// Stack slots that one level of nesting takes, with room for calls.
 const SLOTS: c_int = 8;

@@ -8,22 +8,50 @@ use crate::lua::driver;
 use crate::lua::driver::raw::*;
 
 static RECORD: u8 = 0;
+static SHOWN: u8 = 0;
 
 /// Pushes the metatable that WASM records share: `user.tag_count` reads and writes `tag-count`.
+///
+/// No program ever holds it: what the host gives a table must not have a finalizer that a program has written, which would run
+/// wherever something is allocated, also in the midst of the host. `getmetatable` shows another one that does the same, and a
+/// copy of a record that gets that one is a record too.
 pub unsafe fn push_record_meta(l: Lua) {
-    // SAFETY: the limit is lifted.
+    // SAFETY: the limit is lifted; four values at most.
     unsafe {
         if lua_rawgetp(l, LUA_REGISTRYINDEX, key(&RECORD)) != LUA_TNIL {
             return;
         }
         lua_pop(l, 1);
-        lua_createtable(l, 0, 2);
+        push_new_meta(l, &RECORD);
+        push_new_meta(l, &SHOWN);
+        lua_setfield(l, -2, c"__metatable".as_ptr());
+    }
+}
+
+unsafe fn push_new_meta(l: Lua, place: &'static u8) {
+    // SAFETY: as for `push_record_meta`.
+    unsafe {
+        lua_createtable(l, 0, 3);
         lua_pushcfunction(l, record_read);
         lua_setfield(l, -2, c"__index".as_ptr());
         lua_pushcfunction(l, record_write);
         lua_setfield(l, -2, c"__newindex".as_ptr());
         lua_pushvalue(l, -1);
-        lua_rawsetp(l, LUA_REGISTRYINDEX, key(&RECORD));
+        lua_rawsetp(l, LUA_REGISTRYINDEX, key(place));
+    }
+}
+
+/// Whether the table at 1 has the metatable that no program holds. There is room for two values.
+pub unsafe fn is_guarded(l: Lua) -> bool {
+    // SAFETY: reads; the stack is as before.
+    unsafe {
+        if lua_getmetatable(l, 1) == 0 {
+            return false;
+        }
+        lua_rawgetp(l, LUA_REGISTRYINDEX, key(&RECORD));
+        let is_guarded = lua_rawequal(l, -1, -2) != 0;
+        lua_pop(l, 2);
+        is_guarded
     }
 }
 
@@ -65,14 +93,19 @@ pub unsafe fn is_record(l: Lua) -> bool {
     }
 }
 
-/// Whether it is the metatable of records. There is room for a value.
+/// Whether it is a metatable of records. There is room for a value.
 pub unsafe fn is_meta(l: Lua, meta: *const Table) -> bool {
+    // SAFETY: as stated.
+    unsafe { is_kept(l, &RECORD, meta) || is_kept(l, &SHOWN, meta) }
+}
+
+unsafe fn is_kept(l: Lua, place: &'static u8, meta: *const Table) -> bool {
     // SAFETY: reads; the stack is as before.
     unsafe {
-        lua_rawgetp(l, LUA_REGISTRYINDEX, key(&RECORD));
-        let is_meta = lua_type(l, -1) == LUA_TTABLE && Table::at(l, -1).cast_const() == meta;
+        lua_rawgetp(l, LUA_REGISTRYINDEX, key(place));
+        let is_kept = lua_type(l, -1) == LUA_TTABLE && Table::at(l, -1).cast_const() == meta;
         lua_pop(l, 1);
-        is_meta
+        is_kept
     }
 }
 

@@ -185,14 +185,16 @@ impl Swapping {
         let told = over.clone();
         let exchange = move || {
             let mut swaps = 0;
-            while !told.load(Ordering::Relaxed) {
+            loop {
                 let cwd = libc::AT_FDCWD;
                 // SAFETY: both paths are C strings that live across the call.
                 let code = unsafe { libc::renameat2(cwd, one.as_ptr(), cwd, other.as_ptr(), libc::RENAME_EXCHANGE) };
                 swaps += usize::from(code == 0);
+                if told.load(Ordering::Relaxed) {
+                    return swaps;
+                }
                 std::thread::yield_now();
             }
-            swaps
         };
         Swapping {
             thread: Some(std::thread::spawn(exchange)),

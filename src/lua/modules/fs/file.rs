@@ -3,6 +3,7 @@
 //! Invariant: the lock around the handle is only taken off the workers, since an operation may hold it for long.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use cap_std::fs::File;
@@ -25,6 +26,8 @@ const READ: u64 = 4096;
 /// A file and where it was opened; no handle once it is closed.
 pub struct OpenFile {
     file: Mutex<Option<File>>,
+    /// It will be closed before long.
+    is_over: AtomicBool,
     place: Place,
     /// The most that is read at once.
     pub(super) limit: u64,
@@ -38,16 +41,20 @@ impl OpenFile {
     pub fn with<T>(&self, operation: &str, work: impl FnOnce(&mut File) -> std::io::Result<T>) -> Result<T> {
         let closed = || failed(Kind::Internal, operation, &self.place, "file already closed");
         let mut file = lock(&self.file);
-        work(file.as_mut().ok_or_else(closed)?)
-            .map_err(|error| failed(Kind::Internal, operation, &self.place, reason(&error)))
+        let usable = file.as_mut().filter(|_| !self.is_over.load(Ordering::SeqCst));
+        work(usable.ok_or_else(closed)?).map_err(|error| failed(Kind::Internal, operation, &self.place, reason(&error)))
     }
 
     fn is_closed(&self) -> bool {
-        lock(&self.file).is_none()
+        lock(&self.file).is_none() || self.is_over.load(Ordering::SeqCst)
     }
 }
 
 impl Resource for OpenFile {
+    fn forbid(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+    }
+
     fn close(&self) {
         drop(lock(&self.file).take());
     }
@@ -61,6 +68,7 @@ impl FsFile {
     pub fn new(opener: &StateContext, file: File, place: Place, limit: u64) -> FsFile {
         let file = Arc::new(OpenFile {
             file: Mutex::new(Some(file)),
+            is_over: AtomicBool::new(false),
             place,
             limit,
         });
@@ -86,6 +94,7 @@ impl UserData for FsFile {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         methods.add_meta_method(MetaMethod::Close, |lua, this, _: Value| {
             let file = this.0.clone();
+            file.forbid();
             // Nobody waits for it: a block is left at once.
             context(lua)?.process.kernel().io().spawn_blocking(move || file.close());
             Ok(())

@@ -9,7 +9,7 @@ return function(how, ...)
 		return "left"
 	elseif how == "async and fail" then
 		funcs.async("fn:worker", ...)
-		time.sleep("20ms")
+		process.receive()
 		error("failed")
 	end
 end
