@@ -50,9 +50,15 @@ function supervisor.restart_child(pid, id)
 	return native.call(pid, { what = "restart_child", id = id })
 end
 
--- Stops the children in reverse order, then the supervisor, and waits for it.
+-- Stops the children in reverse order, then the supervisor, and waits for it. The reason is what their CANCEL shows: a text, or
+-- an error.
 function supervisor.stop(pid, reason)
 	check("stop", 1, "string", pid)
+	if type(reason) == "number" or type(reason) == "userdata" then
+		reason = tostring(reason)
+	elseif reason ~= nil then
+		check("stop", 2, "string", reason)
+	end
 	return native.stop(pid, { what = "stop", reason = reason })
 end
 

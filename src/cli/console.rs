@@ -14,6 +14,9 @@ use crate::system::terminal::{Stream, Terminal};
 /// How long a program that was stopped waits for a reader that does not read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long one waits that a second signal has ended.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// The way out for every command.
 pub struct Console {
     terminal: Arc<Terminal>,
@@ -57,16 +60,18 @@ impl Console {
     }
 
     /// Waits until everything is written, however slow its reader is (a pager may show one page for an hour): a signal ends the
-    /// program all the same. One that has ended by a signal, as its exit code says, waits for a moment only.
+    /// program all the same, at once. One that has ended by a signal, as its exit code says, waits for a moment only.
     ///
     /// # Errors
     /// Why stdout did not take all of it. That its reader has gone is none.
     pub fn finish(&self, code: u8) -> io::Result<()> {
         self.terminal.restore();
-        let limit = signals::is_code(code).then_some(PATIENCE);
-        if limit.is_none() {
-            signals::release();
-        }
+        let limit = match signals::is_code(code) {
+            true if signals::is_hurried() => Some(MOMENT),
+            true => Some(PATIENCE),
+            false => None,
+        };
+        signals::release();
         self.terminal.drain(limit);
         if self.log.get().is_some_and(ConsoleLog::tell_dropped) {
             self.terminal.drain(limit);

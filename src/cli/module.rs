@@ -156,19 +156,13 @@ fn mounts(texts: &[String], made: &mut Vec<Entry>) -> Result<Vec<Mount>, Failure
     for text in texts {
         let (host, guest, read_only) =
             mount(text).ok_or_else(|| wrong("--dir", text, "expected HOST::GUEST or HOST::GUEST::ro"))?;
-        if mounts
-            .iter()
-            .any(|other| clean_guest(&other.guest) == clean_guest(guest))
-        {
+        let guest = clean_guest(guest);
+        if mounts.iter().any(|other| other.guest == guest) {
             return Err(wrong("--dir", text, "another folder is there already"));
         }
         let fs = EntryId::new(NAMESPACE, &format!("dir{}", mounts.len() + 1));
         made.push(folder(fs.clone(), text, host)?);
-        mounts.push(Mount {
-            fs,
-            guest: guest.to_owned(),
-            read_only,
-        });
+        mounts.push(Mount { fs, guest, read_only });
     }
     Ok(mounts)
 }

@@ -11,7 +11,7 @@ use super::console::Console;
 use super::failure::{Failure, code};
 use super::log::ConsoleLog;
 use super::outcome::{Stopped, settle};
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use super::{module, open, script, target};
 use crate::error::{Error, Result as Outcome};
 use crate::id::EntryId;
@@ -99,7 +99,7 @@ pub fn entry(what: Option<What>, globals: &Globals) -> Result<Job, Failure> {
     let id = EntryId::parse(&name).map_err(|error| Failure::usage(error.message()))?;
     let project = open::project(globals)?;
     let entry = target::entry(&project, &id)?;
-    job(project, entry, name, words, globals)
+    job(project, entry, format!("-x {name}"), words, globals)
 }
 
 fn job(
@@ -240,6 +240,7 @@ pub async fn attend(
 /// The orderly stop, which a further signal cuts short.
 pub async fn stop(runtime: &Runtime, signals: &mut Signals) {
     if let First::Right(_) = first(runtime.stop(), signals.next()).await {
+        signals::hurry();
         runtime.terminate().await;
     }
 }

@@ -3,6 +3,7 @@
 
 use std::future::pending;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::race::{First, first};
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
@@ -27,6 +28,18 @@ impl Signal {
 /// Whether that is the exit code of a program that a signal stopped.
 pub fn is_code(code: u8) -> bool {
     [Signal::Interrupt, Signal::Terminate].map(Signal::code).contains(&code)
+}
+
+/// A second signal has cut an orderly stop short.
+static HURRIED: AtomicBool = AtomicBool::new(false);
+
+/// Nobody wants to wait any more.
+pub fn hurry() {
+    HURRIED.store(true, Ordering::SeqCst);
+}
+
+pub fn is_hurried() -> bool {
+    HURRIED.load(Ordering::SeqCst)
 }
 
 /// Listens from the moment it is made; a signal that comes between two waits is not lost.

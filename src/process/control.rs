@@ -71,6 +71,8 @@ pub struct Process {
     mailbox: Mutex<Mailbox>,
     relations: Mutex<Relations>,
     armed: Mutex<Armed>,
+    /// When the time began that a limit gives it; an upgrade does not begin it anew.
+    timed_since: OnceLock<Instant>,
     /// It has had an entry among the timers.
     was_armed: AtomicBool,
     pub(super) body: Mutex<Option<Box<dyn Body>>>,
@@ -203,6 +205,7 @@ impl Process {
             mailbox: Mutex::default(),
             relations: Mutex::default(),
             armed: Mutex::default(),
+            timed_since: OnceLock::new(),
             was_armed: AtomicBool::new(false),
             body: Mutex::new(None),
             doom: OnceLock::new(),
@@ -272,6 +275,11 @@ impl Process {
 
     pub fn started_at(&self) -> SystemTime {
         self.identity.started_at
+    }
+
+    /// When the time began that a limit gives it: now, unless it has begun.
+    pub(super) fn timed_since(&self, now: Instant) -> Instant {
+        *self.timed_since.get_or_init(|| now)
     }
 
     pub(super) fn max_execution(&self) -> Option<Duration> {

@@ -33,9 +33,11 @@ const GRACE: Duration = Duration::from_millis(50);
 
 /// What a process runs.
 impl Kernel {
-    /// Its time runs from now on, if it has a limit.
+    /// Its time runs from now on, if it has a limit and did not have one before: then from when that began.
     pub(super) fn set_deadline(&self, process: &Arc<Process>) {
-        let at = process.max_execution().map(|allowed| self.now() + allowed);
+        let at = process
+            .max_execution()
+            .map(|allowed| process.timed_since(self.now()) + allowed);
         if self.timers().deadline(process, at) {
             self.scheduler().timers_changed(self);
         }

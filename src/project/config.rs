@@ -163,6 +163,8 @@ impl Layout {
 
     fn locked(&mut self, folder: &Path, fields: &Fields<'_>) {
         let directories = fields.map("directories");
+        suggest(fields, &["directories", "replacements", "modules"]);
+        suggest(&directories, &["src", "modules"]);
         let source = directories.text("src").unwrap_or_else(|| "./src".into());
         let modules = directories.text("modules").unwrap_or_else(|| ".wippy".into());
         self.modules = join(folder, &modules);
@@ -205,6 +207,9 @@ impl Layout {
         if !folder.is_dir() {
             return false;
         }
+        if self.roots.iter().any(|root| root.folder == folder) {
+            return true;
+        }
         let module = match path.file_name() {
             Some(name) if name == "src" => path.parent().unwrap_or(project).to_owned(),
             _ => path.clone(),
@@ -220,6 +225,18 @@ impl Layout {
             is_package,
         }));
         true
+    }
+}
+
+/// Points at fields that are nearly one of those that count. Others may be meant for other tools.
+fn suggest(fields: &Fields<'_>, known: &[&str]) {
+    let names = fields.names().filter(|name| !known.contains(name));
+    for (name, meant) in names.filter_map(|name| Some((name, nearest(name, known.iter().copied())?))) {
+        let found = Diagnostic::new(Code::UnknownField, format!("`{LOCK}` has no field `{name}`"));
+        let steps = fields.steps(name);
+        fields
+            .reader
+            .report_key(&steps, found.label(format!("did you mean `{meant}`?")));
     }
 }
 

@@ -44,6 +44,11 @@ impl<'a> Reader<'a> {
         self.found.into_inner()
     }
 
+    /// How much was found so far.
+    pub fn count(&self) -> usize {
+        self.found.borrow().len()
+    }
+
     /// Whether enough was said: a thousand more findings about one entry help nobody, and cost time.
     pub fn is_full(&self) -> bool {
         self.found.borrow().len() >= MOST

@@ -196,7 +196,7 @@ pub(super) fn inline(root: &Root, yaml: &Path, reference: &str) -> Result<Inline
 pub fn find(start: &Path) -> Option<PathBuf> {
     let start = start.canonicalize().ok()?;
     let is_marked = |folder: &Path| folder.join(LOCK).is_file() || folder.join(CONFIG).is_file();
-    let own = |folder: &&Path| is_marked(folder) || has_entry_file(folder) || has_entry_file(&folder.join("src"));
+    let own = |folder: &&Path| is_marked(folder) || has_entry_file(folder) || has_entry_file_below(&folder.join("src"));
     let nearest = start.ancestors().find(own)?;
     if is_marked(nearest) {
         return Some(nearest.to_owned());
@@ -204,9 +204,35 @@ pub fn find(start: &Path) -> Option<PathBuf> {
     let above = nearest.ancestors().skip(1);
     let holds = |folder: &&Path| {
         let source = folder.join("src");
-        nearest.starts_with(&source) && (is_marked(folder) || has_entry_file(&source))
+        nearest.starts_with(&source) && (is_marked(folder) || has_entry_file_below(&source))
     };
     Some(above.into_iter().find(holds).unwrap_or(nearest).to_owned())
+}
+
+/// How deep, and at how many files and folders, it is looked for an entry file: a `src` may be somebody else's and vast.
+const DEEPEST_LOOK: usize = 8;
+const LONGEST_LOOK: usize = 4_000;
+
+/// Whether there is an entry file at any depth, the ones nearest to the top looked at first.
+fn has_entry_file_below(folder: &Path) -> bool {
+    let (mut level, mut looks) = (vec![folder.to_owned()], 0);
+    for _ in 0..DEEPEST_LOOK {
+        if level.iter().any(|folder| has_entry_file(folder)) {
+            return true;
+        }
+        let below = level
+            .iter()
+            .filter_map(|folder| std::fs::read_dir(folder).ok())
+            .flatten();
+        let folders = below
+            .take(LONGEST_LOOK.saturating_sub(looks))
+            .flatten()
+            .inspect(|_| looks += 1);
+        // A link to a folder may lead anywhere, also up.
+        let is_folder = |item: &std::fs::DirEntry| item.file_type().is_ok_and(|kind| kind.is_dir());
+        level = folders.filter(is_folder).map(|item| item.path()).collect();
+    }
+    false
 }
 
 fn has_entry_file(folder: &Path) -> bool {
@@ -237,15 +263,17 @@ fn is_entry_file(path: &Path) -> bool {
     let Some(text) = text.filter(|text| text.contains("namespace")) else {
         return false;
     };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     // A file of thousands of entries need not be read as a whole to see what it is.
     if !is_json(path) && text.lines().any(names_namespace) {
         return true;
     }
-    match yaml::parse(&text, is_json(path)) {
+    match yaml::parse(text, is_json(path)) {
         Ok(documents) => documents
             .iter()
             .any(|document| matches!(document.get("namespace"), Some(Node::Str(_)))),
         // A mistake in its only file does not make a project disappear.
-        Err(_) => text.lines().any(|line| line.starts_with("namespace:")),
+        Err(_) if is_json(path) => text.contains("\"namespace\"") && text.contains("\"kind\""),
+        Err(_) => text.lines().any(|line| line.trim_start().starts_with("namespace:")),
     }
 }

@@ -23,37 +23,64 @@ pub(super) fn concerns_node(node: &Node) -> bool {
     }
 }
 
+/// A stretch of a string.
+enum Piece<'a> {
+    /// Stays, or stands for itself: `$${` is `${`.
+    Text(&'a str),
+    Variable {
+        name: &'a str,
+        default: Option<&'a str>,
+    },
+}
+
+fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        if let Some(tail) = rest.strip_prefix("$${") {
+            rest = tail;
+            return Some(Piece::Text("${"));
+        }
+        if let Some((inner, tail)) = rest.strip_prefix("${env:").and_then(|tail| tail.split_once('}')) {
+            rest = tail;
+            let (name, default) = match inner.split_once('|') {
+                Some((name, default)) => (name, Some(default)),
+                None => (inner, None),
+            };
+            let name = name.trim();
+            return Some(Piece::Variable { name, default });
+        }
+        let next = rest.char_indices().skip(1).find(|(_, c)| *c == '$');
+        let (text, tail) = rest.split_at(next.map_or(rest.len(), |(at, _)| at));
+        rest = tail;
+        Some(Piece::Text(text))
+    })
+}
+
+/// The variables in the string, and whether each has a default.
+pub(super) fn variables(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    pieces(text).filter_map(|piece| match piece {
+        Piece::Text(_) => None,
+        Piece::Variable { name, default } => Some((name, default.is_some())),
+    })
+}
+
 /// The string with every placeholder replaced; what was put in is not looked at again. `$${` becomes `${`; any other `$`
 /// stays.
 pub(super) fn replace(text: &str, value: &mut dyn FnMut(&str) -> Option<String>) -> Result<String, Unset> {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        if let Some(tail) = rest.strip_prefix("$${") {
-            out.push_str("${");
-            rest = tail;
-        } else if let Some((inner, tail)) = rest.strip_prefix("${env:").and_then(|tail| tail.split_once('}')) {
-            out.push_str(&resolve(inner, value)?);
-            rest = tail;
-        } else {
-            out.push('$');
-            rest = &rest[1..];
+    for piece in pieces(text) {
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Variable { name, default } => match value(name).or_else(|| default.map(str::to_owned)) {
+                Some(value) => out.push_str(&value),
+                None => return Err(Unset { name: name.to_owned() }),
+            },
         }
     }
-    out.push_str(rest);
     Ok(out)
-}
-
-fn resolve(inner: &str, value: &mut dyn FnMut(&str) -> Option<String>) -> Result<String, Unset> {
-    let (name, default) = match inner.split_once('|') {
-        Some((name, default)) => (name, Some(default)),
-        None => (inner, None),
-    };
-    let name = name.trim();
-    let found = value(name).or_else(|| default.map(str::to_owned));
-    found.ok_or_else(|| Unset { name: name.to_owned() })
 }
 
 #[cfg(test)]

@@ -107,8 +107,14 @@ impl Decoder<'_> {
             "env.storage.file" => Spec::Storage(self.file_storage()),
             "env.storage.router" => Spec::Storage(self.router_storage()),
             "env.variable" => self.variable(),
-            "process.host" => Spec::ProcessHost(self.process_host()),
-            "terminal.host" => Spec::TerminalHost(self.terminal_host()),
+            "process.host" => {
+                self.check_host_name();
+                Spec::ProcessHost(self.process_host())
+            }
+            "terminal.host" => {
+                self.check_host_name();
+                Spec::TerminalHost(self.terminal_host())
+            }
             "process.service" => self.service(),
             "registry.entry" => Spec::Registry,
             _ => self.unknown(kind),
@@ -425,12 +431,13 @@ impl Decoder<'_> {
             if !guest.is_empty() {
                 check_guest(&item, &guest, &mut seen);
             }
+            let guest = if guest.starts_with('/') {
+                clean_guest(&guest)
+            } else {
+                guest.to_string()
+            };
             let read_only = item.flag("read_only").unwrap_or(false);
-            mounts.extend(fs.map(|fs| Mount {
-                fs,
-                guest: guest.to_string(),
-                read_only,
-            }));
+            mounts.extend(fs.map(|fs| Mount { fs, guest, read_only }));
         }
         mounts
     }
@@ -498,6 +505,16 @@ impl Decoder<'_> {
             },
         };
         Spec::Variable(spec)
+    }
+
+    /// Pids are written with it.
+    fn check_host_name(&self) {
+        let name = self.fields.text("name").unwrap_or_default();
+        if let Some(sign) = name.chars().find(|c| matches!(c, '|' | '{' | '}')) {
+            let message =
+                format!("invalid host name {name:?}: it must not contain `{sign}`, with which pids are written");
+            self.fields.bad("name", Diagnostic::new(Code::BadId, message));
+        }
     }
 
     fn process_host(&mut self) -> ProcessHostSpec {

@@ -92,6 +92,7 @@ pub fn load(folder: &Path, more: &[PathBuf], overrides: &[Override], environment
     let typing = Typing {
         folder: &folder,
         config: &config,
+        declared: drafts.iter().flat_map(Draft::variables).collect(),
     };
     typing.all(&mut drafts, environment);
     check::together(&mut drafts);
@@ -152,6 +153,15 @@ impl Origin {
         path.extend_from_slice(field);
         path
     }
+}
+
+/// What a draft lacks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    Nothing,
+    /// Variables for which it has defaults.
+    Defaults,
+    Variables,
 }
 
 /// An entry on its way.
@@ -230,6 +240,41 @@ impl Draft {
             id: self.id,
             kind: self.kind,
         }
+    }
+
+    /// The names of the variable that it declares, if it does.
+    fn variables(&self) -> Vec<String> {
+        if self.kind != "env.variable" {
+            return Vec::new();
+        }
+        let public = self.data.get("variable").and_then(Node::as_str);
+        [Some(self.id.to_string()), public.map(str::to_owned)]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// What the draft lacks before its variables can be put in.
+    fn needs(&self, lookup: &Lookup<'_>) -> Need {
+        let mut need = Need::Nothing;
+        let mut data = self.data.clone();
+        data.each_text(&mut Vec::new(), &mut |text, steps| {
+            if self.is_literal(steps) {
+                return;
+            }
+            for (name, has_default) in interpolate::variables(text) {
+                if lookup(name, self.id.namespace()).is_err() {
+                    need = need.max(if has_default { Need::Defaults } else { Need::Variables });
+                }
+            }
+        });
+        need
+    }
+
+    /// Code and files are taken as they are.
+    fn is_literal(&self, steps: &[Step]) -> bool {
+        let is_code = matches!(steps, [Step::Key(key)] if matches!(&**key, "source" | "wit"));
+        is_code || self.inlined.iter().any(|(path, _)| path == steps)
     }
 
     /// What an entry of the environment is so far, for reading its values while others are typed.
@@ -551,23 +596,24 @@ fn meta_of(fields: &Fields<'_>, map: &Map, file_meta: Option<&Node>) -> Node {
     Node::Map(meta)
 }
 
-/// Of two definitions of one id the last one stays, with a warning that names both places.
+/// Of several definitions of one id the last one stays, with a warning for each of the others that names both places.
 fn keep_last(drafts: Vec<Draft>) -> Vec<Draft> {
-    let mut last: HashMap<EntryId, usize> = HashMap::new();
-    let mut before: HashMap<usize, usize> = HashMap::new();
+    let mut all: HashMap<EntryId, Vec<usize>> = HashMap::new();
     for (at, draft) in drafts.iter().enumerate() {
-        if let Some(old) = last.insert(draft.id.clone(), at) {
-            before.insert(at, old);
-        }
+        all.entry(draft.id.clone()).or_default().push(at);
     }
-    let places: HashMap<usize, Place> = before.values().map(|at| (*at, drafts[*at].place())).collect();
+    all.retain(|_, places| places.len() > 1);
+    let place = |at: &usize| (*at, drafts[*at].place());
+    let places: HashMap<usize, Place> = all.values().flatten().map(place).collect();
     let mut kept = Vec::new();
     for (at, mut draft) in drafts.into_iter().enumerate() {
-        if last[&draft.id] != at {
-            continue;
-        }
-        if let Some(place) = before.get(&at).and_then(|old| places.get(old)) {
-            let other = format!("{}:{}:{}", place.file, place.line, place.column);
+        let others = match all.get(&draft.id).map_or(&[][..], Vec::as_slice).split_last() {
+            Some((last, _)) if *last != at => continue,
+            Some((_, others)) => others,
+            None => &[],
+        };
+        for other in others.iter().filter_map(|other| places.get(other)) {
+            let other = format!("{}:{}:{}", other.file, other.line, other.column);
             let found = Diagnostic::new(
                 Code::DuplicateId,
                 format!("`{}` is defined twice: also at {other}", draft.id),
@@ -624,10 +670,13 @@ fn set(node: &mut Node, names: &[&str], value: Node) {
 struct Typing<'a> {
     folder: &'a Path,
     config: &'a Config,
+    /// Ids and public names of variables, whether they can be read or not.
+    declared: HashSet<String>,
 }
 
 impl Typing<'_> {
-    /// The environment first: what needs no variables, then what does, then everything else.
+    /// The environment first: what needs no variables, then what needs those that are known by then, as long as there is such;
+    /// then everything else.
     fn all(&self, drafts: &mut [Draft], environment: &Environment<'_>) {
         let concerns: Vec<bool> = drafts
             .iter()
@@ -638,17 +687,34 @@ impl Typing<'_> {
             let entries = drafts.iter().filter(|draft| needs_lookup && draft.is_environment());
             environment(&entries.map(|draft| Arc::new(draft.preview())).collect::<Vec<_>>())
         };
-        let rounds: [fn(&Draft, bool) -> bool; 3] = [
-            |draft, concerns| draft.is_environment() && !concerns,
-            |draft, concerns| draft.is_environment() && concerns,
-            |draft, _| !draft.is_environment(),
-        ];
-        for belongs in rounds {
+        let mut waiting = Vec::new();
+        let nothing = lookup_now(&[]);
+        for (at, draft) in drafts.iter_mut().enumerate() {
+            if draft.is_environment() && concerns[at] {
+                waiting.push(at);
+            } else if draft.is_environment() {
+                self.one(draft, false, &nothing);
+            }
+        }
+        while !waiting.is_empty() {
             let lookup = lookup_now(drafts);
-            for (draft, concerns) in drafts.iter_mut().zip(&concerns) {
-                if belongs(draft, *concerns) {
-                    self.one(draft, *concerns, &lookup);
-                }
+            let needs: Vec<Need> = waiting.iter().map(|at| drafts[*at].needs(&lookup)).collect();
+            let least = needs.iter().copied().min();
+            let least = waiting.iter().zip(&needs).filter(|(_, need)| Some(**need) == least);
+            let mut ready: Vec<usize> = least.map(|(at, _)| *at).collect();
+            // A default counts when nothing is left that could give the variable a value; the next one may see what comes of it.
+            if needs.contains(&Need::Defaults) && !needs.contains(&Need::Nothing) {
+                ready.truncate(1);
+            }
+            for at in &ready {
+                self.one(&mut drafts[*at], true, &lookup);
+            }
+            waiting.retain(|at| !ready.contains(at));
+        }
+        let lookup = lookup_now(drafts);
+        for (draft, concerns) in drafts.iter_mut().zip(&concerns) {
+            if !draft.is_environment() {
+                self.one(draft, *concerns, &lookup);
             }
         }
     }
@@ -661,9 +727,11 @@ impl Typing<'_> {
                 reader: &reader,
                 draft,
                 lookup,
+                declared: &self.declared,
             };
             data.each_text(&mut Vec::new(), &mut |text, steps| filling.fill(text, steps));
         }
+        let unset = reader.count();
         let map = with_common(draft, data);
         schema::find_unknown(&reader, &draft.kind, &map);
         let source = [Step::from("source")];
@@ -684,8 +752,12 @@ impl Typing<'_> {
         } else {
             Some(kinds::decode(&Fields::new(&reader, &map), &draft.kind, &around))
         };
-        let found = reader.finish();
-        draft.problems.extend(found);
+        let mut found = reader.finish();
+        // What is wrong with a text that could not be filled in was said.
+        let more = found.split_off(unset);
+        let is_new = |other: &Diagnostic| !found.iter().any(|unset| unset.place == other.place);
+        let more: Vec<_> = more.into_iter().filter(is_new).collect();
+        draft.problems.extend(found.into_iter().chain(more));
         if let Some(decoded) = decoded {
             draft.spec = decoded.spec;
             draft.command = decoded.command;
@@ -715,11 +787,12 @@ struct Filling<'a> {
     reader: &'a Reader<'a>,
     draft: &'a Draft,
     lookup: &'a Lookup<'a>,
+    declared: &'a HashSet<String>,
 }
 
 impl Filling<'_> {
     fn fill(&self, text: &mut Arc<str>, steps: &[Step]) {
-        if !interpolate::concerns(text) || self.is_literal(steps) {
+        if !interpolate::concerns(text) || self.draft.is_literal(steps) {
             return;
         }
         let namespace = self.draft.id.namespace();
@@ -730,17 +803,17 @@ impl Filling<'_> {
         }
     }
 
-    /// Code and files are taken as they are.
-    fn is_literal(&self, steps: &[Step]) -> bool {
-        let is_code = matches!(steps, [Step::Key(key)] if matches!(&**key, "source" | "wit"));
-        is_code || self.draft.inlined.iter().any(|(path, _)| path == steps)
-    }
-
     fn report(&self, name: &str, steps: &[Step]) {
         let message = match (self.lookup)(name, self.draft.id.namespace()) {
             Err(error) => error.to_string(),
             Ok(_) => format!("environment variable not found: {name}"),
         };
+        if self.declared.contains(name) {
+            let message = format!("environment variable {name} has no value here");
+            let found = Diagnostic::new(Code::DanglingReference, message);
+            let found = found.label("it is declared, but its entry is broken, needs this one or has no value");
+            return self.reader.report_value(steps, found);
+        }
         let found = Diagnostic::new(Code::DanglingReference, message);
         let found = found.label("only variables declared by an `env.variable` entry are seen");
         let help = format!("declare it and give it a value, or write a default: ${{env:{name}|default}}");

@@ -393,6 +393,30 @@ fn every_finding_about_an_entry_has_its_text_and_place() {
             &["warning duplicate-id src/a.yaml:4:12 `app:x` is defined twice: also at src/a.yaml:3:12 (this definition counts)"],
         ),
         (
+            "  - {name: x, kind: registry.entry}\n  - {name: x, kind: registry.entry}\n  - {name: x, kind: registry.entry}".to_owned(),
+            &[
+                "warning duplicate-id src/a.yaml:5:12 `app:x` is defined twice: also at src/a.yaml:3:12 (this definition counts)",
+                "warning duplicate-id src/a.yaml:5:12 `app:x` is defined twice: also at src/a.yaml:4:12 (this definition counts)",
+            ],
+        ),
+        (
+            "  - {name: 'h|1', kind: process.host}\n  - {name: 't}', kind: terminal.host}".to_owned(),
+            &[
+                "error bad-id src/a.yaml:3:12 invalid host name \"h|1\": it must not contain `|`, with which pids are written",
+                "error bad-id src/a.yaml:4:12 invalid host name \"t}\": it must not contain `}`, with which pids are written",
+            ],
+        ),
+        (
+            // A circle, what lies behind it, and what has no value.
+            "  - {name: s, kind: env.storage.memory}\n  - {name: a, kind: env.variable, storage: app:s, variable: A, default: '${env:B}'}\n  - {name: b, kind: env.variable, storage: app:s, variable: B, default: '${env:A}'}\n  - {name: c, kind: env.variable, storage: app:s, variable: C, default: '${env:A}'}\n  - {name: m, kind: process.wasm, fs: app:f, path: m, hash: '${env:C}', method: run}\n  - {name: f, kind: fs.directory, directory: .}".to_owned(),
+            &[
+                "error dangling-reference src/a.yaml:4:73 environment variable B has no value here (it is declared, but its entry is broken, needs this one or has no value)",
+                "error dangling-reference src/a.yaml:5:73 environment variable A has no value here (it is declared, but its entry is broken, needs this one or has no value)",
+                "error dangling-reference src/a.yaml:6:73 environment variable A has no value here (it is declared, but its entry is broken, needs this one or has no value)",
+                "error dangling-reference src/a.yaml:7:61 environment variable C has no value here (it is declared, but its entry is broken, needs this one or has no value)",
+            ],
+        ),
+        (
             "  - {name: s, kind: env.storage.static, values: {A: 1}}\n  - {name: v1, kind: env.variable, storage: s, variable: a-b}\n  - {name: r, kind: env.storage.router}".to_owned(),
             &[
                 "error wrong-type src/a.yaml:3:53 `values.A` must be a string, not a number (put it in quotes)",
@@ -669,6 +693,7 @@ fn roots_load_in_order_and_the_last_definition_wins() {
     assert_eq!(
         findings(&project),
         [
+            "warning duplicate-id repl/src/a.yaml:2:7 `app:x` is defined twice: also at code/a.json:1:30 (this definition counts)",
             "warning duplicate-id repl/src/a.yaml:2:7 `app:x` is defined twice: also at code/b/z.yml:2:7 (this definition counts)",
             "error missing-folder wippy.lock:3:48 package `org/c` is not installed: folder not found: .wippy/org/c",
         ]
@@ -973,12 +998,67 @@ fn folders_that_entries_name() {
 }
 
 #[test]
+fn a_mount_is_where_its_path_leads() {
+    let (_temp, project) = project(&[(
+        "src/a.yaml",
+        "namespace: app
+entries:
+  - {name: f, kind: fs.directory, directory: .}
+  - name: m
+    kind: process.wasm
+    fs: app:f
+    path: m.wasm
+    hash: sha256:0000000000000000000000000000000000000000000000000000000000000000
+    method: run
+    imports: [wasi:filesystem]
+    wasi: {mounts: [{fs: 'app:f', guest: /v/}, {fs: 'app:f', guest: /./w//x/../y}]}
+",
+    )]);
+    let Spec::Wasm(spec) = &project.registry.get(&id("app:m")).unwrap().spec else {
+        panic!()
+    };
+    let guests: Vec<&str> = spec.mounts.iter().map(|mount| &*mount.guest).collect();
+    assert_eq!(guests, ["/v", "/w/y"]);
+}
+
+#[test]
+fn variables_may_need_others_that_need_others() {
+    let (_temp, project) = project(&[(
+        "src/a.yaml",
+        "namespace: app
+entries:
+  - {name: v4, kind: env.variable, storage: 'app:other', variable: V4, default: '${env:PRICE|none}'}
+  - {name: v3, kind: env.variable, storage: 'app:mem', variable: V3, default: '${env:V2}3'}
+  - {name: v2, kind: env.variable, storage: 'app:mem', variable: V2, default: '${env:V1}2'}
+  - {name: mem, kind: env.storage.memory}
+  - {name: v1, kind: env.variable, storage: 'app:mem', variable: V1, default: one}
+  - {name: other, kind: env.storage.static, values: {BASE: 'http://${env:V3}', PRICE: '$${x}'}}
+  - {name: base, kind: env.variable, storage: 'app:other', variable: BASE}
+  - {name: price, kind: env.variable, storage: 'app:other', variable: PRICE}
+  - {name: api, kind: env.variable, storage: 'app:mem', variable: API, default: '${env:BASE}/api'}
+  - {name: d, kind: fs.directory, directory: '${env:API} ${env:V4}'}
+",
+    )]);
+    assert_eq!(findings(&project), Vec::<String>::new());
+    let Spec::Directory(spec) = &project.registry.get(&id("app:d")).unwrap().spec else {
+        panic!()
+    };
+    assert_eq!(spec.written, "http://one23/api ${x}");
+}
+
+#[test]
 fn the_project_of_a_folder_is_the_nearest_above() {
     let entry = "namespace: app\nname: x\nkind: registry.entry\n";
     let temp = folder(&[
         ("locked/wippy.lock", ""),
         ("locked/src/deep/a.yaml", entry),
         ("plain/src/a.yaml", entry),
+        ("deep/src/one/two/a.yaml", entry),
+        ("marked/src/a.yaml", "\u{feff}namespace: app\nentries: []\n"),
+        (
+            "json/src/a.json",
+            "{\"namespace\": \"app\", \"entries\": [{\"name\": \"x\" \"kind\": \"y\"}]}",
+        ),
         ("plain/src/deep/b.yaml", entry),
         ("flat/a.json", "{\"namespace\": \"x\"}"),
         ("flat/below/main.lua", ""),
@@ -991,6 +1071,11 @@ fn the_project_of_a_folder_is_the_nearest_above() {
         ("locked", Some("locked")),
         ("locked/src/deep", Some("locked")),
         ("plain", Some("plain")),
+        ("deep", Some("deep")),
+        ("deep/src", Some("deep")),
+        ("deep/src/one/two", Some("deep")),
+        ("marked", Some("marked")),
+        ("json", Some("json")),
         ("plain/src", Some("plain")),
         ("plain/src/deep", Some("plain")),
         ("flat/below", Some("flat")),

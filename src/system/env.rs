@@ -10,6 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
@@ -298,6 +299,9 @@ struct Line {
 /// Larger files are no environment.
 const LARGEST_FILE: u64 = 16 << 20;
 
+/// How long a write waits for others who write to the file.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 impl FileStorage {
     fn new(spec: FileStorageSpec) -> FileStorage {
         FileStorage {
@@ -315,6 +319,9 @@ impl FileStorage {
 
     fn set(&self, key: &str, value: &str) -> Result<()> {
         let mut known = lock(&self.known);
+        // Until the end nobody else who asks writes to it: another storage of the same file, another program of ours.
+        let _held = self.hold().map_err(|error| self.failed("lock", &error))?;
+        *known = None;
         self.refresh(&mut known).map_err(|error| self.failed("read", &error))?;
         if known.is_none() && !self.spec.auto_create {
             return Err(Error::not_found(format!(
@@ -329,6 +336,25 @@ impl FileStorage {
 
     fn failed(&self, what: &str, error: &io::Error) -> Error {
         Error::internal(format!("cannot {what} environment file {}: {error}", self.spec.written))
+    }
+
+    /// The file, locked for whoever asks for that too. None when it is not there.
+    fn hold(&self) -> io::Result<Option<fs::File>> {
+        let began = Instant::now();
+        while self.metadata()?.is_some() {
+            let file = fs::File::open(&self.spec.path)?;
+            match file.try_lock() {
+                // Who held it before may have put another one in its place.
+                Ok(()) if fs::metadata(&self.spec.path)?.ino() == file.metadata()?.ino() => return Ok(Some(file)),
+                Ok(()) => {}
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+                Err(fs::TryLockError::WouldBlock) if began.elapsed() > PATIENCE => {
+                    return Err(io::Error::other("another program holds a lock on it"));
+                }
+                Err(fs::TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        Ok(None)
     }
 
     /// Reads the file if it changed. Nothing is known of a file that is not there.
@@ -705,6 +731,32 @@ mod tests {
             .unwrap_err();
         assert!(error.message().ends_with("larger than 16 MiB"), "{error}");
         assert_eq!(env.get("B", "").unwrap(), "small");
+    }
+
+    #[test]
+    fn who_writes_to_a_file_at_once_loses_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join(".env");
+        // Other storages of the same file, as other programs have.
+        std::thread::scope(|scope| {
+            for key in ["A", "B"] {
+                let path = path.clone();
+                scope.spawn(move || {
+                    let env = file_env(&path, true);
+                    (0..50).for_each(|count| env.set(key, "", &count.to_string()).unwrap());
+                });
+            }
+        });
+        let env = file_env(&path, false);
+        assert_eq!(["A", "B"].map(|key| env.get(key, "").unwrap()), ["49", "49"]);
+
+        let held = fs::File::open(&path).unwrap();
+        held.lock().unwrap();
+        let error = env.set("A", "", "late").unwrap_err();
+        assert!(
+            error.message().contains("another program holds a lock on it"),
+            "{error}"
+        );
     }
 
     #[test]

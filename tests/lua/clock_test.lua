@@ -113,6 +113,33 @@ describe("a clock", function()
 		assert.equal("Timeout", got.error:kind())
 	end)
 
+	it("moves the time limit of a process over its upgrades", function()
+		local clock = test.clock()
+		local id = test.entry({
+			kind = "process.lua",
+			name = "upgraded",
+			limits = { max_execution_ms = 1000 },
+			modules = { "time" },
+			source = [[
+				return function(more)
+					time.sleep("600ms")
+					if more > 0 then process.upgrade(nil, more - 1) end
+					return "survived"
+				end
+			]],
+		})
+		local short = assert(process.spawn_monitored(id, nil, 0))
+		local long = assert(process.spawn_monitored(id, nil, 1))
+		clock:advance("2s")
+		local ends = {}
+		for _ = 1, 2 do
+			local event = process.receive(0)
+			ends[event.from] = event
+		end
+		assert.equal("survived", ends[short].value)
+		assert.equal("execution time limit exceeded: 1000 ms", ends[long].error:message())
+	end)
+
 	it("moves the timeouts of calls and the delays before they are made again", function()
 		local clock = test.clock()
 		local patient = funcs.new():with_options({ timeout = "1h" })

@@ -104,6 +104,26 @@ describe("supervisor", function()
 		expect("b down", "a down")
 	end)
 
+	it("is stopped for a reason that is a text or an error", function()
+		local reasons = { "enough", 7, errors.new({ message = "too much", kind = "Internal" }) }
+		for _, reason in pairs(reasons) do
+			local pid = start({ children = { worker("a") } })
+			expect("a up")
+			assert.is_true(supervisor.stop(pid, reason))
+			expect("a down")
+		end
+		local pid = start({ children = { worker("a") } })
+		expect("a up")
+		for _, reason in ipairs({ { code = 1 }, true, print }) do
+			local ok, err = pcall(supervisor.stop, pid, reason)
+			assert.is_false(ok)
+			assert.matches("bad argument #2 to 'stop' (string expected", err, 1, true)
+		end
+		assert.same({ "a" }, running(pid))
+		supervisor.stop(pid)
+		expect("a down")
+	end)
+
 	it("one_for_all restarts all of them", function()
 		local pid = start({ strategy = "one_for_all", children = { worker("a"), worker("b"), worker("c") } })
 		expect_all("a up", "b up", "c up")

@@ -1,5 +1,8 @@
 //! SIGINT and SIGTERM: an orderly stop, and what a second one does.
 
+use std::time::{Duration, Instant};
+
+use crate::harness::Folder;
 use crate::projects::{lua, wasm};
 
 const POLITE: &str = "return function()\n  local events = process.events()\n  print('ready')\n  local event = \
@@ -72,6 +75,27 @@ fn the_second_signal_ends_what_ignores_the_first() {
     running.until("asked");
     running.signal("INT");
     running.wait().code(130);
+}
+
+#[test]
+fn the_second_signal_ends_what_nobody_reads() {
+    let text = "io.eprint('begun') for _ = 1, 10000 do io.write(('x'):rep(99), '\\n') end";
+    let folder = Folder::with(&[("main.lua", text)]);
+    for seconds in ["INT", "TERM"] {
+        let mut running = folder.wippy("run main.lua").start_open();
+        running.until_error("begun");
+        let began = Instant::now();
+        // However far the first one has brought it, the next one counts.
+        while running.child.try_wait().expect("a child").is_none() {
+            running.signal(seconds);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let took = began.elapsed();
+        assert!(
+            took < Duration::from_secs(4),
+            "{took:?}, as long as it waits for a reader after one signal"
+        );
+    }
 }
 
 #[test]

@@ -87,6 +87,11 @@ impl Memory {
         self.used + self.kept + self.outside()
     }
 
+    /// Bytes that the state holds.
+    pub fn held(&self) -> usize {
+        self.used
+    }
+
     /// Counts what the kernel keeps for the process, in place of what it kept before.
     pub fn set_kept(&mut self, bytes: usize) {
         self.kept = bytes;

@@ -42,7 +42,7 @@
 //! `search`, `table`, `helper`, `require`, `print` (libraries that are ours); `guard` (calls that can be ended), `alarm` (their
 //! deadlines); `channel`, `mailbox`, `process`, `spawn`, `spawner`, `timer`, `waiting`, `funcs`, `future` (what tasks wait for);
 //! `crossing` (values for mlua code); `boot` (from chunks to main), `outcome` (from main's results to an exit), `upgrade` (to
-//! another entry), `reuse` (from one call of a function to the next); `explain` (what tasks are doing, for a person who asks).
+//! another entry), `reuse` (from one call of a function to the next); `tidy` (collections); `explain` (what tasks are doing, for a person who asks).
 
 mod alarm;
 mod boot;
@@ -75,6 +75,7 @@ mod spawn;
 mod spawner;
 mod table;
 mod text;
+mod tidy;
 mod timer;
 mod upgrade;
 mod waiting;
@@ -180,6 +181,7 @@ pub struct Driver {
     cutting: bool,
     /// A step has begun and not ended; stays so when it panicked.
     in_step: bool,
+    tidying: tidy::Tidying,
     /// Bytes that were left when a call's garbage was last collected.
     lives: usize,
     /// Main was found and kept: the state can serve another call.
@@ -255,6 +257,7 @@ impl Driver {
             guarded: false,
             cutting: false,
             in_step: false,
+            tidying: tidy::Tidying::default(),
             lives: 0,
             booted: false,
             pinned: 0,
@@ -548,6 +551,7 @@ impl Driver {
         if failed || self.is_doomed() {
             return Progress::Ended(self.reason());
         }
+        self.tidy();
         slice::signalled(|| self.run())
     }
 

@@ -58,7 +58,13 @@ subjects!(
 );
 
 /// Ours, in front of Lua's own.
-const OWN: [(&CStr, lua_CFunction); 4] = [(c"find", find), (c"gsub", gsub), (c"rep", rep), (c"format", format)];
+const OWN: [(&CStr, lua_CFunction); 5] = [
+    (c"find", find),
+    (c"gsub", gsub),
+    (c"rep", rep),
+    (c"format", format),
+    (c"unpack", unpack),
+];
 
 unsafe extern "C-unwind" fn find(l: Lua) -> c_int {
     static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
@@ -90,6 +96,24 @@ unsafe fn subject(l: Lua) {
     }
 }
 
+/// Results of one call for which there is room before it.
+const MOST_RESULTS: usize = 100_000;
+
+/// `string.unpack`. Lua's own makes room for its results one by one, and none for the text of an error.
+unsafe extern "C-unwind" fn unpack(l: Lua) -> c_int {
+    static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
+    // SAFETY: the original runs in this very call, on its arguments.
+    unsafe {
+        let most = match lua_type(l, 1) {
+            LUA_TSTRING => lua_rawlen(l, 1).min(MOST_RESULTS),
+            _ => 0,
+        };
+        // Without it, Lua finds out how far it gets.
+        lua_checkstack(l, most as c_int + LUA_MINSTACK);
+        ORIGINAL.get_or_init(|| originals().libraries["string"][c"unpack"])(l)
+    }
+}
+
 /// Pushes a `string` table.
 ///
 /// # Safety
@@ -97,7 +121,7 @@ unsafe fn subject(l: Lua) {
 pub unsafe fn push_library(l: Lua) {
     static LIBRARY: OnceLock<Vec<(&CStr, lua_CFunction)>> = OnceLock::new();
     let library = LIBRARY.get_or_init(|| {
-        let kept = [c"char", c"pack", c"packsize", c"unpack"];
+        let kept = [c"char", c"pack", c"packsize"];
         let kept = kept.iter().map(|name| (*name, originals().libraries["string"][*name]));
         WRAPPED.iter().chain(SEARCHES).copied().chain(kept).chain(OWN).collect()
     });
