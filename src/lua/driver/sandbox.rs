@@ -113,6 +113,9 @@ pub unsafe fn open(l: Lua, driver: &mut Driver, plan: &Plan) {
         lua_pushglobaltable(l);
         lua_pushvalue(l, -1);
         set_field_at(l, -2, c"_G");
+        // Here Lua looks for the name of a function that was called without one, as by `pcall(string.rep)`.
+        lua_pushvalue(l, -1);
+        set_field_at(l, LUA_REGISTRYINDEX, c"_LOADED");
         lua_pushstring(l, c"Lua 5.4".as_ptr());
         set_field_at(l, -2, c"_VERSION");
         text::open(l);
