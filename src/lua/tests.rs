@@ -1221,6 +1221,33 @@ fn a_record_from_wasm_is_read_in_snake_case_and_keeps_it() {
 }
 
 #[test]
+fn functions_are_named_as_in_lua() {
+    let world = World::new();
+    let exit = world.run(
+        r##"
+        local function fails(message, ...)
+            local ok, err = pcall(...)
+            assert(not ok and err == message, err)
+        end
+        fails("bad argument #1 to 'string.rep' (string expected, got no value)", string.rep)
+        fails("bad argument #1 to 'setmetatable' (table expected, got no value)", setmetatable)
+        local function lines(handler)
+            local _, trace = xpcall(function() error("no") end, handler)
+            local found = {}
+            for line in trace:gmatch("\n\t([^\n]*)") do found[#found + 1] = line end
+            return found
+        end
+        local plain, own = lines(debug.traceback), lines(function(message) return debug.traceback(message) end)
+        assert(plain[1] == "[C]: in function 'error'" and plain[3] == "[C]: in function 'xpcall'", table.concat(plain, "; "))
+        assert(own[1]:find("in function <main", 1, true) and own[2] == plain[1], table.concat(own, "; "))
+        assert(debug.traceback("m", 1):find("^m\nstack traceback:\n\tmain"))
+        assert(debug.traceback(coroutine.create(print), "m") == "m\nstack traceback:")
+        "##,
+    );
+    assert!(exit.result.is_ok(), "{exit:?}");
+}
+
+#[test]
 fn a_message_that_is_deep_leaves_nothing_behind() {
     let world = World::new();
     let exit = world.run(

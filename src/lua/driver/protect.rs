@@ -4,6 +4,7 @@
 //! and nothing at all when the process is over.
 
 use std::ffi::{CStr, c_int};
+use std::sync::OnceLock;
 
 use super::coroutine::type_error;
 use super::raw::*;
@@ -131,6 +132,29 @@ unsafe extern "C-unwind" fn handler(l: Lua) -> c_int {
             lua_pushvalue(l, lua_upvalueindex(1));
             lua_insert(l, 1);
             lua_call(l, 1, 1);
+        }
+    }
+    1
+}
+
+/// `debug.traceback`, without the line for our part of a message handler.
+pub(super) unsafe extern "C-unwind" fn traceback(l: Lua) -> c_int {
+    const OURS: &[u8] = b"\n\t[C]: in ?";
+    static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
+    // SAFETY: the original runs in this very call, on its arguments, and leaves one value; then nothing raises.
+    unsafe {
+        let is_plain = lua_type(l, 1) != LUA_TTHREAD;
+        ORIGINAL.get_or_init(|| originals().libraries["debug"][c"traceback"])(l);
+        if is_plain && in_handler(l) {
+            host(l, |_| {
+                let text = bytes(l, -1).unwrap_or_default();
+                let at = text.windows(OURS.len()).position(|line| line == OURS);
+                if let Some(at) = at.filter(|at| text.get(at + OURS.len()) == Some(&b'\n')) {
+                    let shorter = [&text[..at], &text[at + OURS.len()..]].concat();
+                    push_bytes(l, &shorter);
+                }
+                Act::Return(0)
+            });
         }
     }
     1

@@ -365,8 +365,7 @@ unsafe fn open_utf8(l: Lua) {
 unsafe fn open_debug(l: Lua) {
     // SAFETY: called with the limit lifted.
     unsafe {
-        lua_createtable(l, 0, 1);
-        add_kept(l, "debug", &[c"traceback"]);
+        push_library(l, &[(c"traceback", protect::traceback)], 0);
     }
 }
 
