@@ -1159,6 +1159,7 @@ fn long_sets_mean_what_short_ones_do() {
         assert((("a"):rep(5000) .. "\0"):find("a-%z") == 1)
         local ok, err = pcall(string.match, ("a"):rep(4000), "(a*)%0")
         assert(not ok and err:find("invalid capture index %0", 1, true), err)
+        assert(("aa"):find("()a%1") == nil and ("aa"):find("()a%1" .. ("z*"):rep(22)) == nil)
         assert((("a"):rep(20000000) .. "b)"):find("b)", 1) == 20000001)
         "##,
     );

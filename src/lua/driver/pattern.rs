@@ -256,8 +256,11 @@ impl<'a> Matcher<'a> {
     fn again(&mut self, s: usize, digit: u8) -> Found {
         let number = usize::from(digit - b'0');
         let capture = number.checked_sub(1).and_then(|index| self.captures.get(index));
-        let Some((start, Capture::Length(length))) = capture.copied() else {
-            return Err(Fault::BadCapture(number));
+        let (start, length) = match capture.copied() {
+            Some((start, Capture::Length(length))) => (start, length),
+            // A position is no text, and nothing matches it.
+            Some((_, Capture::Position)) => return Ok(None),
+            Some((_, Capture::Open)) | None => return Err(Fault::BadCapture(number)),
         };
         self.steps += length as u64;
         let text = &self.subject[start..start + length];
