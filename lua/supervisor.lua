@@ -11,6 +11,14 @@ local function check(name, at, wanted, value)
 	end
 end
 
+-- Of all that is no plain value, errors have a kind.
+local function is_error(value)
+	local ok, kind = pcall(function()
+		return type(value) == "userdata" and value:kind()
+	end)
+	return ok and type(kind) == "string"
+end
+
 -- Starts a supervisor with its children; its pid once all of them run. It is linked to the caller, and ends with it.
 function supervisor.start_link(fields)
 	check("start_link", 1, "table", fields)
@@ -54,7 +62,7 @@ end
 -- an error.
 function supervisor.stop(pid, reason)
 	check("stop", 1, "string", pid)
-	if type(reason) == "number" or type(reason) == "userdata" then
+	if type(reason) == "number" or is_error(reason) then
 		reason = tostring(reason)
 	elseif reason ~= nil then
 		check("stop", 2, "string", reason)

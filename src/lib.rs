@@ -5,7 +5,7 @@
 //!
 //! | floor | room | what lives there |
 //! |---|---|---|
-//! | 0 | [`error`] [`id`] [`value`] [`json`] [`duration`] [`size`] [`legible`] [`log`] [`lock`] [`race`] [`backoff`] [`allocator`] | the words: one error type, names, plain data, log records; what a terminal may get to see; locks; the first of two futures; growing delays; where memory comes from |
+//! | 0 | [`error`] [`id`] [`value`] [`json`] [`duration`] [`size`] [`lines`] [`legible`] [`log`] [`lock`] [`race`] [`backoff`] [`allocator`] | the words: one error type, names, plain data, log records; what a terminal may get to see; locks; the first of two futures; growing delays; where memory comes from |
 //! | 1 | [`project`] | folders of YAML and Lua become typed entries; what is wrong with them becomes diagnostics |
 //! | 1 | [`system`] | what processes share with the machine: volumes, environment variables, the terminal |
 //! | 2 | [`process`] | the kernel: processes, mailboxes, hosts, scheduling; its page lists what is guaranteed |
@@ -65,6 +65,7 @@ pub mod fuzz;
 pub mod id;
 pub mod json;
 pub mod legible;
+pub mod lines;
 pub mod lock;
 pub mod log;
 pub mod lua;

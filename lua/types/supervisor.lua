@@ -72,7 +72,7 @@ function supervisor.restart_child(pid, id) end
 
 ---Stops the children in reverse order, then the supervisor, and waits for that.
 ---@param pid Pid|string
----@param reason? string
+---@param reason? string|number|Error what their CANCEL shows
 ---@return true? ok
 ---@return Error? err NotFound: no such process; Invalid: no supervisor
 function supervisor.stop(pid, reason) end

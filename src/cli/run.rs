@@ -214,7 +214,7 @@ pub async fn beside(runtime: &Runtime, signals: &mut Signals) -> Result<(), Fail
     match first(runtime.start_services(Occasion::BesideCommand), signals.next()).await {
         First::Left(Ok(()) | Err(_)) => Ok(()),
         First::Right(signal) => {
-            stop(runtime, signals).await;
+            stop_for_signal(runtime, signals).await;
             Err(Failure::silent(signal.code()))
         }
     }
@@ -233,15 +233,26 @@ pub async fn attend(
         First::Right(First::Left(signal)) => Some(Stopped::By(signal)),
         First::Right(First::Right(())) => Some(Stopped::Unread),
     };
-    stop(runtime, signals).await;
+    match stopped {
+        Some(Stopped::By(_)) => stop_for_signal(runtime, signals).await,
+        Some(Stopped::Unread) | None => drop(stop(runtime, signals).await),
+    }
     (process.exited().await, stopped)
 }
 
-/// The orderly stop, which a further signal cuts short.
-pub async fn stop(runtime: &Runtime, signals: &mut Signals) {
-    if let First::Right(_) = first(runtime.stop(), signals.next()).await {
-        signals::hurry();
+/// The orderly stop, which a signal cuts short: whether one has.
+pub async fn stop(runtime: &Runtime, signals: &mut Signals) -> bool {
+    let is_cut = matches!(first(runtime.stop(), signals.next()).await, First::Right(_));
+    if is_cut {
         runtime.terminate().await;
+    }
+    is_cut
+}
+
+/// The same for a signal: a second one means that nobody wants to wait for anything.
+pub async fn stop_for_signal(runtime: &Runtime, signals: &mut Signals) {
+    if stop(runtime, signals).await {
+        signals::hurry();
     }
 }
 

@@ -4,7 +4,7 @@ use super::args::Globals;
 use super::console::Console;
 use super::failure::{Failure, code};
 use super::log::ConsoleLog;
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use super::{open, run};
 use crate::error::Error;
 use crate::id::EntryId;
@@ -97,7 +97,10 @@ async fn until_signal(runtime: &Runtime, registry: &Registry, told: &[Diagnostic
             }
         }
     };
-    run::stop(runtime, &mut signals).await;
+    match ended {
+        Ok(code) if signals::is_code(code) => run::stop_for_signal(runtime, &mut signals).await,
+        _ => drop(run::stop(runtime, &mut signals).await),
+    }
     ended
 }
 

@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Frame, Kind, Result};
+use crate::lines::Lines;
 use crate::lock::lock;
 use crate::lua::driver::{Bytecode, compile_text};
-use crate::lua::syntax::erase;
+use crate::lua::syntax::{erase, laid_out};
 
 /// A source text with its place.
 #[derive(Clone, Debug)]
@@ -20,8 +21,8 @@ pub struct Source<'a> {
     pub text: &'a [u8],
     /// The file in which it stands, as messages show it.
     pub chunk: &'a str,
-    /// The line of that file at which the text starts, from 1.
-    pub first_line: u32,
+    /// Where in that file its lines stand.
+    pub lines: Lines,
 }
 
 /// A compiled text and the words in it.
@@ -56,8 +57,8 @@ pub struct Cache(Mutex<Kept>);
 /// that spawns ever new files, must not fill the memory.
 const MOST_KEPT: usize = 64 << 20;
 
-/// Name, first line and text.
-type Key = (String, u32, Vec<u8>);
+/// Name, lines and text.
+type Key = (String, Lines, Vec<u8>);
 
 #[derive(Default)]
 struct Kept {
@@ -115,7 +116,7 @@ impl Cache {
     /// # Errors
     /// Invalid with Lua's message and a frame for the place, for a text with a syntax error and for bytecode.
     pub fn compile(&self, source: &Source<'_>) -> Result<Chunk> {
-        let key = (source.chunk.to_owned(), source.first_line, source.text.to_owned());
+        let key = (source.chunk.to_owned(), source.lines.clone(), source.text.to_owned());
         if let Some(chunk) = self.kept().find(&key) {
             return Ok(chunk);
         }
@@ -134,12 +135,14 @@ impl Cache {
 /// # Errors
 /// As [`Cache::compile`].
 pub fn compile(source: &Source<'_>) -> Result<Chunk> {
-    let above = source.first_line.saturating_sub(1);
     let erased = erase(bare(source.text)).map_err(|mut fault| {
-        fault.line = fault.line.saturating_add(above);
+        fault.line = source.lines.of(fault.line);
         refused(source, &fault.in_chunk(source.chunk))
     })?;
-    let text = moved_down(erased, above as usize);
+    let text = match &source.lines {
+        Lines::From(first) => moved_down(erased, first.saturating_sub(1) as usize),
+        Lines::Each(_) => Cow::Owned(laid_out(&erased, |line| source.lines.of(line))),
+    };
     let code = compile_text(&text, &format!("@{}", source.chunk)).map_err(|message| refused(source, &message))?;
     Ok(Chunk {
         code,
@@ -209,7 +212,7 @@ mod tests {
         Source {
             text: text.as_bytes(),
             chunk: "src/a.lua",
-            first_line,
+            lines: Lines::From(first_line),
         }
     }
 
@@ -236,6 +239,29 @@ mod tests {
     fn an_inline_source_counts_the_lines_of_its_file() {
         let error = compile(&source("x = = 1", 17)).err().unwrap();
         assert_eq!(error.frames()[0].line, 17);
+    }
+
+    #[test]
+    fn an_inline_source_may_stand_on_any_lines() {
+        let at = |text: &'static str, lines: &[u32]| {
+            let lines = Lines::Each(lines.into());
+            let error = compile(&Source {
+                lines,
+                ..source(text, 1)
+            })
+            .err()
+            .unwrap();
+            (error.frames()[0].line, error.message().to_owned())
+        };
+        assert_eq!(at("local a = 1 -- one\nlocal b = 2\nx = = 1", &[7, 7, 7]).0, 7);
+        assert_eq!(at("x = = 1", &[7]).0, 7);
+        let (line, message) = at("if a then\n--[[ long\n]] b = [[\n\n]]\nx = 1\n", &[3, 4, 5, 6, 7, 12]);
+        assert_eq!(
+            (line, message.contains("(to close 'if' at line 3)")),
+            (12, true),
+            "{message}"
+        );
+        assert_eq!(at("a = [[\n\n\n]]\nlocal x: = 1", &[3, 3, 3, 3, 20]).0, 20);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::id::EntryId;
+use crate::lines::Lines;
 use crate::lock::{read, write};
 use crate::lua::compile::{Cache, Chunk, Source};
 use crate::lua::driver::{Boot, Driver, Image, Main, Plan, Stage, Visible};
@@ -184,7 +185,7 @@ impl LuaEngine {
         build.script(&Source {
             text: text.as_ref(),
             chunk: &chunk,
-            first_line: 1,
+            lines: Lines::OWN,
         })?;
         let visible = Visible {
             modules: Module::PROVIDED.to_vec(),
@@ -212,7 +213,7 @@ impl LuaEngine {
         build.script(&Source {
             text: repl::MAIN.as_bytes(),
             chunk: "[repl]/main",
-            first_line: 1,
+            lines: Lines::OWN,
         })?;
         let limits = Limits::default();
         let visible = Visible {
@@ -241,7 +242,7 @@ impl LuaEngine {
         build.script(&Source {
             text: supervisor::MAIN.as_bytes(),
             chunk: "[supervisor]/main",
-            first_line: 1,
+            lines: Lines::OWN,
         })?;
         let limits = Limits::default();
         let visible = Visible {
@@ -264,7 +265,7 @@ impl LuaEngine {
         self.cache.compile(&Source {
             text: spec.source.as_bytes(),
             chunk: &spec.chunk,
-            first_line: entry.first_line(),
+            lines: entry.lines(),
         })
     }
 }

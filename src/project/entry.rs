@@ -14,6 +14,7 @@ use super::place::Step;
 use super::yaml::Node;
 use crate::backoff::Backoff;
 use crate::id::EntryId;
+use crate::lines::Lines;
 use crate::value::Value;
 
 /// One entry of the project.
@@ -88,13 +89,13 @@ impl Entry {
         self.origin.as_ref().filter(|origin| *origin.source.file == *lua.chunk)
     }
 
-    /// The line of the chunk's file at which its Lua starts: 1 unless it is inline, or no Lua. Found when it is asked for: to know
-    /// it takes a second look at the whole file.
-    pub fn first_line(&self) -> u32 {
-        let inline = self.lua().and_then(|lua| self.inline(lua));
-        inline.map_or(1, |origin| {
+    /// The lines of the chunk's file on which its Lua stands: its own unless it is inline, or no Lua. Found when it is asked for: to
+    /// know it takes a second look at the whole file.
+    pub fn lines(&self) -> Lines {
+        let inline = |lua| Some((lua, self.inline(lua)?));
+        self.lua().and_then(inline).map_or(Lines::OWN, |(lua, origin)| {
             let path = origin.path_to(&[Step::from("source")]);
-            origin.source.first_line(origin.document, &path)
+            origin.source.lines_of(origin.document, &path, &lua.source)
         })
     }
 

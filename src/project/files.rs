@@ -195,44 +195,57 @@ pub(super) fn inline(root: &Root, yaml: &Path, reference: &str) -> Result<Inline
 /// entry file. A folder `src` and what is below it belong to the project above.
 pub fn find(start: &Path) -> Option<PathBuf> {
     let start = start.canonicalize().ok()?;
-    let is_marked = |folder: &Path| folder.join(LOCK).is_file() || folder.join(CONFIG).is_file();
-    let own = |folder: &&Path| is_marked(folder) || has_entry_file(folder) || has_entry_file_below(&folder.join("src"));
-    let nearest = start.ancestors().find(own)?;
+    let own = |folder: &&Path| is_marked(folder) || has_entry_file(folder) || has_entry_file(&folder.join("src"));
+    let Some(nearest) = start.ancestors().find(own) else {
+        // Entry files further down make a project of the folder that one stands in, and of no other.
+        return has_entry_file_below(&start.join("src")).then_some(start);
+    };
     if is_marked(nearest) {
         return Some(nearest.to_owned());
     }
     let above = nearest.ancestors().skip(1);
     let holds = |folder: &&Path| {
         let source = folder.join("src");
-        nearest.starts_with(&source) && (is_marked(folder) || has_entry_file_below(&source))
+        nearest.starts_with(&source) && (is_marked(folder) || has_entry_file(&source))
     };
     Some(above.into_iter().find(holds).unwrap_or(nearest).to_owned())
 }
 
-/// How deep, and at how many files and folders, it is looked for an entry file: a `src` may be somebody else's and vast.
-const DEEPEST_LOOK: usize = 8;
-const LONGEST_LOOK: usize = 4_000;
+/// How deep, and in how many folders, it is looked for an entry file: a `src` may be vast.
+const DEEPEST_LOOK: usize = 4;
+const MOST_FOLDERS: usize = 100;
 
-/// Whether there is an entry file at any depth, the ones nearest to the top looked at first.
+/// Items of the folders of one depth that are looked at.
+const MOST_ITEMS: usize = 1_000;
+
+/// Whether there is an entry file at any depth, folders that are projects themselves left out.
 fn has_entry_file_below(folder: &Path) -> bool {
-    let (mut level, mut looks) = (vec![folder.to_owned()], 0);
+    let (mut level, mut left) = (vec![folder.to_owned()], MOST_FOLDERS);
     for _ in 0..DEEPEST_LOOK {
+        level.truncate(left);
+        left -= level.len();
         if level.iter().any(|folder| has_entry_file(folder)) {
             return true;
         }
-        let below = level
+        let items = level
             .iter()
             .filter_map(|folder| std::fs::read_dir(folder).ok())
             .flatten();
-        let folders = below
-            .take(LONGEST_LOOK.saturating_sub(looks))
-            .flatten()
-            .inspect(|_| looks += 1);
-        // A link to a folder may lead anywhere, also up.
-        let is_folder = |item: &std::fs::DirEntry| item.file_type().is_ok_and(|kind| kind.is_dir());
-        level = folders.filter(is_folder).map(|item| item.path()).collect();
+        let folders = items.flatten().take(MOST_ITEMS).filter(|item| {
+            // A link to a folder may lead anywhere, also up.
+            let is_hidden = item.file_name().as_encoded_bytes().starts_with(b".");
+            !is_hidden && item.file_type().is_ok_and(|kind| kind.is_dir())
+        });
+        let paths = folders.map(|item| item.path());
+        level = paths
+            .filter(|path| !is_marked(path) && !has_entry_file(&path.join("src")))
+            .collect();
     }
     false
+}
+
+fn is_marked(folder: &Path) -> bool {
+    folder.join(LOCK).is_file() || folder.join(CONFIG).is_file()
 }
 
 fn has_entry_file(folder: &Path) -> bool {
@@ -273,7 +286,7 @@ fn is_entry_file(path: &Path) -> bool {
             .iter()
             .any(|document| matches!(document.get("namespace"), Some(Node::Str(_)))),
         // A mistake in its only file does not make a project disappear.
-        Err(_) if is_json(path) => text.contains("\"namespace\"") && text.contains("\"kind\""),
-        Err(_) => text.lines().any(|line| line.trim_start().starts_with("namespace:")),
+        Err(_) if is_json(path) => text.contains("\"namespace\"") && text.contains("\"entries\""),
+        Err(_) => text.lines().any(|line| line.starts_with("namespace:")),
     }
 }

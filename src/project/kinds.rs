@@ -509,10 +509,10 @@ impl Decoder<'_> {
 
     /// Pids are written with it.
     fn check_host_name(&self) {
-        let name = self.fields.text("name").unwrap_or_default();
-        if let Some(sign) = name.chars().find(|c| matches!(c, '|' | '{' | '}')) {
+        let id = self.fields.reader.id.map(EntryId::as_str).unwrap_or_default();
+        if let Some(sign) = id.chars().find(|c| matches!(c, '|' | '{' | '}')) {
             let message =
-                format!("invalid host name {name:?}: it must not contain `{sign}`, with which pids are written");
+                format!("invalid id of a host {id:?}: it must not contain `{sign}`, with which pids are written");
             self.fields.bad("name", Diagnostic::new(Code::BadId, message));
         }
     }

@@ -164,6 +164,29 @@ enum Need {
     Variables,
 }
 
+/// How often variables may need others that need others.
+const MOST_ROUNDS: u32 = 100;
+
+/// What those that wait for their variables may bring for others.
+struct Coming {
+    names: HashSet<String>,
+    /// There is a storage among them, which may have a value for any variable.
+    storage: bool,
+}
+
+impl Coming {
+    fn from<'a>(waiting: impl Iterator<Item = &'a Draft> + Clone) -> Coming {
+        Coming {
+            storage: waiting.clone().any(|draft| draft.kind != "env.variable"),
+            names: waiting.flat_map(Draft::variables).collect(),
+        }
+    }
+
+    fn may_bring(&self, name: &str, namespace: &str) -> bool {
+        self.storage || self.names.contains(name) || self.names.contains(&format!("{namespace}:{name}"))
+    }
+}
+
 /// An entry on its way.
 pub(super) struct Draft {
     pub id: EntryId,
@@ -255,7 +278,7 @@ impl Draft {
     }
 
     /// What the draft lacks before its variables can be put in.
-    fn needs(&self, lookup: &Lookup<'_>) -> Need {
+    fn needs(&self, lookup: &Lookup<'_>, coming: &Coming) -> Need {
         let mut need = Need::Nothing;
         let mut data = self.data.clone();
         data.each_text(&mut Vec::new(), &mut |text, steps| {
@@ -263,7 +286,7 @@ impl Draft {
                 return;
             }
             for (name, has_default) in interpolate::variables(text) {
-                if lookup(name, self.id.namespace()).is_err() {
+                if coming.may_bring(name, self.id.namespace()) && lookup(name, self.id.namespace()).is_err() {
                     need = need.max(if has_default { Need::Defaults } else { Need::Variables });
                 }
             }
@@ -696,20 +719,26 @@ impl Typing<'_> {
                 self.one(draft, false, &nothing);
             }
         }
-        while !waiting.is_empty() {
+        for round in 1.. {
+            if waiting.is_empty() {
+                break;
+            }
             let lookup = lookup_now(drafts);
-            let needs: Vec<Need> = waiting.iter().map(|at| drafts[*at].needs(&lookup)).collect();
+            let coming = Coming::from(waiting.iter().map(|at| &drafts[*at]));
+            let needs: Vec<Need> = waiting.iter().map(|at| drafts[*at].needs(&lookup, &coming)).collect();
             let least = needs.iter().copied().min();
-            let least = waiting.iter().zip(&needs).filter(|(_, need)| Some(**need) == least);
-            let mut ready: Vec<usize> = least.map(|(at, _)| *at).collect();
-            // A default counts when nothing is left that could give the variable a value; the next one may see what comes of it.
-            if needs.contains(&Need::Defaults) && !needs.contains(&Need::Nothing) {
-                ready.truncate(1);
+            // A circle is cut at one of its defaults; the next one may see what comes of it.
+            let mut room = if least == Some(Need::Defaults) { 1 } else { usize::MAX };
+            let mut later = Vec::new();
+            for (at, need) in waiting.into_iter().zip(needs) {
+                if round == MOST_ROUNDS || Some(need) == least && room > 0 {
+                    room = room.saturating_sub(1);
+                    self.one(&mut drafts[at], true, &lookup);
+                } else {
+                    later.push(at);
+                }
             }
-            for at in &ready {
-                self.one(&mut drafts[*at], true, &lookup);
-            }
-            waiting.retain(|at| !ready.contains(at));
+            waiting = later;
         }
         let lookup = lookup_now(drafts);
         for (draft, concerns) in drafts.iter_mut().zip(&concerns) {
@@ -808,7 +837,14 @@ impl Filling<'_> {
             Err(error) => error.to_string(),
             Ok(_) => format!("environment variable not found: {name}"),
         };
-        if self.declared.contains(name) {
+        let namespace = self.draft.id.namespace();
+        let is_declared = self.declared.contains(name) || self.declared.contains(&format!("{namespace}:{name}"));
+        let is_unset = message == format!("environment variable not found: {name}");
+        if is_declared && !is_unset {
+            let found = Diagnostic::new(Code::DanglingReference, message);
+            return self.reader.report_value(steps, found);
+        }
+        if is_declared {
             let message = format!("environment variable {name} has no value here");
             let found = Diagnostic::new(Code::DanglingReference, message);
             let found = found.label("it is declared, but its entry is broken, needs this one or has no value");

@@ -1,14 +1,17 @@
 //! Where in a file is this path? The one question the marking parser answers, and only when a diagnostic needs it.
 //!
-//! What a document means is decided in [`yaml`](super::yaml). Should the two parsers disagree, or a part come from an
-//! alias or a merge key, the answer is the nearest enclosing thing that was found: a place may be coarse, never wrong.
+//! What a document means is decided in [`yaml`](super::yaml). A part that comes from an alias or a merge key is looked for where it
+//! was written. Should the two parsers disagree, the answer is the nearest enclosing thing that was found: a place may be coarse,
+//! never wrong.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::diagnostic::Place;
+use crate::lines::Lines;
 
 /// One step from a document's root to a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +61,20 @@ struct Stretch {
 struct Mark {
     key: Option<(String, Stretch)>,
     value: Stretch,
-    /// A block scalar: its text starts on the line below.
-    block: bool,
+    /// The last line of a scalar.
+    last_line: u32,
+    /// A block scalar: its text starts on the line below its header.
+    block: Option<Block>,
     parts: Vec<usize>,
+    /// Of an alias: what it stands for.
+    target: Option<usize>,
+}
+
+/// How the lines of a block scalar become its text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Block {
+    Literal,
+    Folded,
 }
 
 impl Mark {
@@ -70,11 +84,7 @@ impl Mark {
 
     /// The parser puts a block scalar at its first line that is not blank; its header is on the key's line.
     fn value(&self) -> Stretch {
-        if self.block { self.key() } else { self.value }
-    }
-
-    fn first_line(&self) -> u32 {
-        self.value().line + u32::from(self.block)
+        if self.block.is_some() { self.key() } else { self.value }
     }
 }
 
@@ -116,12 +126,50 @@ impl Source {
         )
     }
 
-    /// The line of the file at which the text of the scalar at that path starts.
-    pub fn first_line(&self, document: usize, path: &[Step]) -> u32 {
-        match self.find(document, path) {
-            (Some(at), true) => self.marks()[at].first_line(),
-            _ => 1,
+    /// On which lines of the file the lines of a scalar's text stand. Where the file has them otherwise than one below the other,
+    /// one that is not found stands with the one before it.
+    pub fn lines_of(&self, document: usize, path: &[Step], text: &str) -> Lines {
+        let (Some(at), true) = self.find(document, path) else {
+            return Lines::OWN;
+        };
+        let mark = &self.marks()[self.target(at)];
+        let first = match mark.block {
+            Some(_) => self.header(mark) + 1,
+            None => mark.value.line,
+        };
+        if mark.block == Some(Block::Literal) || !text.trim_end().contains('\n') {
+            return Lines::From(first);
         }
+        let mut lines = vec![first];
+        for line in text.lines().skip(1) {
+            let before = *lines.last().unwrap_or(&first);
+            let candidates = before + 1..=mark.last_line.min(before + FURTHEST);
+            let found = candidates.into_iter().find(|at| begins_with(line, self.line(*at, 1)));
+            lines.push(found.unwrap_or(before));
+        }
+        Lines::Each(lines.into())
+    }
+
+    /// The line on which a block scalar is announced: that of its key, unless comments come between.
+    fn header(&self, mark: &Mark) -> u32 {
+        let key = mark.key();
+        let has_sign = |line: u32| {
+            let text = self.line(line, 1);
+            let text = match line == key.line {
+                true => text.get(key.column as usize + key.length as usize..).unwrap_or(text),
+                false => text,
+            };
+            let code = text.split(" #").next().unwrap_or_default();
+            !text.trim_start().starts_with('#') && code.contains(['|', '>'])
+        };
+        (key.line..=mark.value.line)
+            .find(|line| has_sign(*line))
+            .unwrap_or(key.line)
+    }
+
+    /// What an alias stands for, else the thing itself.
+    fn target(&self, at: usize) -> usize {
+        self.marks()[at].target.unwrap_or(at)
     }
 
     /// A place that is known as line and column, counted from 1.
@@ -172,10 +220,10 @@ impl Source {
             return (None, false);
         };
         for step in path {
-            let parts = &marks[at].parts;
+            let parts = &marks[self.target(at)].parts;
             let next = match step {
                 Step::Index(index) => parts.get(*index).copied().filter(|part| marks[*part].key.is_none()),
-                Step::Key(key) => parts.iter().copied().find(|part| has_key(&marks[*part], key)),
+                Step::Key(key) => self.part(at, key, &mut MOST_MERGED.clone()),
             };
             match next {
                 Some(part) => at = part,
@@ -183,6 +231,28 @@ impl Source {
             }
         }
         (Some(at), true)
+    }
+
+    /// The part of a map with that key, its own or one of a map that is merged into it.
+    fn part(&self, at: usize, key: &str, budget: &mut u32) -> Option<usize> {
+        let marks = self.marks();
+        let parts = &marks[self.target(at)].parts;
+        let own = parts.iter().copied().find(|part| has_key(&marks[*part], key));
+        if own.is_some() {
+            return own;
+        }
+        for merged in parts.iter().copied().filter(|part| has_key(&marks[*part], "<<")) {
+            // One map, or a list of them.
+            let list = marks[self.target(merged)].parts.iter().copied();
+            let maps = list.filter(|part| marks[*part].key.is_none());
+            for map in std::iter::once(merged).chain(maps) {
+                *budget = budget.checked_sub(1)?;
+                if let Some(found) = self.part(map, key, budget) {
+                    return Some(found);
+                }
+            }
+        }
+        None
     }
 
     fn marks(&self) -> &[Mark] {
@@ -226,6 +296,25 @@ fn is_really_deeper(text: &str, limit: usize) -> Option<bool> {
     Some(false)
 }
 
+/// Maps that are looked at because they are merged into one, or into one of those: what refers to itself ends here.
+const MOST_MERGED: u32 = 200;
+
+/// Lines of a file that are looked through for the next line of a text.
+const FURTHEST: u32 = 32;
+
+/// Whether a line of a text can begin on a line of a file, on which more of them may follow. Quotes and what they need is not
+/// compared.
+fn begins_with(text: &str, line: &str) -> bool {
+    let bare = |text: &str| {
+        text.chars()
+            .filter(|c| !matches!(c, '"' | '\'' | '\\'))
+            .collect::<String>()
+    };
+    let (text, line) = (bare(text), bare(line.split("\\n").next().unwrap_or_default()));
+    let line = line.trim();
+    !line.is_empty() && text.trim_start().starts_with(line)
+}
+
 fn has_key(mark: &Mark, key: &str) -> bool {
     mark.key.as_ref().is_some_and(|(text, _)| text == key)
 }
@@ -236,6 +325,8 @@ struct Marking {
     marks: Vec<Mark>,
     /// Open lists and maps, with the key that waits for its value.
     open: Vec<Open>,
+    /// What has an anchor, by its number.
+    anchors: HashMap<usize, usize>,
 }
 
 #[derive(Default)]
@@ -259,15 +350,25 @@ impl Marking {
 
     fn event(&mut self, event: Event<'_>, span: Span) {
         match event {
-            Event::Scalar(text, style, ..) => {
-                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                self.value(Some(&text), stretch(span), block);
+            Event::Scalar(text, style, anchor, _) => {
+                let Some(mark) = self.value(Some(&text), stretch(span)) else {
+                    return;
+                };
+                self.marks[mark].last_line = u32::try_from(span.end.line()).unwrap_or(u32::MAX);
+                self.marks[mark].block = match style {
+                    ScalarStyle::Literal => Some(Block::Literal),
+                    ScalarStyle::Folded => Some(Block::Folded),
+                    _ => None,
+                };
+                self.anchors.insert(anchor, mark);
             }
-            Event::Alias(_) => {
-                self.value(None, stretch(span), false);
+            Event::Alias(anchor) => {
+                if let Some(mark) = self.value(None, stretch(span)) {
+                    self.marks[mark].target = self.anchors.get(&anchor).copied();
+                }
             }
-            Event::SequenceStart(..) => self.enter(span, false),
-            Event::MappingStart(..) => self.enter(span, true),
+            Event::SequenceStart(anchor, _) => self.enter(span, anchor, false),
+            Event::MappingStart(anchor, _) => self.enter(span, anchor, true),
             Event::SequenceEnd | Event::MappingEnd if self.open.len() > 1 => {
                 self.open.pop();
             }
@@ -275,10 +376,11 @@ impl Marking {
         }
     }
 
-    fn enter(&mut self, span: Span, is_map: bool) {
+    fn enter(&mut self, span: Span, anchor: usize, is_map: bool) {
         let mut start = stretch(span);
         start.length = 1;
-        let mark = self.value(None, start, false);
+        let mark = self.value(None, start).unwrap_or_default();
+        self.anchors.insert(anchor, mark);
         self.open.push(Open {
             mark,
             is_map,
@@ -286,22 +388,22 @@ impl Marking {
         });
     }
 
-    /// A key if one is due, else a value under the key that waits for it.
-    fn value(&mut self, text: Option<&str>, at: Stretch, block: bool) -> usize {
-        let Some(open) = self.open.last_mut() else { return 0 };
+    /// A key if one is due, else a value under the key that waits for it: then its mark.
+    fn value(&mut self, text: Option<&str>, at: Stretch) -> Option<usize> {
+        let open = self.open.last_mut()?;
         if open.is_map && open.key.is_none() {
             open.key = Some((text.unwrap_or_default().to_owned(), at));
-            return 0;
+            return None;
         }
         let mark = self.marks.len();
         self.marks.push(Mark {
             key: open.key.take(),
             value: at,
-            block,
-            parts: Vec::new(),
+            last_line: at.line,
+            ..Mark::default()
         });
         self.marks[open.mark].parts.push(mark);
-        mark
+        Some(mark)
     }
 }
 
@@ -385,8 +487,65 @@ other: true
     #[test]
     fn inline_text_knows_its_first_line() {
         let source = Source::new("a.yaml", TEXT);
-        assert_eq!(source.first_line(0, &path(&["entries", "0", "source"])), 6);
-        assert_eq!(source.first_line(0, &path(&["entries", "0", "name"])), 3);
+        let lines = |steps: &[&str], text: &str| source.lines_of(0, &path(steps), text);
+        assert_eq!(lines(&["entries", "0", "source"], "\nprint(1)\n"), Lines::From(6));
+        assert_eq!(lines(&["entries", "0", "name"], "worker"), Lines::From(3));
+        assert_eq!(lines(&["entries", "0", "none"], "worker"), Lines::OWN);
+    }
+
+    #[test]
+    fn text_that_is_written_in_other_lines_knows_them() {
+        let yaml = "\
+base: &base
+  source: &code |-
+    one
+    two
+list:
+- source: *code
+- <<: *base
+- <<: [{other: x}, *base]
+- source: # a | b
+
+    # c
+    !!str |
+    one
+    two
+- source: >
+    one
+    one still
+
+    two
+
+      more
+- source: \"one\\ntwo\\n
+    three\\n
+
+    four \\\"x\\\"
+    end\"
+- source: 'one
+
+    two''s
+
+    three'
+- {source: \"one\\ntwo\", <<: *base}
+- &own
+  <<: *own
+";
+        let source = Source::new("a.yaml", yaml);
+        let lines = |at: usize, text: &str| {
+            let lines = source.lines_of(0, &path(&["list", &at.to_string(), "source"]), text);
+            let count = u32::try_from(text.lines().count()).unwrap();
+            (1..=count).map(|line| lines.of(line)).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(0, "one\ntwo"), [3, 4]);
+        assert_eq!(lines(1, "one\ntwo"), [3, 4]);
+        assert_eq!(lines(2, "one\ntwo"), [3, 4]);
+        assert_eq!(lines(3, "one\ntwo\n"), [13, 14]);
+        assert_eq!(lines(4, "one one still\ntwo\n\n  more\n"), [16, 19, 19, 21]);
+        assert_eq!(lines(5, "one\ntwo\nthree\n\nfour \"x\" end"), [22, 22, 23, 23, 25]);
+        assert_eq!(lines(6, "one\ntwo's\nthree"), [27, 29, 31]);
+        assert_eq!(lines(7, "one\ntwo"), [32, 32]);
+        assert_eq!(lines(8, "x"), [1]);
     }
 
     #[test]

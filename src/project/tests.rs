@@ -110,7 +110,7 @@ entries:
     let entry = project.registry.usable(&id("myns:main")).unwrap();
     let Spec::Lua(main) = &entry.spec else { panic!() };
     assert_eq!(
-        (&*main.source, main.chunk.as_str(), entry.first_line()),
+        (&*main.source, main.chunk.as_str(), entry.lines().of(1)),
         ("return 1\n", "src/main.lua", 1)
     );
     assert_eq!((main.limits.max_memory, main.modules.len()), (1 << 30, 2));
@@ -402,8 +402,8 @@ fn every_finding_about_an_entry_has_its_text_and_place() {
         (
             "  - {name: 'h|1', kind: process.host}\n  - {name: 't}', kind: terminal.host}".to_owned(),
             &[
-                "error bad-id src/a.yaml:3:12 invalid host name \"h|1\": it must not contain `|`, with which pids are written",
-                "error bad-id src/a.yaml:4:12 invalid host name \"t}\": it must not contain `}`, with which pids are written",
+                "error bad-id src/a.yaml:3:12 invalid id of a host \"app:h|1\": it must not contain `|`, with which pids are written",
+                "error bad-id src/a.yaml:4:12 invalid id of a host \"app:t}\": it must not contain `}`, with which pids are written",
             ],
         ),
         (
@@ -413,7 +413,7 @@ fn every_finding_about_an_entry_has_its_text_and_place() {
                 "error dangling-reference src/a.yaml:4:73 environment variable B has no value here (it is declared, but its entry is broken, needs this one or has no value)",
                 "error dangling-reference src/a.yaml:5:73 environment variable A has no value here (it is declared, but its entry is broken, needs this one or has no value)",
                 "error dangling-reference src/a.yaml:6:73 environment variable A has no value here (it is declared, but its entry is broken, needs this one or has no value)",
-                "error dangling-reference src/a.yaml:7:61 environment variable C has no value here (it is declared, but its entry is broken, needs this one or has no value)",
+                "error dangling-reference src/a.yaml:7:61 app:c: environment variable A has no value here",
             ],
         ),
         (
@@ -786,7 +786,7 @@ entries:
         panic!()
     };
     assert_eq!(
-        (spec.chunk.as_str(), entry("app:m").first_line()),
+        (spec.chunk.as_str(), entry("app:m").lines().of(1)),
         ("src/sub/a.yaml", 13)
     );
 }
@@ -823,7 +823,7 @@ fn inline_source_points_into_the_yaml() {
     let entry = project.registry.get(&id("app:m")).unwrap();
     let Spec::Lua(spec) = &entry.spec else { panic!() };
     assert_eq!(
-        (&*spec.source, spec.chunk.as_str(), entry.first_line()),
+        (&*spec.source, spec.chunk.as_str(), entry.lines().of(1)),
         ("\nlocal x = 1\nreturn x\n", "src/a.yaml", 6)
     );
     let found = Place::in_line("src/a.yaml", "return x", 8, 8, 1);
@@ -1036,14 +1036,16 @@ entries:
   - {name: base, kind: env.variable, storage: 'app:other', variable: BASE}
   - {name: price, kind: env.variable, storage: 'app:other', variable: PRICE}
   - {name: api, kind: env.variable, storage: 'app:mem', variable: API, default: '${env:BASE}/api'}
-  - {name: d, kind: fs.directory, directory: '${env:API} ${env:V4}'}
+  - {name: d, kind: fs.directory, directory: '${env:API} ${env:V4} ${env:C2}'}
+  - {name: c1, kind: env.variable, storage: 'app:mem', variable: C1, default: '${env:C2|one}'}
+  - {name: c2, kind: env.variable, storage: 'app:mem', variable: C2, default: '${env:C1|two} and more'}
 ",
     )]);
     assert_eq!(findings(&project), Vec::<String>::new());
     let Spec::Directory(spec) = &project.registry.get(&id("app:d")).unwrap().spec else {
         panic!()
     };
-    assert_eq!(spec.written, "http://one23/api ${x}");
+    assert_eq!(spec.written, "http://one23/api ${x} one and more");
 }
 
 #[test]
@@ -1054,6 +1056,13 @@ fn the_project_of_a_folder_is_the_nearest_above() {
         ("locked/src/deep/a.yaml", entry),
         ("plain/src/a.yaml", entry),
         ("deep/src/one/two/a.yaml", entry),
+        ("home/src/a/src/x.yaml", entry),
+        ("home/src/b/src/y.yaml", entry),
+        ("home/docs/a.txt", ""),
+        (
+            "home/src/chart/templates/deploy.yaml",
+            "{{- if x }}\nmetadata:\n  namespace: {{ y }}\n",
+        ),
         ("marked/src/a.yaml", "\u{feff}namespace: app\nentries: []\n"),
         (
             "json/src/a.json",
@@ -1072,8 +1081,12 @@ fn the_project_of_a_folder_is_the_nearest_above() {
         ("locked/src/deep", Some("locked")),
         ("plain", Some("plain")),
         ("deep", Some("deep")),
-        ("deep/src", Some("deep")),
-        ("deep/src/one/two", Some("deep")),
+        ("deep/src/one/two", Some("deep/src/one/two")),
+        // Projects below somebody's `src`, which is no project.
+        ("home/src/a", Some("home/src/a")),
+        ("home/src/b/src", Some("home/src/b")),
+        ("home", None),
+        ("home/docs", None),
         ("marked", Some("marked")),
         ("json", Some("json")),
         ("plain/src", Some("plain")),

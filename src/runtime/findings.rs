@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::programs::Engines;
 use crate::error::Error;
 use crate::id::EntryId;
+use crate::lines::Lines;
 use crate::lua::compile::{Source, bare, compile, without_mark};
 use crate::lua::definitions;
 use crate::lua::syntax::{Stop, hint, stop, types_as_values};
@@ -68,36 +69,39 @@ fn lua(entry: &Entry) -> Vec<Diagnostic> {
     let Some(spec) = entry.lua() else {
         return Vec::new();
     };
-    let mut source = Source {
+    // Only a fault needs its place: to find it takes another look at the whole file.
+    let own = Source {
         text: spec.source.as_bytes(),
         chunk: &spec.chunk,
-        first_line: 1,
+        lines: Lines::OWN,
     };
-    // Only a fault needs its line, which Lua finds by going through all the lines above.
-    let is_lua = compile(&source).is_ok();
-    if is_lua && types(&source, &spec.imports).is_empty() {
+    let fault = compile(&own).err();
+    if fault.is_none() && types(&own, &spec.imports).is_empty() {
         return Vec::new();
     }
-    source.first_line = entry.first_line();
-    let found = match is_lua {
-        true => types(&source, &spec.imports),
-        false => compile(&source)
+    let source = Source {
+        lines: entry.lines(),
+        ..own.clone()
+    };
+    let found = match fault {
+        None => types(&source, &spec.imports),
+        Some(own) => compile(&source)
             .err()
-            .map(|error| syntax(&error, &source))
+            .map(|error| syntax(&error, &own, &source))
             .into_iter()
             .collect(),
     };
     found
         .into_iter()
-        .map(|found| in_entry(found.about(&entry.id), entry, source.first_line))
+        .map(|found| in_entry(found.about(&entry.id), entry, &source.lines))
         .collect()
 }
 
 /// Inline source is shown as it stands in the YAML file, with its indentation.
-fn in_entry(found: Diagnostic, entry: &Entry, first_line: u32) -> Diagnostic {
+fn in_entry(found: Diagnostic, entry: &Entry, lines: &Lines) -> Diagnostic {
     let place = found.place.as_ref().and_then(|place| entry.place_in_source(place));
     match place {
-        Some(place) if first_line > 1 => found.at(place),
+        Some(place) if *lines != Lines::OWN => found.at(place),
         _ => found,
     }
 }
@@ -110,7 +114,7 @@ fn types(source: &Source<'_>, imports: &[(String, EntryId)]) -> Vec<Diagnostic> 
     let text = String::from_utf8_lossy(text);
     let finding = |(name, at): (String, Stop)| {
         let shown = text.lines().nth(at.line as usize - 1).unwrap_or_default();
-        let line = source.first_line + at.line - 1;
+        let line = source.lines.of(at.line);
         Diagnostic::new(Code::TypeAsValue, format!("the type `{name}` is used as a value"))
             .at(Place::in_line(source.chunk, shown, line, at.column, at.length))
             .label("nil: types are erased before the program runs")
@@ -118,15 +122,14 @@ fn types(source: &Source<'_>, imports: &[(String, EntryId)]) -> Vec<Diagnostic> 
     uses.into_iter().map(finding).collect()
 }
 
-/// A text that is no Lua, as a finding: the message without the place, the place as a place.
-pub(super) fn syntax(error: &Error, source: &Source<'_>) -> Diagnostic {
-    let line = error.frames().first().map_or(source.first_line, |frame| frame.line);
-    let lead = format!("{}:{line}: ", source.chunk);
-    let message = error.message().strip_prefix(&lead).unwrap_or(error.message());
-    let line = line_of_jump(message).unwrap_or(line);
+/// A text that is no Lua, as a finding: the message without the place, the place as a place. `own` is the same error with the lines
+/// of the text itself.
+pub(super) fn syntax(error: &Error, own: &Error, source: &Source<'_>) -> Diagnostic {
+    let (message, line) = apart(error, source.chunk);
+    let (_, own_line) = apart(own, source.chunk);
     let text = without_mark(source.text);
     let text = if text.starts_with(b"\x1b") { b"" } else { text };
-    let own_line = line.saturating_sub(source.first_line);
+    let own_line = own_line.saturating_sub(1);
     let shown = String::from_utf8_lossy(text);
     let shown = shown.lines().nth(own_line as usize).unwrap_or_default();
     let found = Diagnostic::new(Code::LuaSyntax, message);
@@ -141,6 +144,14 @@ pub(super) fn syntax(error: &Error, source: &Source<'_>) -> Diagnostic {
         }
         None => found.at(Place::whole_line(source.chunk, shown, line.max(1))),
     }
+}
+
+/// A message without its place, and the line.
+fn apart<'a>(error: &'a Error, chunk: &str) -> (&'a str, u32) {
+    let line = error.frames().first().map_or(1, |frame| frame.line);
+    let lead = format!("{chunk}:{line}: ");
+    let message = error.message().strip_prefix(&lead).unwrap_or(error.message());
+    (message, line_of_jump(message).unwrap_or(line))
 }
 
 /// The line of a `goto` or `break` that leads nowhere: Lua finds it where the block ends, and says where it stands.

@@ -23,6 +23,7 @@ use tokio::runtime::Handle;
 use crate::allocator::huge_pages;
 use crate::error::{Error, Result};
 use crate::id::EntryId;
+use crate::lines::Lines;
 use crate::log::{Level, Log, Record};
 use crate::lua::LuaEngine;
 use crate::lua::compile::Source;
@@ -233,10 +234,11 @@ impl Runtime {
         let chunk = path.display().to_string();
         findings::syntax(
             error,
+            error,
             &Source {
                 text,
                 chunk: &chunk,
-                first_line: 1,
+                lines: Lines::OWN,
             },
         )
     }

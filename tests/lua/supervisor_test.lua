@@ -114,7 +114,7 @@ describe("supervisor", function()
 		end
 		local pid = start({ children = { worker("a") } })
 		expect("a up")
-		for _, reason in ipairs({ { code = 1 }, true, print }) do
+		for _, reason in ipairs({ { code = 1 }, true, print, channel.new() }) do
 			local ok, err = pcall(supervisor.stop, pid, reason)
 			assert.is_false(ok)
 			assert.matches("bad argument #2 to 'stop' (string expected", err, 1, true)

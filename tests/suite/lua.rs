@@ -208,3 +208,52 @@ fn orphans_do_not_outlive_the_command() {
     );
     folder.wippy("run main").run().code(9).quiet();
 }
+
+const IN_JSON: &str = r#"{
+  "namespace": "app",
+  "entries": [
+    {"name": "t", "kind": "terminal.host"},
+    {"name": "p", "kind": "process.host"},
+    {"name": "run", "kind": "process.lua", "meta": {"command": {"name": "go"}},
+      "source": "local a = 1 -- one\nlocal b = 2\nerror('boom')",
+      "modules": []},
+    {"name": "bad", "kind": "process.lua",
+      "source": "local a = 1\nx = = 2",
+      "modules": []}
+  ]
+}
+"#;
+
+const IN_QUOTES: &str = r#"namespace: b
+base: &base
+  kind: process.lua
+  source: |
+    local a = 1
+
+    error("merged")
+entries:
+  - {name: m, <<: *base}
+  - name: q
+    kind: process.lua
+    source: "if a then\n
+      x = 1\n
+
+      y = (2"
+"#;
+
+#[test]
+fn errors_in_inline_lua_point_into_the_file_however_it_is_written() {
+    let folder = Folder::with(&[("src/a.json", IN_JSON), ("src/b.yaml", IN_QUOTES)]);
+    folder
+        .wippy("check")
+        .run()
+        .code(3)
+        .stdout_has("--> src/a.json:10:35\n")
+        .stdout_has("--> src/b.yaml:15:13\n");
+    folder.wippy("run go").run().code(1).stderr_has("src/a.json:7: boom");
+    folder
+        .wippy("run -x b:m")
+        .run()
+        .code(1)
+        .stderr_has("src/b.yaml:7: merged");
+}

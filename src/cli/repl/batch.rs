@@ -17,6 +17,7 @@ use crate::cli::run::{attend, beside};
 use crate::cli::script;
 use crate::cli::signals::Signals;
 use crate::error::{Error, Frame};
+use crate::lines::Lines;
 use crate::lock::lock;
 use crate::lua::compile::{Source, bare_text, compile};
 use crate::lua::modules::repl::{Asked, Desk, Request};
@@ -82,7 +83,7 @@ fn check(text: &Text) -> Result<(), Failure> {
     let source = Source {
         text: program.as_bytes(),
         chunk: &text.name,
-        first_line: 1,
+        lines: Lines::OWN,
     };
     compile(&source).map(drop).map_err(|error| {
         let found = Runtime::script_finding(&error, Path::new(&text.name), text.text.as_bytes());

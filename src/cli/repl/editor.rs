@@ -28,7 +28,7 @@ use crate::lua::syntax::input::{Input, classify, parts};
 use crate::system::terminal::{Stream, Terminal};
 
 /// How long a completion may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long output may take before the prompt appears.
 const DRAIN: Duration = Duration::from_secs(1);
 const HISTORY: usize = 10_000;

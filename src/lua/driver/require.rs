@@ -17,6 +17,7 @@ use super::sandbox::{self, push_registry_table};
 use super::waiting::Woken;
 use super::{Bytecode, Driver, Waiter, What, boot, channel, mistake};
 use crate::error::{Error, Result};
+use crate::lines::Lines;
 use crate::lua::compile::{self, Source};
 use crate::lua::modules::Module;
 use crate::lua::modules::repl::Desk;
@@ -422,7 +423,7 @@ fn compiled(file: &str, text: &[u8]) -> Result<Found> {
     let source = Source {
         text,
         chunk: file,
-        first_line: 1,
+        lines: Lines::OWN,
     };
     compile::compile(&source).map(|chunk| Found { code: chunk.code })
 }

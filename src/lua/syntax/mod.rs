@@ -6,6 +6,7 @@
 //! | `grammar` | the whole grammar of Lua 5.4, with annotations where they may stand |
 //! | `types` | the grammar of a type |
 //! | `erase` | the text with its annotations blanked out |
+//! | `layout` | the text with its tokens on other lines |
 //! | `hint` | what Lua writes for what other languages write |
 //! | `input` | what a REPL asks about an input: is it whole, is it an expression, which locals does it declare |
 //!
@@ -16,10 +17,12 @@ pub mod erase;
 mod grammar;
 mod hint;
 pub mod input;
+mod layout;
 pub mod lexer;
 mod types;
 
 pub use erase::{Stop, SyntaxError, erase, stop, types_as_values};
 pub use hint::hint;
 pub use input::{Input, as_expression, classify, keep_locals};
+pub use layout::laid_out;
 pub use lexer::{Kind, Lexer, Token};
