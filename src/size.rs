@@ -26,10 +26,11 @@ pub fn parse(text: &str) -> Result<u64> {
         .ok()
         .zip(scale)
         .and_then(|(number, (_, scale))| number.checked_mul(*scale))
-        .ok_or_else(|| {
-            Error::invalid(format!(
+        .ok_or_else(|| match scale {
+            Some(_) if !number.is_empty() => Error::invalid(format!("size {text:?} is too large")),
+            _ => Error::invalid(format!(
                 "invalid size {text:?}: expected a number of bytes or a text like \"64MiB\" (KB MB GB KiB MiB GiB)"
-            ))
+            )),
         })
 }
 
@@ -61,6 +62,8 @@ mod tests {
         for bad in ["", "MiB", "1.5MiB", "-1", "1TB", "99999999999GiB"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        let error = parse("99999999999GiB").unwrap_err();
+        assert_eq!(error.message(), "size \"99999999999GiB\" is too large");
         assert_eq!(format(64 << 20), "64MiB");
         assert_eq!(format(1500), "1500B");
     }

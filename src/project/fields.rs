@@ -173,7 +173,11 @@ impl<'a> Fields<'a> {
     }
 
     fn wrong_type(&self, steps: &[Step], path: &str, expected: &str, node: &Node) {
-        let message = format!("`{path}` must be {expected}, not {}", node.type_name());
+        let found = match node {
+            Node::Float(number) if expected.starts_with("a whole number") => number.to_string(),
+            _ => node.type_name().to_owned(),
+        };
+        let message = format!("`{path}` must be {expected}, not {found}");
         let quote =
             matches!(expected, "a string" | OCTAL) && matches!(node, Node::Bool(_) | Node::Int(_) | Node::Float(_));
         let label = if quote { "put it in quotes" } else { "" };

@@ -515,7 +515,10 @@ impl Reading<'_> {
             }
             None | Some(Node::Null) => {
                 let found = Diagnostic::new(Code::MissingField, "name is required");
-                let meant = map.pairs.iter().find(|(key, _)| nearest(&key.text, ["name"]).is_some());
+                let others = map.pairs.iter().filter(|(key, _)| &*key.text != "name");
+                let meant = others
+                    .into_iter()
+                    .find(|(key, _)| nearest(&key.text, ["name"]).is_some());
                 match meant {
                     Some((key, _)) => {
                         let steps = [path, &[Step::Key(key.text.clone())]].concat();

@@ -248,7 +248,7 @@ fn every_finding_about_an_entry_has_its_text_and_place() {
         ),
         (
             with("limits: {max_memory: 1.5}"),
-            &["error wrong-type src/a.yaml:9:26 `limits.max_memory` must be a whole number of bytes or a text like \"64MiB\", not a number"],
+            &["error wrong-type src/a.yaml:9:26 `limits.max_memory` must be a whole number of bytes or a text like \"64MiB\", not 1.5"],
         ),
         (with("limits: {max_fuel: 1e300}"), &["error limit-range src/a.yaml:9:24 limits.max_fuel is too large"]),
         (
@@ -378,7 +378,7 @@ fn every_finding_about_an_entry_has_its_text_and_place() {
             ],
         ),
         (
-            "  - {name: x}\n  - {kind: process.lua}\n  - {nmae: x, kind: process.lua}\n  - {name: '', kind: a}\n  - {name: 5, kind: a}\n  - text".to_owned(),
+            "  - {name: x}\n  - {kind: process.lua}\n  - {nmae: x, kind: process.lua}\n  - {name: '', kind: a}\n  - {name: 5, kind: a}\n  - text\n  - {name: null, kind: a}".to_owned(),
             &[
                 "error missing-field src/a.yaml:3:12 kind is required",
                 "error missing-field src/a.yaml:4:5 name is required",
@@ -386,6 +386,7 @@ fn every_finding_about_an_entry_has_its_text_and_place() {
                 "error bad-id src/a.yaml:6:12 invalid entry name \"\": it must not be empty",
                 "error wrong-type src/a.yaml:7:12 `name` must be a string, not a number (put it in quotes)",
                 "error wrong-type src/a.yaml:8:5 an entry must be a map, not a string",
+                "error missing-field src/a.yaml:9:5 name is required",
             ],
         ),
         (
