@@ -84,6 +84,11 @@ impl Entry {
         }
     }
 
+    /// Whether its Lua stands in the entry file.
+    pub fn is_inline(&self) -> bool {
+        self.lua().is_some_and(|lua| self.inline(lua).is_some())
+    }
+
     /// Where its Lua stands, if that is inline: in the file that its chunk is named after.
     fn inline(&self, lua: &LuaSpec) -> Option<&Origin> {
         self.origin.as_ref().filter(|origin| *origin.source.file == *lua.chunk)
@@ -109,7 +114,9 @@ impl Entry {
             .nth(place.line.saturating_sub(1) as usize)
             .unwrap_or_default();
         let chunk = spec.chunk.as_str();
-        Some(match shown.find(&place.text).filter(|_| !place.text.is_empty()) {
+        // Where it is written differently, or stands twice, nobody knows at what to point.
+        let is_one = !place.text.is_empty() && shown.matches(&place.text).count() == 1;
+        Some(match shown.find(&place.text).filter(|_| is_one) {
             Some(at) => {
                 let before = u32::try_from(shown[..at].chars().count()).unwrap_or(u32::MAX);
                 let column = before.saturating_add(place.column - place.skipped);

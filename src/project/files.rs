@@ -192,7 +192,7 @@ pub(super) fn inline(root: &Root, yaml: &Path, reference: &str) -> Result<Inline
 }
 
 /// The project folder for a place on the disk: the nearest folder, going up, with a `wippy.lock`, a `.wippy.yaml` or an
-/// entry file. A folder `src` and what is below it belong to the project above.
+/// entry file. A folder `src` with entry files and what is below it belong to the project above.
 pub fn find(start: &Path) -> Option<PathBuf> {
     let start = start.canonicalize().ok()?;
     let own = |folder: &&Path| is_marked(folder) || has_entry_file(folder) || has_entry_file(&folder.join("src"));

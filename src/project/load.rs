@@ -4,6 +4,7 @@
 //! environment first because the data of others may name variables, and then looked at together. Nothing stops at a
 //! problem; where one is found it is noted with the draft it concerns, or with the project.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -92,7 +93,7 @@ pub fn load(folder: &Path, more: &[PathBuf], overrides: &[Override], environment
     let typing = Typing {
         folder: &folder,
         config: &config,
-        declared: drafts.iter().flat_map(Draft::variables).collect(),
+        declared: drafts.iter().flat_map(Draft::names).collect(),
     };
     typing.all(&mut drafts, environment);
     check::together(&mut drafts);
@@ -165,25 +166,22 @@ enum Need {
 }
 
 /// How often variables may need others that need others.
-const MOST_ROUNDS: u32 = 100;
+const MOST_ROUNDS: u32 = 1_000;
 
 /// What those that wait for their variables may bring for others.
-struct Coming {
-    names: HashSet<String>,
-    /// There is a storage among them, which may have a value for any variable.
-    storage: bool,
-}
+struct Coming<'a>(Cow<'a, HashSet<String>>);
 
-impl Coming {
-    fn from<'a>(waiting: impl Iterator<Item = &'a Draft> + Clone) -> Coming {
-        Coming {
-            storage: waiting.clone().any(|draft| draft.kind != "env.variable"),
-            names: waiting.flat_map(Draft::variables).collect(),
-        }
+impl<'a> Coming<'a> {
+    fn from(mut waiting: impl Iterator<Item = &'a Draft> + Clone, declared: &'a HashSet<String>) -> Coming<'a> {
+        // A storage may have a value for any variable.
+        Coming(match waiting.clone().any(|draft| draft.kind != "env.variable") {
+            true => Cow::Borrowed(declared),
+            false => Cow::Owned(waiting.by_ref().flat_map(Draft::names).collect()),
+        })
     }
 
     fn may_bring(&self, name: &str, namespace: &str) -> bool {
-        self.storage || self.names.contains(name) || self.names.contains(&format!("{namespace}:{name}"))
+        self.0.contains(name) || self.0.contains(&format!("{namespace}:{name}"))
     }
 }
 
@@ -265,9 +263,9 @@ impl Draft {
         }
     }
 
-    /// The names of the variable that it declares, if it does.
-    fn variables(&self) -> Vec<String> {
-        if self.kind != "env.variable" {
+    /// The names of the variable or storage that it declares, if it does.
+    fn names(&self) -> Vec<String> {
+        if !self.is_environment() {
             return Vec::new();
         }
         let public = self.data.get("variable").and_then(Node::as_str);
@@ -278,7 +276,7 @@ impl Draft {
     }
 
     /// What the draft lacks before its variables can be put in.
-    fn needs(&self, lookup: &Lookup<'_>, coming: &Coming) -> Need {
+    fn needs(&self, lookup: &Lookup<'_>, coming: &Coming<'_>) -> Need {
         let mut need = Need::Nothing;
         let mut data = self.data.clone();
         data.each_text(&mut Vec::new(), &mut |text, steps| {
@@ -696,7 +694,7 @@ fn set(node: &mut Node, names: &[&str], value: Node) {
 struct Typing<'a> {
     folder: &'a Path,
     config: &'a Config,
-    /// Ids and public names of variables, whether they can be read or not.
+    /// Ids and public names of variables, and ids of storages, whether they can be read or not.
     declared: HashSet<String>,
 }
 
@@ -727,7 +725,7 @@ impl Typing<'_> {
                 break;
             }
             let lookup = lookup_now(drafts);
-            let coming = Coming::from(waiting.iter().map(|at| &drafts[*at]));
+            let coming = Coming::from(waiting.iter().map(|at| &drafts[*at]), &self.declared);
             let needs: Vec<Need> = waiting.iter().map(|at| drafts[*at].needs(&lookup, &coming)).collect();
             let least = needs.iter().copied().min();
             // A circle is cut at one of its defaults; the next one may see what comes of it.
@@ -842,7 +840,9 @@ impl Filling<'_> {
         };
         let namespace = self.draft.id.namespace();
         let is_declared = self.declared.contains(name) || self.declared.contains(&format!("{namespace}:{name}"));
-        let is_unset = message == format!("environment variable not found: {name}");
+        let storage = message.strip_prefix("environment storage not found: ");
+        let is_unset = message == format!("environment variable not found: {name}")
+            || storage.is_some_and(|id| self.declared.contains(id));
         if is_declared && !is_unset {
             let found = Diagnostic::new(Code::DanglingReference, message);
             return self.reader.report_value(steps, found);

@@ -23,7 +23,8 @@ pub mod network;
 pub mod place;
 mod query;
 mod registry;
-pub mod schema;
+pub mod scalar;
+mod schema;
 pub mod yaml;
 
 pub use config::{Config, Logger};

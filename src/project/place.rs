@@ -4,6 +4,7 @@
 //! was written. Should the two parsers disagree, the answer is the nearest enclosing thing that was found: a place may be coarse,
 //! never wrong.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::diagnostic::Place;
+use super::scalar;
 use crate::lines::Lines;
 
 /// One step from a document's root to a part of it.
@@ -63,18 +65,26 @@ struct Mark {
     value: Stretch,
     /// The last line of a scalar.
     last_line: u32,
-    /// A block scalar: its text starts on the line below its header.
-    block: Option<Block>,
+    style: Style,
     parts: Vec<usize>,
     /// Of an alias: what it stands for.
     target: Option<usize>,
 }
 
-/// How the lines of a block scalar become its text.
+/// How a scalar is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Block {
+enum Style {
+    /// Plain, or in these quotes.
+    Flow(Option<char>),
+    /// Blocks: their text starts on the line below their header.
     Literal,
     Folded,
+}
+
+impl Default for Style {
+    fn default() -> Style {
+        Style::Flow(None)
+    }
 }
 
 impl Mark {
@@ -84,7 +94,10 @@ impl Mark {
 
     /// The parser puts a block scalar at its first line that is not blank; its header is on the key's line.
     fn value(&self) -> Stretch {
-        if self.block.is_some() { self.key() } else { self.value }
+        match self.style {
+            Style::Flow(_) => self.value,
+            Style::Literal | Style::Folded => self.key(),
+        }
     }
 }
 
@@ -126,38 +139,34 @@ impl Source {
         )
     }
 
-    /// On which lines of the file the lines of a scalar's text stand. Where the file has them otherwise than one below the other,
-    /// one that is not found stands with the one before it.
+    /// On which lines of the file the lines of a scalar's text stand; all where the file has what encloses it, if it is not found.
     pub fn lines_of(&self, document: usize, path: &[Step], text: &str) -> Lines {
-        let (Some(at), true) = self.find(document, path) else {
-            return Lines::OWN;
+        let (found, is_end) = self.find(document, path);
+        let Some(mark) = found.map(|at| &self.marks()[self.target(at)]) else {
+            return Lines::Each([1].into());
         };
-        let mark = &self.marks()[self.target(at)];
-        let first = match mark.block {
-            Some(_) => self.header(mark) + 1,
-            None => mark.value.line,
-        };
-        if mark.block == Some(Block::Literal) || !text.trim_end().contains('\n') {
-            return Lines::From(first);
+        let line = |line: u32| self.raw_line(line);
+        match mark.style {
+            _ if !is_end => Lines::Each([mark.key().line].into()),
+            Style::Literal => Lines::From(self.header(mark) + 1),
+            Style::Folded => Lines::Each(scalar::folded(line, self.header(mark) + 1, mark.last_line).into()),
+            Style::Flow(_) if !text.trim_end().contains('\n') => Lines::From(mark.value.line),
+            Style::Flow(quote) => {
+                let (first, column) = (mark.value.line, mark.value.column);
+                Lines::Each(scalar::flow(line, first, column, mark.last_line, quote).into())
+            }
         }
-        let mut lines = vec![first];
-        for line in text.lines().skip(1) {
-            let before = *lines.last().unwrap_or(&first);
-            let candidates = before + 1..=mark.last_line.min(before + FURTHEST);
-            let found = candidates.into_iter().find(|at| begins_with(line, self.line(*at, 1)));
-            lines.push(found.unwrap_or(before));
-        }
-        Lines::Each(lines.into())
     }
 
     /// The line on which a block scalar is announced: that of its key, unless comments come between.
     fn header(&self, mark: &Mark) -> u32 {
         let key = mark.key();
         let has_sign = |line: u32| {
-            let text = self.line(line, 1);
-            let text = match line == key.line {
-                true => text.get(key.column as usize + key.length as usize..).unwrap_or(text),
-                false => text,
+            let text = self.raw_line(line);
+            let behind = (key.column + key.length) as usize;
+            let text = match text.char_indices().nth(behind).filter(|_| line == key.line) {
+                Some((at, _)) => &text[at..],
+                None => text,
             };
             let code = text.split(" #").next().unwrap_or_default();
             !text.trim_start().starts_with('#') && code.contains(['|', '>'])
@@ -188,6 +197,11 @@ impl Source {
         {
             return "";
         }
+        self.raw_line(line)
+    }
+
+    /// The same, whatever it costs.
+    fn raw_line(&self, line: u32) -> &str {
         let breaks = || self.text.match_indices('\n').map(|(at, _)| at + 1);
         let lines = self.lines.get_or_init(|| std::iter::once(0).chain(breaks()).collect());
         let at = line.saturating_sub(1) as usize;
@@ -260,7 +274,7 @@ impl Source {
             if self.text.len() > LARGEST {
                 return Vec::new();
             }
-            Marking::default().run(&self.text)
+            Marking::default().run(&without_surrogates(&self.text))
         })
     }
 }
@@ -299,24 +313,31 @@ fn is_really_deeper(text: &str, limit: usize) -> Option<bool> {
 /// Maps that are looked at because they are merged into one, or into one of those: what refers to itself ends here.
 const MOST_MERGED: u32 = 200;
 
-/// Lines of a file that are looked through for the next line of a text.
-const FURTHEST: u32 = 32;
-
-/// Whether a line of a text can begin on a line of a file, on which more of them may follow. Quotes and what they need is not
-/// compared.
-fn begins_with(text: &str, line: &str) -> bool {
-    let bare = |text: &str| {
-        text.chars()
-            .filter(|c| !matches!(c, '"' | '\'' | '\\'))
-            .collect::<String>()
-    };
-    let (text, line) = (bare(text), bare(line.split("\\n").next().unwrap_or_default()));
-    let line = line.trim();
-    !line.is_empty() && text.trim_start().starts_with(line)
-}
-
 fn has_key(mark: &Mark, key: &str) -> bool {
     mark.key.as_ref().is_some_and(|(text, _)| text == key)
+}
+
+/// The text with other characters in place of surrogates, which JSON writes one behind the other and YAML does not know.
+fn without_surrogates(text: &str) -> Cow<'_, str> {
+    let is_surrogate = |at: usize| {
+        let digits = text.as_bytes().get(at + 2..at + 6);
+        digits.is_some_and(|digits| matches!(digits, [b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..]))
+    };
+    let mut found = text
+        .match_indices("\\u")
+        .map(|(at, _)| at)
+        .filter(|at| is_surrogate(*at))
+        .peekable();
+    if found.peek().is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = text.as_bytes().to_vec();
+    for at in found {
+        if bytes[at + 2..at + 6].is_ascii() {
+            bytes[at + 2..at + 6].copy_from_slice(b"0020");
+        }
+    }
+    Cow::Owned(String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned()))
 }
 
 /// Builds the marks from the parser's events; the first mark is the file, its parts are the documents.
@@ -355,10 +376,12 @@ impl Marking {
                     return;
                 };
                 self.marks[mark].last_line = u32::try_from(span.end.line()).unwrap_or(u32::MAX);
-                self.marks[mark].block = match style {
-                    ScalarStyle::Literal => Some(Block::Literal),
-                    ScalarStyle::Folded => Some(Block::Folded),
-                    _ => None,
+                self.marks[mark].style = match style {
+                    ScalarStyle::Plain => Style::Flow(None),
+                    ScalarStyle::SingleQuoted => Style::Flow(Some('\'')),
+                    ScalarStyle::DoubleQuoted => Style::Flow(Some('"')),
+                    ScalarStyle::Literal => Style::Literal,
+                    ScalarStyle::Folded => Style::Folded,
                 };
                 self.anchors.insert(anchor, mark);
             }
@@ -490,7 +513,7 @@ other: true
         let lines = |steps: &[&str], text: &str| source.lines_of(0, &path(steps), text);
         assert_eq!(lines(&["entries", "0", "source"], "\nprint(1)\n"), Lines::From(6));
         assert_eq!(lines(&["entries", "0", "name"], "worker"), Lines::From(3));
-        assert_eq!(lines(&["entries", "0", "none"], "worker"), Lines::OWN);
+        assert_eq!(lines(&["entries", "0", "none"], "a\nb").of(2), 3);
     }
 
     #[test]
@@ -530,6 +553,15 @@ list:
 - {source: \"one\\ntwo\", <<: *base}
 - &own
   <<: *own
+- source: >
+    local a = 1
+    local b = 2
+
+    local b = 2 = 3
+- source: \"if a then\\n
+    print(1)\\nend\\n
+    end\\n\\
+    \\treturn x.y\\n\"
 ";
         let source = Source::new("a.yaml", yaml);
         let lines = |at: usize, text: &str| {
@@ -545,7 +577,19 @@ list:
         assert_eq!(lines(5, "one\ntwo\nthree\n\nfour \"x\" end"), [22, 22, 23, 23, 25]);
         assert_eq!(lines(6, "one\ntwo's\nthree"), [27, 29, 31]);
         assert_eq!(lines(7, "one\ntwo"), [32, 32]);
-        assert_eq!(lines(8, "x"), [1]);
+        assert_eq!(lines(8, "x"), [33]);
+        assert_eq!(lines(9, "local a = 1 local b = 2\nlocal b = 2 = 3"), [36, 39]);
+        assert_eq!(
+            lines(10, "if a then\nprint(1)\nend\nend\n\treturn"),
+            [40, 41, 41, 42, 43]
+        );
+        let json = "{\"a\": \"\\ud83d\\ude00\",\n\"source\": \"x\\ny\"}";
+        assert_eq!(
+            Source::new("a.json", json)
+                .lines_of(0, &path(&["source"]), "x\ny")
+                .of(2),
+            2
+        );
     }
 
     #[test]

@@ -43,8 +43,8 @@ fn of_kind(engines: &Engines, entry: &Arc<Entry>) -> Vec<Diagnostic> {
     }
 }
 
-/// The error of a Lua program with what was found in the source it comes from, its own or a library's.
-pub(super) fn explained(error: Error, registry: &Registry) -> Error {
+/// The error of the Lua program of an entry with what was found in the source it comes from, its own or a library's.
+pub(super) fn explained(error: Error, id: &EntryId, registry: &Registry) -> Error {
     let Some(frame) = error.frames().first() else {
         return error;
     };
@@ -52,7 +52,11 @@ pub(super) fn explained(error: Error, registry: &Registry) -> Error {
     let found = registry.iter().filter(is_source).flat_map(|entry| lua(entry));
     // Several sources may stand in one file.
     let here = |found: &Diagnostic| found.place.as_ref().is_some_and(|place| place.line == frame.line);
-    let found: Vec<Diagnostic> = found.filter(|found| found.is_error() && here(found)).collect();
+    let mut found: Vec<Diagnostic> = found.filter(|found| found.is_error() && here(found)).collect();
+    // Also on one line.
+    if found.iter().any(|found| found.entry.as_ref() == Some(id)) {
+        found.retain(|found| found.entry.as_ref() == Some(id));
+    }
     match found.first().and_then(|found| found.entry.clone()) {
         Some(id) => {
             let message = format!("{id}: {}", error.message());
@@ -93,15 +97,15 @@ fn lua(entry: &Entry) -> Vec<Diagnostic> {
     };
     found
         .into_iter()
-        .map(|found| in_entry(found.about(&entry.id), entry, &source.lines))
+        .map(|found| in_entry(found.about(&entry.id), entry))
         .collect()
 }
 
 /// Inline source is shown as it stands in the YAML file, with its indentation.
-fn in_entry(found: Diagnostic, entry: &Entry, lines: &Lines) -> Diagnostic {
+fn in_entry(found: Diagnostic, entry: &Entry) -> Diagnostic {
     let place = found.place.as_ref().and_then(|place| entry.place_in_source(place));
     match place {
-        Some(place) if *lines != Lines::OWN => found.at(place),
+        Some(place) if entry.is_inline() => found.at(place),
         _ => found,
     }
 }

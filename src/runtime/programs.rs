@@ -143,7 +143,7 @@ impl Engines {
     /// As [`LuaEngine::program`], with what was found in the sources.
     pub fn lua_made(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Program>> {
         let made = self.lua.program(entry);
-        made.map_err(|error| findings::explained(error, &self.lua.registry()))
+        made.map_err(|error| findings::explained(error, &entry.id, &self.lua.registry()))
     }
 
     fn note(&self, id: &EntryId) {

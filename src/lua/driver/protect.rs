@@ -143,14 +143,25 @@ pub(super) unsafe extern "C-unwind" fn traceback(l: Lua) -> c_int {
     static ORIGINAL: OnceLock<lua_CFunction> = OnceLock::new();
     // SAFETY: the original runs in this very call, on its arguments, and leaves one value; then nothing raises.
     unsafe {
-        let is_plain = lua_type(l, 1) != LUA_TTHREAD;
+        let in_handler = lua_type(l, 1) != LUA_TTHREAD && in_handler(l);
+        let level = if in_handler { lua_tointeger(l, 2) } else { 0 };
+        if level >= 2 {
+            lua_pushinteger(l, level.saturating_add(1));
+            lua_replace(l, 2);
+        }
+        let message = if lua_type(l, 1) == LUA_TSTRING {
+            lua_rawlen(l, 1)
+        } else {
+            0
+        };
         ORIGINAL.get_or_init(|| originals().libraries["debug"][c"traceback"])(l);
-        if is_plain && in_handler(l) {
+        if in_handler && level < 2 {
             host(l, |_| {
                 let text = bytes(l, -1).unwrap_or_default();
-                let at = text.windows(OURS.len()).position(|line| line == OURS);
-                if let Some(at) = at.filter(|at| text.get(at + OURS.len()) == Some(&b'\n')) {
-                    let shorter = [&text[..at], &text[at + OURS.len()..]].concat();
+                let (message, trace) = text.split_at(message.min(text.len()));
+                let at = trace.windows(OURS.len()).position(|line| line == OURS);
+                if let Some(at) = at.filter(|at| trace.get(at + OURS.len()) == Some(&b'\n')) {
+                    let shorter = [message, &trace[..at], &trace[at + OURS.len()..]].concat();
                     push_bytes(l, &shorter);
                 }
                 Act::Return(0)

@@ -103,28 +103,41 @@ impl Plan {
     }
 }
 
+/// `LUA_LOADED_TABLE`: the libraries that are open, by name.
+const NAMED: &CStr = c"_LOADED";
+
 /// Fills a fresh state.
 ///
 /// # Safety
 /// Inside [`host`] or before the state runs, with the memory limit lifted.
 pub unsafe fn open(l: Lua, driver: &mut Driver, plan: &Plan) {
-    // SAFETY: pushing does not raise with the limit lifted; the stack holds three values at most.
+    // SAFETY: pushing does not raise with the limit lifted; the stack holds five values at most.
     unsafe {
         lua_pushglobaltable(l);
         lua_pushvalue(l, -1);
         set_field_at(l, -2, c"_G");
         // Here Lua looks for the name of a function that was called without one, as by `pcall(string.rep)`.
+        lua_createtable(l, 0, 4);
+        lua_pushvalue(l, -2);
+        set_field_at(l, -2, c"_G");
         lua_pushvalue(l, -1);
-        set_field_at(l, LUA_REGISTRYINDEX, c"_LOADED");
+        set_field_at(l, LUA_REGISTRYINDEX, NAMED);
+        lua_insert(l, -2);
         lua_pushstring(l, c"Lua 5.4".as_ptr());
         set_field_at(l, -2, c"_VERSION");
         text::open(l);
+        lua_pushvalue(l, -1);
+        set_field_at(l, -4, c"string");
         set_field_at(l, -2, c"string");
         for (name, opening) in &plan.globals {
             push(l, driver, name, *opening);
+            if let Opening::Library(_) = opening {
+                lua_pushvalue(l, -1);
+                set_field_at(l, -4, name);
+            }
             set_field_at(l, -2, name);
         }
-        lua_pop(l, 1);
+        lua_pop(l, 2);
     }
 }
 
@@ -147,6 +160,12 @@ pub unsafe fn push_global(l: Lua, driver: &mut Driver, name: &str) -> bool {
                 return false;
             };
             push(l, driver, name, *opening);
+            if let Opening::Library(_) = opening {
+                lua_getfield(l, LUA_REGISTRYINDEX, NAMED.as_ptr());
+                lua_pushvalue(l, -2);
+                set_field_at(l, -2, name);
+                lua_pop(l, 1);
+            }
             lua_pushvalue(l, -1);
             set_field_at(l, -3, name);
         }

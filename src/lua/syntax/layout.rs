@@ -2,8 +2,8 @@
 
 use super::lexer::{Kind, Lexer};
 
-/// The text with each token on the line that `line` gives for its own, which never goes up; behind a string with line ends in it,
-/// as soon as that is possible. Comments are left out.
+/// The text with each token on the line that `line` gives for its own, which never goes up. Comments are left out, and a string with
+/// line ends for which there is no room is written on one line.
 pub fn laid_out(text: &[u8], line: impl Fn(u32) -> u32) -> Vec<u8> {
     let ends = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count() as u32;
     let mut out = Vec::with_capacity(text.len());
@@ -25,6 +25,11 @@ pub fn laid_out(text: &[u8], line: impl Fn(u32) -> u32) -> Vec<u8> {
             Kind::Eof => return out,
             // A long one that does not end has its message.
             Kind::Comment if token.whole => {}
+            // What does not end has no lines behind it.
+            _ if !token.whole => out.extend(written.split(|byte| *byte == b'\n').next().unwrap_or_default()),
+            Kind::Str if ends(written) > line(own + ends(written)).saturating_sub(made) => {
+                out.extend(on_one_line(written))
+            }
             _ => {
                 out.extend(written);
                 made += ends(written);
@@ -32,6 +37,53 @@ pub fn laid_out(text: &[u8], line: impl Fn(u32) -> u32) -> Vec<u8> {
         }
         own += ends(written);
     }
+}
+
+/// A string that is whole, without line ends.
+fn on_one_line(string: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(string.len() + 2);
+    if let [b'[', ..] = string {
+        let bracket = string.iter().skip(1).position(|byte| *byte == b'[').unwrap_or_default() + 2;
+        let body = &string[bracket..string.len() - bracket];
+        out.push(b'"');
+        let mut bytes = body.iter().copied().peekable();
+        let mut is_first = true;
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'\n' | b'\r' => {
+                    // Two different ones are one line end; the first of all does not count.
+                    bytes.next_if(|next| matches!(next, b'\n' | b'\r') && *next != byte);
+                    out.extend(if is_first { &b""[..] } else { b"\\n" });
+                }
+                b'"' | b'\\' => out.extend([b'\\', byte]),
+                0 => out.extend(b"\\x00"),
+                byte => out.push(byte),
+            }
+            is_first = false;
+        }
+        out.push(b'"');
+        return out;
+    }
+    let mut bytes = string.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match (byte, bytes.peek().copied()) {
+            (b'\\', Some(end @ (b'\n' | b'\r'))) => {
+                bytes.next();
+                bytes.next_if(|next| matches!(next, b'\n' | b'\r') && *next != end);
+                out.extend(b"\\n");
+            }
+            (b'\\', Some(b'z')) => {
+                bytes.next();
+                while bytes.next_if(|next| matches!(next, b' ' | 9..=13)).is_some() {}
+            }
+            (b'\\', Some(escaped)) => {
+                bytes.next();
+                out.extend([byte, escaped]);
+            }
+            (byte, _) => out.push(byte),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -46,10 +98,18 @@ mod tests {
             let at = move |line: u32| lines[(line as usize).min(lines.len()) - 1];
             String::from_utf8(laid_out(text, at)).unwrap()
         };
-        assert_eq!(laid(&[1]), " a = 1   b = [[x\n\ny]] c = \"d\\\n\" e ");
+        assert_eq!(laid(&[1]), " a = 1   b = \"x\\n\\ny\" c = \"d\\n\" e ");
         assert_eq!(
             laid(&[2, 3, 4, 5, 6, 7, 9]),
-            "\na = 1 \n\n\nb = [[x\n\ny]] c\n\n= \"d\\\n\" e "
+            "\na = 1 \n\n\nb = [[x\n\ny]] c\n\n= \"d\\n\" e "
         );
+    }
+
+    #[test]
+    fn a_string_on_one_line_is_the_same_string() {
+        let one = |text: &str| String::from_utf8(on_one_line(text.as_bytes())).unwrap();
+        assert_eq!(one("[==[\r\na\"]]\\\n\n\rb\x00001]==]"), "\"a\\\"]]\\\\\\n\\nb\\x00001\"");
+        assert_eq!(one("[[\n\n]]"), "\"\\n\"");
+        assert_eq!(one("'a\\\r\nb\\z \n\t c\\\\\\'d\\65'"), "'a\\nbc\\\\\\'d\\65'");
     }
 }
