@@ -108,7 +108,10 @@ mod tests {
     #[test]
     fn a_string_on_one_line_is_the_same_string() {
         let one = |text: &str| String::from_utf8(on_one_line(text.as_bytes())).unwrap();
-        assert_eq!(one("[==[\r\na\"]]\\\n\n\rb\x00001]==]"), "\"a\\\"]]\\\\\\n\\nb\\x00001\"");
+        assert_eq!(
+            one("[==[\r\na\"]]\\\n\n\rb\x00001]==]"),
+            "\"a\\\"]]\\\\\\n\\nb\\x00001\""
+        );
         assert_eq!(one("[[\n\n]]"), "\"\\n\"");
         assert_eq!(one("'a\\\r\nb\\z \n\t c\\\\\\'d\\65'"), "'a\\nbc\\\\\\'d\\65'");
     }
