@@ -39,6 +39,9 @@ pub struct Entry {
     pub(super) origin: Option<Origin>,
 }
 
+/// Lines beyond this are not shown with what is wrong in them: one file may be one line, with thousands of entries.
+const LONGEST_LINE: usize = 10_000;
+
 impl Entry {
     /// An entry that no file holds: of a script, a test, a module given on the command line.
     pub fn made(id: EntryId, kind: &str, spec: Spec) -> Entry {
@@ -105,14 +108,22 @@ impl Entry {
     }
 
     /// A place in the source of a Lua entry, whose line is counted in the file that its chunk is named after, as it stands
-    /// in that file; the whole line where it is written differently there. None for other kinds.
+    /// in that file; the whole line where it is written differently there. None for other kinds, and for a line without end.
     pub fn place_in_source(&self, place: &Place) -> Option<Place> {
         let spec = self.lua()?;
-        let text = self.inline(spec).map_or(&spec.source, |origin| &origin.source.text);
-        let shown = text
-            .lines()
-            .nth(place.line.saturating_sub(1) as usize)
-            .unwrap_or_default();
+        let shown = match self.inline(spec) {
+            Some(origin) => origin.source.raw_line(place.line),
+            None => {
+                let lines = spec.source.lines();
+                lines
+                    .into_iter()
+                    .nth(place.line.saturating_sub(1) as usize)
+                    .unwrap_or_default()
+            }
+        };
+        if shown.len() > LONGEST_LINE {
+            return None;
+        }
         let chunk = spec.chunk.as_str();
         // Where it is written differently, or stands twice, nobody knows at what to point.
         let is_one = !place.text.is_empty() && shown.matches(&place.text).count() == 1;

@@ -149,8 +149,12 @@ impl Source {
         match mark.style {
             _ if !is_end => Lines::Each([mark.key().line].into()),
             Style::Literal => Lines::From(self.header(mark) + 1),
-            Style::Folded => Lines::Each(scalar::folded(line, self.header(mark) + 1, mark.last_line).into()),
+            Style::Folded => {
+                let outside = mark.key.as_ref().map(|(_, key)| key.column as usize);
+                Lines::Each(scalar::folded(line, self.header(mark) + 1, mark.last_line, outside).into())
+            }
             Style::Flow(_) if !text.trim_end().contains('\n') => Lines::From(mark.value.line),
+            Style::Flow(_) if mark.last_line <= mark.value.line => Lines::Each([mark.value.line].into()),
             Style::Flow(quote) => {
                 let (first, column) = (mark.value.line, mark.value.column);
                 Lines::Each(scalar::flow(line, first, column, mark.last_line, quote).into())
@@ -163,7 +167,7 @@ impl Source {
         let key = mark.key();
         let has_sign = |line: u32| {
             let text = self.raw_line(line);
-            let behind = (key.column + key.length) as usize;
+            let behind = (key.column as usize).saturating_add(key.length as usize);
             let text = match text.char_indices().nth(behind).filter(|_| line == key.line) {
                 Some((at, _)) => &text[at..],
                 None => text,
@@ -171,6 +175,16 @@ impl Source {
             let code = text.split(" #").next().unwrap_or_default();
             !text.trim_start().starts_with('#') && code.contains(['|', '>'])
         };
+        if mark.key.is_none() {
+            // An item of a list begins with its anchor or tag, if it has one, else with its text.
+            let above = (1..mark.value.line).rev();
+            let above = above.into_iter().find(|line| !self.raw_line(*line).trim().is_empty());
+            let below = || (mark.value.line..mark.last_line).find(|line| has_sign(*line));
+            return above
+                .filter(|line| has_sign(*line))
+                .or_else(below)
+                .unwrap_or(mark.value.line);
+        }
         (key.line..=mark.value.line)
             .find(|line| has_sign(*line))
             .unwrap_or(key.line)
@@ -201,7 +215,7 @@ impl Source {
     }
 
     /// The same, whatever it costs.
-    fn raw_line(&self, line: u32) -> &str {
+    pub fn raw_line(&self, line: u32) -> &str {
         let breaks = || self.text.match_indices('\n').map(|(at, _)| at + 1);
         let lines = self.lines.get_or_init(|| std::iter::once(0).chain(breaks()).collect());
         let at = line.saturating_sub(1) as usize;
@@ -562,6 +576,30 @@ list:
     print(1)\\nend\\n
     end\\n\\
     \\treturn x.y\\n\"
+- source: &quoted
+    !!str \"a\\n
+    b = = 2\\n
+    return\"
+- source: >
+    a
+        \x20
+    b
+    c
+
+- source: >2
+      a
+    b
+    c
+
+    d
+- source: \"a\\x0A
+    b\\u000a
+    c\"
+- &item # x
+  |
+  one
+  two
+- {source: *item}
 ";
         let source = Source::new("a.yaml", yaml);
         let lines = |at: usize, text: &str| {
@@ -583,6 +621,11 @@ list:
             lines(10, "if a then\nprint(1)\nend\nend\n\treturn"),
             [40, 41, 41, 42, 43]
         );
+        assert_eq!(lines(11, "a\nb = = 2\nreturn"), [45, 46, 47]);
+        assert_eq!(lines(12, "a\n    \nb c"), [49, 50, 51]);
+        assert_eq!(lines(13, "  a\nb c\nd"), [55, 56, 59]);
+        assert_eq!(lines(14, "a\nb\nc"), [60, 61, 62]);
+        assert_eq!(lines(16, "one\ntwo"), [65, 66]);
         let json = "{\"a\": \"\\ud83d\\ude00\",\n\"source\": \"x\\ny\"}";
         assert_eq!(
             Source::new("a.json", json)

@@ -24,19 +24,23 @@ impl Places {
     }
 }
 
-/// For a scalar that is plain or in quotes. `column`, in characters from 0, is where it begins on its first line, `line` shows a line
-/// of the file.
+/// For a scalar that is plain or in quotes. `column`, in characters from 0, is where it begins on its first line, with its anchor and
+/// tag; `line` shows a line of the file.
 pub fn flow<'a>(line: impl Fn(u32) -> &'a str, first: u32, column: u32, last: u32, quote: Option<char>) -> Vec<u32> {
     let (mut places, mut text, mut blanks) = (Places::default(), 0, 0);
+    let mut is_open = quote.is_none();
     for at in first..=last {
         let shown = line(at);
-        let skipped = match at == first {
-            true => column as usize + usize::from(quote.is_some()),
-            false => 0,
-        };
+        let skipped = if at == first { column as usize } else { 0 };
         let start = shown.char_indices().nth(skipped).map_or(shown.len(), |(at, _)| at);
-        let content = shown[start..].trim();
-        if content.is_empty() && at > first {
+        let mut content = shown[start..].trim();
+        if !is_open {
+            // Behind an anchor and a tag, on this line or on one below.
+            let Some((_, behind)) = quote.and_then(|quote| content.split_once(quote)) else {
+                continue;
+            };
+            (content, is_open) = (behind, true);
+        } else if content.is_empty() {
             blanks += 1;
             continue;
         }
@@ -48,6 +52,14 @@ pub fn flow<'a>(line: impl Fn(u32) -> &'a str, first: u32, column: u32, last: u3
                 ('\\', Some('"')) => match chars.next() {
                     Some('n') => text += 1,
                     Some('t') | None => {}
+                    Some(kind @ ('x' | 'u' | 'U')) => {
+                        let digits = [2, 4, 8]["xuU".find(kind).unwrap_or_default()];
+                        let digits: String = chars.by_ref().take(digits).collect();
+                        match u32::from_str_radix(&digits, 16) {
+                            Ok(10) => text += 1,
+                            _ => places.note(text, at),
+                        }
+                    }
                     Some(_) => places.note(text, at),
                 },
                 ('\'', Some('\'')) if chars.peek() == Some(&'\'') => {
@@ -63,27 +75,27 @@ pub fn flow<'a>(line: impl Fn(u32) -> &'a str, first: u32, column: u32, last: u3
     places.finish(first)
 }
 
-/// For a folded block, whose header stands on the line above `first`.
-pub fn folded<'a>(line: impl Fn(u32) -> &'a str, first: u32, last: u32) -> Vec<u32> {
+/// For a folded block, whose header stands on the line above `first`. What is indented no further than `outside` is not of it.
+pub fn folded<'a>(line: impl Fn(u32) -> &'a str, first: u32, last: u32, outside: Option<usize>) -> Vec<u32> {
+    let indent = |text: &str| text.len() - text.trim_start_matches(' ').len();
+    let is_outside = |text: &str| !text.trim().is_empty() && outside.is_some_and(|outside| indent(text) <= outside);
+    let lines: Vec<&str> = (first..=last).map(line).take_while(|text| !is_outside(text)).collect();
+    // An indicator in the header may make the first line one with more than the others.
+    let full = lines.iter().filter(|text| !text.trim().is_empty());
+    let base = full.map(|text| indent(text)).min().unwrap_or_default();
     let (mut places, mut text, mut blanks) = (Places::default(), 0, 0);
-    // The indentation, and whether the line before had more of it.
-    let mut before: Option<(usize, bool)> = None;
-    for at in first..=last {
-        let shown = line(at);
-        if shown.trim().is_empty() {
+    // Whether the line before had more indentation.
+    let mut before: Option<bool> = None;
+    for (at, shown) in (first..).zip(lines) {
+        if shown.trim().is_empty() && shown.len() <= base {
             blanks += 1;
             continue;
         }
-        let indent = shown.len() - shown.trim_start_matches(' ').len();
-        let base = before.map_or(indent, |(base, _)| base);
-        if indent < base {
-            break;
-        }
-        let has_more = indent > base || shown[base..].starts_with('\t');
+        let has_more = shown[base..].starts_with([' ', '\t']);
         // Line ends beside a line with more of it stay.
-        text += blanks + usize::from(before.is_some_and(|(_, had_more)| had_more || has_more));
+        text += blanks + usize::from(before.is_some_and(|had_more| had_more || has_more));
         places.note(text, at);
-        (before, blanks) = (Some((base, has_more)), 0);
+        (before, blanks) = (Some(has_more), 0);
     }
     places.finish(first)
 }

@@ -89,11 +89,10 @@ fn lua(entry: &Entry) -> Vec<Diagnostic> {
     };
     let found = match fault {
         None => types(&source, &spec.imports),
-        Some(own) => compile(&source)
-            .err()
-            .map(|error| syntax(&error, &own, &source))
-            .into_iter()
-            .collect(),
+        Some(own) => {
+            let shown = compile(&source).err();
+            vec![syntax(shown.as_ref().unwrap_or(&own), &own, &source)]
+        }
     };
     found
         .into_iter()

@@ -149,11 +149,9 @@ pub(super) unsafe extern "C-unwind" fn traceback(l: Lua) -> c_int {
             lua_pushinteger(l, level.saturating_add(1));
             lua_replace(l, 2);
         }
-        let message = if lua_type(l, 1) == LUA_TSTRING {
-            lua_rawlen(l, 1)
-        } else {
-            0
-        };
+        // It is shown up to a NUL.
+        let message = bytes(l, 1).unwrap_or_default();
+        let message = message.iter().position(|byte| *byte == 0).unwrap_or(message.len());
         ORIGINAL.get_or_init(|| originals().libraries["debug"][c"traceback"])(l);
         if in_handler && level < 2 {
             host(l, |_| {

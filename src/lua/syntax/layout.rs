@@ -25,9 +25,13 @@ pub fn laid_out(text: &[u8], line: impl Fn(u32) -> u32) -> Vec<u8> {
             Kind::Eof => return out,
             // A long one that does not end has its message.
             Kind::Comment if token.whole => {}
-            // What does not end has no lines behind it.
-            _ if !token.whole => out.extend(written.split(|byte| *byte == b'\n').next().unwrap_or_default()),
-            Kind::Str if ends(written) > line(own + ends(written)).saturating_sub(made) => {
+            // A string or comment that does not end is a fault, and nothing behind it may end it.
+            Kind::Str | Kind::Comment if !token.whole => {
+                out.extend(written.split(|byte| *byte == b'\n').next().unwrap_or_default());
+                out.push(b'\n');
+                return out;
+            }
+            Kind::Str if has_no_room(written, line(own + ends(written)).saturating_sub(made)) => {
                 out.extend(on_one_line(written))
             }
             _ => {
@@ -37,6 +41,11 @@ pub fn laid_out(text: &[u8], line: impl Fn(u32) -> u32) -> Vec<u8> {
         }
         own += ends(written);
     }
+}
+
+/// Whether a string has more line ends than that, or one that Lua counts otherwise than we do.
+fn has_no_room(string: &[u8], lines: u32) -> bool {
+    string.contains(&b'\r') || string.iter().filter(|byte| **byte == b'\n').count() > lines as usize
 }
 
 /// A string that is whole, without line ends.
@@ -74,6 +83,7 @@ fn on_one_line(string: &[u8]) -> Vec<u8> {
             }
             (b'\\', Some(b'z')) => {
                 bytes.next();
+                out.extend(b"\\z");
                 while bytes.next_if(|next| matches!(next, b' ' | 9..=13)).is_some() {}
             }
             (b'\\', Some(escaped)) => {
@@ -113,6 +123,6 @@ mod tests {
             "\"a\\\"]]\\\\\\n\\nb\\x00001\""
         );
         assert_eq!(one("[[\n\n]]"), "\"\\n\"");
-        assert_eq!(one("'a\\\r\nb\\z \n\t c\\\\\\'d\\65'"), "'a\\nbc\\\\\\'d\\65'");
+        assert_eq!(one("'a\\\r\nb\\z \n\t c\\\\\\'d\\65'"), "'a\\nb\\zc\\\\\\'d\\65'");
     }
 }
