@@ -999,6 +999,25 @@ fn folders_that_entries_name() {
 }
 
 #[test]
+fn a_lock_file_is_told_of_its_mistakes_and_a_root_is_read_once() {
+    let (_temp, project) = project(&[
+        (
+            "wippy.lock",
+            "directorys: {}\ndirectories: {src: ./app, modlues: x, color: red}\noptions: {}\nreplacements: [{from: a, to: ./app}]\n",
+        ),
+        ("app/a.yaml", "namespace: app\nname: x\nkind: registry.entry\n"),
+    ]);
+    assert_eq!(
+        findings(&project),
+        [
+            "warning unknown-field wippy.lock:1:1 `wippy.lock` has no field `directorys` (did you mean `directories`?)",
+            "warning unknown-field wippy.lock:2:27 `wippy.lock` has no field `modlues` (did you mean `modules`?)",
+        ]
+    );
+    assert_eq!(project.registry.iter().count(), 1);
+}
+
+#[test]
 fn a_mount_is_where_its_path_leads() {
     let (_temp, project) = project(&[(
         "src/a.yaml",
