@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::test_support::{World, failure, passes, value};
 use crate::error::Kind;
 use crate::process::Cause;
-use crate::value::Value;
+use crate::value::{Table, Value};
 
 #[test]
 fn main_returns_its_value() {
@@ -1178,13 +1178,17 @@ fn main_is_the_main_coroutine() {
     );
 }
 
+/// A record of one field, as it comes from WASM.
+fn record(key: &str, number: i64) -> Value {
+    Value::Table(Box::new(Table {
+        pairs: vec![(Value::from(key), Value::Int(number))],
+        record: true,
+        ..Table::default()
+    }))
+}
+
 #[test]
 fn a_record_from_wasm_is_read_in_snake_case_and_keeps_it() {
-    let mut packer = crate::value::Packer::new();
-    let mark = packer.open(true);
-    packer.str(b"tag-count");
-    packer.int(3);
-    packer.close(mark, 0, 1);
     let world = World::new();
     let program = world.program(
         "main",
@@ -1210,13 +1214,7 @@ fn a_record_from_wasm_is_read_in_snake_case_and_keeps_it() {
         assert(not pcall(setmetatable, process.receive and copy, 1) and copy.tag_count == 7)
         "##,
     );
-    let process = world
-        .kernel
-        .spawn(crate::process::Spawn {
-            args: packer.finish(),
-            ..crate::process::Spawn::new(program, world.host.clone())
-        })
-        .unwrap();
+    let process = world.spawn(program, &[record("tag-count", 3)]).unwrap();
     let exit = world.end(&process);
     assert!(exit.result.is_ok(), "{exit:?}");
 }
@@ -1283,11 +1281,6 @@ fn a_message_that_is_deep_leaves_nothing_behind() {
 
 #[test]
 fn no_program_gives_records_a_finalizer() {
-    let mut packer = crate::value::Packer::new();
-    let mark = packer.open(true);
-    packer.str(b"a-b");
-    packer.int(1);
-    packer.close(mark, 0, 1);
     let world = World::new();
     let program = world.program(
         "main",
@@ -1308,13 +1301,7 @@ fn no_program_gives_records_a_finalizer() {
         assert(r.a_b == 1 and getmetatable(r) == shown)
         "##,
     );
-    let process = world
-        .kernel
-        .spawn(crate::process::Spawn {
-            args: packer.finish(),
-            ..crate::process::Spawn::new(program, world.host.clone())
-        })
-        .unwrap();
+    let process = world.spawn(program, &[record("a-b", 1)]).unwrap();
     let exit = world.end(&process);
     assert!(exit.result.is_ok(), "{exit:?}");
 }

@@ -114,11 +114,8 @@ impl Entry {
         let shown = match self.inline(spec) {
             Some(origin) => origin.source.raw_line(place.line),
             None => {
-                let lines = spec.source.lines();
-                lines
-                    .into_iter()
-                    .nth(place.line.saturating_sub(1) as usize)
-                    .unwrap_or_default()
+                let at = place.line.saturating_sub(1) as usize;
+                spec.source.lines().nth(at).unwrap_or_default()
             }
         };
         if shown.len() > LONGEST_LINE {

@@ -172,17 +172,22 @@ const MOST_ROUNDS: u32 = 1_000;
 struct Coming<'a>(Cow<'a, HashSet<String>>);
 
 impl<'a> Coming<'a> {
-    fn from(mut waiting: impl Iterator<Item = &'a Draft> + Clone, declared: &'a HashSet<String>) -> Coming<'a> {
+    fn from(waiting: impl Iterator<Item = &'a Draft> + Clone, declared: &'a HashSet<String>) -> Coming<'a> {
         // A storage may have a value for any variable.
         Coming(match waiting.clone().any(|draft| draft.kind != "env.variable") {
             true => Cow::Borrowed(declared),
-            false => Cow::Owned(waiting.by_ref().flat_map(Draft::names).collect()),
+            false => Cow::Owned(waiting.flat_map(Draft::names).collect()),
         })
     }
 
     fn may_bring(&self, name: &str, namespace: &str) -> bool {
-        self.0.contains(name) || self.0.contains(&format!("{namespace}:{name}"))
+        holds(&self.0, name, namespace)
     }
+}
+
+/// Whether one of the names and ids is meant by that name in the namespace.
+fn holds(names: &HashSet<String>, name: &str, namespace: &str) -> bool {
+    names.contains(name) || names.contains(&format!("{namespace}:{name}"))
 }
 
 /// An entry on its way.
@@ -839,7 +844,7 @@ impl Filling<'_> {
             Ok(_) => format!("environment variable not found: {name}"),
         };
         let namespace = self.draft.id.namespace();
-        let is_declared = self.declared.contains(name) || self.declared.contains(&format!("{namespace}:{name}"));
+        let is_declared = holds(self.declared, name, namespace);
         let storage = message.strip_prefix("environment storage not found: ");
         let is_unset = message == format!("environment variable not found: {name}")
             || storage.is_some_and(|id| self.declared.contains(id));

@@ -177,8 +177,8 @@ impl Source {
         };
         if mark.key.is_none() {
             // An item of a list begins with its anchor or tag, if it has one, else with its text.
-            let above = (1..mark.value.line).rev();
-            let above = above.into_iter().find(|line| !self.raw_line(*line).trim().is_empty());
+            let is_blank = |line: u32| self.raw_line(line).trim().is_empty();
+            let above = (1..mark.value.line).rev().find(|line| !is_blank(*line));
             let below = || (mark.value.line..mark.last_line).find(|line| has_sign(*line));
             return above
                 .filter(|line| has_sign(*line))
@@ -251,7 +251,10 @@ impl Source {
             let parts = &marks[self.target(at)].parts;
             let next = match step {
                 Step::Index(index) => parts.get(*index).copied().filter(|part| marks[*part].key.is_none()),
-                Step::Key(key) => self.part(at, key, &mut MOST_MERGED.clone()),
+                Step::Key(key) => {
+                    let mut budget = MOST_MERGED;
+                    self.part(at, key, &mut budget)
+                }
             };
             match next {
                 Some(part) => at = part,
