@@ -120,24 +120,17 @@ pub unsafe fn open(l: Lua, driver: &mut Driver, plan: &Plan) {
         lua_createtable(l, 0, 4);
         lua_pushvalue(l, -2);
         set_field_at(l, -2, c"_G");
-        lua_pushvalue(l, -1);
         set_field_at(l, LUA_REGISTRYINDEX, NAMED);
-        lua_insert(l, -2);
         lua_pushstring(l, c"Lua 5.4".as_ptr());
         set_field_at(l, -2, c"_VERSION");
         text::open(l);
-        lua_pushvalue(l, -1);
-        set_field_at(l, -4, c"string");
+        note_library(l, c"string");
         set_field_at(l, -2, c"string");
         for (name, opening) in &plan.globals {
             push(l, driver, name, *opening);
-            if let Opening::Library(_) = opening {
-                lua_pushvalue(l, -1);
-                set_field_at(l, -4, name);
-            }
             set_field_at(l, -2, name);
         }
-        lua_pop(l, 2);
+        lua_pop(l, 1);
     }
 }
 
@@ -160,12 +153,6 @@ pub unsafe fn push_global(l: Lua, driver: &mut Driver, name: &str) -> bool {
                 return false;
             };
             push(l, driver, name, *opening);
-            if let Opening::Library(_) = opening {
-                lua_getfield(l, LUA_REGISTRYINDEX, NAMED.as_ptr());
-                lua_pushvalue(l, -2);
-                set_field_at(l, -2, name);
-                lua_pop(l, 1);
-            }
             lua_pushvalue(l, -1);
             set_field_at(l, -3, name);
         }
@@ -273,13 +260,27 @@ fn waiting_part(module: Module) -> &'static [(&'static CStr, lua_CFunction)] {
     }
 }
 
+/// Has Lua find the names of the functions of the library on top.
+unsafe fn note_library(l: Lua, name: &CStr) {
+    // SAFETY: as in `open`; two values more at most.
+    unsafe {
+        lua_getfield(l, LUA_REGISTRYINDEX, NAMED.as_ptr());
+        lua_pushvalue(l, -2);
+        set_field_at(l, -2, name);
+        lua_pop(l, 1);
+    }
+}
+
 unsafe fn push(l: Lua, driver: &mut Driver, name: &CStr, opening: Opening) {
     // SAFETY: as in `open`.
     unsafe {
         match opening {
             Opening::Base => lua_pushcfunction(l, originals().base[name]),
             Opening::Own(function) => lua_pushcfunction(l, function),
-            Opening::Library(open) => open(l),
+            Opening::Library(open) => {
+                open(l);
+                note_library(l, name);
+            }
             Opening::Module(module) => push_module(l, driver, module),
         }
     }
